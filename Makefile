@@ -1,0 +1,55 @@
+# Every target works on a fresh Debian or Ubuntu that has Go and make: what else it needs, it installs (.ci/deps).
+#
+#   TESTFLAGS    more flags for go test                make test TESTFLAGS='-run TestTask -v'
+#   CGO_ENABLED  0 builds without RocksDB              CGO_ENABLED=0 make test
+#   KAFKA_PKGS   packages with tests for a real Kafka  make kafka-test KAFKA_PKGS=./engine/kafka
+#   KAFKA_RUN    which of their tests                  make kafka-test KAFKA_RUN=TestReplay
+#   BENCH_PKGS, BENCH, BENCHFLAGS                      make bench BENCH=Tumbling BENCHFLAGS=-count=5
+
+TESTFLAGS  ?=
+RACE_PKGS  ?= ./stores/... ./engine/...
+KAFKA_PKGS ?= ./engine/... ./examples/...
+KAFKA_RUN  ?= .
+BENCH_PKGS ?= ./windows/... ./aggregates/... ./stores/... ./dsl/... ./engine/internal/... ./bench/...
+BENCH      ?= .
+BENCHFLAGS ?=
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.7.0
+
+# Prefix of a recipe line that builds: makes sure of RocksDB, and lets every go command after it use the grocksdb that fits.
+rocksdb = flags=$$(.ci/deps rocksdb) && export GOFLAGS="$${GOFLAGS-} $$flags" &&
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test vet race kafka-test bench lint
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+
+demo: ## run the FX pipeline: ticks in, bars out, on a broker inside the process
+	@$(rocksdb) go run ./examples/fx
+
+test: vet ## go vet, all tests, and the concurrent packages again with the race detector
+	@$(rocksdb) go test $(TESTFLAGS) ./...
+	@$(MAKE) --no-print-directory race
+
+vet:
+	@$(rocksdb) go vet ./...
+
+# Races live where goroutines do. Long simulations cost ten times as much under the detector: they shorten themselves when
+# testing.Short() says so. The detector needs cgo.
+race:
+	@if [ "$${CGO_ENABLED-}" = 0 ]; then echo "race: skipped, the race detector needs cgo"; else \
+	$(rocksdb) go test -race -short $(TESTFLAGS) $(RACE_PKGS); fi
+
+kafka-test: ## the integration tests, against one real Apache Kafka that is started and stopped for them
+	@$(rocksdb) .ci/kafka with go test -count=1 -p=1 -run '$(KAFKA_RUN)' $(TESTFLAGS) $(KAFKA_PKGS)
+
+bench: ## benchmarks of the hot path, kept in bench/results with the machine they ran on
+	@$(rocksdb) .ci/bench -bench '$(BENCH)' $(BENCHFLAGS) $(BENCH_PKGS)
+
+# staticcheck must be built by the Go that go.mod selects, or it cannot read the code; and go install of a version knows no
+# -modfile, hence outside of the prefix.
+lint: vet ## gofmt, go vet, staticcheck
+	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "gofmt -w these files:"; echo "$$unformatted"; exit 1; fi
+	@GOBIN=$(CURDIR)/.cache/bin GOTOOLCHAIN=$$(go env GOVERSION) go install $(STATICCHECK)
+	@$(rocksdb) .cache/bin/staticcheck ./...

@@ -1,0 +1,118 @@
+package dsl
+
+import (
+	"fmt"
+
+	"github.com/ashi-stream/ashi/aggregates"
+	"github.com/ashi-stream/ashi/dsl/codecs"
+	"github.com/ashi-stream/ashi/dsl/entity"
+	"github.com/ashi-stream/ashi/topology"
+	"github.com/ashi-stream/ashi/windows"
+)
+
+// WindowedOf is the result of an aggregation: a row of type R per group and window.
+type WindowedOf[K, R any] struct {
+	b       *Builder
+	node    *topology.Node
+	agg     *topology.Aggregate
+	origin  string
+	codec   codecs.Codec[R]
+	model   *entity.Model
+	keyOf   func(dst []byte, key K) ([]byte, error)
+	changes *OutputOf[K, R]
+	finals  *OutputOf[K, R]
+}
+
+// Aggregate keeps, for each group and window, what project calls for. project is run once here to learn that, and again for
+// each row that is put out: it must make the same aggregate calls each time, and should do no more than put results together.
+//
+// Nothing is put out unless Final or Changes is called on the result.
+func Aggregate[K, T, R any](g *GroupedOf[K, T], w windows.Spec, project func(Group[K, T]) R) *WindowedOf[K, R] {
+	b := g.stream.b
+	program, err := record(project)
+	if err != nil {
+		b.wrong(place(), "Aggregate: %w", err)
+		program = &aggregates.Program[T]{}
+	}
+	model, errs := entity.For[R]()
+	for _, err := range errs {
+		b.wrong(place(), "Aggregate: result: %w", err)
+	}
+	sub := b.subOf(g.stream.origin)
+	agg := &topology.Aggregate{ID: uint16(len(sub.Aggregates()) + 1), Key: typeName[K](), Row: typeName[R](), Windows: w, Program: program,
+		OpenKey: g.openKey, OpenRow: openRow(g, program, project)}
+	node := &topology.Node{Name: g.stream.origin + "-aggregate", Op: agg}
+	g.stream.node.Next = append(g.stream.node.Next, node)
+	return &WindowedOf[K, R]{b: b, node: node, agg: agg, origin: g.stream.origin, codec: codecs.JSON[R](), model: model, keyOf: g.codec.Append}
+}
+
+// record learns the calls of a projection.
+func record[K, T, R any](project func(Group[K, T]) R) (p *aggregates.Program[T], err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the projection panicked on a group of zero values: %v", r)
+		}
+	}()
+	return aggregates.Record(func(r *aggregates.Recorder[T]) {
+		project(Group[K, T]{&groupRef[K, T]{recorder: r, window: windows.Window{}}})
+	})
+}
+
+// openRow makes a task's own projection.
+func openRow[K, T, R any](g *GroupedOf[K, T], program *aggregates.Program[T], project func(Group[K, T]) R) func() func([]byte, windows.Window, aggregates.State) (any, error) {
+	return func() func([]byte, windows.Window, aggregates.State) (any, error) {
+		ref := &groupRef[K, T]{recorder: aggregates.NewReader(program)}
+		row := new(R)
+		return func(group []byte, w windows.Window, s aggregates.State) (_ any, err error) {
+			if ref.key, err = g.codec.Decode(group); err != nil {
+				return nil, err
+			}
+			ref.window = w
+			ref.recorder.Reset(s)
+			*row = project(Group[K, T]{ref})
+			return row, ref.recorder.Done()
+		}
+	}
+}
+
+func (b *Builder) subOf(topic string) *topology.SubTopology {
+	for _, s := range b.plan.Subs {
+		if s.Name == topic {
+			return s
+		}
+	}
+	return &topology.SubTopology{Root: &topology.Node{}}
+}
+
+// As names the aggregation. Its state is kept under the name: a plan that is changed keeps state only where names stay. Without
+// it the name is that of the topic with -aggregate, so a second aggregation of a topic needs one.
+func (w *WindowedOf[K, R]) As(name string) *WindowedOf[K, R] {
+	w.node.Name = name
+	return w
+}
+
+// Codec sets how result rows are encoded: JSON if it is not called.
+func (w *WindowedOf[K, R]) Codec(c codecs.Codec[R]) *WindowedOf[K, R] {
+	w.codec = c
+	return w
+}
+
+// Final puts out one row per group and window, when the window closes, to a compacted topic per size: rates_15min_final for a
+// stream of the topic rates (FIN-3). Every process mirrors it into a table.
+func (w *WindowedOf[K, R]) Final() *OutputOf[K, R] {
+	if w.finals == nil {
+		w.finals = newOutput(w, "final", true)
+		w.agg.Finals = w.finals.nodes
+	}
+	return w.finals
+}
+
+// Changes puts out the rows that have changed at each commit, the last state of each, to a compacted topic per size:
+// rates_15min_window_raw for a stream of the topic rates. They are provisional: a later one replaces an earlier.
+func (w *WindowedOf[K, R]) Changes() *OutputOf[K, R] {
+	if w.changes == nil {
+		w.changes = newOutput(w, "window_raw", false)
+		w.agg.Changes = w.changes.nodes
+	}
+	return w.changes
+}

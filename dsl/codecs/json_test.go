@@ -1,0 +1,288 @@
+package codecs
+
+import (
+	stdjson "encoding/json"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/cockroachdb/apd/v3"
+	"github.com/stretchr/testify/require"
+)
+
+func TestJSONGolden(t *testing.T) {
+	c := JSON[tick]()
+	require.NoError(t, Err[tick](c))
+	got, err := c.Encode([]byte("x"), &tickRow)
+	require.NoError(t, err)
+	require.Equal(t, "x"+tickJSON, string(got))
+	var back tick
+	require.NoError(t, c.Decode([]byte(tickJSON), &back))
+	require.Equal(t, tickRow, back)
+
+	at := time.Date(2023, 11, 15, 1, 2, 3, 4_000_000, time.UTC)
+	size, _, _ := apd.NewFromString("12.5")
+	n := nested{
+		ID: "a", List: []float64{1, 0.5}, Names: map[string]string{"b": "2", "a": "1"}, Leg: leg{"x", &leg{Pair: "<&>"}}, Legs: []leg{{}},
+		Four: [4]int{1, 2, 3, 4}, Any: "z", At: at, Day: at, Size: *size, PSize: size,
+	}
+	want := `{"id":"a","list":[1,0.5],"names":{"a":"1","b":"2"},"leg":{"pair":"x","rate":{"pair":"<&>"}},"legs":[{"pair":""}],"next":null,` +
+		`"four":[1,2,3,4],"any":"z","at":"2023-11-15T01:02:03.004Z","day":"Wed, 15 Nov 2023","pday":null,"size":12.50,"psize":12.5}`
+	for range 3 { // the order of a map is not luck
+		got, err = JSON[nested]().Encode(nil, &n)
+		require.NoError(t, err)
+		require.Equal(t, want, string(got))
+	}
+	var twin nested
+	require.NoError(t, JSON[nested]().Decode(got, &twin))
+	require.Equal(t, at.Truncate(24*time.Hour), twin.Day)
+	require.Equal(t, "12.50", twin.Size.String())
+	require.Equal(t, "12.5", twin.PSize.String())
+	again, err := JSON[nested]().Encode(nil, &twin)
+	require.NoError(t, err)
+	require.Equal(t, want, string(again))
+}
+
+func TestJSONRoundTripRandom(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 1))
+	c := JSON[scalars]()
+	var back scalars // used again and again: nothing may be left over
+	for range 3_000 {
+		row := randomScalars(r)
+		data, err := c.Encode(nil, &row)
+		require.NoError(t, err)
+		require.True(t, stdjson.Valid(data), "%s", data)
+		require.NoError(t, c.Decode(data, &back))
+		require.Equal(t, row, back)
+	}
+}
+
+func TestJSONFloatsExact(t *testing.T) {
+	type row struct {
+		F float64
+		G float32
+	}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 2))
+	c := JSON[row]()
+	for range 20_000 {
+		in := row{math.Float64frombits(r.Uint64()), math.Float32frombits(r.Uint32())}
+		data, err := c.Encode(nil, &in)
+		if math.IsNaN(in.F) || math.IsInf(in.F, 0) || in.G != in.G || math.IsInf(float64(in.G), 0) {
+			require.Error(t, err)
+			continue
+		}
+		require.NoError(t, err)
+		var out row
+		require.NoError(t, c.Decode(data, &out))
+		require.Equal(t, in, out)
+	}
+}
+
+func TestJSONDecode(t *testing.T) {
+	type row struct {
+		Pair string    `ashi:"pair,key"`
+		Bid  float64   `ashi:"bid,default=1.5"`
+		At   time.Time `ashi:"at,format=ms"`
+		Born time.Time `ashi:"born,format=ns,default=5"`
+		N    int8      `ashi:"n"`
+		Note *string   `ashi:"note"`
+	}
+	born := time.Unix(0, 5).UTC()
+	c := JSON[row]()
+	note := "left over"
+	for text, want := range map[string]row{
+		`{}`:                       {Bid: 1.5, Born: born},
+		" \n{ \"pair\" : \"a\" } ": {Pair: "a", Bid: 1.5, Born: born},
+		`{"pair":null,"bid":null,"at":null,"n":null,"note":null}`: {Bid: 1.5, Born: born},
+		`{"BID":2,"Pair":"b"}`:                    {Pair: "b", Bid: 2, Born: born},
+		`{"bid":1,"bid":2}`:                       {Bid: 2, Born: born},
+		`{"bid":2,"x":[{"y":"]"},null,true,1e5]}`: {Bid: 2, Born: born},
+		`{"pair":"\u00e9\ud83d\ude00\n","at":-1}`: {Pair: "é😀\n", Bid: 1.5, At: time.UnixMilli(-1).UTC(), Born: born},
+	} {
+		got := row{"left", 9, time.Now(), time.Now(), 9, &note}
+		require.NoError(t, c.Decode([]byte(text), &got), text)
+		require.Equal(t, want, got, text)
+	}
+	data := []byte(`{"pair":"view"}`)
+	var got row
+	require.NoError(t, c.Decode(data, &got))
+	require.Equal(t, &data[9], unsafe.StringData(got.Pair), "a view, not a copy")
+}
+
+func TestJSONMistakes(t *testing.T) {
+	type row struct {
+		Pair string      `ashi:"pair,maxlen=3"`
+		Bid  float64     `ashi:"bid"`
+		N    int8        `ashi:"n"`
+		At   time.Time   `ashi:"at"`
+		Day  time.Time   `ashi:"day,format=2006-01-02"`
+		Size apd.Decimal `ashi:"size,precision=4,scale=1"`
+		Free apd.Decimal `ashi:"free"`
+		Late *time.Time  `ashi:"late"`
+	}
+	c := JSON[row]()
+	var v row
+	require.ErrorIs(t, c.Decode(nil, &v), ErrNull)
+	require.ErrorIs(t, c.Decode([]byte(" null "), &v), ErrNull)
+	require.ErrorIs(t, c.Decode([]byte{}, &v), errEmpty)
+	for _, text := range []string{
+		" ", "{", "[]", "1", `"a"`, "{}x", "{}{}", `{"bid":1`, `{"bid":1.3`, `{"bid":1.}`, `{"bid":01}`, `{"bid":+1}`, `{"bid":.5}`, `{"bid":1e}`,
+		`{"bid":"1"}`, `{"bid":NaN}`, `{"bid":1e400}`, `{"n":128}`, `{"n":1.5}`, `{"pair":1}`, `{"pair":"a}`, "{\"pair\":\"\n\"}",
+		"{\"pair\":\"\xff\"}", "{\"x\":\"\xff\"}", `{"pair":"\x"}`, `{"pair":"a",}`, `{"x":[1,}`, `{"x":tru}`, `{"x":1.}`, `{bid:1}`,
+		`{"at":"yesterday"}`, `{"at":5}`, `{"day":"15.11.2023"}`, `{"pair":"abcd"}`, `{"size":1000}`, `{"size":1.25}`, `{"size":"x"}`, `{"size":true}`,
+		`{"size":"NaN"}`, `{"free":1e99999}`, `{"free":{}}`, `{"free":` + strings.Repeat("1", 2000) + `}`, "\xef\xbb\xbf{}",
+	} {
+		require.Error(t, c.Decode([]byte(text), &v), text)
+	}
+	require.EqualError(t, c.Decode([]byte(`{"pair":"abcd"}`), &v), `codecs: json *codecs.row: column "pair" has 4 characters, at most 3 are allowed`)
+	require.NoError(t, c.Decode([]byte(`{"pair":"äöü","size":"999.90","free":"-1e5"}`), &v))
+	require.Equal(t, "999.9", v.Size.String())
+
+	far := time.Date(20_000, 1, 1, 0, 0, 0, 0, time.UTC)
+	for what, bad := range map[string]row{
+		"long":        {Pair: "abcd"},
+		"not UTF-8":   {Pair: "\xff"},
+		"infinite":    {Bid: math.Inf(1)},
+		"digits":      {Size: *apd.New(12345, -1)},
+		"no number":   {Free: apd.Decimal{Form: apd.NaN}},
+		"no such day": {At: far},
+		"nor there":   {Late: &far},
+	} {
+		dst := []byte("kept")
+		got, err := c.Encode(dst, &bad)
+		require.Error(t, err, what)
+		require.Equal(t, "kept", string(got), what)
+	}
+}
+
+// Ten megabytes of brackets once ended the process: the library calls itself for each.
+func TestJSONHugeValues(t *testing.T) {
+	c := JSON[tick]()
+	var v tick
+	const size = 10 << 20
+	for what, text := range map[string]string{
+		"brackets":        `{"x":` + strings.Repeat("[", size),
+		"braces":          strings.Repeat(`{"x":`, size/5),
+		"closed brackets": `{"x":` + strings.Repeat("[", size/2) + strings.Repeat("]", size/2) + "}",
+		"digits":          `{"bid":` + strings.Repeat("1", size),
+		"open string":     `{"pair":"` + strings.Repeat("a", size),
+		"zeros":           strings.Repeat("\x00", size),
+	} {
+		require.Error(t, c.Decode([]byte(text), &v), what)
+	}
+	require.NoError(t, c.Decode([]byte(`{"pair":"`+strings.Repeat("[", size)+`"}`), &v), "brackets in a string")
+	require.Len(t, v.Pair, size)
+	require.NoError(t, c.Decode([]byte(`{"x":[`+strings.Repeat("[],", size/3)+`1]}`), &v), "many, not deep")
+	deepest := `{"x":` + strings.Repeat("[", maxDepth-1) + strings.Repeat("]", maxDepth-1) + "}"
+	require.NoError(t, c.Decode([]byte(deepest), &v))
+	require.ErrorIs(t, c.Decode([]byte(`{"x":[`+deepest+`]}`), &v), errDeep)
+}
+
+func TestJSONBrokenModel(t *testing.T) {
+	type row struct {
+		A int `ashi:"a,kye"`
+		B int `ashi:"b,maxlen=1"`
+	}
+	for _, c := range []Codec[row]{JSON[row](), Fixed[row]()} {
+		require.ErrorContains(t, Err(c), "row.A")
+		require.ErrorContains(t, Err(c), "row.B")
+		_, err := c.Encode(nil, &row{})
+		require.Equal(t, Err(c), err)
+		require.Equal(t, Err(c), c.Decode([]byte("{}"), &row{}))
+	}
+	require.EqualError(t, Err[row](nil), "codecs: no codec for codecs.row")
+}
+
+func TestJSONManyGoroutines(t *testing.T) {
+	c := JSON[scalars]()
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(g), 3))
+			var back scalars
+			for range 300 {
+				row := randomScalars(r)
+				data, err := c.Encode(nil, &row)
+				if err == nil {
+					err = c.Decode(data, &back)
+				}
+				if err != nil || back.I64 != row.I64 || back.S != row.S || !back.TMs.Equal(row.TMs) {
+					t.Errorf("row %+v came back as %+v, %v", row, back, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestJSONAllocations(t *testing.T) {
+	c := JSON[tick]()
+	data, dst := []byte(tickJSON), make([]byte, 0, 128)
+	var v tick
+	row := tickRow
+	require.LessOrEqual(t, testing.AllocsPerRun(1000, func() { _ = c.Decode(data, &v) }), 1.0)
+	require.LessOrEqual(t, testing.AllocsPerRun(1000, func() { _, _ = c.Encode(dst, &row) }), 1.0)
+}
+
+// FuzzJSONDecode compares with encoding/json: what we take, it takes, with the same numbers.
+func FuzzJSONDecode(f *testing.F) {
+	f.Add([]byte(tickJSON))
+	f.Add([]byte(`{"I8":1,"PF":2e5,"S":"\u00e9","TMs":5,"Raw":"AAA=","PS":null} `))
+	f.Add([]byte(`{"x":[[{"a":"\"]"}]]}`))
+	f.Add([]byte(`null`))
+	c := JSON[scalars]()
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var got, again scalars
+		if c.Decode(data, &got) != nil {
+			return
+		}
+		require.True(t, stdjson.Valid(data), "taken, but not JSON: %q", data)
+		var numbers struct {
+			I64 int64
+			F64 float64
+			S   string
+		}
+		require.NoError(t, stdjson.Unmarshal(data, &numbers))
+		require.Equal(t, numbers.I64, got.I64)
+		require.Equal(t, numbers.F64, got.F64)
+		require.Equal(t, numbers.S, got.S)
+		out, err := c.Encode(nil, &got)
+		if err != nil {
+			return // a time that a number can say and its own format cannot
+		}
+		require.NoError(t, c.Decode(out, &again))
+		require.Equal(t, got.F32, again.F32)
+		require.Equal(t, got.S, again.S)
+		require.Equal(t, got.Raw == nil, again.Raw == nil)
+	})
+}
+
+func BenchmarkJSON(b *testing.B) {
+	b.Run("decode tick", func(b *testing.B) {
+		c, data := JSON[tick](), []byte(tickJSON)
+		var v tick
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := c.Decode(data, &v); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("encode bar", func(b *testing.B) {
+		c, dst := JSON[bar](), make([]byte, 0, 256)
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := c.Encode(dst, &barRow); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

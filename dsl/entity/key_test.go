@@ -1,0 +1,293 @@
+package entity
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+)
+
+type pairName string
+
+type venueKey struct {
+	Venue int32    `ashi:"venue,key=2"`
+	Pair  pairName `ashi:"pair,key=1"`
+}
+
+type allKey struct {
+	S string  `ashi:"s"`
+	B []byte  `ashi:"b"`
+	I int     `ashi:"i"`
+	L int64   `ashi:"l"`
+	M int32   `ashi:"m"`
+	D float64 `ashi:"d"`
+}
+
+// golden is what Java's serializers write; it may never change.
+func golden[K any](t *testing.T, k K, want string) {
+	t.Helper()
+	c, err := KeyOf[K]()
+	require.NoError(t, err)
+	got, err := c.Append([]byte("x"), k)
+	require.NoError(t, err)
+	require.Equal(t, want, hex.EncodeToString(got[1:]))
+	back, err := c.Decode(got[1:])
+	require.NoError(t, err)
+	require.Equal(t, k, back)
+}
+
+func goldenJSON[K any](t *testing.T, k K, want string) {
+	t.Helper()
+	golden(t, k, hex.EncodeToString([]byte(want)))
+	require.True(t, json.Valid([]byte(want)))
+}
+
+func TestKeyGolden(t *testing.T) {
+	golden(t, "EUR/USD", "4555522f555344")
+	golden(t, "é", "c3a9")
+	golden(t, pairName("a"), "61")
+	golden(t, []byte{0, 255}, "00ff")
+	golden(t, 1, "0000000000000001")
+	golden(t, -1, "ffffffffffffffff")
+	golden(t, int64(math.MinInt64), "8000000000000000")
+	golden(t, int32(-2), "fffffffe")
+	golden(t, 1.38676, "3ff6302b40f66a55")
+	golden(t, math.Inf(-1), "fff0000000000000")
+	golden(t, math.Copysign(0, -1), "8000000000000000")
+	golden(t, time.Minute, "0000000df8475800")
+	golden(t, struct{ Pair string }{"EUR"}, "455552")
+
+	goldenJSON(t, venueKey{7, "EUR/USD"}, `{"pair":"EUR/USD","venue":7}`)
+	goldenJSON(t, venueKey{-7, ""}, `{"pair":"","venue":-7}`)
+	goldenJSON(t, venueKey{0, "\"\\/<é\u2028\x01\x1f\n\r\t\b\f\x7f"}, `{"pair":"\"\\/<é`+"\u2028"+`\u0001\u001F\n\r\t\b\f`+"\x7f"+`","venue":0}`)
+	goldenJSON(t, allKey{"s", []byte{1, 2}, -3, 4, 5, 0.5}, `{"s":"s","b":"AQI=","i":-3,"l":4,"m":5,"d":0.5}`)
+}
+
+func TestNaNIsOneKey(t *testing.T) {
+	c, err := KeyOf[float64]()
+	require.NoError(t, err)
+	for _, bits := range []uint64{0x7ff8000000000000, 0x7ff8000000000001, 0xfff8000000000123} {
+		got, err := c.Append(nil, math.Float64frombits(bits))
+		require.NoError(t, err)
+		require.Equal(t, "7ff8000000000000", hex.EncodeToString(got))
+	}
+}
+
+func TestDoubleAsJava(t *testing.T) {
+	for want, f := range map[string]float64{
+		"0.0": 0, "-0.0": math.Copysign(0, -1), "1.0": 1, "-12.5": -12.5, "0.001": 0.001, "9.99E-4": 0.000999, "9999999.0": 9999999,
+		"1.0E7": 1e7, "-1.0E7": -1e7, "1.2345678E7": 12345678, "-1.5E-10": -1.5e-10, "1.7976931348623157E308": math.MaxFloat64,
+	} {
+		require.Equal(t, want, string(appendDouble(nil, f)))
+	}
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 20_000 {
+		f := math.Float64frombits(r.Uint64())
+		if math.IsNaN(f) || math.IsInf(f, 0) {
+			continue
+		}
+		var back float64
+		text := appendDouble(nil, f)
+		require.NoError(t, json.Unmarshal(text, &back), "%s", text)
+		require.Equal(t, f, back)
+	}
+}
+
+func TestKeyTypesRefused(t *testing.T) {
+	type hidden struct {
+		A string
+		b string //nolint:unused // that it is there is the case
+	}
+	type half struct {
+		A string `ashi:"a,key"`
+		B string
+	}
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{refused[bool](), "bool cannot be a key"},
+		{refused[time.Time](), "time.Time cannot be a key"},
+		{refused[*string](), "*string cannot be a key"},
+		{refused[uint32](), "uint32 cannot be a key"},
+		{refused[struct{}](), "no columns"},
+		{refused[hidden](), "hidden.b: a field that is not a column in a key"},
+		{refused[half](), "some columns are marked as key and some not"},
+		{refused[struct {
+			A string
+			B bool
+		}](), ".B: a bool cannot be in a key"},
+	} {
+		require.ErrorContains(t, c.err, c.want)
+	}
+}
+
+func refused[K any]() error {
+	_, err := KeyOf[K]()
+	return err
+}
+
+func TestKeyMistakes(t *testing.T) {
+	text, _ := KeyOf[string]()
+	_, err := text.Append(nil, "")
+	require.ErrorIs(t, err, ErrEmpty)
+	_, err = text.Decode(nil)
+	require.ErrorIs(t, err, ErrNull)
+	_, err = text.Decode([]byte{})
+	require.ErrorIs(t, err, ErrEmpty)
+	raw, _ := KeyOf[[]byte]()
+	_, err = raw.Append(nil, nil)
+	require.ErrorIs(t, err, ErrNull)
+	_, err = raw.Append(nil, []byte{})
+	require.ErrorIs(t, err, ErrEmpty)
+	long, _ := KeyOf[int64]()
+	_, err = long.Decode(make([]byte, 7))
+	require.EqualError(t, err, "entity: key int64: key has 7 bytes, want 8")
+	short, _ := KeyOf[int32]()
+	_, err = short.Decode(make([]byte, 8))
+	require.EqualError(t, err, "entity: key int32: key has 8 bytes, want 4")
+
+	pair, err := KeyOf[venueKey]()
+	require.NoError(t, err)
+	_, err = pair.Append(nil, venueKey{1, "\xff"})
+	require.ErrorIs(t, err, errNotUTF8)
+	all, _ := KeyOf[allKey]()
+	_, err = all.Append(nil, allKey{D: math.NaN(), B: []byte{}})
+	require.ErrorContains(t, err, "JSON has no NaN")
+	_, err = all.Append(nil, allKey{})
+	require.ErrorIs(t, err, ErrNull)
+	for text, want := range map[string]string{
+		`[]`: "not a JSON object", `{}`: `"pair": is missing`, `{"pair":"a"}`: `"venue": is missing`,
+		`{"pair":"a","venue":1`: "neither comma nor brace", `{"pair":"a","venue":1}x`: "1 bytes behind", `{"pair":"a","venue":1,}`: "a string should be",
+		`{"pair":"a","pair":"b"}`: "twice", `{"pair":"a","venue":1,"x":1}`: `no column "x"`, `{"pair":null,"venue":1}`: "key is null",
+		`{"pair":"a","venue":null}`: "key is null", `{"pair":1,"venue":1}`: "'1' where a string should be", `{"pair":"a","venue":"1"}`: "where a number should be",
+		`{"pair":"a","venue":01}`: "not a number", `{"pair":"a","venue":1.5}`: "invalid syntax", `{"pair":"a","venue":3000000000}`: "out of range",
+		"{\"pair\":\"\xff\",\"venue\":1}": "not UTF-8", "{\"pair\":\"\n\",\"venue\":1}": "control character", `{"pair":"a\`: "without an end",
+		`{"pair":"\x","venue":1}`: "invalid character", `{"pair" "a"}`: "no colon", `{"pair":`: "ends where",
+	} {
+		_, err := pair.Decode([]byte(text))
+		require.ErrorContains(t, err, want, text)
+	}
+	got, err := pair.Decode([]byte(" { \"venue\" : 5 ,\n\"pa\\u0069r\":\"a\\\"\\u00e9\" } "))
+	require.NoError(t, err)
+	require.Equal(t, venueKey{5, `a"é`}, got)
+}
+
+func TestRowKey(t *testing.T) {
+	type row struct {
+		Bid  float64 `ashi:"bid"`
+		Pair string  `ashi:"pair,key"`
+	}
+	m, errs := For[row]()
+	require.Empty(t, errs)
+	key, err := m.AppendKey(nil, &row{1, "EUR"})
+	require.NoError(t, err)
+	require.Equal(t, "EUR", string(key))
+	var back row
+	require.NoError(t, m.SetKey(&back, key))
+	require.Equal(t, row{0, "EUR"}, back)
+	require.Equal(t, unsafe.SliceData(key), unsafe.StringData(back.Pair), "a view, not a copy")
+
+	_, err = m.AppendKey(nil, &row{})
+	require.EqualError(t, err, `entity: key entity.row, column "pair": key is empty`)
+	_, err = m.AppendKey(nil, row{})
+	require.EqualError(t, err, "entity: entity.row: a row is a *entity.row, not a entity.row")
+	_, err = m.AppendKey(nil, nil)
+	require.Error(t, err)
+	require.ErrorContains(t, m.SetKey((*row)(nil), key), "nil pointer")
+}
+
+func TestKeyAllocations(t *testing.T) {
+	dst := make([]byte, 0, 64)
+	text, _ := KeyOf[string]()
+	long, _ := KeyOf[int64]()
+	pair, _ := KeyOf[venueKey]()
+	number, object := make([]byte, 8), []byte(`{"pair":"EUR/USD","venue":7}`)
+	name := []byte("EUR/USD")
+	type row struct {
+		Pair string `ashi:"pair,key"`
+	}
+	m, _ := For[row]()
+	r := row{"EUR/USD"}
+	for what, run := range map[string]func(){
+		"append string": func() { _, _ = text.Append(dst, "EUR/USD") },
+		"append int64":  func() { _, _ = long.Append(dst, 5) },
+		"append struct": func() { _, _ = pair.Append(dst, venueKey{7, "EUR/USD"}) },
+		"decode string": func() { _, _ = text.Decode(name) },
+		"decode int64":  func() { _, _ = long.Decode(number) },
+		"append row":    func() { _, _ = m.AppendKey(dst, &r) },
+		"set row":       func() { _ = m.SetKey(&r, name) },
+	} {
+		require.Zero(t, testing.AllocsPerRun(100, run), what)
+	}
+	require.LessOrEqual(t, testing.AllocsPerRun(100, func() { _, _ = pair.Decode(object) }), 1.0)
+}
+
+func TestKeyRoundTripRandom(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	c, err := KeyOf[allKey]()
+	require.NoError(t, err)
+	for range 5_000 {
+		runes := make([]rune, r.IntN(6))
+		for i := range runes {
+			runes[i] = rune(r.IntN(0x300))
+		}
+		b := make([]byte, r.IntN(5))
+		for i := range b {
+			b[i] = byte(r.Uint32())
+		}
+		k := allKey{string(runes), b, int(r.Uint64()), int64(r.Uint64()), int32(r.Uint32()), r.NormFloat64() * math.Pow(10, float64(r.IntN(40)-20))}
+		key, err := c.Append(nil, k)
+		require.NoError(t, err)
+		back, err := c.Decode(key)
+		require.NoError(t, err)
+		require.Equal(t, k, back)
+		again, err := c.Append(nil, back)
+		require.NoError(t, err)
+		require.Equal(t, key, again)
+	}
+}
+
+func FuzzKeyDecode(f *testing.F) {
+	f.Add([]byte(`{"s":"s","b":"AQI=","i":-3,"l":4,"m":5,"d":0.5}`))
+	f.Add([]byte(`{"s":"\u00`))
+	c, err := KeyOf[allKey]()
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		k, err := c.Decode(b)
+		if err != nil {
+			return
+		}
+		require.True(t, json.Valid(b), "taken, but not JSON: %q", b)
+		key, err := c.Append(nil, k)
+		require.NoError(t, err)
+		back, err := c.Decode(key)
+		require.NoError(t, err)
+		require.Equal(t, k, back)
+	})
+}
+
+func BenchmarkKeyAppend(b *testing.B) {
+	text, _ := KeyOf[string]()
+	pair, _ := KeyOf[venueKey]()
+	dst := make([]byte, 0, 64)
+	b.Run("string", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			_, _ = text.Append(dst, "EUR/USD")
+		}
+	})
+	b.Run("struct", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			_, _ = pair.Append(dst, venueKey{7, "EUR/USD"})
+		}
+	})
+}

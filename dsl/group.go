@@ -1,0 +1,61 @@
+package dsl
+
+import (
+	"reflect"
+	"time"
+
+	"github.com/ashi-stream/ashi/aggregates"
+	"github.com/ashi-stream/ashi/dsl/entity"
+	"github.com/ashi-stream/ashi/topology"
+	"github.com/ashi-stream/ashi/windows"
+)
+
+// GroupedOf is a stream whose rows are put into groups by a key of type K.
+type GroupedOf[K, T any] struct {
+	stream *StreamOf[T]
+	key    func(*T) K
+	codec  entity.KeyCodec[K]
+}
+
+// GroupBy puts rows into groups. K is a string, a number, or a struct of such for a composite key; the group's key is written
+// as Kafka's and ksqlDB's serializers write it.
+//
+// All rows of a group must be in one partition, which is so when the group's key is the key of the topic: a row whose group
+// belongs to another partition ends the task with an error that says so. Rows without a Kafka key are dropped and counted.
+func GroupBy[T, K any](s *StreamOf[T], key func(*T) K) *GroupedOf[K, T] {
+	c, err := entity.KeyOf[K]()
+	if err != nil {
+		s.b.wrong(place(), "GroupBy: key of type %v: %w", reflect.TypeFor[K](), err)
+	}
+	return &GroupedOf[K, T]{stream: s, key: key, codec: c}
+}
+
+// Group is a group in one window, as a projection sees it: the functions of package aggregates take it.
+type Group[K, T any] struct {
+	ref *groupRef[K, T]
+}
+
+type groupRef[K, T any] struct {
+	recorder *aggregates.Recorder[T]
+	key      K
+	window   windows.Window
+}
+
+// Key is the group's key.
+func (g Group[K, T]) Key() K { return g.ref.key }
+
+// WindowStart is the start of the window, in UTC.
+func (g Group[K, T]) WindowStart() time.Time { return g.ref.window.Start.Std() }
+
+// WindowEnd is the end of the window, not included, in UTC.
+func (g Group[K, T]) WindowEnd() time.Time { return g.ref.window.End.Std() }
+
+// Recorder is for package aggregates.
+func (g Group[K, T]) Recorder() *aggregates.Recorder[T] { return g.ref.recorder }
+
+// openKey makes what appends a row's group key.
+func (g *GroupedOf[K, T]) openKey() func(*topology.Record, []byte) ([]byte, error) {
+	return func(r *topology.Record, dst []byte) ([]byte, error) {
+		return g.codec.Append(dst, g.key(r.Value.(*T)))
+	}
+}

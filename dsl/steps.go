@@ -1,0 +1,70 @@
+package dsl
+
+import "github.com/ashi-stream/ashi/topology"
+
+// step adds a stateless step below s. open makes the step for one task.
+func step[T, U any](s *StreamOf[T], kind string, open func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error)) *StreamOf[U] {
+	n := &topology.Node{Name: s.b.unique(s.node.Name + "-" + kind), Op: &topology.Step{Kind: kind, Row: typeName[U](), Open: open}}
+	s.node.Next = append(s.node.Next, n)
+	return &StreamOf[U]{b: s.b, node: n, origin: s.origin}
+}
+
+// Filter keeps the rows for which keep is true. A row for which it fails is dropped and counted. Rows that are not kept do not
+// advance the stream time of windows below (semantics.md [T3]).
+func (s *StreamOf[T]) Filter(keep func(*T) (bool, error)) *StreamOf[T] {
+	return step[T, T](s, "filter", func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error) {
+		return func(r *topology.Record, out []*topology.Record) ([]*topology.Record, error) {
+			ok, err := keep(r.Value.(*T))
+			if ok && err == nil {
+				out = append(out, r)
+			}
+			return out, err
+		}
+	})
+}
+
+// Peek calls see with each row and hands it on. A row for which it fails is dropped and counted.
+func (s *StreamOf[T]) Peek(see func(*T) error) *StreamOf[T] {
+	return step[T, T](s, "peek", func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error) {
+		return func(r *topology.Record, out []*topology.Record) ([]*topology.Record, error) {
+			return append(out, r), see(r.Value.(*T))
+		}
+	})
+}
+
+// Map turns each row into one of another type; key and event time stay. A row for which f fails is dropped and counted.
+func Map[T, U any](s *StreamOf[T], f func(*T) (U, error)) *StreamOf[U] {
+	return step[T, U](s, "map", func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error) {
+		var row U
+		var mapped topology.Record
+		return func(r *topology.Record, out []*topology.Record) (_ []*topology.Record, err error) {
+			if row, err = f(r.Value.(*T)); err != nil {
+				return out, err
+			}
+			mapped = *r
+			mapped.Value = &row
+			return append(out, &mapped), nil
+		}
+	})
+}
+
+// FlatMap turns each row into any number of rows of another type, handed on in their order; key and event time stay. If f fails
+// none of them is handed on, and the row is dropped and counted.
+func FlatMap[T, U any](s *StreamOf[T], f func(*T) ([]U, error)) *StreamOf[U] {
+	return step[T, U](s, "flatmap", func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error) {
+		var flat []topology.Record
+		return func(r *topology.Record, out []*topology.Record) ([]*topology.Record, error) {
+			rows, err := f(r.Value.(*T))
+			if err != nil {
+				return out, err
+			}
+			flat = append(flat[:0], make([]topology.Record, len(rows))...)
+			for i := range rows {
+				flat[i] = *r
+				flat[i].Value = &rows[i]
+				out = append(out, &flat[i])
+			}
+			return out, nil
+		}
+	})
+}

@@ -1,0 +1,134 @@
+package dsl
+
+import (
+	"fmt"
+	"reflect"
+
+	"github.com/ashi-stream/ashi/dsl/codecs"
+	"github.com/ashi-stream/ashi/dsl/entity"
+	"github.com/ashi-stream/ashi/topology"
+	"github.com/ashi-stream/ashi/windows"
+)
+
+// StreamOf is a stream of rows of type T in a plan. Each row is an event of its own.
+type StreamOf[T any] struct {
+	b      *Builder
+	node   *topology.Node
+	origin string // the topic that it comes from
+	source *sourceOf[T]
+}
+
+// sourceOf is what a declared stream or table has beside its node.
+type sourceOf[T any] struct {
+	at    string
+	topic string
+	model *entity.Model
+	codec codecs.Codec[T]
+}
+
+// Stream declares a stream: T's tags say which columns are its key and event time (package entity). The topic may be left out:
+// it is then the one that the tags or the name of T give. Values are JSON unless Codec says otherwise.
+func Stream[T any](b *Builder, topic ...string) *StreamOf[T] {
+	s := declare[T](b, place(), "stream", entity.Stream, topic)
+	node := &topology.Node{Name: b.unique(s.topic), Op: &topology.Source{Topic: s.topic, Row: typeName[T](), Open: s.open}}
+	b.plan.Subs = append(b.plan.Subs, &topology.SubTopology{Name: s.topic, Root: node})
+	checkCodec(b, s.at, func() codecs.Codec[T] { return s.codec }, func(name string) { node.Op.(*topology.Source).Codec = name })
+	return &StreamOf[T]{b: b, node: node, origin: s.topic, source: s}
+}
+
+// declare reads T's tags and notes the topic.
+func declare[T any](b *Builder, at, what string, kind entity.Kind, topic []string) *sourceOf[T] {
+	s := &sourceOf[T]{at: at}
+	model, errs := entity.For[T]()
+	for _, err := range errs {
+		b.wrong(at, "%s: %w", what, err)
+	}
+	s.model = model
+	switch {
+	case len(topic) > 1:
+		b.wrong(at, "%s: one topic, not %q", what, topic)
+		fallthrough
+	case len(topic) == 1:
+		s.topic = topic[0]
+	case model != nil:
+		s.topic = model.Topic
+		b.plan.Warnings = append(b.plan.Warnings, model.Warnings...)
+	}
+	if model != nil && model.Kind != entity.Unstated && model.Kind != kind {
+		b.wrong(at, "%s %q: the tags of %s say that it is a %s", what, s.topic, typeName[T](), model.Kind)
+	}
+	b.source(at, s.topic)
+	s.codec = codecs.JSON[T]()
+	return s
+}
+
+// checkCodec notes at Build what is wrong with a codec for its type, and tells its name.
+func checkCodec[T any](b *Builder, at string, codec func() codecs.Codec[T], named func(string)) {
+	b.atBuild = append(b.atBuild, func() {
+		c := codec()
+		if err := codecs.Err(c); err != nil {
+			b.wrong(at, "%w", err)
+			return
+		}
+		named(c.Name())
+	})
+}
+
+// Codec sets how values are encoded: JSON if it is not called.
+func (s *StreamOf[T]) Codec(c codecs.Codec[T]) *StreamOf[T] {
+	if s.source == nil {
+		s.b.wrong(place(), "Codec: only a stream that was declared with Stream has values in a topic")
+		return s
+	}
+	s.source.codec = c
+	return s
+}
+
+// open makes a decoder with a row of its own.
+func (s *sourceOf[T]) open() func(*topology.Record, []byte, []byte) error {
+	row := new(T)
+	return func(r *topology.Record, key, value []byte) error {
+		if err := s.decode(key, value, row); err != nil {
+			return err
+		}
+		r.Value = row
+		if at, ok := s.model.EventTime(row); ok {
+			r.Time = at
+		}
+		return nil
+	}
+}
+
+// decode fills a row from the value, then its key columns from the key, which are what counts where both have them.
+func (s *sourceOf[T]) decode(key, value []byte, row *T) error {
+	if err := s.codec.Decode(value, row); err != nil {
+		return err
+	}
+	if key == nil || len(s.model.Key) == 0 {
+		return nil
+	}
+	return s.model.SetKey(row, key)
+}
+
+// StreamRef is the stream as the engine's Add and ForEach want it.
+func (s *StreamOf[T]) StreamRef() topology.StreamOf[T] {
+	if s.source == nil {
+		return topology.StreamOf[T]{Err: fmt.Errorf("dsl: step %s is not in a topic: write it to one with To", s.node.Name)}
+	}
+	return s.source.ref()
+}
+
+func (s *sourceOf[T]) ref() topology.StreamOf[T] {
+	return topology.StreamOf[T]{Topic: s.topic, Decode: s.decode,
+		Key: func(dst []byte, row *T) ([]byte, error) {
+			if len(s.model.Key) == 0 {
+				return nil, nil
+			}
+			return s.model.AppendKey(dst, row)
+		},
+		Encode: func(dst []byte, row *T) ([]byte, error) { return s.codec.Encode(dst, row) },
+		Time:   func(row *T) (windows.Time, bool) { return s.model.EventTime(row) },
+	}
+}
+
+func typeName[T any]() string { return reflect.TypeFor[T]().String() }

@@ -1,0 +1,232 @@
+package enginetest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/ashi-stream/ashi/engine/internal/murmur"
+	"github.com/ashi-stream/ashi/engine/internal/tables"
+	"github.com/ashi-stream/ashi/engine/internal/task"
+	"github.com/ashi-stream/ashi/stores"
+	"github.com/ashi-stream/ashi/stores/memory"
+	"github.com/ashi-stream/ashi/topology"
+)
+
+// Options change how a Driver runs a plan. The zero value is usable.
+type Options struct {
+	// Partitions of every topic. 0 means 1.
+	Partitions int32
+	// Start is the clock's first time. Zero means the real time at the start.
+	Start time.Time
+	// Manual leaves commits to Driver.Commit; else every Add commits.
+	Manual bool
+	// EveryUpdate puts every update of a row out as a change.
+	EveryUpdate bool
+	// Store makes the store of each task; nil makes stores in memory.
+	Store func(changelog string, partition int32) (stores.Store, error)
+	// KeepStores keeps the stores over a Crash, as the disk of a process that starts again; else everything comes from the changelog.
+	KeepStores bool
+	// Memory bounds the bytes of rows in memory of each task. 0 is no bound.
+	Memory int
+	// CheckpointEvery is the time between checkpoints on the Driver's clock. 0 makes one after every commit.
+	CheckpointEvery time.Duration
+	// Ahead bounds event times ahead of the clock. 0 is no bound.
+	Ahead time.Duration
+}
+
+// Driver runs a plan in a test. See New.
+type Driver struct {
+	t     testing.TB
+	plan  *topology.Plan
+	o     Options
+	log   *brokerLog
+	now   time.Time
+	drops task.Drops
+	tasks []*running
+	read  map[string][]int // how far ReadRaw has come, by topic and partition
+}
+
+// running is a task with what it works on.
+type running struct {
+	sub       *topology.SubTopology
+	changelog string
+	partition int32
+	task      *task.Task
+	store     stores.Store
+	producer  *producer
+	input     int64 // next offset to feed
+}
+
+// New runs plan with default Options.
+func New(t testing.TB, plan *topology.Plan) *Driver { return NewWith(t, plan, Options{}) }
+
+// NewWith runs plan.
+func NewWith(t testing.TB, plan *topology.Plan, o Options) *Driver {
+	t.Helper()
+	if o.Partitions == 0 {
+		o.Partitions = 1
+	}
+	if o.Start.IsZero() {
+		o.Start = time.Now()
+	}
+	if o.Store == nil {
+		o.Store = func(string, int32) (stores.Store, error) { return memory.New(), nil }
+	}
+	d := &Driver{t: t, plan: plan, o: o, now: o.Start, log: &brokerLog{partitions: o.Partitions, topics: map[string][][]task.Record{}},
+		read: map[string][]int{}}
+	for _, sub := range plan.Subs {
+		for p := range o.Partitions {
+			d.tasks = append(d.tasks, &running{sub: sub, changelog: fmt.Sprintf("%s-%s-changelog", plan.Name, sub.Name), partition: p})
+		}
+	}
+	d.check(d.open())
+	t.Cleanup(d.close)
+	return d
+}
+
+func (d *Driver) check(err error) {
+	d.t.Helper()
+	if err != nil {
+		d.t.Fatalf("enginetest: %v", err)
+	}
+}
+
+// open opens every task on its restored store.
+func (d *Driver) open() error {
+	for _, r := range d.tasks {
+		if err := d.openTask(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Driver) openTask(r *running) (err error) {
+	if r.store == nil {
+		if r.store, err = d.o.Store(r.changelog, r.partition); err != nil {
+			return err
+		}
+	}
+	restorer := task.NewRestorer(r.store)
+	from, _, err := restorer.Position()
+	if err != nil {
+		return err
+	}
+	changelog := *d.log.partition(r.changelog, r.partition)
+	if err := restorer.Apply(changelog[from:], int64(len(changelog))); err != nil {
+		return err
+	}
+	sinks := map[string]int32{}
+	for _, s := range r.sub.Sinks() {
+		sinks[s.Topic] = d.o.Partitions
+	}
+	r.producer = &producer{log: d.log}
+	r.task, err = task.New(task.Config{Sub: r.sub, Partition: r.partition, Partitions: d.o.Partitions, Sinks: sinks, Changelog: r.changelog,
+		PartitionOf: murmur.Partition, Store: r.store, Producer: r.producer, Now: func() time.Time { return d.now },
+		Log: slog.New(slog.NewTextHandler(d.t.Output(), nil)), Drops: &d.drops, CommitEvery: 1 << 62, CommitBytes: 1 << 40,
+		CheckpointEvery: d.o.CheckpointEvery, CheckpointBytes: 1 << 40, Memory: d.o.Memory, Ahead: d.o.Ahead, EveryUpdate: d.o.EveryUpdate})
+	if err != nil {
+		return err
+	}
+	r.input = r.task.Positions()[r.sub.Source().Topic]
+	return nil
+}
+
+// feed gives every task what its input holds, in batches of at most n records; 0 is no limit.
+func (d *Driver) feed(n int) error {
+	for _, r := range d.tasks {
+		topic := r.sub.Source().Topic
+		for {
+			records := (*d.log.partition(topic, r.partition))[r.input:]
+			if len(records) == 0 {
+				break
+			}
+			if n > 0 && len(records) > n {
+				records = records[:n]
+			}
+			r.input += int64(len(records))
+			if err := r.task.Process(context.Background(), &task.Batch{Topic: topic, Records: slices.Clone(records), Next: r.input}, func() {}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Commit commits what every task has processed.
+func (d *Driver) Commit() {
+	d.t.Helper()
+	d.check(d.commit())
+}
+
+func (d *Driver) commit() error {
+	for _, r := range d.tasks {
+		if err := r.task.Commit(context.Background()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Advance moves the clock on.
+func (d *Driver) Advance(by time.Duration) { d.now = d.now.Add(by) }
+
+// Crash ends every task where it is, without a commit, and opens it anew: from its store, if Options.KeepStores says so, and its
+// changelog. Input that was not committed is processed again.
+func (d *Driver) Crash() {
+	d.t.Helper()
+	for _, r := range d.tasks {
+		d.check(r.producer.Close())
+		if !d.o.KeepStores {
+			d.check(r.store.Close())
+			r.store = nil
+		}
+	}
+	d.check(d.open())
+	d.check(d.feed(0))
+	if !d.o.Manual {
+		d.Commit()
+	}
+}
+
+// Dropped is how many records were dropped for a reason, by its name in logs and metrics: "late", "undecodable" and so on.
+func (d *Driver) Dropped(reason string) int64 {
+	d.t.Helper()
+	for _, r := range task.Reasons() {
+		if r.String() == reason {
+			return d.drops.Count(r)
+		}
+	}
+	d.t.Fatalf("enginetest: there is no reason %q: there are %v", reason, task.Reasons())
+	return 0
+}
+
+func (d *Driver) close() {
+	for _, r := range d.tasks {
+		if r.store != nil {
+			if err := r.store.Close(); err != nil {
+				d.t.Errorf("enginetest: %v", err)
+			}
+		}
+	}
+}
+
+// mirror is the store of a table with all that is committed to its topic.
+func (d *Driver) mirror(table *topology.Table) (stores.Store, error) {
+	store := memory.New()
+	m := tables.NewMirror(table, store, slog.New(slog.NewTextHandler(d.t.Output(), nil)))
+	for p := range d.log.partitions {
+		records := *d.log.partition(table.Topic, p)
+		if err := m.Apply(p, records, int64(len(records))); err != nil {
+			return nil, err
+		}
+	}
+	if m.Contradictions.Load() > 0 || m.Duplicates.Load() > 0 {
+		return nil, fmt.Errorf("table %s: %d rows were written twice, %d with other contents", table.Topic, m.Duplicates.Load(), m.Contradictions.Load())
+	}
+	return store, nil
+}

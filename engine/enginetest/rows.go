@@ -1,0 +1,100 @@
+package enginetest
+
+import (
+	"context"
+
+	"github.com/ashi-stream/ashi/engine/internal/tables"
+	"github.com/ashi-stream/ashi/engine/internal/task"
+	"github.com/ashi-stream/ashi/topology"
+	"github.com/ashi-stream/ashi/windows"
+)
+
+// Record is a record on the wire.
+type Record struct {
+	Key, Value []byte // nil is null
+	Timestamp  windows.Time
+}
+
+// Add puts rows into a stream's topic and processes them.
+func Add[R any](d *Driver, to interface{ StreamRef() topology.StreamOf[R] }, rows ...R) {
+	d.t.Helper()
+	ref := to.StreamRef()
+	d.check(ref.Err)
+	records := make([]Record, len(rows))
+	for i := range rows {
+		var err error
+		r := &records[i]
+		r.Key, err = ref.Key(nil, &rows[i])
+		d.check(err)
+		r.Value, err = ref.Encode(nil, &rows[i])
+		d.check(err)
+		if at, ok := ref.Time(&rows[i]); ok {
+			r.Timestamp = at
+		} else {
+			r.Timestamp = windows.At(d.now)
+		}
+	}
+	d.AddRaw(ref.Topic, records...)
+}
+
+// AddRaw puts records into a topic, in the partition of their key, and processes them.
+func (d *Driver) AddRaw(topic string, records ...Record) {
+	d.t.Helper()
+	d.check(d.TryRaw(topic, records...))
+}
+
+// TryRaw is AddRaw for tests that expect an error that ends the task.
+func (d *Driver) TryRaw(topic string, records ...Record) error {
+	for _, r := range records {
+		d.log.append(&task.Output{Topic: topic, Partition: task.OnKey, Key: r.Key, Value: r.Value, Timestamp: r.Timestamp})
+	}
+	if err := d.feed(0); err != nil || d.o.Manual {
+		return err
+	}
+	return d.commit()
+}
+
+// Rows is the table with all that is committed, in order of (key, window start). A final that was written twice fails the test.
+func Rows[K, R any](d *Driver, of interface{ Ref() topology.TableOf[K, R] }) []R {
+	d.t.Helper()
+	ref := of.Ref()
+	d.check(ref.Err)
+	store, err := d.mirror(ref.Table)
+	d.check(err)
+	rows, err := tables.NewReader(ref, store, func() error { return nil }).ToList(context.Background())
+	d.check(err)
+	return rows
+}
+
+// Read is what has been committed to a stream's topic since the last Read, partition by partition, in order.
+func Read[R any](d *Driver, from interface{ StreamRef() topology.StreamOf[R] }) []R {
+	d.t.Helper()
+	ref := from.StreamRef()
+	d.check(ref.Err)
+	var rows []R
+	for _, r := range d.ReadRaw(ref.Topic) {
+		if ref.Windowed {
+			r.Key = r.Key[:len(r.Key)-8]
+		}
+		var row R
+		d.check(ref.Decode(r.Key, r.Value, &row))
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// ReadRaw is what has been committed to a topic since the last Read, partition by partition, in order.
+func (d *Driver) ReadRaw(topic string) []Record {
+	if d.read[topic] == nil {
+		d.read[topic] = make([]int, d.log.partitions)
+	}
+	var records []Record
+	for p := range d.log.partitions {
+		all := *d.log.partition(topic, p)
+		for _, r := range all[d.read[topic][p]:] {
+			records = append(records, Record{Key: r.Key, Value: r.Value, Timestamp: r.Timestamp})
+		}
+		d.read[topic][p] = len(all)
+	}
+	return records
+}

@@ -1,0 +1,165 @@
+package tables
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/ashi-stream/ashi/stores"
+	"github.com/ashi-stream/ashi/topology"
+	"github.com/ashi-stream/ashi/windows"
+)
+
+// Reader reads rows of a table. Rows are the caller's to keep. All methods may be called concurrently, also while the table is
+// written: an iteration sees the table as it was when it began.
+type Reader[K, R any] struct {
+	ref   topology.TableOf[K, R]
+	store stores.Store
+	ready func() error
+}
+
+// NewReader reads the rows of ref in store. Every read asks ready first, and returns its error.
+func NewReader[K, R any](ref topology.TableOf[K, R], store stores.Store, ready func() error) *Reader[K, R] {
+	return &Reader[K, R]{ref: ref, store: store, ready: ready}
+}
+
+// Errors of wrong use.
+var (
+	errWindowed   = errors.New("the table has windows: use GetAt or Range")
+	errUnwindowed = errors.New("the table has no windows: use Get")
+)
+
+// Get is the row of key in a table without windows. False: there is none.
+func (t *Reader[K, R]) Get(ctx context.Context, key K) (row R, ok bool, err error) {
+	if t.ref.Table.Windows != nil {
+		return row, false, t.wrap("get", errWindowed)
+	}
+	return t.get(ctx, key, func(k []byte) []byte { return stores.AppendTableKey(nil, k) })
+}
+
+// GetAt is the row of key in the window that holds at. False: there is none.
+func (t *Reader[K, R]) GetAt(ctx context.Context, key K, at time.Time) (row R, ok bool, err error) {
+	w := t.ref.Table.Windows
+	if w == nil {
+		return row, false, t.wrap("get at", errUnwindowed)
+	}
+	start := w.Start(windows.At(at))
+	return t.get(ctx, key, func(k []byte) []byte { return stores.AppendTableWindowKey(nil, k, int64(start)) })
+}
+
+func (t *Reader[K, R]) get(ctx context.Context, key K, storeKey func([]byte) []byte) (row R, ok bool, err error) {
+	k, err := t.open(ctx, key)
+	if err != nil {
+		return row, false, t.wrap("get", err)
+	}
+	value, ok, err := t.store.Get(nil, storeKey(k))
+	if err != nil || !ok {
+		return row, false, t.wrap("get", err)
+	}
+	err = t.ref.Decode(k, value, &row)
+	return row, err == nil, t.wrap("get", err)
+}
+
+// Range yields the rows of key whose windows start in [from, to), by ascending start.
+func (t *Reader[K, R]) Range(ctx context.Context, key K, from, to time.Time) iter.Seq2[R, error] {
+	return func(yield func(R, error) bool) {
+		k, err := t.open(ctx, key)
+		if err == nil && t.ref.Table.Windows == nil {
+			err = errUnwindowed
+		}
+		if err != nil {
+			var none R
+			yield(none, t.wrap("range", err))
+			return
+		}
+		lower, upper := stores.TableTimeBounds(k, max(from.UnixMilli(), 0), max(to.UnixMilli(), 0))
+		t.scan(ctx, lower, upper, yield)
+	}
+}
+
+// Prefix yields the rows whose key begins with the bytes of prefix, in order of (key, start).
+func (t *Reader[K, R]) Prefix(ctx context.Context, prefix []byte) iter.Seq2[R, error] {
+	return func(yield func(R, error) bool) {
+		lower, upper := stores.TablePrefixBounds(prefix)
+		t.scan(ctx, lower, upper, yield)
+	}
+}
+
+// All yields every row, in order of (key, start); keys in the order of their bytes.
+func (t *Reader[K, R]) All(ctx context.Context) iter.Seq2[R, error] {
+	return func(yield func(R, error) bool) {
+		lower, upper := stores.TableBounds()
+		t.scan(ctx, lower, upper, yield)
+	}
+}
+
+// ToList is all rows, in the order of All.
+func (t *Reader[K, R]) ToList(ctx context.Context) ([]R, error) {
+	var rows []R
+	for r, err := range t.All(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, r)
+	}
+	return rows, nil
+}
+
+// open makes sure that the table can be read, and encodes key.
+func (t *Reader[K, R]) open(ctx context.Context, key K) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := t.ready(); err != nil {
+		return nil, err
+	}
+	return t.ref.Key(nil, key)
+}
+
+func (t *Reader[K, R]) scan(ctx context.Context, from, to []byte, yield func(R, error) bool) {
+	var none R
+	if err := t.ready(); err != nil {
+		yield(none, t.wrap("scan", err))
+		return
+	}
+	for e, err := range t.store.Scan(from, to) {
+		if err == nil {
+			err = ctx.Err()
+		}
+		var row R
+		if err == nil {
+			row, err = t.decode(e)
+		}
+		if err != nil {
+			yield(none, t.wrap("scan", err))
+			return
+		}
+		if !yield(row, nil) {
+			return
+		}
+	}
+}
+
+// decode makes a row from copies of the entry's bytes, which the row may keep views of.
+func (t *Reader[K, R]) decode(e stores.Entry) (row R, err error) {
+	var key []byte
+	if t.ref.Table.Windows == nil {
+		key, err = stores.ParseTableKey(nil, e.Key)
+	} else {
+		key, _, err = stores.ParseTableWindowKey(nil, e.Key)
+	}
+	if err == nil {
+		err = t.ref.Decode(key, slices.Clone(e.Value), &row)
+	}
+	return row, err
+}
+
+func (t *Reader[K, R]) wrap(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("tables: %s in %s: %w", what, t.ref.Table.Topic, err)
+}

@@ -1,0 +1,124 @@
+package task
+
+import (
+	"encoding/binary"
+
+	"github.com/ashi-stream/ashi/aggregates"
+	"github.com/ashi-stream/ashi/windows"
+)
+
+// rowHeader is the bytes of a row before its state: the newest event time in it, 8 bytes big-endian.
+const rowHeader = 8
+
+// bucket is the rows of one window of one size: all groups that had a record in [start, end). The rows are one slab of bytes
+// without pointers, found by the group's number; closing a window frees it as a whole.
+type bucket struct {
+	start, end, closes windows.Time
+
+	slot   []int32 // by group: place of its row + 1, 0 where it has none; shorter than there are groups, perhaps
+	groups []uint32
+	flags  []uint8
+	slab   []byte   // stride bytes a row: header, then State.Fixed
+	parts  [][]byte // vars a row
+
+	dirty   []int32 // rows changed since the last commit
+	unsaved []int32 // rows changed since the last checkpoint
+	stored  bool    // the store may hold rows of this window
+	absent  bool    // the store may hold rows that are not in memory
+}
+
+const (
+	flagDirty   = 1 << iota // in dirty
+	flagUnsaved             // in unsaved
+	flagLogged              // the changelog has it
+)
+
+// row is the place of a group's row, or -1.
+func (b *bucket) row(group uint32) int32 {
+	if int(group) >= len(b.slot) {
+		return -1
+	}
+	return b.slot[group] - 1
+}
+
+// add makes a row of zeroes for a group, of which there are groups.
+func (b *bucket) add(group uint32, groups, stride, vars int) int32 {
+	for int(group) >= len(b.slot) {
+		b.slot = append(b.slot, make([]int32, groups-len(b.slot))...)
+	}
+	i := int32(len(b.groups))
+	b.slot[group] = i + 1
+	b.groups = append(b.groups, group)
+	b.flags = append(b.flags, 0)
+	n := len(b.slab)
+	if n+stride <= cap(b.slab) {
+		b.slab = b.slab[:n+stride]
+		clear(b.slab[n:])
+	} else {
+		b.slab = append(b.slab, make([]byte, stride)...)
+	}
+	for range vars {
+		if n := len(b.parts); n < cap(b.parts) {
+			b.parts = b.parts[:n+1]
+			b.parts[n] = b.parts[n][:0]
+		} else {
+			b.parts = append(b.parts, nil)
+		}
+	}
+	return i
+}
+
+// state is the state of row i: views, good until the next add.
+func (b *bucket) state(i int32, stride, vars int) aggregates.State {
+	n := int(i) * stride
+	return aggregates.State{
+		Fixed: b.slab[n+rowHeader : n+stride : n+stride],
+		Vars:  b.parts[int(i)*vars : (int(i)+1)*vars : (int(i)+1)*vars],
+	}
+}
+
+// newest is the newest event time in row i.
+func (b *bucket) newest(i int32, stride int) windows.Time {
+	return windows.Time(binary.BigEndian.Uint64(b.slab[int(i)*stride:]))
+}
+
+// saw moves the newest event time of row i on to at.
+func (b *bucket) saw(i int32, stride int, at windows.Time) {
+	h := b.slab[int(i)*stride:]
+	if at > windows.Time(binary.BigEndian.Uint64(h)) {
+		binary.BigEndian.PutUint64(h, uint64(at))
+	}
+}
+
+// touch notes that row i has changed.
+func (b *bucket) touch(i int32) {
+	f := b.flags[i]
+	if f&flagDirty == 0 {
+		b.dirty = append(b.dirty, i)
+	}
+	if f&flagUnsaved == 0 {
+		b.unsaved = append(b.unsaved, i)
+	}
+	b.flags[i] = f | flagDirty | flagUnsaved
+}
+
+// appendRow appends row i as it is stored and logged: header, then state.
+func (b *bucket) appendRow(dst []byte, i int32, stride, vars int) []byte {
+	n := int(i) * stride
+	dst = append(dst, b.slab[n:n+rowHeader]...)
+	return b.state(i, stride, vars).Append(dst)
+}
+
+// forget drops all rows from memory and keeps their space.
+func (b *bucket) forget() {
+	for _, g := range b.groups {
+		b.slot[g] = 0
+	}
+	b.groups, b.flags, b.slab, b.parts = b.groups[:0], b.flags[:0], b.slab[:0], b.parts[:0]
+	b.dirty, b.unsaved = b.dirty[:0], b.unsaved[:0]
+}
+
+// bytes is how much memory the bucket takes, roughly: parts are counted at 64 bytes each.
+func (b *bucket) bytes() int {
+	return cap(b.slab) + 4*cap(b.slot) + 9*cap(b.groups) + 4*cap(b.dirty) + 4*cap(b.unsaved) + 88*cap(b.parts)
+}

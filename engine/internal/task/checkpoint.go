@@ -1,0 +1,98 @@
+package task
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/ashi-stream/ashi/stores"
+)
+
+// maybeCheckpoint makes a checkpoint when one is due: by time, by the bytes of rows changed, or because rows take too much
+// memory, which also drops rows. It is called right after a commit, so all rows are as the changelog has them.
+func (t *Task) maybeCheckpoint() error {
+	full := t.cfg.Memory > 0 && t.Memory() > t.cfg.Memory
+	if !full && t.unsaved < t.cfg.CheckpointBytes && t.cfg.Now().Sub(t.lastCheckpoint) < t.cfg.CheckpointEvery {
+		return nil
+	}
+	if err := t.checkpoint(); err != nil {
+		return err
+	}
+	if full {
+		t.evict()
+	}
+	return nil
+}
+
+// checkpoint writes the rows that have changed since the last one, the commit record and the changelog position that they
+// stand for, as one. Windows that were opened and closed in between never reach the store.
+func (t *Task) checkpoint() error {
+	for _, w := range t.windowed {
+		for _, s := range w.sizes {
+			for _, b := range s.open {
+				w.save(s, b)
+			}
+		}
+	}
+	t.pending.Put(ProgressKey, t.encodeProgress())
+	t.pending.Put(positionKey, binary.BigEndian.AppendUint64(nil, uint64(t.position)))
+	if err := t.cfg.Store.Write(&t.pending); err != nil {
+		return fmt.Errorf("task: checkpoint of %s/%d: %w", t.cfg.Sub.Name, t.cfg.Partition, err)
+	}
+	t.pending.Reset()
+	t.unsaved, t.lastCheckpoint = 0, t.cfg.Now()
+	return nil
+}
+
+// save adds a bucket's changed rows to the checkpoint, by ascending key: stores take that several times faster.
+func (w *windowed) save(s *size, b *bucket) {
+	if len(b.unsaved) == 0 {
+		return
+	}
+	for _, i := range w.byKey(b) {
+		if b.flags[i]&flagUnsaved == 0 {
+			continue
+		}
+		b.flags[i] &^= flagUnsaved
+		w.wkey = stores.AppendRowKey(w.wkey[:0], s.op, int64(b.start), w.key0(b, i))
+		w.row = b.appendRow(w.row[:0], i, w.stride, w.vars)
+		w.task.pending.Put(w.wkey, w.row)
+	}
+	b.unsaved, b.stored = b.unsaved[:0], true
+}
+
+// Memory is the bytes that rows and groups take.
+func (t *Task) Memory() int {
+	n := 0
+	for _, w := range t.windowed {
+		n += w.groups.bytes
+		for _, s := range w.sizes {
+			for _, b := range s.open {
+				n += b.bytes()
+			}
+			for _, b := range s.spare {
+				n += b.bytes()
+			}
+		}
+	}
+	return n
+}
+
+// evict drops rows from memory, oldest windows first, until half of the bound is free. All are in the store.
+func (t *Task) evict() {
+	for _, w := range t.windowed {
+		for _, s := range w.sizes {
+			s.spare = nil
+		}
+	}
+	for _, w := range t.windowed {
+		for _, s := range w.sizes {
+			for _, b := range s.open {
+				if t.Memory() <= t.cfg.Memory/2 {
+					return
+				}
+				w.forget(b)
+				*b = bucket{start: b.start, end: b.end, closes: b.closes, stored: true, absent: true}
+			}
+		}
+	}
+}

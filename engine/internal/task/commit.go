@@ -1,0 +1,123 @@
+package task
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/ashi-stream/ashi/stores"
+	"github.com/ashi-stream/ashi/windows"
+)
+
+// Progress is the commit record: how far a task is. It is the last record of every transaction in the changelog, under
+// ProgressKey, and stands in the store beside the rows that it belongs to.
+type Progress struct {
+	Sequence    uint64                  // of commits, from 1
+	Fingerprint string                  // of the sub-topology (topology.SubTopology.Fingerprint)
+	Inputs      map[string]int64        // topic to the offset to read next
+	StreamTimes map[string]windows.Time // aggregate to its stream time
+}
+
+// ProgressKey is the key of the commit record, in changelog and store.
+var ProgressKey = stores.MetaKey("commit")
+
+// positionKey is the key under which a store holds the changelog offset to read next.
+var positionKey = stores.MetaKey("position")
+
+// progressVersion is the first byte of an encoded Progress. It changes when the layout of it or of rows does.
+const progressVersion = 1
+
+// Append appends p as it is stored: version, sequence, fingerprint, inputs and stream times, with uvarint lengths and counts, in
+// the order of their names.
+func (p *Progress) Append(dst []byte) []byte {
+	dst = append(dst, progressVersion)
+	dst = binary.AppendUvarint(dst, p.Sequence)
+	dst = appendString(dst, p.Fingerprint)
+	dst = appendNumbers(dst, p.Inputs)
+	return appendNumbers(dst, p.StreamTimes)
+}
+
+// errProgress says that a commit record is not one that this program can read.
+var errProgress = errors.New("task: commit record cannot be read: it is damaged or of another version of ashi")
+
+// ParseProgress reads what Append wrote.
+func ParseProgress(b []byte) (*Progress, error) {
+	if len(b) == 0 || b[0] != progressVersion {
+		return nil, errProgress
+	}
+	d := decoder{b: b[1:]}
+	p := &Progress{Sequence: d.uvarint(), Fingerprint: d.string()}
+	p.Inputs = numbers[int64](&d)
+	p.StreamTimes = numbers[windows.Time](&d)
+	if d.bad || len(d.b) != 0 {
+		return nil, errProgress
+	}
+	return p, nil
+}
+
+// Commit ends the transaction under way, if anything was processed since the last one. Order:
+//
+//  1. the results, most of which Process has produced already; changed rows as provisional results;
+//  2. changed rows to the changelog, and last the commit record;
+//  3. the end of the transaction;
+//  4. release of the batches that it covers.
+//
+// A checkpoint may follow. After an error the task is of no more use: close it and open it anew.
+func (t *Task) Commit(ctx context.Context) error {
+	if !t.changed {
+		return nil
+	}
+	for _, w := range t.windowed {
+		if err := w.commit(ctx); err != nil {
+			return err
+		}
+	}
+	t.progress.Sequence++
+	var offset int64
+	t.produce(ctx, &Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: ProgressKey, Value: t.keep(t.encodeProgress()),
+		Timestamp: t.logTime(), Offset: &offset})
+	if err := t.cfg.Producer.Commit(ctx); err != nil {
+		return fmt.Errorf("task: commit %d of %s/%d: %w", t.progress.Sequence, t.cfg.Sub.Name, t.cfg.Partition, err)
+	}
+	t.position = offset + 1
+	t.changed, t.produced, t.lastCommit = false, 0, t.cfg.Now()
+	for _, release := range t.releases {
+		release()
+	}
+	clear(t.releases)
+	t.releases = t.releases[:0]
+	return t.maybeCheckpoint()
+}
+
+func (t *Task) encodeProgress() []byte {
+	for _, w := range t.windowed {
+		t.progress.StreamTimes[w.name] = w.streamTime
+	}
+	t.scratch = t.progress.Append(t.scratch[:0])
+	return t.scratch
+}
+
+// commit puts changed rows out and logs them.
+func (w *windowed) commit(ctx context.Context) error {
+	t := w.task
+	for _, s := range w.sizes {
+		for _, b := range s.open {
+			for _, i := range b.dirty {
+				if s.changes != nil && !t.cfg.EveryUpdate {
+					if err := w.emit(ctx, s.changes, b, i); err != nil {
+						return err
+					}
+				}
+				b.flags[i] = b.flags[i]&^flagDirty | flagLogged
+				w.wkey = stores.AppendRowKey(w.wkey[:0], s.op, int64(b.start), w.key0(b, i))
+				w.row = b.appendRow(w.row[:0], i, w.stride, w.vars)
+				t.produce(ctx, &Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(w.wkey), Value: t.keep(w.row),
+					Timestamp: t.logTime()})
+				t.unsaved += len(w.wkey) + len(w.row)
+			}
+			b.dirty = b.dirty[:0]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,38 @@
+package task
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/ashi-stream/ashi/stores"
+	"github.com/ashi-stream/ashi/topology"
+)
+
+// Config is what a task works with. All fields are needed except where a zero has a meaning.
+type Config struct {
+	Sub         *topology.SubTopology
+	Partition   int32
+	Partitions  int32                                    // of the source topic
+	Sinks       map[string]int32                         // partitions of each sink's topic
+	Changelog   string                                   // its topic, with as many partitions as the source
+	PartitionOf func(key []byte, partitions int32) int32 // Kafka's own partitioner
+	Store       stores.Store
+	Producer    Producer
+	Now         func() time.Time
+	Log         *slog.Logger
+	Drops       *Drops
+
+	// CommitEvery is the time between commits, CommitBytes the bytes produced after which one is made earlier.
+	CommitEvery time.Duration
+	CommitBytes int
+	// CheckpointEvery is the time between checkpoints, CheckpointBytes the bytes of rows changed after which one is made earlier.
+	CheckpointEvery time.Duration
+	CheckpointBytes int
+	// Memory bounds the bytes of rows in memory. Past it the task commits, checkpoints, and drops rows, to be read back on demand.
+	Memory int
+	// Ahead bounds how far ahead of Now an event time may be; a record beyond is dropped (Drops.Ahead), since it would close every
+	// window of its partition. 0 is no bound.
+	Ahead time.Duration
+	// EveryUpdate puts every update of a row out as a change, in place of the last one before each commit.
+	EveryUpdate bool
+}

@@ -1,0 +1,62 @@
+package task
+
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+)
+
+func appendString(dst []byte, s string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(s)))
+	return append(dst, s...)
+}
+
+// appendNumbers appends a count, then name and 8 bytes big-endian for each, in the order of names.
+func appendNumbers[N ~int64](dst []byte, m map[string]N) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(m)))
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		dst = appendString(dst, name)
+		dst = binary.BigEndian.AppendUint64(dst, uint64(m[name]))
+	}
+	return dst
+}
+
+// decoder reads from b; once bad is set all that it returns is zero.
+type decoder struct {
+	b   []byte
+	bad bool
+}
+
+func (d *decoder) take(n uint64) []byte {
+	if d.bad || n > uint64(len(d.b)) {
+		d.bad = true
+		return nil
+	}
+	taken := d.b[:n]
+	d.b = d.b[n:]
+	return taken
+}
+
+func (d *decoder) uvarint() uint64 {
+	n, w := binary.Uvarint(d.b)
+	if d.take(uint64(max(w, 0))); w <= 0 {
+		d.bad = true
+		return 0
+	}
+	return n
+}
+
+func (d *decoder) string() string { return string(d.take(d.uvarint())) }
+
+func numbers[N ~int64](d *decoder) map[string]N {
+	m := map[string]N{}
+	for range d.uvarint() {
+		name := d.string()
+		n := d.take(8)
+		if d.bad {
+			return nil
+		}
+		m[name] = N(binary.BigEndian.Uint64(n))
+	}
+	return m
+}

@@ -1,0 +1,136 @@
+package task
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/ashi-stream/ashi/stores"
+	"github.com/ashi-stream/ashi/windows"
+)
+
+// Errors of opening a task.
+var (
+	// ErrForeign says that the state was written by another plan: its rows cannot be read by this one.
+	ErrForeign = errors.New("task: state belongs to another plan")
+	// ErrDamaged says that the store cannot be trusted: wipe it and restore it from the start of the changelog.
+	ErrDamaged = errors.New("task: store is damaged")
+)
+
+// Restorer copies a changelog into a store. Apply it to the records from Position on, committed ones only, up to the end.
+type Restorer struct {
+	store stores.Store
+	batch stores.Batch
+}
+
+// NewRestorer restores into store.
+func NewRestorer(store stores.Store) *Restorer { return &Restorer{store: store} }
+
+// Position is the changelog offset that the store stands for: the one to read next. False: the store is empty.
+func (r *Restorer) Position() (offset int64, ok bool, err error) {
+	b, ok, err := r.store.Get(nil, positionKey)
+	switch {
+	case err != nil:
+		return 0, false, fmt.Errorf("task: reading the position of a store: %w", err)
+	case ok && len(b) != 8:
+		return 0, false, fmt.Errorf("task: position of %d bytes: %w", len(b), ErrDamaged)
+	case !ok:
+		return 0, false, nil
+	}
+	return int64(binary.BigEndian.Uint64(b)), true, nil
+}
+
+// Apply writes records of the changelog, and that the offset to read after them is next, as one.
+func (r *Restorer) Apply(records []Record, next int64) error {
+	r.batch.Reset()
+	for i := range records {
+		switch rec := &records[i]; {
+		case len(rec.Key) == 0:
+			return fmt.Errorf("task: changelog record at offset %d has no key: somebody else writes to the changelog", rec.Offset)
+		case rec.Value == nil:
+			r.batch.Delete(rec.Key)
+		default:
+			r.batch.Put(rec.Key, rec.Value)
+		}
+	}
+	r.batch.Put(positionKey, binary.BigEndian.AppendUint64(nil, uint64(next)))
+	if err := r.store.Write(&r.batch); err != nil {
+		return fmt.Errorf("task: restore: %w", err)
+	}
+	return nil
+}
+
+// Progress is the commit record in the store, nil if there is none.
+func (r *Restorer) Progress() (*Progress, error) {
+	b, ok, err := r.store.Get(nil, ProgressKey)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return ParseProgress(b)
+}
+
+// open takes over what the store holds: stream times, input positions, and which windows are open. Rows stay in the store
+// until records ask for them.
+func (t *Task) open() error {
+	r := NewRestorer(t.cfg.Store)
+	var err error
+	if t.position, _, err = r.Position(); err != nil {
+		return err
+	}
+	p, err := r.Progress()
+	switch {
+	case err != nil:
+		return err
+	case p == nil:
+		return nil
+	case p.Fingerprint != t.progress.Fingerprint:
+		return fmt.Errorf("%w: sub-topology %s, partition %d, changelog %s: its aggregates, windows or grouping are not those of this plan: "+
+			"give the application another name, or delete that topic to start from the beginning of the input",
+			ErrForeign, t.cfg.Sub.Name, t.cfg.Partition, t.cfg.Changelog)
+	}
+	t.progress = *p
+	for _, w := range t.windowed {
+		if st, ok := p.StreamTimes[w.name]; ok {
+			w.streamTime = st
+		}
+		for _, s := range w.sizes {
+			if err := w.findOpen(s); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// findOpen makes a bucket for every window that has rows in the store. It steps from start to start.
+func (w *windowed) findOpen(s *size) error {
+	from, to := stores.OperatorBounds(s.op)
+	for {
+		start, ok, err := w.firstStart(from, to)
+		if err != nil || !ok {
+			return err
+		}
+		b := w.open(s, len(s.open), start)
+		b.stored, b.absent = true, true
+		if start == math.MaxInt64 {
+			return nil
+		}
+		from, _ = stores.RowBounds(s.op, int64(start)+1)
+	}
+}
+
+// firstStart is the window of the first row in [from, to).
+func (w *windowed) firstStart(from, to []byte) (windows.Time, bool, error) {
+	for e, err := range w.task.cfg.Store.Scan(from, to) {
+		if err != nil {
+			return 0, false, fmt.Errorf("task: aggregate %s: looking for open windows: %w", w.name, err)
+		}
+		_, start, _, err := stores.ParseRowKey(e.Key)
+		if err != nil {
+			return 0, false, fmt.Errorf("task: aggregate %s: %w: %w", w.name, err, ErrDamaged)
+		}
+		return windows.Time(start), true, nil
+	}
+	return 0, false, nil
+}

@@ -1,0 +1,124 @@
+package task
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ashi-stream/ashi/topology"
+)
+
+// runner is a node at work in one task. process returns errors that end the task only; a record that is bad is dropped.
+type runner interface {
+	process(ctx context.Context, r *topology.Record) error
+}
+
+// runners makes the runners of nodes, and of all below them.
+func (t *Task) runners(nodes []*topology.Node) ([]runner, error) {
+	made := make([]runner, len(nodes))
+	for i, n := range nodes {
+		next, err := t.runners(n.Next)
+		if err != nil {
+			return nil, err
+		}
+		switch o := n.Op.(type) {
+		case *topology.Step:
+			made[i] = &step{task: t, name: n.Name, call: o.Open(), next: next}
+		case *topology.Sink:
+			made[i] = &sink{task: t, name: n.Name, topic: o.Topic, encode: o.Open(), partitions: t.cfg.Sinks[o.Topic]}
+		case *topology.Aggregate:
+			w, err := newWindowed(t, n.Name, o)
+			if err != nil {
+				return nil, err
+			}
+			t.windowed = append(t.windowed, w)
+			made[i] = w
+		default:
+			return nil, fmt.Errorf("task: step %s: a %T cannot stand here", n.Name, o)
+		}
+	}
+	return made, nil
+}
+
+func forward(ctx context.Context, next []runner, r *topology.Record) error {
+	for _, n := range next {
+		if err := n.process(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// step runs a filter, map, flatmap or peek.
+type step struct {
+	task *Task
+	name string
+	call func(*topology.Record, []*topology.Record) ([]*topology.Record, error)
+	next []runner
+	out  []*topology.Record
+}
+
+func (s *step) process(ctx context.Context, r *topology.Record) error {
+	if err := s.guarded(r); err != nil {
+		s.task.drops.drop(Failed, s.name, s.task.offset, err)
+		return nil
+	}
+	for _, o := range s.out {
+		if err := forward(ctx, s.next, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// guarded fills s.out; a panic of the user's function is its error.
+func (s *step) guarded(r *topology.Record) (err error) {
+	done := false
+	defer func() {
+		if !done {
+			err = panicked(recover())
+		}
+	}()
+	s.out, err = s.call(r, s.out[:0])
+	done = true
+	return err
+}
+
+// sink writes to a topic.
+type sink struct {
+	task       *Task
+	name       string
+	topic      string
+	partitions int32
+	encode     func(*topology.Record, []byte) ([]byte, error)
+	buf        []byte
+}
+
+func (s *sink) process(ctx context.Context, r *topology.Record) error {
+	if err := s.guarded(r); err != nil {
+		s.task.drops.drop(Failed, s.name, s.task.offset, err)
+		return nil
+	}
+	s.task.produce(ctx, &Output{Topic: s.topic, Partition: s.partition(r), Key: s.task.keep(r.Key), Value: s.task.keep(s.buf), Timestamp: r.Time})
+	return nil
+}
+
+// partition is that of the group, so that windowed keys stay with their group as Kafka Streams has it. Without a key a record
+// stays in the task's own partition.
+func (s *sink) partition(r *topology.Record) int32 {
+	if r.Group == nil {
+		return s.task.cfg.Partition % s.partitions
+	}
+	return s.task.cfg.PartitionOf(r.Group, s.partitions)
+}
+
+func (s *sink) guarded(r *topology.Record) (err error) {
+	done := false
+	defer func() {
+		if !done {
+			err = panicked(recover())
+		}
+	}()
+	s.buf, err = s.encode(r, s.buf[:0])
+	done = true
+	return err
+}

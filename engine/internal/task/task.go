@@ -1,0 +1,158 @@
+package task
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/ashi-stream/ashi/stores"
+	"github.com/ashi-stream/ashi/topology"
+	"github.com/ashi-stream/ashi/windows"
+)
+
+// Task is one partition of one sub-topology at work. It is owned by one goroutine at a time.
+type Task struct {
+	cfg      Config
+	drops    dropLog
+	decode   func(*topology.Record, []byte, []byte) error
+	steps    []runner
+	windowed []*windowed
+
+	progress Progress
+	position int64 // changelog offset after the last commit
+	offset   int64 // of the record at work
+	releases []func()
+	changed  bool // there is something to commit
+	produced int  // bytes since the last commit
+	unsaved  int  // bytes of rows changed since the last checkpoint
+
+	lastCommit, lastCheckpoint time.Time
+
+	pending stores.Batch // what the next checkpoint writes beside changed rows
+	record  topology.Record
+	arena   []byte
+	scratch []byte
+	order   []int32
+}
+
+// New opens a task on a store that has been restored. Errors that wrap ErrForeign or ErrDamaged say what the store is.
+func New(cfg Config) (*Task, error) {
+	t := &Task{cfg: cfg, drops: dropLog{drops: cfg.Drops, log: cfg.Log, now: cfg.Now}, decode: cfg.Sub.Source().Open()}
+	t.progress = Progress{Fingerprint: cfg.Sub.Fingerprint(), Inputs: map[string]int64{}, StreamTimes: map[string]windows.Time{}}
+	t.lastCommit, t.lastCheckpoint = cfg.Now(), cfg.Now()
+	var err error
+	if t.steps, err = t.runners(cfg.Sub.Root.Next); err != nil {
+		return nil, err
+	}
+	return t, t.open()
+}
+
+// Positions is where to read each input on; a topic that is not in it has not been read yet. The caller must not change it.
+func (t *Task) Positions() map[string]int64 { return t.progress.Inputs }
+
+// Process runs a batch through the steps, and commits when that is due. release is called when all that the batch led to is
+// committed. Records that are bad are dropped and counted; an error ends the task.
+func (t *Task) Process(ctx context.Context, b *Batch, release func()) error {
+	t.changed = true
+	t.releases = append(t.releases, release)
+	limit := windows.Time(math.MaxInt64)
+	if t.cfg.Ahead > 0 {
+		limit = windows.At(t.cfg.Now().Add(t.cfg.Ahead))
+	}
+	for i := range b.Records {
+		r := &b.Records[i]
+		t.offset = r.Offset
+		if !t.accept(r, limit) {
+			continue
+		}
+		if err := forward(ctx, t.steps, &t.record); err != nil {
+			return fmt.Errorf("offset %d of %s/%d: %w", r.Offset, b.Topic, t.cfg.Partition, err)
+		}
+	}
+	t.progress.Inputs[b.Topic] = b.Next
+	if t.produced >= t.cfg.CommitBytes || t.cfg.Memory > 0 && t.Memory() > t.cfg.Memory {
+		return t.Commit(ctx)
+	}
+	return t.Tick(ctx)
+}
+
+// Tick commits if the last commit is CommitEvery ago. It is to be called when no batch comes.
+func (t *Task) Tick(ctx context.Context) error {
+	if t.cfg.Now().Sub(t.lastCommit) < t.cfg.CommitEvery {
+		return nil
+	}
+	return t.Commit(ctx)
+}
+
+// Checkpoint writes what was committed to the store: before a clean close, so that little is left to restore. Nothing may have
+// been processed since the last Commit.
+func (t *Task) Checkpoint() error {
+	if t.changed {
+		return fmt.Errorf("task: checkpoint of %s/%d before its commit", t.cfg.Sub.Name, t.cfg.Partition)
+	}
+	if t.position == 0 {
+		return nil // nothing was ever committed
+	}
+	return t.checkpoint()
+}
+
+// accept decodes r into t.record, or drops it.
+func (t *Task) accept(r *Record, limit windows.Time) bool {
+	source := t.cfg.Sub.Root.Name
+	if r.Value == nil {
+		t.drops.drop(NullValue, source, r.Offset, nil)
+		return false
+	}
+	t.record = topology.Record{Key: r.Key, Group: r.Key, Time: r.Timestamp}
+	if err := t.decodeGuarded(r); err != nil {
+		t.drops.drop(Undecodable, source, r.Offset, err)
+		return false
+	}
+	switch at := t.record.Time; {
+	case at < 0:
+		t.drops.drop(Negative, source, r.Offset, nil)
+		return false
+	case at > limit:
+		t.drops.drop(Ahead, source, r.Offset, fmt.Errorf("event time %v is more than %v ahead of the clock", at, t.cfg.Ahead))
+		return false
+	}
+	return true
+}
+
+func (t *Task) decodeGuarded(r *Record) (err error) {
+	done := false
+	defer func() {
+		if !done {
+			err = panicked(recover())
+		}
+	}()
+	err = t.decode(&t.record, r.Key, r.Value)
+	done = true
+	return err
+}
+
+// produce hands an output to the producer.
+func (t *Task) produce(ctx context.Context, o *Output) {
+	t.produced += len(o.Key) + len(o.Value)
+	t.cfg.Producer.Produce(ctx, o)
+}
+
+// arenaBytes is how much keep takes at a time.
+const arenaBytes = 64 << 10
+
+// keep copies b to memory that the producer may hold on to. A nil b stays nil.
+func (t *Task) keep(b []byte) []byte {
+	if b == nil {
+		return nil
+	}
+	if len(b) > cap(t.arena)-len(t.arena) {
+		t.arena = make([]byte, 0, max(arenaBytes, len(b)))
+	}
+	n := len(t.arena)
+	t.arena = append(t.arena, b...)
+	return t.arena[n:len(t.arena):len(t.arena)]
+}
+
+// logTime is the timestamp of changelog records: the clock's, so that no retention by time takes a row for an old one.
+func (t *Task) logTime() windows.Time { return windows.At(t.lastCommit) }

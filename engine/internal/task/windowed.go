@@ -1,0 +1,262 @@
+package task
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/ashi-stream/ashi/aggregates"
+	"github.com/ashi-stream/ashi/stores"
+	"github.com/ashi-stream/ashi/topology"
+	"github.com/ashi-stream/ashi/windows"
+)
+
+// windowed is an aggregate at work in one task.
+type windowed struct {
+	task    *Task
+	name    string
+	agg     *topology.Aggregate
+	program aggregates.Aggregator
+	stride  int // bytes of a row with its header
+	vars    int
+
+	groupKey func(*topology.Record, []byte) ([]byte, error)
+	project  func([]byte, windows.Window, aggregates.State) (any, error)
+	next     []runner // fed with the aggregate's input too
+
+	streamTime windows.Time // newest event time of the records that came here [T3]
+	nextClose  windows.Time // no window closes before stream time has come to this
+	grace      windows.Time
+
+	groups groupTable
+	sizes  []*size
+
+	key   []byte
+	cells []aggregates.Cell
+	out   topology.Record // reused for rows that are put out
+	wkey  []byte
+	row   []byte
+}
+
+// size is one window size of an aggregate.
+type size struct {
+	windows.Tumble
+	op              uint16 // in row keys
+	changes, finals []runner
+	open            []*bucket // ascending start
+	last            *bucket   // the one that the last record was in: most are in the same
+	spare           []*bucket
+}
+
+// maxSizes is how many sizes fit beside an aggregate's ID in a row key.
+const maxSizes = 1 << 8
+
+func newWindowed(t *Task, name string, a *topology.Aggregate) (*windowed, error) {
+	w := &windowed{task: t, name: name, agg: a, program: a.Program, stride: rowHeader + a.Program.Size(), vars: a.Program.Vars(),
+		groupKey: a.OpenKey(), project: a.OpenRow(), streamTime: windows.Min, nextClose: math.MaxInt64, grace: a.Windows.GraceTime(),
+		groups: groupTable{numbers: map[string]uint32{}}, cells: make([]aggregates.Cell, a.Program.Cells())}
+	for i, tumble := range a.Windows.Tumbles() {
+		if i >= maxSizes || a.ID >= math.MaxUint16/maxSizes {
+			return nil, fmt.Errorf("task: aggregate %s: more than %d sizes or aggregates", name, maxSizes)
+		}
+		s := &size{Tumble: tumble, op: a.ID*maxSizes + uint16(i)}
+		var err error
+		if s.changes, err = t.output(a.Changes, i); err != nil {
+			return nil, err
+		}
+		if s.finals, err = t.output(a.Finals, i); err != nil {
+			return nil, err
+		}
+		w.sizes = append(w.sizes, s)
+	}
+	return w, nil
+}
+
+// output makes the runner of one size's output, if there is one.
+func (t *Task) output(nodes []*topology.Node, i int) ([]runner, error) {
+	if len(nodes) == 0 {
+		return nil, nil
+	}
+	return t.runners(nodes[i : i+1])
+}
+
+// process adds a record to the windows that it is in, then closes those that its time closes.
+func (w *windowed) process(ctx context.Context, r *topology.Record) error {
+	if r.Key == nil {
+		w.task.drops.drop(NullKey, w.name, w.task.offset, nil)
+		return nil
+	}
+	if err := w.evaluate(r); err != nil {
+		w.task.drops.drop(Failed, w.name, w.task.offset, err)
+		return nil
+	}
+	w.streamTime = max(w.streamTime, r.Time)
+	group, fresh := w.groups.intern(w.key)
+	if fresh {
+		if err := w.checkPartition(r); err != nil {
+			return err
+		}
+	}
+	for _, s := range w.sizes {
+		b := s.last
+		if b == nil || r.Time < b.start || r.Time >= b.end {
+			if b = w.bucketAt(s, r.Time); b == nil {
+				w.task.drops.drop(Late, w.name, w.task.offset, nil)
+				continue
+			}
+			s.last = b
+		}
+		if err := w.add(ctx, s, b, group, r.Time); err != nil {
+			return err
+		}
+	}
+	if fresh && w.groups.entries[group].rows == 0 {
+		w.groups.release(group, 0) // late for every window
+	}
+	if w.streamTime >= w.nextClose {
+		return w.close(ctx)
+	}
+	return nil
+}
+
+// evaluate runs the user's functions: the group key into w.key, the columns into w.cells.
+func (w *windowed) evaluate(r *topology.Record) (err error) {
+	done := false
+	defer func() {
+		if !done {
+			err = panicked(recover())
+		}
+	}()
+	if w.key, err = w.groupKey(r, w.key[:0]); err == nil {
+		err = w.program.Eval(w.cells, r.Value)
+	}
+	done = true
+	return err
+}
+
+// errElsewhere says that a group's rows would be spread over partitions.
+var errElsewhere = errors.New("the group's key is not the record's key and belongs to another partition: " +
+	"group by the key of the topic, or write the topic with that key")
+
+// checkPartition makes sure that a new group is this task's: its key is the record's own, or hashes to this partition.
+func (w *windowed) checkPartition(r *topology.Record) error {
+	c := &w.task.cfg
+	if string(w.key) == string(r.Key) || w.task.cfg.PartitionOf(w.key, c.Partitions) == c.Partition {
+		return nil
+	}
+	return fmt.Errorf("task: aggregate %s: group %q of the record with key %q at offset %d of %s/%d: %w",
+		w.name, w.key, r.Key, w.task.offset, w.task.cfg.Sub.Source().Topic, c.Partition, errElsewhere)
+}
+
+// bucketAt is the bucket of the window that holds at, made if need be; nil if that window is closed.
+func (w *windowed) bucketAt(s *size, at windows.Time) *bucket {
+	start := s.Start(at)
+	if s.Closes(start, w.grace) <= w.streamTime {
+		return nil
+	}
+	i := len(s.open)
+	for i > 0 && s.open[i-1].start >= start {
+		if i--; s.open[i].start == start {
+			return s.open[i]
+		}
+	}
+	return w.open(s, i, start)
+}
+
+// open makes a bucket at place i of the open ones.
+func (w *windowed) open(s *size, i int, start windows.Time) *bucket {
+	b := &bucket{}
+	if n := len(s.spare) - 1; n >= 0 {
+		b, s.spare = s.spare[n], s.spare[:n]
+		b.stored, b.absent = false, false
+	}
+	b.start, b.end, b.closes = start, s.End(start), s.Closes(start, w.grace)
+	s.open = append(s.open, nil)
+	copy(s.open[i+1:], s.open[i:])
+	s.open[i] = b
+	w.nextClose = min(w.nextClose, b.closes)
+	return b
+}
+
+// add adds w.cells to the row of a group.
+func (w *windowed) add(ctx context.Context, s *size, b *bucket, group uint32, at windows.Time) error {
+	i := b.row(group)
+	if i < 0 {
+		var err error
+		if i, err = w.addRow(s, b, group); err != nil {
+			return err
+		}
+	}
+	w.program.Add(b.state(i, w.stride, w.vars), w.cells)
+	b.saw(i, w.stride, at)
+	b.touch(i)
+	if w.task.cfg.EveryUpdate && s.changes != nil {
+		return w.emit(ctx, s.changes, b, i)
+	}
+	return nil
+}
+
+// addRow makes a group's row in memory: from the store if it has it.
+func (w *windowed) addRow(s *size, b *bucket, group uint32) (int32, error) {
+	i := b.add(group, len(w.groups.entries), w.stride, w.vars)
+	w.groups.entries[group].rows++
+	if !b.absent {
+		return i, nil
+	}
+	key := stores.AppendRowKey(w.wkey[:0], s.op, int64(b.start), w.groups.entries[group].key)
+	w.wkey = key
+	var ok bool
+	var err error
+	if w.row, ok, err = w.task.cfg.Store.Get(w.row[:0], key); err != nil {
+		return 0, fmt.Errorf("task: aggregate %s: reading a row: %w", w.name, err)
+	}
+	if ok {
+		b.flags[i] = flagLogged
+		err = w.loadRow(b, i, w.row)
+	}
+	return i, err
+}
+
+// loadRow fills row i from what appendRow wrote.
+func (w *windowed) loadRow(b *bucket, i int32, row []byte) error {
+	if len(row) < rowHeader {
+		return fmt.Errorf("task: aggregate %s: row of %d bytes in the store: %w", w.name, len(row), stores.ErrCorrupt)
+	}
+	copy(b.slab[int(i)*w.stride:], row[:rowHeader])
+	if err := b.state(i, w.stride, w.vars).Load(row[rowHeader:]); err != nil {
+		return fmt.Errorf("task: aggregate %s: row in the store: %w: %w", w.name, err, stores.ErrCorrupt)
+	}
+	return nil
+}
+
+// emit puts row i out.
+func (w *windowed) emit(ctx context.Context, to []runner, b *bucket, i int32) error {
+	return w.emitRow(ctx, to, w.groups.entries[b.groups[i]].key, b, b.state(i, w.stride, w.vars), b.newest(i, w.stride))
+}
+
+func (w *windowed) emitRow(ctx context.Context, to []runner, group []byte, b *bucket, s aggregates.State, newest windows.Time) error {
+	row, err := w.projectGuarded(group, windows.Window{Start: b.start, End: b.end}, s)
+	if err != nil {
+		return fmt.Errorf("task: aggregate %s: row of group %q, window [%v, %v): %w", w.name, group, b.start, b.end, err)
+	}
+	w.wkey = append(w.wkey[:0], group...)
+	w.wkey = binary.BigEndian.AppendUint64(w.wkey, uint64(b.start))
+	w.out = topology.Record{Key: w.wkey, Group: group, Value: row, Time: newest}
+	return forward(ctx, to, &w.out)
+}
+
+// projectGuarded runs the projection. It sees no record of the input that could be dropped in its place: if it fails, the
+// plan is wrong and the task ends.
+func (w *windowed) projectGuarded(group []byte, win windows.Window, s aggregates.State) (row any, err error) {
+	done := false
+	defer func() {
+		if !done {
+			err = panicked(recover())
+		}
+	}()
+	row, err = w.project(group, win, s)
+	done = true
+	return row, err
+}

@@ -1,0 +1,126 @@
+package topology
+
+import (
+	"github.com/ashi-stream/ashi/aggregates"
+	"github.com/ashi-stream/ashi/windows"
+)
+
+// Record is a record between two steps of a task. It is valid until the step that got it returns, and must not be changed by
+// a step that hands it on: other branches see it too.
+type Record struct {
+	Key   []byte       // the Kafka key; nil is null
+	Value any          // a pointer to the row
+	Time  windows.Time // event time
+	// Group is the part of Key that decides the partition: Key itself, or of a windowed key the group's own.
+	Group []byte
+}
+
+// Plan is a whole application.
+type Plan struct {
+	Name     string // of the application: prefix of its groups, changelogs and transactional ids
+	Subs     []*SubTopology
+	Tables   []*Table // what is mirrored into every process
+	Warnings []string // worth a look, no mistakes
+}
+
+// SubTopology is the steps that run in one task per partition of its source.
+type SubTopology struct {
+	Name string // the source's topic
+	Root *Node  // its Op is a *Source
+}
+
+// Node is one step and those that it feeds.
+type Node struct {
+	Name string // unique in the plan; of stateful steps: unchanged when steps are added before it
+	Op   Op
+	Next []*Node // in the order in which they get each record
+}
+
+// Op is what a node does: a *Source, *Step, *Aggregate or *Sink.
+type Op interface{ kind() string }
+
+// Source reads a topic.
+type Source struct {
+	Topic string
+	Row   string // type of the rows, for people
+	Codec string
+	// Open returns a decoder, which fills r.Value, and r.Time where a column has the event time, from the key and value on the
+	// wire, neither of them null. The row is reused for the next record.
+	Open func() func(r *Record, key, value []byte) error
+}
+
+// Step is a stateless step.
+type Step struct {
+	Kind string // filter, map, flatmap or peek
+	Row  string // type of the rows that it puts out
+	// Open returns the step, which appends what it puts out to out. It is user code: it may fail and it may panic.
+	Open func() func(r *Record, out []*Record) ([]*Record, error)
+}
+
+// Aggregate keeps one row per group and window, and puts out changed rows, final rows or both.
+type Aggregate struct {
+	ID      uint16 // in row keys: the place among the aggregates of its sub-topology, from 1
+	Key     string // type of the group key, for people
+	Row     string
+	Windows windows.Spec
+	Program aggregates.Aggregator
+	// OpenKey returns what appends a row's group key to dst. User code.
+	OpenKey func() func(r *Record, dst []byte) ([]byte, error)
+	// OpenRow returns the projection: the row for a group and window. User code. The row is reused.
+	OpenRow func() func(group []byte, w windows.Window, s aggregates.State) (any, error)
+	// Changes and Finals are fed with windowed keys (Kafka Streams' bytes: the group's, then the start in 8 bytes big-endian),
+	// one Node for each size of Windows, or none at all.
+	Changes, Finals []*Node
+}
+
+// Sink writes to a topic.
+type Sink struct {
+	Topic   string
+	Row     string
+	Codec   string
+	Compact bool // create the topic compacted
+	// Open returns an encoder, which appends the value of r's row to dst.
+	Open func() func(r *Record, dst []byte) ([]byte, error)
+}
+
+func (*Source) kind() string    { return "source" }
+func (s *Step) kind() string    { return s.Kind }
+func (*Aggregate) kind() string { return "aggregate" }
+func (*Sink) kind() string      { return "sink" }
+
+// Table is a topic that is mirrored into a store of every process (TC-1).
+type Table struct {
+	Topic string
+	// Folder and File name its store: Folder is the topic that it comes from, File "main" or "window_15min" (TC-3).
+	Folder, File string
+	// Windows is the size of a table of windows; nil for others. Keys of such a table are windowed.
+	Windows *windows.Tumble
+	// AppendOnly keeps the first row of each key and counts further ones, as finals need (FIN-5).
+	AppendOnly bool
+	Row        string
+}
+
+// TableOf is a Table with the types of its keys and rows: what a program asks the engine for.
+type TableOf[K, R any] struct {
+	Table  *Table
+	Key    func(dst []byte, key K) ([]byte, error) // appends the key's bytes, without a window
+	Decode func(key, value []byte, row *R) error   // key without its window
+	Err    error                                   // why there is no such table: Table is nil then
+}
+
+// Ref is t.
+func (t TableOf[K, R]) Ref() TableOf[K, R] { return t }
+
+// StreamOf is a topic with the type of its rows: what a program adds to or listens to.
+type StreamOf[R any] struct {
+	Topic    string
+	Windowed bool // keys end with 8 bytes of window start
+	Key      func(dst []byte, row *R) ([]byte, error)
+	Encode   func(dst []byte, row *R) ([]byte, error)
+	Decode   func(key, value []byte, row *R) error // key without its window
+	Time     func(row *R) (windows.Time, bool)     // false: the row has no event time
+	Err      error                                 // why there is no such stream
+}
+
+// StreamRef is s.
+func (s StreamOf[R]) StreamRef() StreamOf[R] { return s }

@@ -1,0 +1,71 @@
+package topology
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"iter"
+)
+
+// Source is the sub-topology's source.
+func (s *SubTopology) Source() *Source { return s.Root.Op.(*Source) }
+
+// Nodes yields every node, parents first, in the order in which a record reaches them.
+func (s *SubTopology) Nodes() iter.Seq[*Node] {
+	return func(yield func(*Node) bool) { s.Root.walk(yield) }
+}
+
+func (n *Node) walk(yield func(*Node) bool) bool {
+	if !yield(n) {
+		return false
+	}
+	for _, c := range n.children() {
+		if !c.walk(yield) {
+			return false
+		}
+	}
+	return true
+}
+
+// children are the nodes fed by n, by way of Next or of an Aggregate's outputs.
+func (n *Node) children() []*Node {
+	a, ok := n.Op.(*Aggregate)
+	if !ok {
+		return n.Next
+	}
+	return append(append(append([]*Node(nil), a.Changes...), a.Finals...), n.Next...)
+}
+
+// Sinks are the sub-topology's sinks.
+func (s *SubTopology) Sinks() []*Sink { return ops[*Sink](s) }
+
+// Aggregates are the sub-topology's aggregates, by ascending ID.
+func (s *SubTopology) Aggregates() []*Aggregate { return ops[*Aggregate](s) }
+
+func ops[O Op](s *SubTopology) []O {
+	var found []O
+	for n := range s.Nodes() {
+		if o, ok := n.Op.(O); ok {
+			found = append(found, o)
+		}
+	}
+	return found
+}
+
+// Fingerprint stands for all that gives meaning to the sub-topology's state: source, and per aggregate its name, place,
+// windows, group key and accumulators. State of another fingerprint must not be read.
+func (s *SubTopology) Fingerprint() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "ashi 1\nsource %q\n", s.Source().Topic)
+	for n := range s.Nodes() {
+		if a, ok := n.Op.(*Aggregate); ok {
+			a.fingerprint(h, n.Name)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+func (a *Aggregate) fingerprint(w io.Writer, name string) {
+	fmt.Fprintf(w, "aggregate %d %q by %s over %s: %s\n", a.ID, name, a.Key, a.Windows, a.Program.Signature())
+}
