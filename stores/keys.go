@@ -129,8 +129,12 @@ func appendRowHeader(dst []byte, op uint16, start int64) []byte {
 
 // prefixBounds are prefix and the first key after all that begin with it. There is one: no kind byte is 0xFF.
 func prefixBounds(prefix []byte) (from, to []byte) {
-	to = bytes.Clone(bytes.TrimRight(prefix, "\xff"))
-	to[len(to)-1]++
+	last := len(prefix) - 1
+	for prefix[last] == 0xFF {
+		last--
+	}
+	to = bytes.Clone(prefix[:last+1])
+	to[last]++
 	return prefix, to
 }
 

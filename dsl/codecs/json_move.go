@@ -87,9 +87,10 @@ func (m *move) out(row, shadow unsafe.Pointer) error {
 		}
 	case moveTime, movePointer:
 		if m.format == entity.RFC3339 {
-			if err := m.writable(from); err != nil {
+			if err := m.outTime(from, to); err != nil {
 				return m.wrong(err)
 			}
+			return nil
 		}
 	case moveEpoch, moveLayout, moveDecimal:
 		if m.pointer {
@@ -104,16 +105,22 @@ func (m *move) out(row, shadow unsafe.Pointer) error {
 	return nil
 }
 
-// writable refuses a time that RFC 3339 cannot say; the library would write a text that nobody can read.
-func (m *move) writable(from unsafe.Pointer) error {
+// outTime hands over a time in UTC: the library would write the zone of this machine. It refuses a time that RFC 3339
+// cannot say, which the library would write as a text that nobody can read.
+func (m *move) outTime(from, to unsafe.Pointer) error {
 	if m.kind == movePointer {
 		if from = *(*unsafe.Pointer)(from); from == nil {
 			return nil
 		}
+		fresh := new(time.Time)
+		*(**time.Time)(to) = fresh
+		to = unsafe.Pointer(fresh)
 	}
-	if year := (*time.Time)(from).Year(); year < 0 || year > 9999 {
+	t := (*time.Time)(from).UTC()
+	if year := t.Year(); year < 0 || year > 9999 {
 		return fmt.Errorf("the year %d has no RFC 3339 text", year)
 	}
+	*(*time.Time)(to) = t
 	return nil
 }
 
@@ -147,6 +154,9 @@ func (m *move) in(shadow, row unsafe.Pointer) error {
 	from, to := unsafe.Add(shadow, m.shown), unsafe.Add(row, m.at)
 	if m.kind < moveEpoch {
 		m.copy(from, to)
+		if m.format == entity.RFC3339 {
+			m.inUTC(to)
+		}
 		return nil
 	}
 	if m.kind == moveDecimal {
@@ -171,6 +181,17 @@ func (m *move) in(shadow, row unsafe.Pointer) error {
 		return m.wrong(err)
 	}
 	return nil
+}
+
+// inUTC turns a time that the library has read to UTC.
+func (m *move) inUTC(at unsafe.Pointer) {
+	if m.kind == movePointer {
+		if at = *(*unsafe.Pointer)(at); at == nil {
+			return
+		}
+	}
+	t := (*time.Time)(at)
+	*t = t.UTC()
 }
 
 func (m *move) copy(from, to unsafe.Pointer) {
@@ -203,7 +224,7 @@ func (m *move) show(from, to unsafe.Pointer) (err error) {
 		*(*int64)(to), err = entity.ToEpoch(m.format, *(*time.Time)(from))
 	case moveLayout:
 		if t := (*time.Time)(from); !t.IsZero() {
-			*(*string)(to) = t.Format(m.format)
+			*(*string)(to) = t.UTC().Format(m.format)
 		}
 	case moveDecimal:
 		d := (*apd.Decimal)(from)

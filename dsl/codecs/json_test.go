@@ -117,6 +117,26 @@ func TestJSONDecode(t *testing.T) {
 	require.Equal(t, &data[9], unsafe.StringData(got.Pair), "a view, not a copy")
 }
 
+// Two machines in two zones must write the same bytes for the same instant.
+func TestJSONTimesInUTC(t *testing.T) {
+	type row struct {
+		At   time.Time  `ashi:"at"`
+		Null *time.Time `ashi:"null"`
+		Day  time.Time  `ashi:"day,format=2006-01-02 15:04"`
+	}
+	c := JSON[row]()
+	utc := time.Date(2023, 11, 15, 0, 30, 0, 5, time.UTC)
+	tokyo := utc.In(time.FixedZone("", 9*3600))
+	in := row{tokyo, &tokyo, tokyo}
+	data, err := c.Encode(nil, &in)
+	require.NoError(t, err)
+	require.Equal(t, `{"at":"2023-11-15T00:30:00.000000005Z","null":"2023-11-15T00:30:00.000000005Z","day":"2023-11-15 00:30"}`, string(data))
+	require.Equal(t, tokyo.Location(), in.Null.Location(), "the row is not changed")
+	var out row
+	require.NoError(t, c.Decode([]byte(`{"at":"2023-11-15T09:30:00.000000005+09:00","null":"2023-11-15T09:30:00.000000005+09:00"}`), &out))
+	require.Equal(t, row{At: utc, Null: &utc}, out)
+}
+
 func TestJSONMistakes(t *testing.T) {
 	type row struct {
 		Pair string      `ashi:"pair,maxlen=3"`

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/ashi-stream/ashi/stores"
 )
@@ -27,41 +28,39 @@ func closeRules() []rule {
 // checkAtomicWrite has a writer that sets all keys to one number, and readers that must never see two numbers at once, nor
 // a smaller one than before.
 func checkAtomicWrite(s stores.Store) error {
-	const keys, rounds, readers = 20, 300, 3
+	const keys, readers, scans, writes = 20, 3, 200, 300 // both go on until the other has had its share
 	write := func(round int) error {
 		b := &stores.Batch{}
 		b.DeleteRange([]byte("k"), []byte("l"))
 		for k := range keys {
-			b.Put(fmt.Appendf(nil, "k%02d", k), fmt.Appendf(nil, "%06d", round))
+			b.Put(fmt.Appendf(nil, "k%02d", k), fmt.Appendf(nil, "%08d", round))
 		}
 		return s.Write(b)
 	}
 	if err := write(0); err != nil {
 		return err
 	}
-	done := make(chan struct{})
+	var reading, written atomic.Int64
+	reading.Store(readers)
 	errs := make([]error, readers+1)
 	var running sync.WaitGroup
 	for reader := range readers {
 		running.Go(func() {
+			defer reading.Add(-1)
 			last := ""
-			for errs[reader] == nil {
-				select {
-				case <-done:
-					return
-				default:
-					last, errs[reader] = oneNumber(s, keys, last)
-				}
+			for i := 0; (i < scans || written.Load() < writes) && errs[reader] == nil; i++ {
+				last, errs[reader] = oneNumber(s, keys, last)
 			}
 		})
 	}
-	for round := 1; round <= rounds && errs[readers] == nil; round++ {
+	for round := 1; reading.Load() > 0 && errs[readers] == nil; round++ {
 		errs[readers] = write(round)
-		if round%100 == 0 {
+		written.Add(1)
+		if round%200 == 0 {
 			errs[readers] = first(errs[readers], s.Flush())
 		}
 	}
-	close(done)
+	written.Store(writes) // or readers would wait for a writer that has failed
 	running.Wait()
 	return errors.Join(errs...)
 }

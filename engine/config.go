@@ -1,0 +1,125 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+)
+
+// Guarantee says how results relate to input when something fails.
+type Guarantee uint8
+
+const (
+	// ExactlyOnce writes results, state and input positions in one transaction: those who read committed see each result once.
+	ExactlyOnce Guarantee = iota
+	// AtLeastOnce does the same without transactions, for brokers that forbid them. After a failure what was written since the last
+	// commit is written again, and a commit that was cut short may leave changed rows of it behind, so that records can count twice.
+	AtLeastOnce
+)
+
+// String is exactly-once or at-least-once.
+func (g Guarantee) String() string {
+	if g == AtLeastOnce {
+		return "at-least-once"
+	}
+	return "exactly-once"
+}
+
+// Config says how an Engine runs. Only Brokers is needed; the zero of every other field stands for the default in its comment.
+type Config struct {
+	// Brokers are host:port addresses to begin with.
+	Brokers []string
+	// StateDir is where stores are kept. Empty: in memory, and rebuilt from Kafka at each start.
+	StateDir string
+	// Log takes log lines. Default: slog.Default().
+	Log *slog.Logger
+	// Guarantee: ExactlyOnce.
+	Guarantee Guarantee
+
+	// CommitInterval is the time between commits, and so the delay until results are seen: 1 s.
+	CommitInterval time.Duration
+	// CommitBytes of results and changed rows make a commit earlier: 64 MiB.
+	CommitBytes int
+	// CheckpointInterval is the time between copies of changed rows into the stores: 30 s. What is newer is restored from Kafka.
+	CheckpointInterval time.Duration
+	// CheckpointBytes of changed rows make a checkpoint earlier: 256 MiB.
+	CheckpointBytes int
+	// Memory bounds the bytes of rows that all tasks of this process keep in memory: 512 MiB. Rows beyond are read from the stores.
+	Memory int
+	// MaxAhead is how far ahead of this machine's clock an event time may be: 24 h. Records beyond are dropped, counted and logged,
+	// as a single one would close every window of its partition. NoBound lets everything pass, as Kafka Streams does.
+	MaxAhead time.Duration
+	// EveryUpdate puts every update of a row out as a change, not only the last one before each commit.
+	EveryUpdate bool
+
+	// Replication of the topics that the engine creates: the broker's default.
+	Replication int16
+	// WithoutTables switches the tables off for this process and says why. It is logged as a warning.
+	WithoutTables string
+	// SessionTimeout is how long a process may be silent before its partitions go to others: 45 s.
+	SessionTimeout time.Duration
+	// StartTimeout bounds the wait for a broker at the start of Run: 15 s.
+	StartTimeout time.Duration
+	// Dial opens connections to brokers. Default: TCP.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// NoBound as Config.MaxAhead puts no bound on event times.
+const NoBound time.Duration = -1
+
+// validate returns every problem, joined.
+func (c *Config) validate() error {
+	var errs []error
+	if len(c.Brokers) == 0 {
+		errs = append(errs, errors.New("Brokers: no address given"))
+	}
+	for _, b := range c.Brokers {
+		if _, _, err := net.SplitHostPort(b); err != nil {
+			errs = append(errs, fmt.Errorf("Brokers: %q: want host:port", b))
+		}
+	}
+	for _, d := range []struct {
+		name string
+		d    time.Duration
+	}{{"CommitInterval", c.CommitInterval}, {"CheckpointInterval", c.CheckpointInterval}, {"SessionTimeout", c.SessionTimeout},
+		{"StartTimeout", c.StartTimeout}} {
+		if d.d < 0 {
+			errs = append(errs, fmt.Errorf("%s: %v: must not be negative", d.name, d.d))
+		}
+	}
+	if c.MaxAhead < 0 && c.MaxAhead != NoBound {
+		errs = append(errs, fmt.Errorf("MaxAhead: %v: must not be negative; NoBound for none", c.MaxAhead))
+	}
+	if c.CommitBytes < 0 || c.CheckpointBytes < 0 || c.Memory < 0 {
+		errs = append(errs, errors.New("CommitBytes, CheckpointBytes, Memory: must not be negative"))
+	}
+	if c.Guarantee > AtLeastOnce {
+		errs = append(errs, fmt.Errorf("Guarantee: %d is none", c.Guarantee))
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) withDefaults() Config {
+	setDefault(&c.CommitInterval, time.Second)
+	setDefault(&c.CommitBytes, 64<<20)
+	setDefault(&c.CheckpointInterval, 30*time.Second)
+	setDefault(&c.CheckpointBytes, 256<<20)
+	setDefault(&c.Memory, 512<<20)
+	setDefault(&c.MaxAhead, 24*time.Hour)
+	setDefault(&c.Replication, -1)
+	setDefault(&c.StartTimeout, 15*time.Second)
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	return c
+}
+
+func setDefault[V comparable](v *V, d V) {
+	var zero V
+	if *v == zero {
+		*v = d
+	}
+}

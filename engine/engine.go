@@ -1,0 +1,157 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ashi-stream/ashi/engine/internal/task"
+	"github.com/ashi-stream/ashi/engine/kafka"
+	"github.com/ashi-stream/ashi/topology"
+)
+
+// Errors that a program can act on.
+var (
+	// ErrNotReady is returned by reads of a table that has not yet caught up with its topic.
+	ErrNotReady = errors.New("engine: table is not ready: it is still catching up with its topic")
+	// ErrClosed is returned by what is called after Run has ended, and by a second Run.
+	ErrClosed = errors.New("engine: engine has ended")
+)
+
+// Engine runs one plan. See New.
+type Engine struct {
+	plan   *topology.Plan
+	cfg    Config
+	kafka  kafka.Config
+	state  *stateDir
+	subs   []*subState
+	tables map[string]*table // by topic
+
+	adder   adder
+	started atomic.Bool
+	ready   chan struct{} // closed when all tables have caught up
+	done    chan struct{} // closed when Run has ended
+
+	mu  sync.Mutex
+	err error // of Run, once done is closed
+}
+
+// subState is what an Engine counts for a sub-topology.
+type subState struct {
+	sub       *topology.SubTopology
+	changelog string
+	drops     task.Drops
+	records   atomic.Int64 // read
+	owned     atomic.Int32 // partitions that this process works on
+}
+
+// New checks cfg and opens the state directory; no broker is asked yet. Close the Engine by ending Run, or call Close if Run is
+// never called.
+func New(plan *topology.Plan, cfg Config) (*Engine, error) {
+	if plan == nil {
+		return nil, errors.New("engine: plan is nil: build one with dsl")
+	}
+	if err := errors.Join(plan.Check(), cfg.validate()); err != nil {
+		return nil, fmt.Errorf("engine: application %q:\n%w", plan.Name, err)
+	}
+	cfg = cfg.withDefaults()
+	e := &Engine{plan: plan, cfg: cfg, tables: map[string]*table{}, ready: make(chan struct{}), done: make(chan struct{})}
+	e.kafka = kafka.Config{Brokers: cfg.Brokers, ClientID: plan.Name, Dial: cfg.Dial, Logger: cfg.Log, SessionTimeout: cfg.SessionTimeout}
+	var err error
+	if e.state, err = openState(cfg.StateDir, plan.Name); err != nil {
+		return nil, err
+	}
+	for _, sub := range plan.Subs {
+		e.subs = append(e.subs, &subState{sub: sub, changelog: changelogName(plan, sub)})
+	}
+	return e, e.openTables()
+}
+
+// changelogName is the topic of a sub-topology's state.
+func changelogName(p *topology.Plan, s *topology.SubTopology) string {
+	return p.Name + "-" + s.Name + "-changelog"
+}
+
+// Run works until ctx ends, which is no error, or something fatal happens, which it returns. It ends cleanly: what was processed is
+// committed, stores are closed, and no goroutine is left.
+func (e *Engine) Run(ctx context.Context) (err error) {
+	if !e.started.CompareAndSwap(false, true) {
+		return ErrClosed
+	}
+	defer func() {
+		err = errors.Join(err, e.close())
+		e.mu.Lock()
+		e.err = err
+		e.mu.Unlock()
+		close(e.done)
+	}()
+	for _, w := range e.plan.Warnings {
+		e.cfg.Log.Warn(w)
+	}
+	if err := e.prepare(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, s := range e.subs {
+		group.Go(func() error { return e.runSub(ctx, s) })
+	}
+	e.runTables(ctx, group)
+	return group.Wait()
+}
+
+// Close releases what New has opened, for an Engine whose Run is never called.
+func (e *Engine) Close() error {
+	if !e.started.CompareAndSwap(false, true) {
+		return nil // Run does it
+	}
+	defer close(e.done)
+	return e.close()
+}
+
+func (e *Engine) close() error {
+	return errors.Join(e.adder.close(), e.closeTables(), e.state.close())
+}
+
+// WaitReady returns when every table has caught up with what its topic held when Run began, or with an error when ctx or the
+// Engine ends first.
+func (e *Engine) WaitReady(ctx context.Context) error {
+	select {
+	case <-e.ready:
+		return nil
+	case <-e.done:
+		return e.ended()
+	case <-ctx.Done():
+		return fmt.Errorf("engine: not ready: %w", ctx.Err())
+	}
+}
+
+// ended is the error of what is asked of an Engine whose Run has ended.
+func (e *Engine) ended() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return errors.Join(ErrClosed, e.err)
+}
+
+// runSub joins the group of a sub-topology.
+func (e *Engine) runSub(ctx context.Context, s *subState) error {
+	g, err := kafka.NewGroup(e.kafka, kafka.GroupConfig{
+		ID: e.plan.Name + "-" + s.sub.Name, Topics: []string{s.sub.Source().Topic}, Changelog: s.changelog,
+		Tick:       e.cfg.CommitInterval,
+		NewWorker:  func(partition int32) kafka.Worker { return &worker{engine: e, state: s, partition: partition} },
+		OnAssigned: func(partitions []int32) { s.owned.Store(int32(len(partitions))) },
+	})
+	if err != nil {
+		return fmt.Errorf("engine: sub-topology %s: %w", s.sub.Name, err)
+	}
+	if err := g.Run(ctx); err != nil {
+		return fmt.Errorf("engine: sub-topology %s: %w", s.sub.Name, err)
+	}
+	return nil
+}

@@ -1,0 +1,265 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// ErrTopicMismatch says that a topic exists, but not as the plan needs it.
+var ErrTopicMismatch = errors.New("kafka: topic is not as needed")
+
+// TopicSpec is a topic as a plan needs it.
+type TopicSpec struct {
+	Name       string
+	Partitions int32
+	// Replication is the number of copies; -1 leaves it to the broker. It is used at creation only.
+	Replication int16
+	// Config are topic settings by Kafka's names, such as cleanup.policy. An existing topic must have the same values.
+	Config map[string]string
+}
+
+// Admin asks a cluster about topics and offsets, and creates and deletes topics. Each call waits 10 s at most, or for as long
+// as its context allows if that is shorter, and names the addresses when no broker answers.
+type Admin struct {
+	cfg    Config
+	client *kadm.Client
+	dials  *dialErrors
+}
+
+// NewAdmin makes an Admin; it does not connect yet. Close it.
+func NewAdmin(cfg Config) (*Admin, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	dials := new(dialErrors)
+	client, err := cfg.connect(kgo.WithHooks(dials))
+	if err != nil {
+		return nil, err
+	}
+	return &Admin{cfg: cfg, client: kadm.NewClient(client), dials: dials}, nil
+}
+
+// Close ends the connections; calls under way fail.
+func (a *Admin) Close() { a.client.Close() }
+
+// Partitions is the number of partitions of each of the topics. Topics that do not exist are not in it.
+func (a *Admin) Partitions(ctx context.Context, topics ...string) (map[string]int32, error) {
+	counts := make(map[string]int32, len(topics))
+	if len(topics) == 0 {
+		return counts, nil
+	}
+	err := a.ask(ctx, "look up topics", func(ctx context.Context) error {
+		details, err := a.client.ListTopicsWithInternal(ctx, topics...)
+		if err != nil {
+			return err
+		}
+		for name, d := range details {
+			if errors.Is(d.Err, kerr.UnknownTopicOrPartition) {
+				continue
+			}
+			if d.Err != nil {
+				return fmt.Errorf("topic %s: %w", name, d.Err)
+			}
+			counts[name] = int32(len(d.Partitions))
+		}
+		return nil
+	})
+	return counts, err
+}
+
+// Ensure creates the topic if it is absent; another process may be doing the same. If it exists, its number of partitions and
+// the settings in s.Config are compared, and a difference is an ErrTopicMismatch that says what to do.
+func (a *Admin) Ensure(ctx context.Context, s TopicSpec) error {
+	counts, err := a.Partitions(ctx, s.Name)
+	if err != nil {
+		return err
+	}
+	found, exists := counts[s.Name]
+	if !exists {
+		created, err := a.create(ctx, s)
+		if err != nil || created {
+			return err
+		}
+		if counts, err = a.Partitions(ctx, s.Name); err != nil {
+			return err
+		}
+		found = counts[s.Name]
+	}
+	if found != s.Partitions {
+		return fmt.Errorf("%w: %s has %d partitions, %d are wanted: delete the topic and start from empty state, or give it the wanted number and repartition what it holds",
+			ErrTopicMismatch, s.Name, found, s.Partitions)
+	}
+	return a.checkConfig(ctx, s)
+}
+
+// create reports false where somebody else was faster.
+func (a *Admin) create(ctx context.Context, s TopicSpec) (created bool, err error) {
+	config := make(map[string]*string, len(s.Config))
+	for k, v := range s.Config {
+		config[k] = &v
+	}
+	err = a.ask(ctx, "create topic "+s.Name, func(ctx context.Context) error {
+		answers, err := a.client.CreateTopics(ctx, s.Partitions, s.Replication, config, s.Name)
+		if err != nil {
+			return err
+		}
+		answer := answers[s.Name]
+		if errors.Is(answer.Err, kerr.TopicAlreadyExists) {
+			return nil
+		}
+		if answer.Err != nil && answer.ErrMessage != "" {
+			return fmt.Errorf("%w: %s", answer.Err, answer.ErrMessage)
+		}
+		created = answer.Err == nil
+		return answer.Err
+	})
+	if !created || err != nil {
+		return false, err
+	}
+	return true, a.awaitTopic(ctx, s.Name)
+}
+
+// awaitTopic returns when the metadata knows a topic that was just created: on a real cluster that takes a moment.
+func (a *Admin) awaitTopic(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	for {
+		counts, err := a.Partitions(ctx, name)
+		if _, known := counts[name]; known || err != nil {
+			return err
+		}
+		if err := pause(ctx, 20*time.Millisecond); err != nil {
+			return fmt.Errorf("kafka: topic %s was created but does not show up: %w", name, err)
+		}
+	}
+}
+
+func (a *Admin) checkConfig(ctx context.Context, s TopicSpec) error {
+	if len(s.Config) == 0 {
+		return nil
+	}
+	return a.ask(ctx, "read settings of topic "+s.Name, func(ctx context.Context) error {
+		described, err := a.client.DescribeTopicConfigs(ctx, s.Name)
+		if err != nil {
+			return err
+		}
+		topic, err := described.On(s.Name, nil)
+		if err != nil {
+			return err
+		}
+		if topic.Err != nil {
+			return topic.Err
+		}
+		values := make(map[string]string, len(topic.Configs))
+		for _, c := range topic.Configs {
+			values[c.Key] = c.MaybeValue()
+		}
+		for _, key := range slices.Sorted(maps.Keys(s.Config)) {
+			if found, want := values[key], s.Config[key]; found != want {
+				return fmt.Errorf("%w: %s has %s=%q, %q is wanted: alter the topic's setting, or delete the topic and start from empty state",
+					ErrTopicMismatch, s.Name, key, found, want)
+			}
+		}
+		return nil
+	})
+}
+
+// Starts is the oldest offset of each partition of topic.
+func (a *Admin) Starts(ctx context.Context, topic string) (map[int32]int64, error) {
+	return a.offsets(ctx, topic, "oldest", a.client.ListStartOffsets)
+}
+
+// Ends is the offset after the last record of each partition of topic: of all that is written, or, committed, the end that
+// readers of committed records can reach now.
+func (a *Admin) Ends(ctx context.Context, topic string, committed bool) (map[int32]int64, error) {
+	if committed {
+		return a.offsets(ctx, topic, "committed end", a.client.ListCommittedOffsets)
+	}
+	return a.offsets(ctx, topic, "end", a.client.ListEndOffsets)
+}
+
+func (a *Admin) offsets(ctx context.Context, topic, which string, list func(context.Context, ...string) (kadm.ListedOffsets, error)) (map[int32]int64, error) {
+	var offsets map[int32]int64
+	err := a.ask(ctx, fmt.Sprintf("look up %s offsets of topic %s", which, topic), func(ctx context.Context) error {
+		listed, err := list(ctx, topic)
+		if err != nil {
+			return err
+		}
+		if err := listed.Error(); err != nil {
+			return err
+		}
+		offsets = make(map[int32]int64, len(listed[topic]))
+		for partition, o := range listed[topic] {
+			offsets[partition] = o.Offset
+		}
+		if len(offsets) == 0 {
+			return kerr.UnknownTopicOrPartition
+		}
+		return nil
+	})
+	return offsets, err
+}
+
+// CommittedOffsets is what the group has committed of topic; partitions without a commit are not in it.
+func (a *Admin) CommittedOffsets(ctx context.Context, group, topic string) (map[int32]int64, error) {
+	offsets := make(map[int32]int64)
+	err := a.ask(ctx, "look up offsets of group "+group, func(ctx context.Context) error {
+		fetched, err := a.client.FetchOffsets(ctx, group)
+		if errors.Is(err, kerr.GroupIDNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for partition, o := range fetched[topic] {
+			if o.Err != nil {
+				return fmt.Errorf("topic %s partition %d: %w", topic, partition, o.Err)
+			}
+			if o.At >= 0 {
+				offsets[partition] = o.At
+			}
+		}
+		return nil
+	})
+	return offsets, err
+}
+
+// Delete deletes topics; those that do not exist are no error.
+func (a *Admin) Delete(ctx context.Context, topics ...string) error {
+	if len(topics) == 0 {
+		return nil
+	}
+	return a.ask(ctx, "delete topics", func(ctx context.Context) error {
+		answers, err := a.client.DeleteTopics(ctx, topics...)
+		if err != nil {
+			return err
+		}
+		var errs []error
+		for name, answer := range answers {
+			if answer.Err != nil && !errors.Is(answer.Err, kerr.UnknownTopicOrPartition) {
+				errs = append(errs, fmt.Errorf("topic %s: %w", name, answer.Err))
+			}
+		}
+		return errors.Join(errs...)
+	})
+}
+
+// ask bounds one question and says in its error what was asked of whom.
+func (a *Admin) ask(ctx context.Context, what string, question func(context.Context) error) error {
+	bounded, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	err := question(bounded)
+	if err == nil || errors.Is(err, ErrTopicMismatch) {
+		return err
+	}
+	return fmt.Errorf("kafka: %s at %s: %w", what, a.cfg.addresses(), a.dials.explain(err))
+}

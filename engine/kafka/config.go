@@ -1,0 +1,110 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Defaults of the durations in Config.
+const (
+	DefaultSessionTimeout     = 45 * time.Second
+	DefaultHeartbeatInterval  = 3 * time.Second
+	DefaultRebalanceTimeout   = 60 * time.Second
+	DefaultTransactionTimeout = 60 * time.Second
+)
+
+// answerTimeout bounds the wait for a broker where the caller's context does not.
+const answerTimeout = 10 * time.Second
+
+// Config is how to reach a cluster, shared by all that this package makes. It is copied where it is used.
+type Config struct {
+	// Brokers are host:port addresses to begin with; at least one.
+	Brokers []string
+	// ClientID is what brokers write in their logs. Empty: ashi.
+	ClientID string
+	// Dial opens connections. Nil: TCP.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Logger takes what an operator should know. Nil: slog.Default().
+	Logger *slog.Logger
+
+	// SessionTimeout is how long a member of a group may be silent before its partitions go to others.
+	SessionTimeout time.Duration
+	// HeartbeatInterval is how often a member says that it is alive; at most a third of SessionTimeout.
+	HeartbeatInterval time.Duration
+	// RebalanceTimeout is how long a member may take to finish its work when partitions move.
+	RebalanceTimeout time.Duration
+	// TransactionTimeout is when the broker aborts a transaction whose producer is silent. It also bounds a commit.
+	TransactionTimeout time.Duration
+}
+
+// withDefaults fills what is left open and refuses what cannot work.
+func (c Config) withDefaults() (Config, error) {
+	if len(c.Brokers) == 0 {
+		return c, errors.New("kafka: no broker address is configured")
+	}
+	orDefault(&c.SessionTimeout, DefaultSessionTimeout)
+	orDefault(&c.HeartbeatInterval, min(DefaultHeartbeatInterval, c.SessionTimeout/3))
+	orDefault(&c.RebalanceTimeout, DefaultRebalanceTimeout)
+	orDefault(&c.TransactionTimeout, DefaultTransactionTimeout)
+	if c.ClientID == "" {
+		c.ClientID = "ashi"
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c, nil
+}
+
+func orDefault(d *time.Duration, v time.Duration) {
+	if *d <= 0 {
+		*d = v
+	}
+}
+
+// connect makes a client; nothing is sent yet.
+func (c Config) connect(opts ...kgo.Opt) (*kgo.Client, error) {
+	all := []kgo.Opt{
+		kgo.SeedBrokers(c.Brokers...),
+		kgo.ClientID(c.ClientID),
+		kgo.WithLogger(clientLog{c.Logger}),
+		kgo.DisableClientMetrics(),
+		kgo.DialTimeout(answerTimeout),
+		// A broker that restarts refuses connections for a while: look again soon, not after kgo's usual 5 s.
+		kgo.MetadataMinAge(250 * time.Millisecond),
+	}
+	if c.Dial != nil {
+		all = append(all, kgo.Dialer(c.Dial))
+	}
+	client, err := kgo.NewClient(append(all, opts...)...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: client for %s: %w", c.addresses(), err)
+	}
+	return client, nil
+}
+
+func (c Config) addresses() string { return strings.Join(c.Brokers, ", ") }
+
+// clientLog hands franz-go's log lines to slog. Its own levels are a step too loud for a library: a rebalance is routine.
+type clientLog struct{ log *slog.Logger }
+
+func (l clientLog) Level() kgo.LogLevel {
+	if l.log.Enabled(context.Background(), slog.LevelDebug) {
+		return kgo.LogLevelInfo
+	}
+	return kgo.LogLevelWarn
+}
+
+func (l clientLog) Log(level kgo.LogLevel, msg string, keyvals ...any) {
+	at := slog.LevelDebug
+	if level == kgo.LogLevelError {
+		at = slog.LevelWarn
+	}
+	l.log.Log(context.Background(), at, "kafka client: "+msg, keyvals...)
+}

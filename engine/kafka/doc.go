@@ -1,0 +1,28 @@
+// Package kafka is everything between a broker and a task. It alone imports goka, sarama and franz-go, and none of their
+// types appears in its signatures.
+//
+//   - [Admin] creates and checks topics and asks for offsets.
+//   - [Producer] writes a task's results, changed rows and commit record as one transaction.
+//   - [Follow] copies topic partitions to a function and knows its position: restore, standbys, tables.
+//   - [Group] shares the partitions of its topics with the other members of a consumer group and gives a [Worker] to each
+//     partition that it owns.
+//   - [Partition] is where Kafka's own clients put a key.
+//
+// # A batch's way
+//
+// A group member is two franz-go clients. One only keeps the membership: heartbeats, assignment, offsets (member.go). The
+// other only fetches: fetch.go asks each leader for the partitions that have room and hands the raw bytes of each answer on as
+// a chunk. A chunk travels through goka as the eight bytes of a handle; goka's codec turns them back into the chunk and calls
+// its partition's lane (lane.go), which decodes the records (records.go) into a slice that it reuses and gives them to the
+// Worker. The worker calls release when their effect is committed; the offset then goes to the group (offsets.go).
+//
+// goka owns the processor's life: Setup opens the storage of each partition, which opens the worker; ConsumeClaim carries the
+// chunks; Cleanup ends it. Everything else that goka would do for itself has an inert stand-in (goka.go).
+//
+// # Caveats
+//
+// The group's offsets are for lag monitors. A worker says at Open where to start, because its truth is in its own log. The
+// bytes of keys and values are views of what was fetched: keeping one keeps the whole chunk (up to 1 MiB) alive.
+//
+// All exported types are safe for concurrent use, save [Producer]; a worker is called by one goroutine at a time.
+package kafka

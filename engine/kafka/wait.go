@@ -1,0 +1,82 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// pause waits for d, or returns the context's error.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// backoff is a wait that doubles with each failure in a row, from 50 ms to 5 s. The zero value is ready.
+type backoff struct{ failures int }
+
+func (b *backoff) wait(ctx context.Context) error {
+	d := min(50*time.Millisecond<<min(b.failures, 10), 5*time.Second)
+	b.failures++
+	return pause(ctx, d)
+}
+
+func (b *backoff) reset() { b.failures = 0 }
+
+// rareLog drops what repeats within ten seconds of the last line, and says how often. It is used by one goroutine.
+type rareLog struct {
+	log     *slog.Logger
+	next    time.Time
+	dropped int
+}
+
+func (l *rareLog) warn(msg string, args ...any) {
+	now := time.Now()
+	if now.Before(l.next) {
+		l.dropped++
+		return
+	}
+	if l.dropped > 0 {
+		args = append(args, "unsaid", l.dropped)
+	}
+	l.next, l.dropped = now.Add(10*time.Second), 0
+	l.log.Warn(msg, args...)
+}
+
+// dialErrors remembers why the last connection failed: franz-go tries again until the context ends, and then the context's
+// error alone would hide the cause.
+type dialErrors struct {
+	mu   sync.Mutex
+	last error
+}
+
+var _ kgo.HookBrokerConnect = (*dialErrors)(nil)
+
+// OnBrokerConnect is called by franz-go.
+func (d *dialErrors) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.last = err
+}
+
+// explain adds the last dial's error to a timeout.
+func (d *dialErrors) explain(err error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.last == nil || !(errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
+		return err
+	}
+	return fmt.Errorf("no broker answers: %w (%w)", d.last, err)
+}

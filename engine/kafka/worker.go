@@ -1,0 +1,60 @@
+package kafka
+
+import (
+	"context"
+	"time"
+
+	"github.com/ashi-stream/ashi/engine/internal/task"
+)
+
+// Worker does a partition's work while its group member owns the partition: the engine's task. Its methods are called one at
+// a time. One Worker serves one session: it is opened once, and closed exactly once, even if Open failed. Afterwards a new
+// one takes its place, here or at another member.
+//
+// An error of Open, Process or Tick ends the session. If it wraps [task.ErrFenced] or [task.ErrAborted], the member closes
+// its other workers cleanly and opens new ones for all its partitions, unless the partition has gone to somebody else; any
+// other error is fatal to the Group. A panic counts as such an error.
+type Worker interface {
+	// Open restores the state and returns the offset to start at for each input topic; one that is not in the map starts at
+	// its oldest record. It may take as long as it needs (the member stays in the group meanwhile), and must return soon when
+	// ctx is done: then the partition is wanted elsewhere, or the program ends.
+	Open(ctx context.Context) (start map[string]int64, err error)
+
+	// Process takes the next records of one input topic; b may have none, when only the position moved, and belongs to the
+	// caller again when Process returns. The worker keeps release and calls it when the batch's effect is committed, in the
+	// order of the batches. It must return soon when ctx is done: then its work no longer counts.
+	Process(ctx context.Context, b *task.Batch, release func()) error
+
+	// Tick is called when no batch has come for the group's tick interval.
+	Tick(ctx context.Context) error
+
+	// Close ends the worker. Clean: it commits what is pending and releases it. Otherwise it abandons what is pending, as
+	// somebody else may own the partition already. It must return soon after ctx is done.
+	Close(ctx context.Context, clean bool) error
+}
+
+// GroupConfig is one group: a sub-topology.
+type GroupConfig struct {
+	// ID is the consumer group's name.
+	ID string
+	// Topics are the inputs; they must have the same number of partitions.
+	Topics []string
+	// Tick is how long a partition may be idle before its worker's Tick; 0 means 100 ms.
+	Tick time.Duration
+	// Changelog is the topic of the workers' log: goka's group table. It must exist, with a partition for each of the
+	// inputs'. Empty: the workers keep no log and nothing is checked.
+	Changelog string
+	// NewWorker makes the worker of a partition. It is called for several partitions at a time.
+	NewWorker func(partition int32) Worker
+	// OnAssigned, if not nil, is told the member's partitions, ascending, at the start of each session. It must not block.
+	OnAssigned func(partitions []int32)
+}
+
+const (
+	defaultTick = 100 * time.Millisecond
+
+	// closeTimeout bounds the abandoning of a worker, and the wait for one that does not notice that its context is done.
+	closeTimeout = 5 * time.Second
+	// maxFailures is how many sessions in a row may fail without a batch released, before the member gives up.
+	maxFailures = 10
+)

@@ -1,0 +1,148 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ashi-stream/ashi/engine/internal/task"
+	"github.com/ashi-stream/ashi/engine/kafka"
+	"github.com/ashi-stream/ashi/topology"
+	"github.com/ashi-stream/ashi/windows"
+)
+
+// adder is the producer behind Add: made when it is first needed, shared by all callers.
+type adder struct {
+	mu       sync.Mutex // guards producer
+	producer *kafka.Producer
+}
+
+// Add writes rows to a stream's or table's topic and returns when the broker has them. The key is made of the row's key columns,
+// the timestamp is its event time, or now if it has none. Local tables change only once the rows come back from Kafka: a read right
+// after Add may not see them (ENT-4).
+func Add[R any](ctx context.Context, e *Engine, to interface{ StreamRef() topology.StreamOf[R] }, rows ...R) error {
+	ref := to.StreamRef()
+	if ref.Err != nil {
+		return fmt.Errorf("engine: add: %w", ref.Err)
+	}
+	if ref.Encode == nil {
+		return fmt.Errorf("engine: add: topic %s is written by the engine only", ref.Topic)
+	}
+	outputs := make([]task.Output, len(rows))
+	for i := range rows {
+		o := &outputs[i]
+		*o = task.Output{Topic: ref.Topic, Partition: task.OnKey, Timestamp: windows.At(time.Now())}
+		var err error
+		if o.Key, err = ref.Key(nil, &rows[i]); err != nil {
+			return fmt.Errorf("engine: add to %s: row %d: key: %w", ref.Topic, i, err)
+		}
+		if o.Value, err = ref.Encode(nil, &rows[i]); err != nil {
+			return fmt.Errorf("engine: add to %s: row %d: %w", ref.Topic, i, err)
+		}
+		if at, ok := ref.Time(&rows[i]); ok {
+			o.Timestamp = at
+		}
+	}
+	return e.adder.add(ctx, e, outputs)
+}
+
+func (a *adder) add(ctx context.Context, e *Engine, outputs []task.Output) (err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	select {
+	case <-e.done:
+		return e.ended()
+	default:
+	}
+	if a.producer == nil {
+		if a.producer, err = kafka.NewProducer(ctx, e.kafka, kafka.ProducerConfig{}); err != nil {
+			return fmt.Errorf("engine: add: %w", err)
+		}
+	}
+	for i := range outputs {
+		a.producer.Produce(ctx, &outputs[i])
+	}
+	if err := a.producer.Commit(ctx); err != nil {
+		err = errors.Join(err, a.producer.Close())
+		a.producer = nil
+		return fmt.Errorf("engine: add: %w", err)
+	}
+	return nil
+}
+
+func (a *adder) close() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.producer == nil {
+		return nil
+	}
+	err := a.producer.Close()
+	a.producer = nil
+	return err
+}
+
+// ForEach calls handle with each row that is committed to a stream's topic, all partitions, from the oldest on, until ctx ends or
+// handle fails. It needs no Run. Rows that cannot be decoded and nulls are logged and passed over. The row is the handler's to keep.
+func ForEach[R any](ctx context.Context, e *Engine, from interface{ StreamRef() topology.StreamOf[R] }, handle func(R) error) error {
+	ref := from.StreamRef()
+	if ref.Err != nil {
+		return fmt.Errorf("engine: for each: %w", ref.Err)
+	}
+	parts, err := e.allPartitions(ctx, ref.Topic)
+	if err != nil {
+		return fmt.Errorf("engine: for each: %w", err)
+	}
+	err = kafka.Follow(ctx, e.kafka, kafka.FollowConfig{Topic: ref.Topic, From: parts, Apply: func(p int32, records []task.Record, _ int64) error {
+		for i := range records {
+			if err := deliver(e, &ref, p, &records[i], handle); err != nil {
+				return err
+			}
+		}
+		return nil
+	}})
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("engine: for each of %s: %w", ref.Topic, err)
+	}
+	return ctx.Err()
+}
+
+func deliver[R any](e *Engine, ref *topology.StreamOf[R], p int32, r *task.Record, handle func(R) error) error {
+	key := r.Key
+	if ref.Windowed {
+		key = key[:max(len(key)-8, 0)]
+	}
+	var row R
+	err := errors.New("value is null")
+	if r.Value != nil {
+		err = ref.Decode(slices.Clone(key), slices.Clone(r.Value), &row)
+	}
+	if err != nil {
+		e.cfg.Log.Warn("record passed over", "topic", ref.Topic, "partition", p, "offset", r.Offset, "error", err)
+		return nil
+	}
+	return handle(row)
+}
+
+// allPartitions is every partition of a topic, from its start.
+func (e *Engine) allPartitions(ctx context.Context, topic string) (map[int32]int64, error) {
+	admin, err := kafka.NewAdmin(e.kafka)
+	if err != nil {
+		return nil, err
+	}
+	defer admin.Close()
+	counts, err := admin.Partitions(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	if counts[topic] == 0 {
+		return nil, fmt.Errorf("topic %s does not exist", topic)
+	}
+	from := map[int32]int64{}
+	for p := range counts[topic] {
+		from[p] = kafka.Oldest
+	}
+	return from, nil
+}

@@ -1,0 +1,146 @@
+package engine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/ashi-stream/ashi/stores"
+	"github.com/ashi-stream/ashi/stores/memory"
+	"github.com/ashi-stream/ashi/stores/rocksdb"
+	"github.com/ashi-stream/ashi/topology"
+)
+
+// stateDir is the folder that holds a process's stores:
+//
+//	ashi.json                                    whose state this is
+//	<changelog>/<partition>/main.db              a task's rows
+//	<topic>/main.db, <topic>/window_15min.db     tables (TC-3)
+//
+// Topic names are Kafka's, which are safe as names of folders (topology.CheckName). A nil path keeps everything in memory.
+type stateDir struct {
+	path string
+}
+
+// manifest is the contents of ashi.json.
+type manifest struct {
+	Application string `json:"application"`
+	Layout      int    `json:"layout"`
+}
+
+const (
+	manifestName = "ashi.json"
+	stateLayout  = 1
+)
+
+// openState checks that path can be used for an application's state, and makes it if it is not there.
+func openState(path, application string) (*stateDir, error) {
+	if path == "" {
+		return &stateDir{}, nil
+	}
+	d := &stateDir{path: path}
+	if info, err := os.Stat(path); err == nil && !info.IsDir() {
+		return nil, fmt.Errorf("engine: state directory %s is a file: name a folder", path)
+	}
+	if err := os.MkdirAll(path, 0o750); err != nil {
+		return nil, fmt.Errorf("engine: state directory cannot be made: %w", err)
+	}
+	if err := d.claim(application); err != nil {
+		return nil, err
+	}
+	probe := filepath.Join(path, ".writable")
+	if err := os.WriteFile(probe, nil, 0o640); err != nil {
+		return nil, fmt.Errorf("engine: state directory %s cannot be written: %w", path, err)
+	}
+	return d, os.Remove(probe)
+}
+
+// claim reads whose state the folder holds, or writes that it is application's.
+func (d *stateDir) claim(application string) error {
+	name := filepath.Join(d.path, manifestName)
+	b, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		b, err := json.Marshal(manifest{application, stateLayout})
+		if err == nil {
+			err = os.WriteFile(name, append(b, '\n'), 0o640)
+		}
+		if err != nil {
+			return fmt.Errorf("engine: state directory %s cannot be written: %w", d.path, err)
+		}
+		return nil
+	}
+	var m manifest
+	if err == nil {
+		err = json.Unmarshal(b, &m)
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("engine: %s cannot be read: %w: if the folder holds nothing else, delete it: state is rebuilt from Kafka", name, err)
+	case m.Application != application:
+		return fmt.Errorf("engine: state directory %s belongs to application %q, not %q: name another folder", d.path, m.Application, application)
+	case m.Layout != stateLayout:
+		return fmt.Errorf("engine: state directory %s has layout %d, this program reads %d: delete it: state is rebuilt from Kafka", d.path, m.Layout, stateLayout)
+	}
+	return nil
+}
+
+// taskPath is the folder of a task's store.
+func (d *stateDir) taskPath(changelog string, partition int32) string {
+	return filepath.Join(d.path, changelog, strconv.Itoa(int(partition)), "main.db")
+}
+
+// open opens a task's store. What cannot be opened because it is damaged is thrown away, with a log line.
+func (d *stateDir) open(changelog string, partition int32, log *slog.Logger) (stores.Store, error) {
+	if d.path == "" {
+		return memory.New(), nil
+	}
+	return openOrRebuild(d.taskPath(changelog, partition), rocksdb.Options{Compression: true}, log)
+}
+
+// reopenEmpty throws a task's store away and opens a new one.
+func (d *stateDir) reopenEmpty(changelog string, partition int32) (stores.Store, error) {
+	if d.path == "" {
+		return memory.New(), nil
+	}
+	path := d.taskPath(changelog, partition)
+	if err := rocksdb.Destroy(path); err != nil {
+		return nil, err
+	}
+	return rocksdb.Open(path, rocksdb.Options{Compression: true})
+}
+
+// openTable opens a table's store.
+func (d *stateDir) openTable(t *topology.Table, log *slog.Logger) (stores.Store, error) {
+	if d.path == "" {
+		return memory.New(), nil
+	}
+	return openOrRebuild(filepath.Join(d.path, t.Folder, t.File+".db"), tableOptions(t), log)
+}
+
+// tableOptions are the settings of TC-4's defaults: 256 MB for a main table, 64 MB for one of windows.
+func tableOptions(t *topology.Table) rocksdb.Options {
+	o := rocksdb.Options{BlockCache: 256 << 20, Compression: true}
+	if t.Windows != nil {
+		o.BlockCache = 64 << 20
+	}
+	return o
+}
+
+func openOrRebuild(path string, o rocksdb.Options, log *slog.Logger) (stores.Store, error) {
+	s, err := rocksdb.Open(path, o)
+	if !errors.Is(err, stores.ErrCorrupt) {
+		return s, err
+	}
+	log.Warn("store is damaged: it is thrown away and rebuilt from Kafka", "path", path, "error", err)
+	if err := rocksdb.Destroy(path); err != nil {
+		return nil, err
+	}
+	return rocksdb.Open(path, o)
+}
+
+func (d *stateDir) close() error { return nil }

@@ -1,0 +1,190 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ashi-stream/ashi/engine/internal/tables"
+	"github.com/ashi-stream/ashi/engine/internal/task"
+	"github.com/ashi-stream/ashi/engine/kafka"
+	"github.com/ashi-stream/ashi/stores"
+	"github.com/ashi-stream/ashi/topology"
+)
+
+// table is one table of the plan in this process.
+type table struct {
+	plan   *topology.Table
+	store  stores.Store
+	mirror *tables.Mirror
+	ready  atomic.Bool
+
+	mu        sync.Mutex
+	positions map[int32]int64
+	changed   chan struct{} // closed and replaced when a position moves
+}
+
+// TableReader reads a table: see its methods in package tables, by way of this alias.
+type TableReader[K, R any] = tables.Reader[K, R]
+
+// Table is a reader of a table of the plan: engine.Table(eng, final.Size(15*time.Minute)). It may be asked for before Run; reads
+// return ErrNotReady until the table has caught up with what its topic held when Run began.
+func Table[K, R any](e *Engine, of interface{ Ref() topology.TableOf[K, R] }) (*TableReader[K, R], error) {
+	ref := of.Ref()
+	if ref.Err != nil {
+		return nil, fmt.Errorf("engine: table: %w", ref.Err)
+	}
+	t := e.tables[ref.Table.Topic]
+	switch {
+	case e.cfg.WithoutTables != "":
+		return nil, fmt.Errorf("engine: table %s: tables are switched off in this process: %s", ref.Table.Topic, e.cfg.WithoutTables)
+	case t == nil:
+		return nil, fmt.Errorf("engine: table %s is not in the plan of this engine", ref.Table.Topic)
+	}
+	return tables.NewReader(ref, t.store, func() error {
+		if !t.ready.Load() {
+			return ErrNotReady
+		}
+		return nil
+	}), nil
+}
+
+// openTables opens the stores.
+func (e *Engine) openTables() error {
+	if e.cfg.WithoutTables != "" {
+		if len(e.plan.Tables) > 0 {
+			e.cfg.Log.Warn("tables are switched off in this process", "reason", e.cfg.WithoutTables)
+		}
+		return nil
+	}
+	for _, p := range e.plan.Tables {
+		store, err := e.state.openTable(p, e.cfg.Log)
+		if err != nil {
+			return errors.Join(fmt.Errorf("engine: table %s: %w", p.Topic, err), e.closeTables())
+		}
+		e.tables[p.Topic] = &table{plan: p, store: store, mirror: tables.NewMirror(p, store, e.cfg.Log),
+			positions: map[int32]int64{}, changed: make(chan struct{})}
+	}
+	return nil
+}
+
+func (e *Engine) closeTables() error {
+	var errs []error
+	for _, t := range e.tables {
+		t.ready.Store(false)
+		errs = append(errs, t.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// runTables follows the topics of all tables, and says when all have caught up.
+func (e *Engine) runTables(ctx context.Context, group *errgroup.Group) {
+	var behind sync.WaitGroup
+	for _, t := range e.tables {
+		behind.Add(1)
+		caughtUp := sync.OnceFunc(behind.Done)
+		group.Go(func() error {
+			defer caughtUp()
+			if err := e.follow(ctx, t, caughtUp); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("engine: table %s: %w", t.plan.Topic, err)
+			}
+			return nil
+		})
+	}
+	group.Go(func() error {
+		behind.Wait()
+		if ctx.Err() == nil {
+			close(e.ready)
+		}
+		return nil
+	})
+}
+
+// follow mirrors a table's topic until ctx ends. A store that is not in the topic's past is emptied first.
+func (e *Engine) follow(ctx context.Context, t *table, caughtUp func()) error {
+	admin, err := kafka.NewAdmin(e.kafka)
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	ends, err := admin.Ends(ctx, t.plan.Topic, true)
+	if err != nil {
+		return err
+	}
+	from, err := t.mirror.Positions()
+	if err != nil {
+		return err
+	}
+	for p := range ends {
+		if _, ok := from[p]; !ok {
+			from[p] = kafka.Oldest
+		}
+	}
+	apply := func(p int32, records []task.Record, next int64) error {
+		if err := t.mirror.Apply(p, records, next); err != nil {
+			return err
+		}
+		t.moved(p, next)
+		if t.has(ends) && !t.ready.Swap(true) {
+			caughtUp()
+		}
+		return nil
+	}
+	if reached(from, ends) && !t.ready.Swap(true) {
+		caughtUp()
+	}
+	err = kafka.Follow(ctx, e.kafka, kafka.FollowConfig{Topic: t.plan.Topic, From: from, Apply: apply})
+	if !errors.Is(err, kafka.ErrOutOfRange) {
+		return err
+	}
+	e.cfg.Log.Warn("table is not in its topic's past: it is rebuilt", "table", t.plan.Topic, "reason", err)
+	t.ready.Store(false)
+	if err := t.empty(); err != nil {
+		return err
+	}
+	return e.follow(ctx, t, caughtUp)
+}
+
+// reached says that positions are at ends or past them. A partition that is empty is reached wherever one is.
+func reached(positions, ends map[int32]int64) bool {
+	for p, end := range ends {
+		if end > 0 && positions[p] < end {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *table) has(ends map[int32]int64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return reached(t.positions, ends)
+}
+
+// moved notes a position, and wakes those who wait for one.
+func (t *table) moved(p int32, next int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.positions[p] = next
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
+
+// empty deletes all that the table holds.
+func (t *table) empty() error {
+	var b stores.Batch
+	for e, err := range t.store.Scan(nil, nil) {
+		if err != nil {
+			return err
+		}
+		b.Delete(e.Key)
+	}
+	t.mu.Lock()
+	t.positions = map[int32]int64{}
+	t.mu.Unlock()
+	return t.store.Write(&b)
+}

@@ -1,0 +1,126 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/ashi-stream/ashi/engine/kafka"
+)
+
+// Settings of topics that the engine creates. Their time limits are set, not inherited: a broker's default would delete results
+// whose event time is old within minutes of their being written.
+var (
+	compacted = map[string]string{"cleanup.policy": "compact", "retention.ms": "-1"}
+	kept      = map[string]string{"cleanup.policy": "delete", "retention.ms": "-1"}
+)
+
+// prepare asks the brokers for the topics that are read, and creates or checks those that are written.
+func (e *Engine) prepare(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.StartTimeout)
+	defer cancel()
+	admin, err := kafka.NewAdmin(e.kafka)
+	if err != nil {
+		return fmt.Errorf("engine: start: %w", err)
+	}
+	defer admin.Close()
+	sources := map[string]bool{}
+	for _, s := range e.subs {
+		sources[s.sub.Source().Topic] = true
+	}
+	written := map[string]bool{}
+	for _, s := range e.subs {
+		for _, k := range s.sub.Sinks() {
+			written[k.Topic] = true
+		}
+	}
+	for _, t := range e.plan.Tables {
+		if !written[t.Topic] {
+			sources[t.Topic] = true
+		}
+	}
+	counts, err := admin.Partitions(ctx, slices.Sorted(maps.Keys(sources))...)
+	if err != nil {
+		return fmt.Errorf("engine: start: %w", err)
+	}
+	if err := missing(sources, counts); err != nil {
+		return err
+	}
+	return e.ensureTopics(ctx, admin, counts)
+}
+
+// missing is an error that names the topics that are read and are not there.
+func missing(want map[string]bool, have map[string]int32) error {
+	var names []string
+	for topic := range want {
+		if have[topic] == 0 {
+			names = append(names, topic)
+		}
+	}
+	if names == nil {
+		return nil
+	}
+	slices.Sort(names)
+	return fmt.Errorf("engine: start: the plan reads topics that do not exist: %s: create them first, with the number of partitions "+
+		"that you want the work to be split into", strings.Join(names, ", "))
+}
+
+// ensureTopics creates or checks changelogs and sinks: as many partitions as the source has.
+func (e *Engine) ensureTopics(ctx context.Context, admin *kafka.Admin, counts map[string]int32) error {
+	for _, s := range e.subs {
+		source := s.sub.Source().Topic
+		n := counts[source]
+		err := admin.Ensure(ctx, kafka.TopicSpec{Name: s.changelog, Partitions: n, Replication: e.cfg.Replication, Config: compacted})
+		if err != nil {
+			return fmt.Errorf("engine: start: changelog of topic %s, which has %d partitions (state is kept per partition: if their number was "+
+				"changed, give the application another name to start anew): %w", source, n, err)
+		}
+		var topics []string
+		for _, k := range s.sub.Sinks() {
+			topics = append(topics, k.Topic)
+		}
+		there, err := admin.Partitions(ctx, topics...)
+		if err != nil {
+			return fmt.Errorf("engine: start: %w", err)
+		}
+		for _, k := range s.sub.Sinks() {
+			if there[k.Topic] > 0 {
+				continue // the user's own, or of an earlier run: rows go to whatever partitions it has
+			}
+			settings := kept
+			if k.Compact {
+				settings = compacted
+			}
+			if err := admin.Ensure(ctx, kafka.TopicSpec{Name: k.Topic, Partitions: n, Replication: e.cfg.Replication, Config: settings}); err != nil {
+				return fmt.Errorf("engine: start: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// partitionsOf asks for the partitions of a sub-topology's source and sinks.
+func (e *Engine) partitionsOf(ctx context.Context, s *subState) (source int32, sinks map[string]int32, err error) {
+	admin, err := kafka.NewAdmin(e.kafka)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer admin.Close()
+	topics := []string{s.sub.Source().Topic}
+	for _, k := range s.sub.Sinks() {
+		topics = append(topics, k.Topic)
+	}
+	counts, err := admin.Partitions(ctx, topics...)
+	if err != nil {
+		return 0, nil, err
+	}
+	for _, t := range topics {
+		if counts[t] == 0 {
+			err = errors.Join(err, fmt.Errorf("engine: topic %s has vanished", t))
+		}
+	}
+	return counts[topics[0]], counts, err
+}

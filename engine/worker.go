@@ -1,0 +1,159 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ashi-stream/ashi/engine/internal/murmur"
+	"github.com/ashi-stream/ashi/engine/internal/task"
+	"github.com/ashi-stream/ashi/engine/kafka"
+	"github.com/ashi-stream/ashi/stores"
+)
+
+// worker is one task in the hands of a kafka.Group: it opens the task on its restored store, feeds it, and closes it.
+type worker struct {
+	engine    *Engine
+	state     *subState
+	partition int32
+
+	producer *kafka.Producer
+	store    stores.Store
+	task     *task.Task
+}
+
+// Open fences the task's last owner, restores the store to the end of the changelog, and opens the task on it. The order matters:
+// only when nobody else can write to the changelog any more is its end the end.
+func (w *worker) Open(ctx context.Context) (map[string]int64, error) {
+	e, s := w.engine, w.state
+	began := time.Now()
+	source, sinks, err := e.partitionsOf(ctx, s)
+	if err != nil {
+		return nil, w.wrap("open", err)
+	}
+	pc := kafka.ProducerConfig{}
+	if e.cfg.Guarantee == ExactlyOnce {
+		pc.TransactionalID = fmt.Sprintf("%s-%s-%d", e.plan.Name, s.sub.Name, w.partition)
+	}
+	if w.producer, err = kafka.NewProducer(ctx, e.kafka, pc); err != nil {
+		return nil, w.wrap("open", err)
+	}
+	if w.store, err = w.restored(ctx); err != nil {
+		return nil, w.wrap("restore", err)
+	}
+	cfg := e.taskConfig(s)
+	cfg.Partition, cfg.Partitions, cfg.Sinks, cfg.Store, cfg.Producer = w.partition, source, sinks, w.store, w.producer
+	if w.task, err = task.New(cfg); err != nil {
+		return nil, w.wrap("open", err)
+	}
+	e.cfg.Log.Info("task opened", "sub", s.sub.Name, "partition", w.partition, "took", time.Since(began), "positions", w.task.Positions())
+	return w.task.Positions(), nil
+}
+
+// taskConfig is what all tasks of a sub-topology share.
+func (e *Engine) taskConfig(s *subState) task.Config {
+	c := e.cfg
+	return task.Config{Sub: s.sub, Changelog: s.changelog, PartitionOf: murmur.Partition, Now: time.Now, Log: c.Log.With("sub", s.sub.Name),
+		Drops: &s.drops, CommitEvery: c.CommitInterval, CommitBytes: c.CommitBytes, CheckpointEvery: c.CheckpointInterval,
+		CheckpointBytes: c.CheckpointBytes, Memory: c.Memory / int(max(s.owned.Load(), 1)) / len(e.subs), Ahead: max(c.MaxAhead, 0),
+		EveryUpdate: c.EveryUpdate}
+}
+
+// restored opens the task's store and brings it to the end of the changelog. A store that is damaged, of another plan or not in
+// the log's past is thrown away and rebuilt, with a log line; so is one where that is found out only now.
+func (w *worker) restored(ctx context.Context) (stores.Store, error) {
+	store, err := w.engine.state.open(w.state.changelog, w.partition, w.engine.cfg.Log)
+	if err != nil {
+		return nil, err
+	}
+	err = w.restore(ctx, store)
+	if err == nil || !rebuildable(err) {
+		return store, err
+	}
+	w.engine.cfg.Log.Warn("local state cannot be used: it is rebuilt from its changelog", "changelog", w.state.changelog,
+		"partition", w.partition, "reason", err)
+	if err := store.Close(); err != nil {
+		return nil, err
+	}
+	if store, err = w.engine.state.reopenEmpty(w.state.changelog, w.partition); err != nil {
+		return nil, err
+	}
+	return store, w.restore(ctx, store)
+}
+
+// rebuildable says that an error is the store's, not the log's.
+func rebuildable(err error) bool {
+	return errors.Is(err, kafka.ErrOutOfRange) || errors.Is(err, task.ErrDamaged) || errors.Is(err, stores.ErrCorrupt)
+}
+
+func (w *worker) restore(ctx context.Context, store stores.Store) error {
+	r := task.NewRestorer(store)
+	from, ok, err := r.Position()
+	if err != nil {
+		return err
+	}
+	if !ok {
+		from = kafka.Oldest
+	}
+	admin, err := kafka.NewAdmin(w.engine.kafka)
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	ends, err := admin.Ends(ctx, w.state.changelog, w.engine.cfg.Guarantee == ExactlyOnce)
+	if err != nil {
+		return err
+	}
+	before, err := r.Progress()
+	if err != nil {
+		return fmt.Errorf("%w: %w", task.ErrDamaged, err)
+	}
+	err = kafka.Follow(ctx, w.engine.kafka, kafka.FollowConfig{
+		Topic: w.state.changelog, From: map[int32]int64{w.partition: from}, Until: map[int32]int64{w.partition: ends[w.partition]},
+		Apply: func(_ int32, records []task.Record, next int64) error { return r.Apply(records, next) },
+	})
+	if err != nil || before == nil {
+		return err
+	}
+	after, err := r.Progress()
+	if err == nil && after.Sequence < before.Sequence {
+		return fmt.Errorf("%w: the changelog has fewer commits than the store: was the topic deleted?", task.ErrDamaged)
+	}
+	return err
+}
+
+// Process hands a batch to the task.
+func (w *worker) Process(ctx context.Context, b *task.Batch, release func()) error {
+	w.state.records.Add(int64(len(b.Records)))
+	return w.task.Process(ctx, b, release)
+}
+
+// Tick lets the task commit when no batch comes.
+func (w *worker) Tick(ctx context.Context) error { return w.task.Tick(ctx) }
+
+// Close ends the task: with a last commit and checkpoint if clean, else where it is.
+func (w *worker) Close(ctx context.Context, clean bool) error {
+	var errs []error
+	if clean && w.task != nil {
+		err := w.task.Commit(ctx)
+		if err == nil {
+			err = w.task.Checkpoint()
+		}
+		errs = append(errs, err)
+	}
+	if w.producer != nil {
+		errs = append(errs, w.producer.Close())
+	}
+	if w.store != nil {
+		errs = append(errs, w.store.Close())
+	}
+	return w.wrap("close", errors.Join(errs...))
+}
+
+func (w *worker) wrap(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("engine: %s task %s/%d: %w", what, w.state.sub.Name, w.partition, err)
+}
