@@ -124,11 +124,15 @@ func (e *Engine) close() error {
 func (e *Engine) WaitReady(ctx context.Context) error {
 	select {
 	case <-e.ready:
-		return nil
 	case <-e.done:
-		return e.ended()
 	case <-ctx.Done():
 		return fmt.Errorf("engine: not ready: %w", ctx.Err())
+	}
+	select {
+	case <-e.done:
+		return e.ended()
+	default:
+		return nil
 	}
 }
 

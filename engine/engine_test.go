@@ -62,7 +62,7 @@ func TestPipeline(t *testing.T) {
 	require.NoError(t, r.stop(), "cancelling Run is no error")
 	requireFinals(t, c.Config(), p, rates, partitions, time.Minute)
 	requireFinals(t, c.Config(), p, rates, partitions, 5*time.Minute)
-	require.ErrorIs(t, r.WaitReady(t.Context()), nil)
+	require.ErrorIs(t, r.WaitReady(t.Context()), engine.ErrClosed)
 	require.ErrorIs(t, engine.Add(ctx, r.Engine, p.rates, rates[0]), engine.ErrClosed)
 	require.ErrorIs(t, r.Run(ctx), engine.ErrClosed)
 }

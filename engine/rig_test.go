@@ -70,7 +70,7 @@ func (p *pipeline) topic(t testing.TB, size time.Duration) string {
 func randomRates(r *rand.Rand, start time.Time, n int, step time.Duration) []Rate {
 	rates := make([]Rate, n)
 	for i := range rates {
-		at := start.Add(time.Duration(i) * step)
+		at := start.UTC().Add(time.Duration(i) * step)
 		if r.IntN(10) == 0 {
 			at = at.Add(-time.Duration(r.Int64N(int64(10 * time.Second))))
 		}

@@ -100,7 +100,9 @@ func (g *Group) newTopics([]string) (goka.TopicManager, error) {
 	return &topics{admin: admin, gc: &g.gc}, nil
 }
 
-func (g *Group) newMember([]string, string, string) (sarama.ConsumerGroup, error) { return newMember(g) }
+func (g *Group) newMember([]string, string, string) (sarama.ConsumerGroup, error) {
+	return newMember(g)
+}
 
 func (g *Group) newStorage(_ string, partition int32) (storage.Storage, error) {
 	return &workerStorage{Storage: storage.NewNull(), lane: g.session.Load().lanes[partition]}, nil

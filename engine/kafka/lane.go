@@ -53,8 +53,8 @@ func newLane(s *session, partition int32) *lane {
 
 // open opens the worker; goka calls it as the opening of the partition's storage.
 func (l *lane) open() error {
-	l.worker = l.session.member.group.gc.NewWorker(l.partition)
 	err := guard(func() (err error) {
+		l.worker = l.session.member.group.gc.NewWorker(l.partition)
 		l.start, err = l.worker.Open(l.session.opening)
 		return err
 	})
@@ -128,14 +128,9 @@ func (l *lane) handle(ctx goka.Context, d *delivery) {
 func (l *lane) process(d *delivery, last *debt) {
 	l.decoder.start(d.chunk)
 	for done := false; !done && !l.stopping(); {
-		before := l.decoder.position
 		n, err := l.decoder.fill(l.records)
 		if err != nil {
 			l.fail("decode "+d.topic, err)
-			return
-		}
-		if n == 0 && l.decoder.position == before {
-			l.release(d.topic, before, last)
 			return
 		}
 		done = l.decoder.position >= d.chunk.next
@@ -264,6 +259,7 @@ var errPanic = errors.New("panic")
 type claim struct {
 	topic     string
 	partition int32
+	start     int64
 	feed      *feed
 	messages  chan *sarama.ConsumerMessage
 	gone      chan struct{} // goka does not take messages any more
@@ -273,7 +269,7 @@ var _ sarama.ConsumerGroupClaim = (*claim)(nil)
 
 func (c *claim) Topic() string                            { return c.topic }
 func (c *claim) Partition() int32                         { return c.partition }
-func (c *claim) InitialOffset() int64                     { return c.feed.next }
+func (c *claim) InitialOffset() int64                     { return c.start }
 func (c *claim) HighWaterMarkOffset() int64               { return 0 } // goka does not ask
 func (c *claim) Messages() <-chan *sarama.ConsumerMessage { return c.messages }
 

@@ -12,8 +12,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"github.com/ashi-stream/ashi/engine/internal/task"
 )
 
 // generation is one assignment of partitions to this member, from the group's yes to its end.
@@ -203,21 +201,21 @@ func (m *member) serve(ctx context.Context, g *generation, handler sarama.Consum
 		if err == nil {
 			continue // it was told to end
 		}
-		if !errors.Is(err, task.ErrFenced) && !errors.Is(err, task.ErrAborted) {
+		if !transient(err) {
 			return err
 		}
 		if m.failures++; m.failures >= maxFailures {
 			return fmt.Errorf("%d sessions in a row failed without a commit, the last: %w", m.failures, err)
 		}
 		m.cfg.Logger.Warn("kafka: session failed, opening its tasks anew", "group", m.group.gc.ID, "failures", m.failures, "error", err)
-		m.recover(ctx, g, &b)
+		m.regain(ctx, g, &b)
 	}
 	return nil
 }
 
-// recover waits before the next session, and until the coordinator confirms the membership: a member that was fenced because
+// regain waits before the next session, and until the coordinator confirms the membership: a member that was fenced because
 // it has lost its partitions without knowing it yet must not fence their new owner in turn.
-func (m *member) recover(ctx context.Context, g *generation, b *backoff) {
+func (m *member) regain(ctx context.Context, g *generation, b *backoff) {
 	ctx, cancel := context.WithCancel(ctx)
 	var watching sync.WaitGroup
 	defer watching.Wait()

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+
+	"github.com/ashi-stream/ashi/engine/internal/task"
 )
 
 // errProcessor says that goka stopped taking messages by itself.
@@ -110,11 +112,10 @@ func (s *session) watch(ctx context.Context) {
 	case <-ctx.Done():
 	case <-s.generation.revoked:
 	case <-s.generation.lost:
-		s.abandon()
 	case <-s.stopping:
 	}
-	s.stop()
-	select { // the generation may be lost while it is being given back
+	s.stop() // before abandon: what fails from now on is no failure
+	select { // it may be lost, too, while it is being given back
 	case <-s.generation.lost:
 		s.abandon()
 	case <-s.ctx.Done():
@@ -152,14 +153,27 @@ func (s *session) failure() error {
 	return s.err
 }
 
-// closing notes that a worker did not close well. Not to have committed the last batches is a failure like others when the
-// session goes on here, and none of ours when the partition moves: the log tells the next owner.
+// closing notes that a worker did not close well. Not to have committed the last batches is no harm, the log tells the next
+// owner; what is wrong with the worker itself is fatal as it would be at any other time.
 func (s *session) closing(partition int32, clean bool, err error) {
-	if clean {
-		s.member.cfg.Logger.Warn("kafka: worker closed without its last commit", "group", s.member.group.gc.ID, "partition", partition, "error", err)
-		return
+	log := s.member.cfg.Logger.With("group", s.member.group.gc.ID, "partition", partition, "error", err)
+	switch {
+	case !clean:
+		log.Debug("kafka: abandoned worker")
+	case transient(err) || s.work.Err() != nil || errors.Is(err, context.DeadlineExceeded):
+		log.Warn("kafka: worker closed without its last commit")
+	default:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.err == nil || transient(s.err) {
+			s.err = fmt.Errorf("partition %d: close: %w", partition, err)
+		}
 	}
-	s.member.cfg.Logger.Debug("kafka: abandoned worker", "group", s.member.group.gc.ID, "partition", partition, "error", err)
+}
+
+// transient reports whether new workers can go on from the log.
+func transient(err error) bool {
+	return errors.Is(err, task.ErrFenced) || errors.Is(err, task.ErrAborted)
 }
 
 // grace is how long workers may take to end cleanly: the others wait for it in a rebalance.
@@ -207,6 +221,7 @@ func (s *session) connect() {
 			if !named {
 				next = Oldest
 			}
+			c.start = next
 			c.feed = &feed{topic: c.topic, partition: c.partition, next: next, arrived: l.arrived}
 			feeds = append(feeds, c.feed)
 		}

@@ -1,0 +1,429 @@
+package kafka_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/ashi-stream/ashi/engine/internal/task"
+	"github.com/ashi-stream/ashi/engine/kafka"
+	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
+)
+
+// state is what a toy worker keeps: how far it has read each input, and how many records of it it counted.
+type state struct {
+	Next  map[string]int64
+	Count map[string]int64
+}
+
+// toy is a worker in small: it counts records, and commits count and position to its partition of a changelog in one
+// transaction. It is exactly once if and only if the group keeps its word.
+type toy struct {
+	bench     *bench
+	partition int32
+	producer  *kafka.Producer
+	state     state
+	releases  []func()
+	last      map[string]int64
+	since     time.Time
+}
+
+// bench is what the toys of a test share.
+type bench struct {
+	t         testing.TB
+	cluster   *kafkatest.Cluster
+	id        string
+	changelog string
+	topics    []string
+	every     time.Duration // between commits
+	onProcess func(ctx context.Context, w *toy, b *task.Batch) error
+	onCommit  func(w *toy) error
+	opened    atomic.Int32
+	closed    atomic.Int32
+}
+
+func newBench(t testing.TB, c *kafkatest.Cluster, partitions int32, topics ...string) *bench {
+	b := &bench{t: t, cluster: c, id: c.Name("group"), every: 20 * time.Millisecond}
+	for _, topic := range topics {
+		b.topics = append(b.topics, c.Topic(t, topic, partitions))
+	}
+	b.changelog = c.Topic(t, "changelog", partitions)
+	return b
+}
+
+func (b *bench) config() kafka.Config {
+	cfg := b.cluster.Config()
+	cfg.SessionTimeout, cfg.HeartbeatInterval, cfg.RebalanceTimeout = 6*time.Second, 100*time.Millisecond, 10*time.Second
+	return cfg
+}
+
+// group makes a member of the bench's group.
+func (b *bench) group(cfg kafka.Config) *kafka.Group {
+	g, err := kafka.NewGroup(cfg, kafka.GroupConfig{
+		ID: b.id, Topics: b.topics, Tick: 10 * time.Millisecond, Changelog: b.changelog,
+		NewWorker: func(partition int32) kafka.Worker { return &toy{bench: b, partition: partition} },
+	})
+	require.NoError(b.t, err)
+	return g
+}
+
+// run runs a member until stop is called, which returns its error.
+func (b *bench) run() (stop func() error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	g := b.group(b.config())
+	go func() { done <- g.Run(ctx) }()
+	return func() error {
+		cancel()
+		return <-done
+	}
+}
+
+func (w *toy) Open(ctx context.Context) (map[string]int64, error) {
+	w.bench.opened.Add(1)
+	var err error
+	id := fmt.Sprintf("%s-%d", w.bench.id, w.partition)
+	if w.producer, err = kafka.NewProducer(ctx, w.bench.config(), kafka.ProducerConfig{TransactionalID: id}); err != nil {
+		return nil, err
+	}
+	w.state = readState(ctx, w.bench, w.partition)
+	w.last = make(map[string]int64)
+	w.since = time.Now()
+	start := make(map[string]int64)
+	for topic, next := range w.state.Next {
+		start[topic] = next
+	}
+	return start, ctx.Err()
+}
+
+// readState is the newest state in the changelog.
+func readState(ctx context.Context, b *bench, partition int32) state {
+	s := state{Next: make(map[string]int64), Count: make(map[string]int64)}
+	ends, err := b.cluster.Admin().Ends(ctx, b.changelog, true)
+	if err != nil {
+		return s
+	}
+	_ = kafka.Follow(ctx, b.cluster.Config(), kafka.FollowConfig{
+		Topic: b.changelog, From: map[int32]int64{partition: kafka.Oldest}, Until: map[int32]int64{partition: ends[partition]},
+		Apply: func(_ int32, records []task.Record, _ int64) error {
+			for _, r := range records {
+				if err := json.Unmarshal(r.Value, &s); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	})
+	return s
+}
+
+func (w *toy) Process(ctx context.Context, b *task.Batch, release func()) error {
+	if w.bench.onProcess != nil {
+		if err := w.bench.onProcess(ctx, w, b); err != nil {
+			return err
+		}
+	}
+	for _, r := range b.Records {
+		if r.Offset < w.state.Next[b.Topic] {
+			return fmt.Errorf("offset %d of %s comes after %d", r.Offset, b.Topic, w.state.Next[b.Topic])
+		}
+		w.state.Next[b.Topic] = r.Offset + 1
+		w.state.Count[b.Topic]++
+	}
+	w.state.Next[b.Topic] = b.Next
+	w.releases = append(w.releases, release)
+	return w.Tick(ctx)
+}
+
+func (w *toy) Tick(ctx context.Context) error {
+	if time.Since(w.since) < w.bench.every {
+		return nil
+	}
+	return w.commit(ctx)
+}
+
+func (w *toy) commit(ctx context.Context) error {
+	w.since = time.Now()
+	if len(w.releases) == 0 {
+		return nil
+	}
+	value, err := json.Marshal(w.state)
+	if err != nil {
+		return err
+	}
+	w.producer.Produce(ctx, &task.Output{Topic: w.bench.changelog, Partition: w.partition, Value: value})
+	if w.bench.onCommit != nil {
+		if err := w.bench.onCommit(w); err != nil {
+			return err
+		}
+	}
+	if err := w.producer.Commit(ctx); err != nil {
+		return err
+	}
+	for _, release := range w.releases {
+		release()
+	}
+	w.releases = w.releases[:0]
+	return nil
+}
+
+func (w *toy) Close(ctx context.Context, clean bool) error {
+	w.bench.closed.Add(1)
+	var err error
+	if clean {
+		err = w.commit(ctx)
+	}
+	if w.producer != nil {
+		err = errors.Join(err, w.producer.Close())
+	}
+	return err
+}
+
+// fill writes n records to each partition of each input, in batches.
+func (b *bench) fill(n int) {
+	p := writer(b.t, b.cluster, "")
+	counts, err := b.cluster.Admin().Partitions(b.t.Context(), b.topics...)
+	require.NoError(b.t, err)
+	for topic, partitions := range counts {
+		for partition := range partitions {
+			for i := range n {
+				p.Produce(b.t.Context(), &task.Output{Topic: topic, Partition: partition, Value: fmt.Appendf(nil, "record %d", i), Timestamp: 1})
+			}
+		}
+	}
+	require.NoError(b.t, p.Commit(b.t.Context()))
+}
+
+// await waits until every partition's committed state counts n records of each input, and checks that it never counts more.
+func (b *bench) await(n int64) {
+	b.t.Helper()
+	counts, err := b.cluster.Admin().Partitions(b.t.Context(), b.changelog)
+	require.NoError(b.t, err)
+	for partition := range counts[b.changelog] {
+		require.Eventually(b.t, func() bool {
+			s := readState(b.t.Context(), b, partition)
+			for _, topic := range b.topics {
+				require.LessOrEqual(b.t, s.Count[topic], n, "partition %d counts twice", partition)
+				if s.Count[topic] < n {
+					return false
+				}
+			}
+			return true
+		}, 60*time.Second, 20*time.Millisecond, "partition %d", partition)
+	}
+}
+
+func TestOneMemberCountsEverythingOnce(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	t.Run("run", func(t *testing.T) {
+		b := newBench(t, kafkatest.Start(t), 3, "a", "b")
+		b.fill(5000)
+		stop := b.run()
+		b.await(5000)
+		b.fill(10)
+		b.await(5010)
+		for _, topic := range b.topics {
+			require.Eventually(t, func() bool {
+				offsets, err := b.cluster.Admin().CommittedOffsets(t.Context(), b.id, topic)
+				require.NoError(t, err)
+				return offsets[0] == 5010 && offsets[1] == 5010 && offsets[2] == 5010
+			}, 5*time.Second, 10*time.Millisecond)
+		}
+		require.NoError(t, stop())
+		require.Equal(t, int32(3), b.opened.Load())
+		require.Equal(t, int32(3), b.closed.Load())
+		b.await(5010)
+	})
+}
+
+func TestMembersShareAndTakeOver(t *testing.T) {
+	b := newBench(t, kafkatest.Start(t), 4, "a")
+	b.fill(1000)
+	stopFirst := b.run()
+	b.await(1000)
+	stopSecond := b.run()
+	b.fill(1000)
+	b.await(2000)
+	require.NoError(t, stopFirst())
+	b.fill(1000)
+	b.await(3000)
+	stopThird := b.run()
+	b.fill(1000)
+	b.await(4000)
+	require.NoError(t, stopSecond())
+	require.NoError(t, stopThird())
+	b.await(4000)
+}
+
+// A transaction that fails now and then costs a session each time and no record.
+func TestAbortedTransactionsAreRepeated(t *testing.T) {
+	b := newBench(t, kafkatest.Start(t), 2, "a")
+	var commits atomic.Int32
+	b.onCommit = func(w *toy) error {
+		if commits.Add(1)%3 == 0 {
+			return fmt.Errorf("commit: %w", task.ErrAborted)
+		}
+		return nil
+	}
+	stop := b.run()
+	for i := range int64(5) {
+		b.fill(200)
+		b.await(200 * (i + 1))
+	}
+	require.NoError(t, stop())
+	require.Greater(t, b.opened.Load(), int32(2))
+	require.Equal(t, b.opened.Load(), b.closed.Load())
+}
+
+func TestMemberGivesUpWhenNothingGoesThrough(t *testing.T) {
+	b := newBench(t, kafkatest.Start(t), 1, "a")
+	b.onCommit = func(*toy) error { return task.ErrAborted }
+	b.fill(1)
+	err := b.group(b.config()).Run(t.Context())
+	require.ErrorIs(t, err, task.ErrAborted)
+	require.ErrorContains(t, err, "10 sessions in a row")
+}
+
+func TestFatalErrorEndsTheMember(t *testing.T) {
+	boom := errors.New("boom")
+	for name, fail := range map[string]func() error{
+		"error": func() error { return boom },
+		"panic": func() error { panic("kaboom") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, kafkatest.Start(t), 2, "a")
+			b.onProcess = func(context.Context, *toy, *task.Batch) error { return fail() }
+			b.fill(10)
+			began := time.Now()
+			err := b.group(b.config()).Run(t.Context())
+			require.Error(t, err)
+			require.ErrorContains(t, err, "partition ")
+			require.ErrorContains(t, err, b.id)
+			if name == "error" {
+				require.ErrorIs(t, err, boom)
+			} else {
+				require.ErrorContains(t, err, "kaboom")
+			}
+			require.Less(t, time.Since(began), 20*time.Second, "goka waits 60 s for deferred commits")
+			require.Equal(t, b.opened.Load(), b.closed.Load())
+		})
+	}
+}
+
+func TestSlowPartitionDoesNotStallItsNeighbour(t *testing.T) {
+	b := newBench(t, kafkatest.Start(t), 2, "a")
+	gate := make(chan struct{})
+	b.onProcess = func(ctx context.Context, w *toy, _ *task.Batch) error {
+		if w.partition == 0 {
+			select {
+			case <-gate:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return nil
+	}
+	b.fill(100_000)
+	stop := b.run()
+	require.Eventually(t, func() bool { return readState(t.Context(), b, 1).Count[b.topics[0]] == 100_000 }, 30*time.Second, 20*time.Millisecond)
+	require.Zero(t, readState(t.Context(), b, 0).Count[b.topics[0]])
+	close(gate)
+	b.await(100_000)
+	require.NoError(t, stop())
+}
+
+// A worker that hangs in mid-batch loses its place: the member still ends, and nothing is counted.
+func TestStuckWorkerIsAbandoned(t *testing.T) {
+	b := newBench(t, kafkatest.Start(t), 1, "a")
+	entered := make(chan struct{}, 1)
+	b.onProcess = func(ctx context.Context, _ *toy, _ *task.Batch) error {
+		entered <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	b.fill(1)
+	cfg := b.config()
+	cfg.RebalanceTimeout = 2 * time.Second
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- b.group(cfg).Run(ctx) }()
+	<-entered
+	cancel()
+	select {
+	case err := <-done:
+		require.NoError(t, err)
+	case <-time.After(20 * time.Second):
+		t.Fatal("the member does not end")
+	}
+	require.Empty(t, readState(t.Context(), b, 0).Count)
+}
+
+// A member that is cut off and comes back finds its partitions with somebody else, and its late commit fenced.
+func TestZombieIsFenced(t *testing.T) {
+	b := newBench(t, kafkatest.Start(t), 1, "a")
+	var stall sync.Mutex
+	var frozen atomic.Pointer[toy]
+	b.onCommit = func(w *toy) error {
+		if frozen.CompareAndSwap(nil, w) || frozen.Load() == w {
+			stall.Lock() // the first worker to commit after the freeze sleeps with an open transaction
+			stall.Unlock()
+		}
+		return nil
+	}
+	b.fill(100)
+	stall.Lock()
+	stopFirst := b.run()
+	require.Eventually(t, func() bool { return frozen.Load() != nil }, 10*time.Second, 5*time.Millisecond)
+
+	successor, err := kafka.NewProducer(t.Context(), b.config(), kafka.ProducerConfig{TransactionalID: fmt.Sprintf("%s-%d", b.id, 0)})
+	require.NoError(t, err)
+	require.NoError(t, successor.Close())
+	stall.Unlock()
+	b.await(100) // fenced, rebuilt from the log, counted once
+	require.NoError(t, stopFirst())
+	require.Equal(t, b.opened.Load(), b.closed.Load())
+	require.GreaterOrEqual(t, b.opened.Load(), int32(2))
+}
+
+func TestGroupChecksItsTopics(t *testing.T) {
+	c := kafkatest.Start(t)
+	two, three := c.Topic(t, "two", 2), c.Topic(t, "three", 3)
+	for name, gc := range map[string]kafka.GroupConfig{
+		"do not match":   {ID: "g", Topics: []string{two, three}},
+		"does not exist": {ID: "g", Topics: []string{two, c.Name("absent")}},
+		"changelog":      {ID: "g", Topics: []string{two}, Changelog: three},
+	} {
+		gc.NewWorker = func(int32) kafka.Worker { return nil }
+		_, err := kafka.NewGroup(c.Config(), gc)
+		require.ErrorContains(t, err, "topic is not as needed", name)
+	}
+	_, err := kafka.NewGroup(c.Config(), kafka.GroupConfig{})
+	require.Error(t, err)
+	_, err = kafka.NewGroup(kafka.Config{Brokers: []string{"127.0.0.1:1"}}, kafka.GroupConfig{ID: "g", Topics: []string{"t"}, NewWorker: func(int32) kafka.Worker { return nil }})
+	require.ErrorContains(t, err, "127.0.0.1:1")
+}
+
+func TestAssignmentIsTold(t *testing.T) {
+	b := newBench(t, kafkatest.Start(t), 3, "a")
+	told := make(chan []int32, 10)
+	g, err := kafka.NewGroup(b.config(), kafka.GroupConfig{
+		ID: b.id, Topics: b.topics, OnAssigned: func(partitions []int32) { told <- slices.Clone(partitions) },
+		NewWorker: func(partition int32) kafka.Worker { return &toy{bench: b, partition: partition} },
+	})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- g.Run(ctx) }()
+	require.Equal(t, []int32{0, 1, 2}, <-told)
+	cancel()
+	require.NoError(t, <-done)
+}
