@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"math/rand/v2"
+	"os"
 	"testing"
 	"time"
 
@@ -13,7 +14,13 @@ import (
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(memberEnvironment) != "" {
+		beMember()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 var dayStart = time.Date(2014, 5, 1, 0, 0, 0, 0, time.UTC)
 

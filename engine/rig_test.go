@@ -42,28 +42,26 @@ type pipeline struct {
 	final *dsl.OutputOf[string, Bar]
 }
 
-func newPipeline(t testing.TB, app, topic string) *pipeline {
+// Its output topics bear the application's name.
+func newPipeline(t testing.TB, app, topic string, peeks ...func(*Rate) error) *pipeline {
 	b := dsl.New(app)
 	rates := dsl.Stream[Rate](b, topic)
-	bars := dsl.Aggregate(dsl.GroupBy(rates, func(r *Rate) string { return r.Pair }), windows.Minutes(1, 5),
+	seen := rates
+	for _, peek := range peeks {
+		seen = seen.Peek(peek)
+	}
+	bars := dsl.Aggregate(dsl.GroupBy(seen, func(r *Rate) string { return r.Pair }), windows.Minutes(1, 5),
 		func(g dsl.Group[string, Rate]) Bar {
 			bid := func(r *Rate) float64 { return r.Bid }
 			return Bar{Pair: g.Key(), Start: g.WindowStart(), Open: aggregates.EarliestByOffset(g, bid), High: aggregates.Max(g, bid),
 				Low: aggregates.Min(g, bid), Close: aggregates.LatestByOffset(g, bid), Ticks: aggregates.Count(g)}
 		})
-	p := &pipeline{rates: rates, final: bars.Final()}
-	bars.Changes()
+	p := &pipeline{rates: rates, final: bars.Final().Named(func(size time.Duration) string { return app + "-" + windows.Name(size) })}
+	bars.Changes().Named(func(size time.Duration) string { return app + "-" + windows.Name(size) + "-raw" })
 	var err error
 	p.plan, err = b.Build()
 	require.NoError(t, err)
 	return p
-}
-
-// topic is the topic of the finals of one size.
-func (p *pipeline) topic(t testing.TB, size time.Duration) string {
-	topic, err := p.final.Topic(size)
-	require.NoError(t, err)
-	return topic
 }
 
 // randomRates is n rates from start on, a few keys, disorder beyond the grace now and then.

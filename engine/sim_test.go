@@ -133,4 +133,3 @@ func (m *member) lose() {
 	m.cancel()
 	<-m.done // its error is that of the cut wire, or none
 }
-

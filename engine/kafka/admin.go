@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // ErrTopicMismatch says that a topic exists, but not as the plan needs it.
@@ -30,7 +31,8 @@ type TopicSpec struct {
 // as its context allows if that is shorter, and names the addresses when no broker answers.
 type Admin struct {
 	cfg    Config
-	client *kadm.Client
+	raw    *kgo.Client
+	client *kadm.Client // on raw
 	dials  *dialErrors
 }
 
@@ -41,11 +43,11 @@ func NewAdmin(cfg Config) (*Admin, error) {
 		return nil, err
 	}
 	dials := new(dialErrors)
-	client, err := cfg.connect(kgo.WithHooks(dials))
+	raw, err := cfg.connect(kgo.WithHooks(dials))
 	if err != nil {
 		return nil, err
 	}
-	return &Admin{cfg: cfg, client: kadm.NewClient(client), dials: dials}, nil
+	return &Admin{cfg: cfg, raw: raw, client: kadm.NewClient(raw), dials: dials}, nil
 }
 
 // Close ends the connections; calls under way fail.
@@ -57,19 +59,27 @@ func (a *Admin) Partitions(ctx context.Context, topics ...string) (map[string]in
 	if len(topics) == 0 {
 		return counts, nil
 	}
+	// Not kadm's own call: that one answers from a cache, in which a topic just created is still missing.
+	req := kmsg.NewPtrMetadataRequest()
+	for _, topic := range topics {
+		t := kmsg.NewMetadataRequestTopic()
+		t.Topic = kmsg.StringPtr(topic)
+		req.Topics = append(req.Topics, t)
+	}
 	err := a.ask(ctx, "look up topics", func(ctx context.Context) error {
-		details, err := a.client.ListTopicsWithInternal(ctx, topics...)
+		resp, err := req.RequestWith(ctx, a.raw)
 		if err != nil {
 			return err
 		}
-		for name, d := range details {
-			if errors.Is(d.Err, kerr.UnknownTopicOrPartition) {
-				continue
+		for _, t := range resp.Topics {
+			err := kerr.ErrorForCode(t.ErrorCode)
+			switch {
+			case errors.Is(err, kerr.UnknownTopicOrPartition):
+			case err != nil:
+				return fmt.Errorf("topic %s: %w", *t.Topic, err)
+			default:
+				counts[*t.Topic] = int32(len(t.Partitions))
 			}
-			if d.Err != nil {
-				return fmt.Errorf("topic %s: %w", name, d.Err)
-			}
-			counts[name] = int32(len(d.Partitions))
 		}
 		return nil
 	})

@@ -134,6 +134,9 @@ func listed(ctx context.Context, fc FollowConfig, list func(context.Context, ...
 }
 
 func (f *follower) run(ctx context.Context) error {
+	for _, d := range f.feeds {
+		f.reached(d, d.next)
+	}
 	fetching, stop := context.WithCancel(ctx)
 	failed := make(chan error, 1)
 	go func() { failed <- f.fetcher.run(fetching) }()
@@ -145,9 +148,6 @@ func (f *follower) run(ctx context.Context) error {
 }
 
 func (f *follower) read(ctx context.Context, failed chan error) error {
-	for _, d := range f.feeds {
-		f.reached(d, d.next)
-	}
 	for f.remaining > 0 {
 		select {
 		case <-ctx.Done():

@@ -45,6 +45,7 @@ type bench struct {
 	changelog string
 	topics    []string
 	every     time.Duration // between commits
+	tick      time.Duration
 	onProcess func(ctx context.Context, w *toy, b *task.Batch) error
 	onCommit  func(w *toy) error
 	opened    atomic.Int32
@@ -52,7 +53,7 @@ type bench struct {
 }
 
 func newBench(t testing.TB, c *kafkatest.Cluster, partitions int32, topics ...string) *bench {
-	b := &bench{t: t, cluster: c, id: c.Name("group"), every: 20 * time.Millisecond}
+	b := &bench{t: t, cluster: c, id: c.Name("group"), every: 20 * time.Millisecond, tick: 10 * time.Millisecond}
 	for _, topic := range topics {
 		b.topics = append(b.topics, c.Topic(t, topic, partitions))
 	}
@@ -69,7 +70,7 @@ func (b *bench) config() kafka.Config {
 // group makes a member of the bench's group.
 func (b *bench) group(cfg kafka.Config) *kafka.Group {
 	g, err := kafka.NewGroup(cfg, kafka.GroupConfig{
-		ID: b.id, Topics: b.topics, Tick: 10 * time.Millisecond, Changelog: b.changelog,
+		ID: b.id, Topics: b.topics, Tick: b.tick, Changelog: b.changelog,
 		NewWorker: func(partition int32) kafka.Worker { return &toy{bench: b, partition: partition} },
 	})
 	require.NoError(b.t, err)
@@ -77,10 +78,12 @@ func (b *bench) group(cfg kafka.Config) *kafka.Group {
 }
 
 // run runs a member until stop is called, which returns its error.
-func (b *bench) run() (stop func() error) {
+func (b *bench) run() (stop func() error) { return b.runWith(b.config()) }
+
+func (b *bench) runWith(cfg kafka.Config) (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	g := b.group(b.config())
+	g := b.group(cfg)
 	go func() { done <- g.Run(ctx) }()
 	return func() error {
 		cancel()
@@ -282,15 +285,6 @@ func TestAbortedTransactionsAreRepeated(t *testing.T) {
 	require.NoError(t, stop())
 	require.Greater(t, b.opened.Load(), int32(2))
 	require.Equal(t, b.opened.Load(), b.closed.Load())
-}
-
-func TestMemberGivesUpWhenNothingGoesThrough(t *testing.T) {
-	b := newBench(t, kafkatest.Start(t), 1, "a")
-	b.onCommit = func(*toy) error { return task.ErrAborted }
-	b.fill(1)
-	err := b.group(b.config()).Run(t.Context())
-	require.ErrorIs(t, err, task.ErrAborted)
-	require.ErrorContains(t, err, "10 sessions in a row")
 }
 
 func TestFatalErrorEndsTheMember(t *testing.T) {

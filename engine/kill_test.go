@@ -1,0 +1,214 @@
+package engine_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashi-stream/ashi/engine"
+	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
+)
+
+// memberEnvironment makes the test program a member of an application, described in JSON, in place of running tests.
+const memberEnvironment = "ASHI_TEST_MEMBER"
+
+type memberSpec struct {
+	Brokers         []string
+	App, Topic, Dir string
+	Pause           time.Duration // for each record, so that a kill hits the middle of the input
+}
+
+// beMember runs until it is told to end, or is killed. It prints a line when it sees its first record.
+func beMember() {
+	var spec memberSpec
+	if err := json.Unmarshal([]byte(os.Getenv(memberEnvironment)), &spec); err != nil {
+		panic(err)
+	}
+	var first sync.Once
+	p := newPipeline(panicking{}, spec.App, spec.Topic, func(*Rate) error {
+		first.Do(func() { fmt.Println("first record") })
+		time.Sleep(spec.Pause)
+		return nil
+	})
+	e, err := engine.New(p.plan, engine.Config{Brokers: spec.Brokers, StateDir: spec.Dir, CommitInterval: 30 * time.Millisecond,
+		CheckpointInterval: 100 * time.Millisecond, SessionTimeout: time.Second})
+	if err != nil {
+		panic(err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	if err := e.Run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "member:", err)
+		os.Exit(1)
+	}
+}
+
+// panicking is a testing.TB where there is no test.
+type panicking struct{ testing.TB }
+
+func (panicking) Errorf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+func (panicking) FailNow()                          { panic("failed") }
+func (panicking) Helper()                           {}
+
+// process is a member in a process of its own.
+type process struct {
+	cmd   *exec.Cmd
+	first chan struct{} // closed at its first record, or at its end
+}
+
+func spawn(t *testing.T, spec memberSpec) *process {
+	t.Helper()
+	b, err := json.Marshal(spec)
+	require.NoError(t, err)
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), memberEnvironment+"="+string(b))
+	cmd.Stderr = t.Output()
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	p := &process{cmd: cmd, first: make(chan struct{})}
+	go func() {
+		bufio.NewScanner(out).Scan()
+		close(p.first)
+	}()
+	t.Cleanup(func() { cmd.Process.Kill() }) // fails where it has ended already
+	return p
+}
+
+// kill is kill -9.
+func (p *process) kill(t *testing.T) {
+	t.Helper()
+	require.NoError(t, p.cmd.Process.Kill())
+	require.Error(t, p.cmd.Wait(), "killed")
+}
+
+func (p *process) terminate(t *testing.T) {
+	t.Helper()
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, p.cmd.Wait(), "a clean end")
+}
+
+// awaitEnd returns when the application has committed the whole input.
+func awaitEnd(t *testing.T, c *kafkatest.Cluster, app, topic string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	ends, err := c.Admin().Ends(ctx, topic, false)
+	require.NoError(t, err)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		at, err := c.Admin().CommittedOffsets(ctx, app+"-"+topic, topic)
+		require.NoError(t, err)
+		done := true
+		for p, end := range ends {
+			done = done && at[p] == end
+		}
+		if done {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("input is committed up to %v, want %v", at, ends)
+		case <-tick.C:
+		}
+	}
+}
+
+// killRig is an input topic, and what an undisturbed application makes of it.
+type killRig struct {
+	cluster *kafkatest.Cluster
+	topic   string
+	rates   []Rate
+	seed    uint64
+	random  *rand.Rand
+	calm    *pipeline
+}
+
+const killPartitions = 3
+
+func newKillRig(t *testing.T) *killRig {
+	k := &killRig{cluster: kafkatest.Start(t), seed: rand.Uint64()}
+	t.Logf("seed %d", k.seed)
+	k.random = rand.New(rand.NewPCG(k.seed, 2))
+	k.topic = k.cluster.Topic(t, "rates", killPartitions)
+	k.rates = randomRates(k.random, dayStart, 12_000, 200*time.Millisecond)
+	k.rates = append(k.rates, endRates(k.rates, killPartitions)...)
+	app := k.cluster.Name("calm")
+	k.calm = newPipeline(t, app, k.topic)
+	write(t, k.cluster.Config(), k.calm, k.rates)
+	r := start(t, k.calm.plan, engine.Config{Brokers: k.cluster.Brokers})
+	awaitEnd(t, k.cluster, app, k.topic)
+	require.NoError(t, r.stop())
+	requireFinals(t, k.cluster.Config(), k.calm, k.rates, killPartitions, time.Minute)
+	return k
+}
+
+// requireSame compares what app has written with what the undisturbed one has: byte for byte, in order, nothing twice.
+func (k *killRig) requireSame(t *testing.T, app string) {
+	t.Helper()
+	p := newPipeline(t, app, k.topic)
+	for _, size := range []time.Duration{time.Minute, 5 * time.Minute} {
+		want := committed(t, k.cluster.Config(), k.calm.final.Stream(size).Topic)
+		got := committed(t, k.cluster.Config(), p.final.Stream(size).Topic)
+		for i := range want {
+			require.Equal(t, len(want[i]), len(got[i]), "rows of %v, partition %d", size, i)
+			for j := range want[i] {
+				w, g := want[i][j], got[i][j]
+				w.Offset, g.Offset = 0, 0 // transaction markers take offsets too
+				require.Equal(t, w, g, "row %d of %v, partition %d", j, size, i)
+			}
+		}
+	}
+}
+
+// Kill -9 ten times in the middle of the input, and start again: with the state that the dead process left, and without it.
+func TestKilled(t *testing.T) {
+	k := newKillRig(t)
+	for _, keep := range []bool{true, false} {
+		t.Run(map[bool]string{true: "state kept", false: "state lost"}[keep], func(t *testing.T) {
+			spec := memberSpec{Brokers: k.cluster.Brokers, App: k.cluster.Name(fmt.Sprintf("killed-%v", keep)), Topic: k.topic, Dir: t.TempDir(),
+				Pause: 300 * time.Microsecond}
+			for range 10 {
+				m := spawn(t, spec)
+				<-m.first
+				time.Sleep(time.Duration(k.random.Int64N(int64(200 * time.Millisecond)))) // a random point, not a wait for something
+				m.kill(t)
+				if !keep {
+					require.NoError(t, os.RemoveAll(spec.Dir))
+				}
+			}
+			spec.Pause = 0
+			m := spawn(t, spec)
+			awaitEnd(t, k.cluster, spec.App, k.topic)
+			m.terminate(t)
+			k.requireSame(t, spec.App)
+		})
+	}
+}
+
+// Two processes share the work; one is killed, and the other takes over.
+func TestTakeOver(t *testing.T) {
+	k := newKillRig(t)
+	spec := memberSpec{Brokers: k.cluster.Brokers, App: k.cluster.Name("pair"), Topic: k.topic, Dir: t.TempDir(), Pause: 300 * time.Microsecond}
+	first := spawn(t, spec)
+	<-first.first
+	spec.Dir = t.TempDir()
+	second := spawn(t, spec)
+	<-second.first
+	first.kill(t)
+	awaitEnd(t, k.cluster, spec.App, k.topic)
+	second.terminate(t)
+	k.requireSame(t, spec.App)
+}
