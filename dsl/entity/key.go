@@ -13,7 +13,6 @@ import (
 var (
 	ErrNoKey = errors.New("no key columns")
 	ErrNull  = errors.New("key is null")
-	ErrEmpty = errors.New("key is empty")
 )
 
 // keyType is how a key column is written.
@@ -103,13 +102,14 @@ func keyable(t reflect.Type) bool {
 	return ok
 }
 
-// Append appends the bytes of k to dst. An empty string is [ErrEmpty], a nil []byte [ErrNull]. Nothing is allocated but room in dst.
+// Append appends the bytes of k to dst. A nil []byte is [ErrNull]. The result is never nil, also of an empty string:
+// nil is Kafka's null. Nothing is allocated but room in dst.
 func (c KeyCodec[K]) Append(dst []byte, k K) ([]byte, error) {
 	return c.program.append(dst, unsafe.Pointer(&k))
 }
 
-// Decode reads a key. Strings and []byte are views of b: valid as long as nobody writes to it. A nil b is [ErrNull], an
-// empty one [ErrEmpty]; a wrong length and anything but exactly the columns of K are errors too.
+// Decode reads a key. Strings and []byte are views of b: valid as long as nobody writes to it. A nil b is [ErrNull]; a
+// wrong length and anything but exactly the columns of K are errors too.
 func (c KeyCodec[K]) Decode(b []byte) (K, error) {
 	var k K
 	if err := c.program.decode(b, unsafe.Pointer(&k)); err != nil {
@@ -160,20 +160,13 @@ func (p *keyProgram) append(dst []byte, row unsafe.Pointer) ([]byte, error) {
 	at := unsafe.Add(row, c.offset)
 	switch c.kind {
 	case textKey:
-		s := *(*string)(at)
-		if s == "" {
-			return dst, p.wrong(c, ErrEmpty)
-		}
-		return append(dst, s...), nil
+		return appendKept(dst, *(*string)(at)), nil
 	case bytesKey:
 		b := *(*[]byte)(at)
 		if b == nil {
 			return dst, p.wrong(c, ErrNull)
 		}
-		if len(b) == 0 {
-			return dst, p.wrong(c, ErrEmpty)
-		}
-		return append(dst, b...), nil
+		return appendKept(dst, b), nil
 	case intKey:
 		return binary.BigEndian.AppendUint64(dst, uint64(*(*int)(at))), nil
 	case longKey:
@@ -193,16 +186,13 @@ func (p *keyProgram) decode(b []byte, row unsafe.Pointer) error {
 	if b == nil {
 		return p.wrong(c, ErrNull)
 	}
-	if len(b) == 0 {
-		return p.wrong(c, ErrEmpty)
-	}
 	if len(p.columns) > 1 {
 		return p.decodeObject(b, row)
 	}
 	at := unsafe.Add(row, c.offset)
 	switch c.kind {
 	case textKey:
-		*(*string)(at) = unsafe.String(&b[0], len(b))
+		*(*string)(at) = unsafe.String(unsafe.SliceData(b), len(b))
 		return nil
 	case bytesKey:
 		*(*[]byte)(at) = b[:len(b):len(b)]
@@ -230,6 +220,14 @@ func (p *keyProgram) decode(b []byte, row unsafe.Pointer) error {
 		*(*float64)(at) = math.Float64frombits(n)
 	}
 	return nil
+}
+
+// appendKept appends s to dst, which is not nil afterwards.
+func appendKept[S string | []byte](dst []byte, s S) []byte {
+	if dst == nil {
+		dst = make([]byte, 0, len(s))
+	}
+	return append(dst, s...)
 }
 
 // wrong gives an error its place.

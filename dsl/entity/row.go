@@ -82,7 +82,7 @@ func (m *Model) EventTime(row any) (windows.Time, bool) {
 }
 
 // AppendKey appends the Kafka key of row, a pointer to the model's type, to dst. The errors are [ErrNoKey] for a model without key
-// columns, [ErrNull] and [ErrEmpty] for columns that are no key, and text that is not UTF-8 in a key of several columns. One
+// columns, [ErrNull] for a nil []byte, and text that is not UTF-8 in a key of several columns. One
 // column allocates nothing but room in dst.
 func (m *Model) AppendKey(dst []byte, row any) ([]byte, error) {
 	p, err := m.rowPointer(row)

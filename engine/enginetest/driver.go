@@ -24,6 +24,10 @@ type Options struct {
 	Start time.Time
 	// Manual leaves commits to Driver.Commit; else every Add commits.
 	Manual bool
+	// Batch is the most records that a task gets at once. 0 is no bound.
+	Batch int
+	// CommitBatches makes each task commit after so many batches, and at Driver.Commit, in place of after every Add. 0 does not.
+	CommitBatches int
 	// EveryUpdate puts every update of a row out as a change.
 	EveryUpdate bool
 	// Store makes the store of each task; nil makes stores in memory.
@@ -59,6 +63,7 @@ type running struct {
 	store     stores.Store
 	producer  *producer
 	input     int64 // next offset to feed
+	batches   int   // fed so far
 }
 
 // New runs plan with default Options.
@@ -136,8 +141,8 @@ func (d *Driver) openTask(r *running) (err error) {
 	return nil
 }
 
-// feed gives every task what its input holds, in batches of at most n records; 0 is no limit.
-func (d *Driver) feed(n int) error {
+// feed gives every task what its input holds.
+func (d *Driver) feed() error {
 	for _, r := range d.tasks {
 		topic := r.sub.Source().Topic
 		for {
@@ -145,11 +150,10 @@ func (d *Driver) feed(n int) error {
 			if len(records) == 0 {
 				break
 			}
-			if n > 0 && len(records) > n {
-				records = records[:n]
+			if d.o.Batch > 0 && len(records) > d.o.Batch {
+				records = records[:d.o.Batch]
 			}
-			r.input += int64(len(records))
-			if err := r.task.Process(context.Background(), &task.Batch{Topic: topic, Records: slices.Clone(records), Next: r.input}, func() {}); err != nil {
+			if err := d.process(r, topic, records); err != nil {
 				return err
 			}
 		}
@@ -157,13 +161,34 @@ func (d *Driver) feed(n int) error {
 	return nil
 }
 
+func (d *Driver) process(r *running, topic string, records []task.Record) error {
+	r.input += int64(len(records))
+	if err := r.task.Process(context.Background(), &task.Batch{Topic: topic, Records: slices.Clone(records), Next: r.input}, func() {}); err != nil {
+		return err
+	}
+	r.batches++
+	if d.o.CommitBatches > 0 && r.batches%d.o.CommitBatches == 0 {
+		return r.task.Commit(context.Background())
+	}
+	return nil
+}
+
+// settle feeds the tasks, and commits where every Add does.
+func (d *Driver) settle() error {
+	if err := d.feed(); err != nil || d.o.Manual || d.o.CommitBatches > 0 {
+		return err
+	}
+	return d.TryCommit()
+}
+
 // Commit commits what every task has processed.
 func (d *Driver) Commit() {
 	d.t.Helper()
-	d.check(d.commit())
+	d.check(d.TryCommit())
 }
 
-func (d *Driver) commit() error {
+// TryCommit is Commit for tests that expect an error: after it there is nothing to do but Crash.
+func (d *Driver) TryCommit() error {
 	for _, r := range d.tasks {
 		if err := r.task.Commit(context.Background()); err != nil {
 			return err
@@ -187,9 +212,13 @@ func (d *Driver) Crash() {
 		}
 	}
 	d.check(d.open())
-	d.check(d.feed(0))
-	if !d.o.Manual {
-		d.Commit()
+	d.check(d.settle())
+}
+
+// FailCommits makes the next commit of every task fail with err, as if the broker had aborted the transaction.
+func (d *Driver) FailCommits(err error) {
+	for _, r := range d.tasks {
+		r.producer.fail = err
 	}
 }
 

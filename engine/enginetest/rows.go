@@ -48,10 +48,7 @@ func (d *Driver) TryRaw(topic string, records ...Record) error {
 	for _, r := range records {
 		d.log.append(&task.Output{Topic: topic, Partition: task.OnKey, Key: r.Key, Value: r.Value, Timestamp: r.Timestamp})
 	}
-	if err := d.feed(0); err != nil || d.o.Manual {
-		return err
-	}
-	return d.commit()
+	return d.settle()
 }
 
 // Rows is the table with all that is committed, in order of (key, window start). A final that was written twice fails the test.
@@ -90,11 +87,18 @@ func (d *Driver) ReadRaw(topic string) []Record {
 	}
 	var records []Record
 	for p := range d.log.partitions {
-		all := *d.log.partition(topic, p)
-		for _, r := range all[d.read[topic][p]:] {
-			records = append(records, Record{Key: r.Key, Value: r.Value, Timestamp: r.Timestamp})
-		}
+		all := d.Partition(topic, p)
+		records = append(records, all[d.read[topic][p]:]...)
 		d.read[topic][p] = len(all)
+	}
+	return records
+}
+
+// Partition is all that has been committed to one partition of a topic, in order.
+func (d *Driver) Partition(topic string, partition int32) []Record {
+	var records []Record
+	for _, r := range *d.log.partition(topic, partition) {
+		records = append(records, Record{Key: r.Key, Value: r.Value, Timestamp: r.Timestamp})
 	}
 	return records
 }

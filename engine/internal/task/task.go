@@ -51,6 +51,9 @@ func New(cfg Config) (*Task, error) {
 // Positions is where to read each input on; a topic that is not in it has not been read yet. The caller must not change it.
 func (t *Task) Positions() map[string]int64 { return t.progress.Inputs }
 
+// checkEvery is how many records are processed between two looks at the context.
+const checkEvery = 64
+
 // Process runs a batch through the steps, and commits when that is due. release is called when all that the batch led to is
 // committed. Records that are bad are dropped and counted; an error ends the task.
 func (t *Task) Process(ctx context.Context, b *Batch, release func()) error {
@@ -61,6 +64,9 @@ func (t *Task) Process(ctx context.Context, b *Batch, release func()) error {
 		limit = windows.At(t.cfg.Now().Add(t.cfg.Ahead))
 	}
 	for i := range b.Records {
+		if i%checkEvery == 0 && ctx.Err() != nil {
+			return ctx.Err() // the partition is wanted elsewhere: what was done since the last commit does not count
+		}
 		r := &b.Records[i]
 		t.offset = r.Offset
 		if !t.accept(r, limit) {
