@@ -124,7 +124,7 @@ func fill[V any](c *Cell, v *V) {
 	case **time.Time:
 		fillPointer(c, *p)
 	case **apd.Decimal:
-		fillPointer(c, *p)
+		c.Decimal, c.Null = *p, *p == nil
 	default:
 		fillReflect(c, reflect.ValueOf(*v))
 	}

@@ -189,7 +189,8 @@ func (a *Admin) Starts(ctx context.Context, topic string) (map[int32]int64, erro
 }
 
 // Ends is the offset after the last record of each partition of topic: of all that is written, or, committed, the end that
-// readers of committed records can reach now.
+// readers of committed records can reach now. A transaction just committed may not be part of it yet; one of a producer whose
+// successor is open is.
 func (a *Admin) Ends(ctx context.Context, topic string, committed bool) (map[int32]int64, error) {
 	if committed {
 		return a.offsets(ctx, topic, "committed end", a.client.ListCommittedOffsets)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -73,7 +74,7 @@ func (c Config) connect(opts ...kgo.Opt) (*kgo.Client, error) {
 	all := []kgo.Opt{
 		kgo.SeedBrokers(c.Brokers...),
 		kgo.ClientID(c.ClientID),
-		kgo.WithLogger(clientLog{c.Logger}),
+		kgo.WithLogger(&clientLog{log: c.Logger}),
 		kgo.DisableClientMetrics(),
 		kgo.DialTimeout(answerTimeout),
 		// A broker that restarts refuses connections for a while: look again soon, not after kgo's usual 5 s.
@@ -91,20 +92,45 @@ func (c Config) connect(opts ...kgo.Opt) (*kgo.Client, error) {
 
 func (c Config) addresses() string { return strings.Join(c.Brokers, ", ") }
 
-// clientLog hands franz-go's log lines to slog. Its own levels are a step too loud for a library: a rebalance is routine.
-type clientLog struct{ log *slog.Logger }
+// clientLog hands franz-go's log lines to slog. Its own levels are a step too loud for a library, where a rebalance is routine,
+// and it repeats itself while a broker is away: a warning is said once in ten seconds.
+type clientLog struct {
+	log *slog.Logger
 
-func (l clientLog) Level() kgo.LogLevel {
+	mu   sync.Mutex
+	said map[string]time.Time // by message, of which franz-go has a fixed set
+}
+
+// Level is called by franz-go.
+func (l *clientLog) Level() kgo.LogLevel {
 	if l.log.Enabled(context.Background(), slog.LevelDebug) {
 		return kgo.LogLevelInfo
 	}
-	return kgo.LogLevelWarn
+	return kgo.LogLevelError
 }
 
-func (l clientLog) Log(level kgo.LogLevel, msg string, keyvals ...any) {
+// Log is called by franz-go.
+func (l *clientLog) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	at := slog.LevelDebug
 	if level == kgo.LogLevelError {
+		if !l.due(msg) {
+			return
+		}
 		at = slog.LevelWarn
 	}
 	l.log.Log(context.Background(), at, "kafka client: "+msg, keyvals...)
+}
+
+func (l *clientLog) due(msg string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if now.Before(l.said[msg].Add(10 * time.Second)) {
+		return false
+	}
+	if l.said == nil {
+		l.said = make(map[string]time.Time)
+	}
+	l.said[msg] = now
+	return true
 }

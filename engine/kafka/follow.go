@@ -13,7 +13,7 @@ import (
 
 const (
 	// batchSize is how many records are decoded at a time: enough to spread the cost of a call, few enough to stay in cache.
-	batchSize = 256
+	batchSize = 1024
 
 	boundedWait = 500 * time.Millisecond // for data, where the end is near and a hole at the end must not take long
 	patientWait = 5 * time.Second        // for data, where nothing else is to be done

@@ -29,6 +29,7 @@ type state struct {
 // transaction. It is exactly once if and only if the group keeps its word.
 type toy struct {
 	bench     *bench
+	cfg       kafka.Config
 	partition int32
 	producer  *kafka.Producer
 	state     state
@@ -71,7 +72,7 @@ func (b *bench) config() kafka.Config {
 func (b *bench) group(cfg kafka.Config) *kafka.Group {
 	g, err := kafka.NewGroup(cfg, kafka.GroupConfig{
 		ID: b.id, Topics: b.topics, Tick: b.tick, Changelog: b.changelog,
-		NewWorker: func(partition int32) kafka.Worker { return &toy{bench: b, partition: partition} },
+		NewWorker: func(partition int32) kafka.Worker { return &toy{bench: b, cfg: cfg, partition: partition} },
 	})
 	require.NoError(b.t, err)
 	return g
@@ -95,7 +96,7 @@ func (w *toy) Open(ctx context.Context) (map[string]int64, error) {
 	w.bench.opened.Add(1)
 	var err error
 	id := fmt.Sprintf("%s-%d", w.bench.id, w.partition)
-	if w.producer, err = kafka.NewProducer(ctx, w.bench.config(), kafka.ProducerConfig{TransactionalID: id}); err != nil {
+	if w.producer, err = kafka.NewProducer(ctx, w.cfg, kafka.ProducerConfig{TransactionalID: id}); err != nil {
 		return nil, err
 	}
 	w.state = readState(ctx, w.bench, w.partition)
@@ -411,7 +412,7 @@ func TestAssignmentIsTold(t *testing.T) {
 	told := make(chan []int32, 10)
 	g, err := kafka.NewGroup(b.config(), kafka.GroupConfig{
 		ID: b.id, Topics: b.topics, OnAssigned: func(partitions []int32) { told <- slices.Clone(partitions) },
-		NewWorker: func(partition int32) kafka.Worker { return &toy{bench: b, partition: partition} },
+		NewWorker: func(partition int32) kafka.Worker { return &toy{bench: b, cfg: b.config(), partition: partition} },
 	})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -204,7 +204,10 @@ func (m *member) serve(ctx context.Context, g *generation, handler sarama.Consum
 		if !transient(err) {
 			return err
 		}
-		if m.failures++; m.failures >= maxFailures {
+		if !errors.Is(err, ErrUnavailable) {
+			m.failures++ // for a broker we wait as long as it takes
+		}
+		if m.failures >= maxFailures {
 			return fmt.Errorf("%d sessions in a row failed without a commit, the last: %w", m.failures, err)
 		}
 		m.cfg.Logger.Warn("kafka: session failed, opening its tasks anew", "group", m.group.gc.ID, "failures", m.failures, "error", err)

@@ -165,7 +165,8 @@ func (p *Producer) failure() error {
 	return p.err
 }
 
-// Commit is [task.Producer]'s. It waits TransactionTimeout at most.
+// Commit is [task.Producer]'s. It waits TransactionTimeout at most. When it returns, the transaction is decided; brokers may
+// write the markers that show its records to readers a few milliseconds later. A successor's NewProducer waits for them.
 func (p *Producer) Commit(ctx context.Context) error {
 	if !p.open {
 		return nil

@@ -173,7 +173,7 @@ func (s *session) closing(partition int32, clean bool, err error) {
 
 // transient reports whether new workers can go on from the log.
 func transient(err error) bool {
-	return errors.Is(err, task.ErrFenced) || errors.Is(err, task.ErrAborted)
+	return errors.Is(err, task.ErrFenced) || errors.Is(err, task.ErrAborted) || errors.Is(err, ErrUnavailable)
 }
 
 // grace is how long workers may take to end cleanly: the others wait for it in a rebalance.

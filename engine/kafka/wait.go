@@ -12,6 +12,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// ErrUnavailable says that no broker answered in time. It may be tried again.
+var ErrUnavailable = errors.New("kafka: no broker answers")
+
 // pause waits for d, or returns the context's error.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
@@ -71,12 +74,16 @@ func (d *dialErrors) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ ne
 	d.last = err
 }
 
-// explain adds the last dial's error to a timeout.
+// explain makes an error of the network an ErrUnavailable and adds what the last dial said, where a timeout hides it.
 func (d *dialErrors) explain(err error) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.last == nil || !(errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
+	var network net.Error
+	if !errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &network) && !kgo.IsRetryableBrokerErr(err) {
 		return err
 	}
-	return fmt.Errorf("no broker answers: %w (%w)", d.last, err)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.last != nil && !errors.Is(err, d.last) {
+		return fmt.Errorf("%w: %w (%w)", ErrUnavailable, d.last, err)
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }

@@ -11,9 +11,10 @@ import (
 // a time. One Worker serves one session: it is opened once, and closed exactly once, even if Open failed. Afterwards a new
 // one takes its place, here or at another member.
 //
-// An error of Open, Process or Tick ends the session. If it wraps [task.ErrFenced] or [task.ErrAborted], the member closes
-// its other workers cleanly and opens new ones for all its partitions, unless the partition has gone to somebody else; any
-// other error is fatal to the Group. A panic counts as such an error.
+// An error of Open, Process or Tick ends the session. If it wraps [task.ErrFenced], [task.ErrAborted] or [ErrUnavailable], the
+// member closes its other workers cleanly, waits until the group confirms that it is a member, and opens new workers for all
+// its partitions; after ten such sessions in a row in which nothing was released it gives up, save for ErrUnavailable. Any
+// other error is fatal to the Group; so is a panic.
 type Worker interface {
 	// Open restores the state and returns the offset to start at for each input topic; one that is not in the map starts at
 	// its oldest record. It may take as long as it needs (the member stays in the group meanwhile), and must return soon when

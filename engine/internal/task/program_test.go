@@ -1,0 +1,184 @@
+package task_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashi-stream/ashi/aggregates"
+	"github.com/ashi-stream/ashi/dsl"
+	"github.com/ashi-stream/ashi/topology"
+	"github.com/ashi-stream/ashi/windows"
+)
+
+// program is a random program: a filter, a step that changes rows, a grouping, windows and aggregates.
+type program struct {
+	sizes  []int64 // ms
+	grace  int64
+	filter bool
+	shape  string // "", map or flatmap
+	group  string // key, number or both
+	parts  []part
+}
+
+// outcome is a result row: all results in one text.
+type outcome struct {
+	Group      string
+	Start, End time.Time
+	Line       string
+}
+
+func randomProgram(r *rand.Rand, partitions int32) *program {
+	p := &program{filter: r.IntN(2) == 0, shape: pick(r, "", "map", "flatmap"), group: "key"}
+	if partitions == 1 {
+		p.group = pick(r, "key", "number", "both") // rows of a group stay together whatever the key
+	}
+	for range 1 + r.IntN(4) {
+		p.sizes = append(p.sizes, pick[int64](r, 1, 2, 7, 10, 50, 333, 1000, 1001, 60_000, 3_599_999))
+	}
+	p.grace = pick[int64](r, 0, 0, 1, 10, 999, 3000, 100_000)
+	all := parts()
+	for _, i := range r.Perm(len(all))[:1+r.IntN(6)] {
+		p.parts = append(p.parts, all[i])
+	}
+	return p
+}
+
+func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
+
+func (p *program) String() string {
+	names := make([]string, len(p.parts))
+	for i := range p.parts {
+		names[i] = p.parts[i].name
+	}
+	return fmt.Sprintf("sizes %v grace %d filter %v shape %q group by %s: %s", p.sizes, p.grace, p.filter, p.shape, p.group, strings.Join(names, ", "))
+}
+
+// What the program's functions do: the plan calls them, and the oracle does.
+
+func keep(e *event) (bool, error) {
+	switch e.Small {
+	case 7:
+		return true, errors.New("filter on 7")
+	case 8:
+		panic("filter on 8")
+	}
+	return e.Small%3 != 0, nil
+}
+
+func mapped(e *event) (event, error) {
+	if e.Small == 10 {
+		return *e, errors.New("map on 10")
+	}
+	m := *e
+	m.Name += "!"
+	m.Price *= 2
+	return m, nil
+}
+
+func flattened(e *event) ([]event, error) {
+	switch e.Small {
+	case 11:
+		panic("flatmap on 11")
+	case 12:
+		return []event{*e}, errors.New("flatmap on 12")
+	}
+	var out []event
+	for i := range e.Small & 3 {
+		m := *e
+		m.Big += uint64(i)
+		m.Name = fmt.Sprint(m.Name, i)
+		out = append(out, m)
+	}
+	return out, nil
+}
+
+// pairOf is a composite group key.
+type pairOf struct {
+	Group string
+	Odd   int64
+}
+
+func byKey(e *event) string {
+	if e.Small == 22 {
+		panic("group on 22")
+	}
+	return e.Key
+}
+func byNumber(e *event) int64 { return int64(e.Small % 5) } // negative numbers sort after the others: keys are ordered as bytes
+func byBoth(e *event) pairOf  { return pairOf{e.Group, int64(e.Big & 1)} }
+
+// groupBytes is the group's key on the wire; the error is what a function of the user's gives.
+func (p *program) groupBytes(e *event) (key []byte, err error) {
+	switch {
+	case p.group == "number":
+		return binary.BigEndian.AppendUint64(nil, uint64(int64(e.Small%5))), nil
+	case p.group == "both":
+		return fmt.Appendf(nil, `{"Group":%q,"Odd":%d}`, e.Group, e.Big&1), nil
+	case e.Small == 22:
+		return nil, errors.New("group on 22")
+	}
+	return []byte(e.Key), nil
+}
+
+// running is a program as a plan, with its topics by size.
+type running struct {
+	plan           *topology.Plan
+	finals, change map[int64]string
+}
+
+func (p *program) build(t testing.TB) *running {
+	b := dsl.New("random")
+	s := dsl.Stream[event](b, "in")
+	if p.filter {
+		s = s.Filter(keep)
+	}
+	switch p.shape {
+	case "map":
+		s = dsl.Map(s, mapped)
+	case "flatmap":
+		s = dsl.FlatMap(s, flattened)
+	}
+	out := &running{finals: map[int64]string{}, change: map[int64]string{}}
+	switch p.group {
+	case "key":
+		aggregate(t, p, dsl.GroupBy(s, byKey), out)
+	case "number":
+		aggregate(t, p, dsl.GroupBy(s, byNumber), out)
+	default:
+		aggregate(t, p, dsl.GroupBy(s, byBoth), out)
+	}
+	var err error
+	out.plan, err = b.Build()
+	require.NoError(t, err)
+	return out
+}
+
+func aggregate[K any](t testing.TB, p *program, g *dsl.GroupedOf[K, event], out *running) {
+	sizes := make([]time.Duration, len(p.sizes))
+	for i, ms := range p.sizes {
+		sizes[i] = time.Duration(ms) * time.Millisecond
+	}
+	spec := windows.Tumbling(sizes[0], sizes[1:]...).Grace(time.Duration(p.grace) * time.Millisecond)
+	w := dsl.Aggregate(g, spec, func(g dsl.Group[K, event]) outcome {
+		texts := make([]string, len(p.parts))
+		for i, part := range p.parts {
+			texts[i] = part.name + "=" + part.live(aggregates.Rows[event](g))
+		}
+		return outcome{Group: fmt.Sprint(g.Key()), Start: g.WindowStart(), End: g.WindowEnd(), Line: strings.Join(texts, " ")}
+	})
+	final, changes := w.Final(), w.Changes()
+	for i, d := range sizes {
+		var err error
+		out.finals[p.sizes[i]], err = final.Topic(d)
+		require.NoError(t, err)
+		out.change[p.sizes[i]], err = changes.Topic(d)
+		require.NoError(t, err)
+	}
+}
