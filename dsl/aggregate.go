@@ -39,11 +39,11 @@ func Aggregate[K, T, R any](g *GroupedOf[K, T], w windows.Spec, project func(Gro
 		b.wrong(place(), "Aggregate: result: %w", err)
 	}
 	sub := b.subOf(g.stream.origin)
-	agg := &topology.Aggregate{ID: uint16(len(sub.Aggregates()) + 1), Key: typeName[K](), Row: typeName[R](), Windows: w, Program: program,
+	agg := &topology.Aggregate{ID: uint16(len(sub.Aggregates()) + 1), Key: typeName[K](), Global: g.global, Row: typeName[R](), Windows: w, Program: program,
 		OpenKey: g.openKey, OpenRow: openRow(g, program, project)}
 	node := &topology.Node{Name: g.stream.origin + "-aggregate", Op: agg}
 	g.stream.node.Next = append(g.stream.node.Next, node)
-	return &WindowedOf[K, R]{b: b, node: node, agg: agg, origin: g.stream.origin, codec: codecs.JSON[R](), model: model, keyOf: g.codec.Append}
+	return &WindowedOf[K, R]{b: b, node: node, agg: agg, origin: g.stream.origin, codec: codecs.JSON[R](), model: model, keyOf: g.append}
 }
 
 // record learns the calls of a projection.
@@ -64,7 +64,7 @@ func openRow[K, T, R any](g *GroupedOf[K, T], program *aggregates.Program[T], pr
 		ref := &groupRef[K, T]{recorder: aggregates.NewReader(program)}
 		row := new(R)
 		return func(group []byte, w windows.Window, s aggregates.State) (_ any, err error) {
-			if ref.key, err = g.codec.Decode(group); err != nil {
+			if ref.key, err = g.decode(group); err != nil {
 				return nil, err
 			}
 			ref.window = w

@@ -1,6 +1,7 @@
 package dsl
 
 import (
+	"math"
 	"reflect"
 	"time"
 
@@ -15,6 +16,30 @@ type GroupedOf[K, T any] struct {
 	stream *StreamOf[T]
 	key    func(*T) K
 	codec  entity.KeyCodec[K]
+	global bool
+}
+
+// All is the key of the one group of GroupAll.
+type All struct{}
+
+// GroupAll puts all rows into one group. Their topic must have one partition.
+func GroupAll[T any](s *StreamOf[T]) *GroupedOf[All, T] {
+	return &GroupedOf[All, T]{stream: s, key: func(*T) All { return All{} }, global: true}
+}
+
+// append appends a key's bytes. That of the global group has none.
+func (g *GroupedOf[K, T]) append(dst []byte, key K) ([]byte, error) {
+	if g.global {
+		return append(dst, []byte{}...), nil
+	}
+	return g.codec.Append(dst, key)
+}
+
+func (g *GroupedOf[K, T]) decode(b []byte) (key K, err error) {
+	if g.global {
+		return key, nil
+	}
+	return g.codec.Decode(b)
 }
 
 // GroupBy puts rows into groups. K is a string, a number, or a struct of such for a composite key; the group's key is written
@@ -47,8 +72,13 @@ func (g Group[K, T]) Key() K { return g.ref.key }
 // WindowStart is the start of the window, in UTC.
 func (g Group[K, T]) WindowStart() time.Time { return g.ref.window.Start.Std() }
 
-// WindowEnd is the end of the window, not included, in UTC.
-func (g Group[K, T]) WindowEnd() time.Time { return g.ref.window.End.Std() }
+// WindowEnd is the end of the window, not included, in UTC; the zero Time where it has none.
+func (g Group[K, T]) WindowEnd() time.Time {
+	if g.ref.window.End == math.MaxInt64 {
+		return time.Time{}
+	}
+	return g.ref.window.End.Std()
+}
 
 // Recorder is for package aggregates.
 func (g Group[K, T]) Recorder() *aggregates.Recorder[T] { return g.ref.recorder }
@@ -56,6 +86,6 @@ func (g Group[K, T]) Recorder() *aggregates.Recorder[T] { return g.ref.recorder 
 // openKey makes what appends a row's group key.
 func (g *GroupedOf[K, T]) openKey() func(*topology.Record, []byte) ([]byte, error) {
 	return func(r *topology.Record, dst []byte) ([]byte, error) {
-		return g.codec.Append(dst, g.key(r.Value.(*T)))
+		return g.append(dst, g.key(r.Value.(*T)))
 	}
 }

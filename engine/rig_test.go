@@ -56,8 +56,8 @@ func newPipeline(t testing.TB, app, topic string, peeks ...func(*Rate) error) *p
 			return Bar{Pair: g.Key(), Start: g.WindowStart(), Open: aggregates.EarliestByOffset(g, bid), High: aggregates.Max(g, bid),
 				Low: aggregates.Min(g, bid), Close: aggregates.LatestByOffset(g, bid), Ticks: aggregates.Count(g)}
 		})
-	p := &pipeline{rates: rates, final: bars.Final().Named(func(size time.Duration) string { return app + "-" + windows.Name(size) })}
-	bars.Changes().Named(func(size time.Duration) string { return app + "-" + windows.Name(size) + "-raw" })
+	p := &pipeline{rates: rates, final: bars.Final().Named(func(k windows.Kind) string { return app + "-" + k.Name() })}
+	bars.Changes().Named(func(k windows.Kind) string { return app + "-" + k.Name() + "-raw" })
 	var err error
 	p.plan, err = b.Build()
 	require.NoError(t, err)

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+
+	"github.com/ashi-stream/ashi/windows"
 )
 
 // legalName is what Kafka takes as the name of a topic, group or transactional id.
@@ -80,6 +82,11 @@ func (c *checker) aggregate(name string, a *Aggregate) {
 	}
 	if len(a.Changes) == 0 && len(a.Finals) == 0 {
 		c.errorf("aggregate %q: nobody reads its results: ask for Final or Changes", name)
+	}
+	for _, k := range a.Windows.Kinds() {
+		if k.Form() == windows.FormUnbounded && len(a.Changes) == 0 {
+			c.errorf("aggregate %q: a window without bounds never closes: ask for Changes", name)
+		}
 	}
 }
 

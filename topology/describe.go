@@ -22,7 +22,7 @@ func (p *Plan) Describe() string {
 func describeNode(b *strings.Builder, n *Node, indent, edge string) {
 	fmt.Fprintf(b, "%s%s%s\n", indent, edge, strings.Join(n.lines(), "\n"+indent+"  "))
 	if a, ok := n.Op.(*Aggregate); ok {
-		for i, w := range a.Windows.Tumbles() {
+		for i, w := range a.Windows.Kinds() {
 			describeOutput(b, a.Changes, i, indent, "changes "+w.Name()+": ")
 			describeOutput(b, a.Finals, i, indent, "final "+w.Name()+": ")
 		}
@@ -33,7 +33,7 @@ func describeNode(b *strings.Builder, n *Node, indent, edge string) {
 }
 
 func describeOutput(b *strings.Builder, outputs []*Node, i int, indent, edge string) {
-	if i < len(outputs) {
+	if i < len(outputs) && outputs[i] != nil {
 		describeNode(b, outputs[i], indent+"  ", edge)
 	}
 }

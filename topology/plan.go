@@ -61,6 +61,7 @@ type Step struct {
 type Aggregate struct {
 	ID      uint16 // in row keys: the place among the aggregates of its sub-topology, from 1
 	Key     string // type of the group key, for people
+	Global  bool   // one group for all records, whatever their keys: the source has one partition
 	Row     string
 	Windows windows.Spec
 	Program aggregates.Aggregator
@@ -69,7 +70,8 @@ type Aggregate struct {
 	// OpenRow returns the projection: the row for a group and window. User code. The row is reused.
 	OpenRow func() func(group []byte, w windows.Window, s aggregates.State) (any, error)
 	// Changes and Finals are fed with windowed keys (Kafka Streams' bytes: the group's, then the start in 8 bytes big-endian),
-	// one Node for each size of Windows, or none at all.
+	// one Node for each kind of Windows, or none at all. A kind without bounds has the
+	// group's key alone, and no finals: its Node there is nil.
 	Changes, Finals []*Node
 }
 
@@ -93,8 +95,8 @@ type Table struct {
 	Topic string
 	// Folder and File name its store: Folder is the topic that it comes from, File "main" or "window_15min" (TC-3).
 	Folder, File string
-	// Windows is the size of a table of windows; nil for others. Keys of such a table are windowed.
-	Windows *windows.Tumble
+	// Windows is the kind of a table of windows; nil for others. Keys of such a table are windowed.
+	Windows *windows.Kind
 	// AppendOnly keeps the first row of each key and counts further ones, as finals need (FIN-5).
 	AppendOnly bool
 	Row        string

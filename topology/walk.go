@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 )
 
 // Source is the sub-topology's source.
@@ -34,7 +35,8 @@ func (n *Node) children() []*Node {
 	if !ok {
 		return n.Next
 	}
-	return append(append(append([]*Node(nil), a.Changes...), a.Finals...), n.Next...)
+	all := append(append(append([]*Node(nil), a.Changes...), a.Finals...), n.Next...)
+	return slices.DeleteFunc(all, func(n *Node) bool { return n == nil })
 }
 
 // Sinks are the sub-topology's sinks.

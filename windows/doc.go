@@ -1,7 +1,7 @@
 // Package windows answers, from times alone: which windows does a record belong to, and which windows are closed.
 //
-// [Time] is an event time in milliseconds. A [Spec] is what an aggregation asks for: one or more window sizes and a grace.
-// A [Tumble] is one of its sizes, and does the arithmetic.
+// [Time] is an event time in milliseconds. A [Spec] is what an aggregation asks for: one or more kinds of windows and a grace.
+// A [Kind] is one of them, and does the arithmetic.
 //
 // # How a window lives
 //

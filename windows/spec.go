@@ -1,6 +1,7 @@
 package windows
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,32 +12,25 @@ import (
 // DefaultGrace is how long a window waits for records that are out of order, unless the Spec says otherwise (WIN-3).
 const DefaultGrace = 3 * time.Second
 
-// Spec is the windows of one aggregation: one size or several, kept up in one pass over the records (WIN-2), and the grace
+// Spec is the windows of one aggregation: one kind or several, kept up in one pass over the records (WIN-2), and the grace
 // that all of them share. It is a value; its methods return changed copies. Mistakes are kept until Validate, so that a
 // plan can report them beside its others.
 type Spec struct {
-	tumbles []Tumble // ascending, each size once
-	grace   Time
-	errs    []error
+	kinds []Kind // ascending, each once
+	grace Time
+	errs  []error
 }
 
 // Tumbling is windows of the given sizes: whole milliseconds, at least one. Sizes are put in order and repeated ones count
 // once.
 func Tumbling(size time.Duration, more ...time.Duration) Spec {
-	s := Spec{grace: Time(DefaultGrace.Milliseconds())}
+	var s Spec
 	for _, d := range append([]time.Duration{size}, more...) {
-		switch {
-		case d <= 0:
-			s.errs = append(s.errs, fmt.Errorf("windows: size %v: must be more than 0", d))
-		case d%time.Millisecond != 0:
-			s.errs = append(s.errs, fmt.Errorf("windows: size %v: must be whole milliseconds", d))
-		default:
-			s.tumbles = append(s.tumbles, Tumble{size: Time(d.Milliseconds())})
+		if ms := s.positive("size", d); ms > 0 {
+			s.kinds = append(s.kinds, Kind{form: FormTumbling, size: ms, advance: ms})
 		}
 	}
-	slices.SortFunc(s.tumbles, func(a, b Tumble) int { return int(min(max(a.size-b.size, -1), 1)) })
-	s.tumbles = slices.Compact(s.tumbles)
-	return s
+	return s.finished()
 }
 
 // Minutes is Tumbling with sizes in minutes: Minutes(1, 5, 15, 60).
@@ -46,6 +40,105 @@ func Minutes(size int, more ...int) Spec {
 		sizes[i] = time.Duration(m) * time.Minute
 	}
 	return Tumbling(time.Duration(size)*time.Minute, sizes...)
+}
+
+// Hopping is windows of a size that start at every multiple of advance: whole milliseconds, 0 < advance <= size. The size need not be
+// a multiple of the advance; the number of windows that a record is in then varies by one [W3].
+func Hopping(size, advance time.Duration) Spec {
+	var s Spec
+	ms, hop := s.positive("size", size), s.positive("advance", advance)
+	switch {
+	case hop > ms && ms > 0:
+		s.errs = append(s.errs, fmt.Errorf("windows: advance %v is more than size %v: records in between would be in no window", advance, size))
+	case hop == ms:
+		s.kinds = []Kind{{form: FormTumbling, size: ms, advance: ms}}
+	case hop > 0 && ms > 0:
+		s.kinds = []Kind{{form: FormHopping, size: ms, advance: hop}}
+	}
+	return s.finished()
+}
+
+// Session is windows as long as a key's records follow each other within gap, gap included [S3]: whole milliseconds, more than 0.
+// Both bounds of a session are times of records, and in it [S1].
+func Session(gap time.Duration) Spec {
+	var s Spec
+	if ms := s.positive("gap", gap); ms > 0 {
+		s.kinds = []Kind{{form: FormSession, size: ms, advance: ms}}
+	}
+	return s.finished()
+}
+
+// Days is calendar days of a zone, from opening after midnight on: Days(newYork, 17*time.Hour) is the trading day that begins at
+// 17:00. A negative opening is on the evening before: Days(newYork, -7*time.Hour) has the same bounds, but names of weeks and months
+// go by the day after. Between -24 h and 24 h, whole milliseconds. Days on which clocks are changed are longer or shorter; an opening in the hour that is
+// left out moves by it.
+func Days(zone *time.Location, opening time.Duration) Spec {
+	return newCalendar(calendar{unit: Day, zone: zone, opening: opening})
+}
+
+// Weeks is calendar weeks that begin on first, with the days of Days: Weeks(newYork, time.Monday, -7*time.Hour) is the trading week from
+// Sunday 17:00 on.
+func Weeks(zone *time.Location, first time.Weekday, opening time.Duration) Spec {
+	return newCalendar(calendar{unit: Week, first: first, zone: zone, opening: opening})
+}
+
+// Months is calendar months, with the days of Days.
+func Months(zone *time.Location, opening time.Duration) Spec {
+	return newCalendar(calendar{unit: Month, zone: zone, opening: opening})
+}
+
+func newCalendar(c calendar) Spec {
+	var s Spec
+	switch {
+	case c.zone == nil:
+		s.errs = append(s.errs, fmt.Errorf("windows: %ss: no time zone given", c.unit))
+	case c.opening <= -24*time.Hour || c.opening >= 24*time.Hour || c.opening%time.Millisecond != 0:
+		s.errs = append(s.errs, fmt.Errorf("windows: %ss: opening %v: must be whole milliseconds within 24h of midnight", c.unit, c.opening))
+	case c.first < time.Sunday || c.first > time.Saturday:
+		s.errs = append(s.errs, fmt.Errorf("windows: weeks: first day %d: must be a time.Weekday", c.first))
+	default:
+		s.kinds = []Kind{{form: FormCalendar, cal: c}}
+	}
+	return s.finished()
+}
+
+// Unbounded is a single window that never closes: an aggregation over all records of a group. It has changes and no finals.
+func Unbounded() Spec {
+	return Spec{kinds: []Kind{{form: FormUnbounded}}}.finished()
+}
+
+// And is the windows of s and of other, with the grace of s, in one pass over the records.
+func (s Spec) And(other Spec) Spec {
+	s.kinds = append(slices.Clone(s.kinds), other.kinds...)
+	s.errs = append(slices.Clone(s.errs), other.errs...)
+	grace := s.grace
+	s = s.finished()
+	s.grace = grace
+	return s
+}
+
+// positive is d in milliseconds, 0 if it is not more than 0 and whole.
+func (s *Spec) positive(what string, d time.Duration) Time {
+	switch {
+	case d <= 0:
+		s.errs = append(s.errs, fmt.Errorf("windows: %s %v: must be more than 0", what, d))
+	case d%time.Millisecond != 0:
+		s.errs = append(s.errs, fmt.Errorf("windows: %s %v: must be whole milliseconds", what, d))
+	default:
+		return Time(d.Milliseconds())
+	}
+	return 0
+}
+
+// finished puts the kinds in order, each once, and sets the default grace.
+func (s Spec) finished() Spec {
+	s.grace = Time(DefaultGrace.Milliseconds())
+	slices.SortFunc(s.kinds, func(a, b Kind) int {
+		return cmp.Or(cmp.Compare(a.form, b.form), cmp.Compare(a.size, b.size), cmp.Compare(a.advance, b.advance),
+			cmp.Compare(a.cal.unit, b.cal.unit), cmp.Compare(a.String(), b.String()))
+	})
+	s.kinds = slices.Compact(s.kinds)
+	return s
 }
 
 // Grace is s with another grace: for how long after its end, in stream time, a window takes records. 0 is allowed.
@@ -61,35 +154,51 @@ func (s Spec) Grace(d time.Duration) Spec {
 
 // Validate returns every mistake in s, joined, or nil.
 func (s Spec) Validate() error {
-	if len(s.tumbles) == 0 && len(s.errs) == 0 {
+	if len(s.kinds) == 0 && len(s.errs) == 0 {
 		return errors.New("windows: no size given: use Tumbling or Minutes")
 	}
 	return errors.Join(s.errs...)
 }
 
-// Tumbles are the sizes, ascending, each once. The slice is the caller's.
-func (s Spec) Tumbles() []Tumble { return slices.Clone(s.tumbles) }
+// Kinds are the kinds, ascending, each once. The slice is the caller's.
+func (s Spec) Kinds() []Kind { return slices.Clone(s.kinds) }
 
 // GraceTime is the grace in milliseconds.
 func (s Spec) GraceTime() Time { return s.grace }
 
-// Size picks one of the sizes. The error lists those that there are (WIN-2).
-func (s Spec) Size(d time.Duration) (Tumble, error) {
-	names := make([]string, len(s.tumbles))
-	for i, w := range s.tumbles {
-		if w.Size() == d {
-			return w, nil
-		}
-		names[i] = w.Name()
-	}
-	return Tumble{}, fmt.Errorf("windows: no windows of size %v: there are %s", d, strings.Join(names, ", "))
+// Size picks the tumbling windows of a size. The error lists those that there are (WIN-2).
+func (s Spec) Size(d time.Duration) (Kind, error) {
+	ms := Time(d.Milliseconds())
+	return s.pick(Kind{form: FormTumbling, size: ms, advance: ms}, fmt.Sprintf("no windows of size %v", d))
 }
 
-// String is the Spec as plans print it: tumbling 1min,5min grace 3s.
-func (s Spec) String() string {
-	names := make([]string, len(s.tumbles))
-	for i, w := range s.tumbles {
-		names[i] = w.Name()
+// Pick picks the only kind of one, which a constructor such as Hopping made. The error lists those that there are.
+func (s Spec) Pick(one Spec) (Kind, error) {
+	if err := one.Validate(); err != nil {
+		return Kind{}, err
 	}
-	return fmt.Sprintf("tumbling %s grace %v", strings.Join(names, ","), time.Duration(s.grace)*time.Millisecond)
+	if len(one.kinds) != 1 {
+		return Kind{}, fmt.Errorf("windows: %d kinds of windows asked for, want one", len(one.kinds))
+	}
+	return s.pick(one.kinds[0], "no windows "+one.kinds[0].String())
+}
+
+func (s Spec) pick(k Kind, missing string) (Kind, error) {
+	if slices.Contains(s.kinds, k) {
+		return k, nil
+	}
+	return Kind{}, fmt.Errorf("windows: %s: there are %s", missing, s.names(Kind.Name))
+}
+
+func (s Spec) names(of func(Kind) string) string {
+	names := make([]string, len(s.kinds))
+	for i, k := range s.kinds {
+		names[i] = of(k)
+	}
+	return strings.Join(names, ", ")
+}
+
+// String is the Spec as plans print it: tumbling 1min, tumbling 5min; grace 3s.
+func (s Spec) String() string {
+	return fmt.Sprintf("%s; grace %v", s.names(Kind.String), time.Duration(s.grace)*time.Millisecond)
 }

@@ -46,7 +46,7 @@ func TestWorkedTable(t *testing.T) {
 }
 
 func TestBounds(t *testing.T) {
-	w := Tumble{size: 60_000}
+	w := Kind{form: FormTumbling, size: 60_000, advance: 60_000}
 	for _, c := range []struct{ at, start, end Time }{
 		{0, 0, 60_000},
 		{59_999, 0, 60_000},
@@ -66,7 +66,7 @@ func TestBounds(t *testing.T) {
 func TestSpec(t *testing.T) {
 	s := Minutes(15, 1, 5, 60, 5, 1).Grace(0)
 	require.NoError(t, s.Validate())
-	require.Equal(t, "tumbling 1min,5min,15min,60min grace 0s", s.String(), "ascending, repeated sizes once")
+	require.Equal(t, "tumbling 1min, tumbling 5min, tumbling 15min, tumbling 60min; grace 0s", s.String(), "ascending, repeated sizes once")
 	_, err := s.Size(30 * time.Minute)
 	require.EqualError(t, err, "windows: no windows of size 30m0s: there are 1min, 5min, 15min, 60min")
 	five, err := s.Size(5 * time.Minute)
@@ -92,7 +92,7 @@ func TestTimeText(t *testing.T) {
 }
 
 func BenchmarkStart(b *testing.B) {
-	w := Tumble{size: 60_000}
+	w := Kind{form: FormTumbling, size: 60_000, advance: 60_000}
 	b.ReportAllocs()
 	var sum Time
 	for i := range b.N {

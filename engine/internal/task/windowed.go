@@ -40,9 +40,9 @@ type windowed struct {
 	row   []byte
 }
 
-// size is one window size of an aggregate.
+// size is one kind of windows of an aggregate.
 type size struct {
-	windows.Tumble
+	windows.Kind
 	op              uint16 // in row keys
 	changes, finals []runner
 	open            []*bucket // ascending start
@@ -57,11 +57,15 @@ func newWindowed(t *Task, name string, a *topology.Aggregate) (*windowed, error)
 	w := &windowed{task: t, name: name, agg: a, program: a.Program, stride: rowHeader + a.Program.Size(), vars: a.Program.Vars(),
 		groupKey: a.OpenKey(), project: a.OpenRow(), streamTime: windows.Min, nextClose: math.MaxInt64, grace: a.Windows.GraceTime(),
 		groups: groupTable{numbers: map[string]uint32{}}, cells: make([]aggregates.Cell, a.Program.Cells())}
-	for i, tumble := range a.Windows.Tumbles() {
+	if a.Global && t.cfg.Partitions != 1 {
+		return nil, fmt.Errorf("task: aggregate %s: one global group needs one partition, topic %s has %d: write it with one, or group by its key",
+			name, t.cfg.Sub.Source().Topic, t.cfg.Partitions)
+	}
+	for i, kind := range a.Windows.Kinds() {
 		if i >= maxSizes || a.ID >= math.MaxUint16/maxSizes {
 			return nil, fmt.Errorf("task: aggregate %s: more than %d sizes or aggregates", name, maxSizes)
 		}
-		s := &size{Tumble: tumble, op: a.ID*maxSizes + uint16(i)}
+		s := &size{Kind: kind, op: a.ID*maxSizes + uint16(i)}
 		var err error
 		if s.changes, err = t.output(a.Changes, i); err != nil {
 			return nil, err
@@ -76,7 +80,7 @@ func newWindowed(t *Task, name string, a *topology.Aggregate) (*windowed, error)
 
 // output makes the runner of one size's output, if there is one.
 func (t *Task) output(nodes []*topology.Node, i int) ([]runner, error) {
-	if len(nodes) == 0 {
+	if len(nodes) == 0 || nodes[i] == nil {
 		return nil, nil
 	}
 	return t.runners(nodes[i : i+1])
@@ -84,7 +88,7 @@ func (t *Task) output(nodes []*topology.Node, i int) ([]runner, error) {
 
 // process adds a record to the windows that it is in, then closes those that its time closes.
 func (w *windowed) process(ctx context.Context, r *topology.Record) error {
-	if r.Key == nil {
+	if r.Key == nil && !w.agg.Global {
 		w.task.drops.drop(NullKey, w.name, w.task.offset, nil)
 		return nil
 	}
@@ -100,15 +104,7 @@ func (w *windowed) process(ctx context.Context, r *topology.Record) error {
 		}
 	}
 	for _, s := range w.sizes {
-		b := s.last
-		if b == nil || r.Time < b.start || r.Time >= b.end {
-			if b = w.bucketAt(s, r.Time); b == nil {
-				w.task.drops.drop(Late, w.name, w.task.offset, nil)
-				continue
-			}
-			s.last = b
-		}
-		if err := w.add(ctx, s, b, group, r.Time); err != nil {
+		if err := w.addTo(ctx, s, group, r.Time); err != nil {
 			return err
 		}
 	}
@@ -150,9 +146,30 @@ func (w *windowed) checkPartition(r *topology.Record) error {
 		w.name, w.key, r.Key, w.task.offset, w.task.cfg.Sub.Source().Topic, c.Partition, errElsewhere)
 }
 
-// bucketAt is the bucket of the window that holds at, made if need be; nil if that window is closed.
-func (w *windowed) bucketAt(s *size, at windows.Time) *bucket {
-	start := s.Start(at)
+// addTo adds the record to the windows of one kind that hold it, oldest first. Those that are closed count as late.
+func (w *windowed) addTo(ctx context.Context, s *size, group uint32, at windows.Time) error {
+	if b := s.last; b != nil && at >= b.start && at < b.end {
+		return w.add(ctx, s, b, group, at)
+	}
+	newest := s.Start(at)
+	for start := s.First(at); ; start += windows.Time(s.Advance().Milliseconds()) {
+		b := w.bucketAt(s, start)
+		if b == nil {
+			w.task.drops.drop(Late, w.name, w.task.offset, nil)
+		} else if err := w.add(ctx, s, b, group, at); err != nil {
+			return err
+		}
+		if start >= newest {
+			if s.Form() != windows.FormHopping {
+				s.last = b
+			}
+			return nil
+		}
+	}
+}
+
+// bucketAt is the bucket of the window that starts at start, made if need be; nil if that window is closed.
+func (w *windowed) bucketAt(s *size, start windows.Time) *bucket {
 	if s.Closes(start, w.grace) <= w.streamTime {
 		return nil
 	}
@@ -242,7 +259,9 @@ func (w *windowed) emitRow(ctx context.Context, to []runner, group []byte, b *bu
 		return fmt.Errorf("task: aggregate %s: row of group %q, window [%v, %v): %w", w.name, group, b.start, b.end, err)
 	}
 	w.wkey = append(w.wkey[:0], group...)
-	w.wkey = binary.BigEndian.AppendUint64(w.wkey, uint64(b.start))
+	if b.end != math.MaxInt64 {
+		w.wkey = binary.BigEndian.AppendUint64(w.wkey, uint64(b.start))
+	}
 	w.out = topology.Record{Key: w.wkey, Group: group, Value: row, Time: newest}
 	return forward(ctx, to, &w.out)
 }

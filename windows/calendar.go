@@ -1,0 +1,104 @@
+package windows
+
+import (
+	"fmt"
+	"time"
+)
+
+// Unit is the length of calendar windows.
+type Unit uint8
+
+// The units.
+const (
+	Day Unit = iota + 1
+	Week
+	Month
+)
+
+var unitNames = [...]string{"", "day", "week", "month"}
+
+// String is day, week or month.
+func (u Unit) String() string { return unitNames[u] }
+
+// calendar is days, weeks or months of a zone. Their bounds are instants: a day is 23 or 25 hours long where clocks are changed.
+type calendar struct {
+	unit    Unit
+	first   time.Weekday // of weeks
+	zone    *time.Location
+	opening time.Duration // from midnight to the start of each day; negative: on the evening before
+}
+
+// start is the start of the window that holds t.
+func (c calendar) start(t Time) Time {
+	// The date of the window is that of t, but for the hours between midnight and the opening.
+	local := t.Std().In(c.zone)
+	year, month, day := local.Date()
+	day = c.firstDay(year, month, day+1) // may be one window too late: openings can be on the evening before
+	for {
+		if s := c.instant(year, month, day); s <= t {
+			return s
+		}
+		year, month, day = c.back(year, month, day)
+	}
+}
+
+// end is the start of the window after the one that starts at start.
+func (c calendar) end(start Time) Time {
+	// Day by day, to the first on which a window begins after start.
+	local := start.Std().In(c.zone)
+	year, month, day := local.Date()
+	for d := day; ; d++ {
+		y, m, first := time.Date(year, month, d, 12, 0, 0, 0, time.UTC).Date()
+		if c.firstDay(y, m, first) != first {
+			continue
+		}
+		if s := c.instant(y, m, first); s > start {
+			return s
+		}
+	}
+}
+
+// firstDay is the day of the month on which the window of a date begins.
+func (c calendar) firstDay(year int, month time.Month, day int) int {
+	switch c.unit {
+	case Week:
+		weekday := time.Date(year, month, day, 12, 0, 0, 0, time.UTC).Weekday()
+		return day - int(weekday-c.first+7)%7
+	case Month:
+		_, m, _ := time.Date(year, month, day, 12, 0, 0, 0, time.UTC).Date()
+		if m != month {
+			return day // the first of the next month
+		}
+		return 1
+	}
+	return day
+}
+
+// back is the first date of the window before.
+func (c calendar) back(year int, month time.Month, day int) (int, time.Month, int) {
+	switch c.unit {
+	case Week:
+		return year, month, day - 7
+	case Month:
+		y, m, _ := time.Date(year, month, day, 12, 0, 0, 0, time.UTC).Date()
+		return y, m - 1, 1
+	}
+	return year, month, day - 1
+}
+
+// instant is when the day begins.
+func (c calendar) instant(year int, month time.Month, day int) Time {
+	h, m, s := c.opening/time.Hour, c.opening%time.Hour/time.Minute, c.opening%time.Minute
+	return At(time.Date(year, month, day, int(h), int(m), 0, int(s), c.zone))
+}
+
+func (c calendar) name() string { return "1" + c.unit.String() }
+
+// String is the calendar with all that gives it meaning.
+func (c calendar) String() string {
+	s := fmt.Sprintf("%s of %s from %v", c.unit, c.zone, c.opening)
+	if c.unit == Week {
+		s += " on " + c.first.String()
+	}
+	return s
+}
