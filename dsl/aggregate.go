@@ -97,6 +97,13 @@ func (w *WindowedOf[K, R]) Codec(c codecs.Codec[R]) *WindowedOf[K, R] {
 	return w
 }
 
+// LateTo writes records that come when a window of theirs is closed to a topic, as they came: key, value, headers and timestamp; each
+// once, however many of its windows are closed. They are counted as late all the same.
+func (w *WindowedOf[K, R]) LateTo(topic string) *WindowedOf[K, R] {
+	w.agg.Late = topic
+	return w
+}
+
 // Final puts out one row per group and window, when the window closes, to a compacted topic per size: rates_15min_final for a
 // stream of the topic rates (FIN-3). Every process mirrors it into a table.
 func (w *WindowedOf[K, R]) Final() *OutputOf[K, R] {

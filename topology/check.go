@@ -83,6 +83,9 @@ func (c *checker) aggregate(name string, a *Aggregate) {
 	if len(a.Changes) == 0 && len(a.Finals) == 0 {
 		c.errorf("aggregate %q: nobody reads its results: ask for Final or Changes", name)
 	}
+	if a.Late != "" {
+		c.sink(name+" late", &Sink{Topic: a.Late})
+	}
 	for _, k := range a.Windows.Kinds() {
 		if k.Form() == windows.FormUnbounded && len(a.Changes) == 0 {
 			c.errorf("aggregate %q: a window without bounds never closes: ask for Changes", name)

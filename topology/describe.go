@@ -46,11 +46,15 @@ func (n *Node) lines() []string {
 	case *Step:
 		return []string{fmt.Sprintf("%s %s (%s)", o.Kind, n.Name, o.Row)}
 	case *Aggregate:
-		return []string{
+		lines := []string{
 			fmt.Sprintf("aggregate %s (%s) by %s", n.Name, o.Row, o.Key),
 			"windows " + o.Windows.String(),
 			"accumulators " + o.Program.Signature(),
 		}
+		if o.Late != "" {
+			lines = append(lines, "late -> topic "+o.Late)
+		}
+		return lines
 	case *Sink:
 		s := fmt.Sprintf("sink %s -> topic %s (%s, %s)", n.Name, o.Topic, o.Row, o.Codec)
 		if o.Compact {
@@ -91,8 +95,13 @@ func (m *mermaid) node(n *Node) {
 	for _, c := range n.children() {
 		m.edge("step "+n.Name, "step "+c.Name)
 	}
-	if s, ok := n.Op.(*Sink); ok {
-		m.edge("step "+n.Name, "topic "+s.Topic)
+	switch o := n.Op.(type) {
+	case *Sink:
+		m.edge("step "+n.Name, "topic "+o.Topic)
+	case *Aggregate:
+		if o.Late != "" {
+			m.edge("step "+n.Name, "topic "+o.Late)
+		}
 	}
 }
 

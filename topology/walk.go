@@ -39,8 +39,16 @@ func (n *Node) children() []*Node {
 	return slices.DeleteFunc(all, func(n *Node) bool { return n == nil })
 }
 
-// Sinks are the sub-topology's sinks.
-func (s *SubTopology) Sinks() []*Sink { return ops[*Sink](s) }
+// Sinks are the sub-topology's sinks, and one for each topic of late records.
+func (s *SubTopology) Sinks() []*Sink {
+	sinks := ops[*Sink](s)
+	for _, a := range s.Aggregates() {
+		if a.Late != "" {
+			sinks = append(sinks, &Sink{Topic: a.Late})
+		}
+	}
+	return sinks
+}
 
 // Aggregates are the sub-topology's aggregates, by ascending ID.
 func (s *SubTopology) Aggregates() []*Aggregate { return ops[*Aggregate](s) }

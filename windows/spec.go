@@ -18,6 +18,7 @@ const DefaultGrace = 3 * time.Second
 type Spec struct {
 	kinds []Kind // ascending, each once
 	grace Time
+	idle  Time // 0: never
 	errs  []error
 }
 
@@ -107,7 +108,7 @@ func Unbounded() Spec {
 	return Spec{kinds: []Kind{{form: FormUnbounded}}}.finished()
 }
 
-// And is the windows of s and of other, with the grace of s, in one pass over the records.
+// And is the windows of s and of other, with the grace and the idle time of s, in one pass over the records.
 func (s Spec) And(other Spec) Spec {
 	s.kinds = append(slices.Clone(s.kinds), other.kinds...)
 	s.errs = append(slices.Clone(s.errs), other.errs...)
@@ -151,6 +152,19 @@ func (s Spec) Grace(d time.Duration) Spec {
 	s.grace = Time(d.Milliseconds())
 	return s
 }
+
+// CloseIdle is s with windows that close by the clock too, where a partition has had no records for d or longer: stream time then
+// goes on with the clock, from where it was when the last record came (FIN-6). Without it windows close by stream time alone, so the last
+// windows of a quiet partition stay open, as in Kafka Streams. Whole milliseconds, more than 0. What a window has when it closes depends
+// on when records come: replays of the same input may differ.
+func (s Spec) CloseIdle(d time.Duration) Spec {
+	s.errs = slices.Clone(s.errs)
+	s.idle = s.positive("idle time", d)
+	return s
+}
+
+// IdleTime is that of CloseIdle in milliseconds; 0 where it was not asked for.
+func (s Spec) IdleTime() Time { return s.idle }
 
 // Validate returns every mistake in s, joined, or nil.
 func (s Spec) Validate() error {
@@ -200,5 +214,9 @@ func (s Spec) names(of func(Kind) string) string {
 
 // String is the Spec as plans print it: tumbling 1min, tumbling 5min; grace 3s.
 func (s Spec) String() string {
-	return fmt.Sprintf("%s; grace %v", s.names(Kind.String), time.Duration(s.grace)*time.Millisecond)
+	text := fmt.Sprintf("%s; grace %v", s.names(Kind.String), time.Duration(s.grace)*time.Millisecond)
+	if s.idle > 0 {
+		text += fmt.Sprintf("; closed by the clock after %v", time.Duration(s.idle)*time.Millisecond)
+	}
+	return text
 }

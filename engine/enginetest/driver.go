@@ -197,8 +197,17 @@ func (d *Driver) TryCommit() error {
 	return nil
 }
 
-// Advance moves the clock on.
-func (d *Driver) Advance(by time.Duration) { d.now = d.now.Add(by) }
+// Advance moves the clock on: windows that close by the clock do.
+func (d *Driver) Advance(by time.Duration) {
+	d.t.Helper()
+	d.now = d.now.Add(by)
+	for _, r := range d.tasks {
+		d.check(r.task.Tick(context.Background()))
+	}
+	if !d.o.Manual {
+		d.Commit()
+	}
+}
 
 // Crash ends every task where it is, without a commit, and opens it anew: from its store, if Options.KeepStores says so, and its
 // changelog. Input that was not committed is processed again.

@@ -90,6 +90,7 @@ func (t *Task) open() error {
 			ErrForeign, t.cfg.Sub.Name, t.cfg.Partition, t.cfg.Changelog)
 	}
 	t.progress = *p
+	defer t.sawRecords()
 	for _, w := range t.windowed {
 		if st, ok := p.StreamTimes[w.name]; ok {
 			w.streamTime = st

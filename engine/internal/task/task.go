@@ -20,8 +20,9 @@ type Task struct {
 	windowed []*windowed
 
 	progress Progress
-	position int64 // changelog offset after the last commit
-	offset   int64 // of the record at work
+	position int64   // changelog offset after the last commit
+	offset   int64   // of the record at work
+	raw      *Record // the record at work
 	releases []func()
 	changed  bool // there is something to commit
 	produced int  // bytes since the last commit
@@ -68,7 +69,7 @@ func (t *Task) Process(ctx context.Context, b *Batch, release func()) error {
 			return ctx.Err() // the partition is wanted elsewhere: what was done since the last commit does not count
 		}
 		r := &b.Records[i]
-		t.offset = r.Offset
+		t.offset, t.raw = r.Offset, r
 		if !t.accept(r, limit) {
 			continue
 		}
@@ -77,14 +78,20 @@ func (t *Task) Process(ctx context.Context, b *Batch, release func()) error {
 		}
 	}
 	t.progress.Inputs[b.Topic] = b.Next
+	if len(b.Records) > 0 {
+		t.sawRecords()
+	}
 	if t.produced >= t.cfg.CommitBytes || t.cfg.Memory > 0 && t.Memory() > t.cfg.Memory {
 		return t.Commit(ctx)
 	}
 	return t.Tick(ctx)
 }
 
-// Tick commits if the last commit is CommitEvery ago. It is to be called when no batch comes.
+// Tick closes idle windows, and commits if the last commit is CommitEvery ago. It is to be called when no batch comes.
 func (t *Task) Tick(ctx context.Context) error {
+	if err := t.closeIdle(ctx); err != nil {
+		return err
+	}
 	if t.cfg.Now().Sub(t.lastCommit) < t.cfg.CommitEvery {
 		return nil
 	}
@@ -101,6 +108,25 @@ func (t *Task) Checkpoint() error {
 		return nil // nothing was ever committed
 	}
 	return t.checkpoint()
+}
+
+// sawRecords starts the idle clocks anew.
+func (t *Task) sawRecords() {
+	for _, w := range t.windowed {
+		if w.idle.after > 0 {
+			w.idle.saw(t.cfg.Now(), w.streamTime)
+		}
+	}
+}
+
+// passLate writes the record at work to a topic as it came.
+func (t *Task) passLate(ctx context.Context, topic string) {
+	r := t.raw
+	partition := t.cfg.Partition % t.cfg.Sinks[topic]
+	if r.Key != nil {
+		partition = t.cfg.PartitionOf(r.Key, t.cfg.Sinks[topic])
+	}
+	t.produce(ctx, &Output{Topic: topic, Partition: partition, Key: r.Key, Value: r.Value, Headers: r.Headers, Timestamp: r.Timestamp})
 }
 
 // accept decodes r into t.record, or drops it.

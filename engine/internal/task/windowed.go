@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/ashi-stream/ashi/aggregates"
 	"github.com/ashi-stream/ashi/stores"
@@ -29,6 +30,7 @@ type windowed struct {
 	streamTime windows.Time // newest event time of the records that came here [T3]
 	nextClose  windows.Time // no window closes before stream time has come to this
 	grace      windows.Time
+	idle       idleClock
 
 	groups groupTable
 	sizes  []*size
@@ -56,6 +58,7 @@ const maxSizes = 1 << 8
 func newWindowed(t *Task, name string, a *topology.Aggregate) (*windowed, error) {
 	w := &windowed{task: t, name: name, agg: a, program: a.Program, stride: rowHeader + a.Program.Size(), vars: a.Program.Vars(),
 		groupKey: a.OpenKey(), project: a.OpenRow(), streamTime: windows.Min, nextClose: math.MaxInt64, grace: a.Windows.GraceTime(),
+		idle:   idleClock{after: time.Duration(a.Windows.IdleTime()) * time.Millisecond},
 		groups: groupTable{numbers: map[string]uint32{}}, cells: make([]aggregates.Cell, a.Program.Cells())}
 	if a.Global && t.cfg.Partitions != 1 {
 		return nil, fmt.Errorf("task: aggregate %s: one global group needs one partition, topic %s has %d: write it with one, or group by its key",
@@ -103,10 +106,16 @@ func (w *windowed) process(ctx context.Context, r *topology.Record) error {
 			return err
 		}
 	}
+	late := 0
 	for _, s := range w.sizes {
-		if err := w.addTo(ctx, s, group, r.Time); err != nil {
+		n, err := w.addTo(ctx, s, group, r.Time)
+		if err != nil {
 			return err
 		}
+		late += n
+	}
+	if late > 0 && w.agg.Late != "" {
+		w.task.passLate(ctx, w.agg.Late)
 	}
 	if fresh && w.groups.entries[group].rows == 0 {
 		w.groups.release(group, 0) // late for every window
@@ -146,24 +155,25 @@ func (w *windowed) checkPartition(r *topology.Record) error {
 		w.name, w.key, r.Key, w.task.offset, w.task.cfg.Sub.Source().Topic, c.Partition, errElsewhere)
 }
 
-// addTo adds the record to the windows of one kind that hold it, oldest first. Those that are closed count as late.
-func (w *windowed) addTo(ctx context.Context, s *size, group uint32, at windows.Time) error {
+// addTo adds the record to the windows of one kind that hold it, oldest first, and returns how many of them are closed.
+func (w *windowed) addTo(ctx context.Context, s *size, group uint32, at windows.Time) (late int, err error) {
 	if b := s.last; b != nil && at >= b.start && at < b.end {
-		return w.add(ctx, s, b, group, at)
+		return 0, w.add(ctx, s, b, group, at)
 	}
 	newest := s.Start(at)
 	for start := s.First(at); ; start += windows.Time(s.Advance().Milliseconds()) {
 		b := w.bucketAt(s, start)
 		if b == nil {
 			w.task.drops.drop(Late, w.name, w.task.offset, nil)
+			late++
 		} else if err := w.add(ctx, s, b, group, at); err != nil {
-			return err
+			return late, err
 		}
 		if start >= newest {
 			if s.Form() != windows.FormHopping {
 				s.last = b
 			}
-			return nil
+			return late, nil
 		}
 	}
 }

@@ -1,0 +1,53 @@
+package dsl_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashi-stream/ashi/dsl"
+	"github.com/ashi-stream/ashi/engine/enginetest"
+	"github.com/ashi-stream/ashi/windows"
+)
+
+func TestLateTopic(t *testing.T) {
+	b := dsl.New("fx")
+	rates := dsl.Stream[Rate](b, "rates")
+	dsl.Aggregate(dsl.GroupBy(rates, pair), windows.Minutes(1, 5), bar).LateTo("rates_late").Final()
+	plan, err := b.Build()
+	require.NoError(t, err)
+	d := enginetest.New(t, plan)
+	enginetest.Add(d, rates, at("A", 310_000), at("A", 60_000), at("A", 310_001))
+	enginetest.Add(d, rates, at("B", 0))
+	late := d.ReadRaw("rates_late")
+	require.Len(t, late, 2, "each once, though both of its windows are closed")
+	require.Equal(t, "A", string(late[0].Key))
+	require.Contains(t, string(late[0].Value), `"at":"1970-01-01T00:01:00Z"`, "as it came")
+	require.EqualValues(t, 60_000, late[0].Timestamp)
+	require.EqualValues(t, 4, d.Dropped("late"), "once per window")
+}
+
+// A quiet partition's windows close by the clock, and stay closed for a successor.
+func TestCloseIdle(t *testing.T) {
+	b := dsl.New("fx")
+	rates := dsl.Stream[Rate](b, "rates")
+	final := dsl.Aggregate(dsl.GroupBy(rates, pair), windows.Minutes(1, 5).CloseIdle(10*time.Second), bar).Final()
+	plan, err := b.Build()
+	require.NoError(t, err)
+	d := enginetest.New(t, plan)
+	enginetest.Add(d, rates, at("A", 30_000))
+	d.Advance(9 * time.Second)
+	d.Advance(23 * time.Second)
+	require.Empty(t, enginetest.Rows(d, final.Size(time.Minute)), "stream time is at 62 s by the clock: in grace")
+	d.Advance(time.Second)
+	require.Len(t, enginetest.Rows(d, final.Size(time.Minute)), 1)
+	require.Empty(t, enginetest.Rows(d, final.Size(5*time.Minute)), "the longer window goes on")
+	d.Crash()
+	enginetest.Add(d, rates, at("A", 31_000), at("A", 63_500))
+	require.EqualValues(t, 1, d.Dropped("late"), "closed stays closed")
+	d.Advance(4 * time.Minute)
+	require.Len(t, enginetest.Rows(d, final.Size(time.Minute)), 2)
+	require.EqualValues(t, 3, enginetest.Rows(d, final.Size(5*time.Minute))[0].Ticks)
+	require.ErrorContains(t, windows.Minutes(1).CloseIdle(0).Validate(), "idle time 0s")
+}

@@ -1,0 +1,44 @@
+package task
+
+import (
+	"context"
+	"time"
+
+	"github.com/ashi-stream/ashi/windows"
+)
+
+// idleClock lets stream time go on with the clock where no records come (windows.Spec.CloseIdle). The zero idleClock never does.
+type idleClock struct {
+	after time.Duration // without records, from then on
+	since time.Time     // when the last record came, or the task was opened
+	base  windows.Time  // stream time then
+}
+
+// saw notes that records have come, and stream time with them.
+func (c *idleClock) saw(now time.Time, streamTime windows.Time) { c.since, c.base = now, streamTime }
+
+// streamTime is where stream time is by the clock; false where it goes by records.
+func (c *idleClock) streamTime(now time.Time) (windows.Time, bool) {
+	quiet := now.Sub(c.since)
+	if c.after == 0 || quiet < c.after || c.base == windows.Min {
+		return 0, false
+	}
+	return c.base + windows.Time(quiet.Milliseconds()), true
+}
+
+// closeIdle closes the windows that the clock has closed. Stream time moves only where it closes some: it is part of the next
+// commit together with their rows, so a successor agrees with both.
+func (t *Task) closeIdle(ctx context.Context) error {
+	for _, w := range t.windowed {
+		now, ok := w.idle.streamTime(t.cfg.Now())
+		if !ok || now < w.nextClose {
+			continue
+		}
+		w.streamTime = max(w.streamTime, now)
+		t.changed = true
+		if err := w.close(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
