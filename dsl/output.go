@@ -19,6 +19,7 @@ type OutputOf[K, R any] struct {
 
 func newOutput[K, R any](w *WindowedOf[K, R], suffix string, final bool) *OutputOf[K, R] {
 	o := &OutputOf[K, R]{windowed: w, sizes: w.agg.Windows.Tumbles()}
+	at := place()
 	for _, s := range o.sizes {
 		topic := fmt.Sprintf("%s_%s_%s", w.origin, s.Name(), suffix)
 		n := sinkNode(w.b, topic, true, func() codecs.Codec[R] { return w.codec })
@@ -27,7 +28,8 @@ func newOutput[K, R any](w *WindowedOf[K, R], suffix string, final bool) *Output
 			continue
 		}
 		size := s
-		t := &topology.Table{Topic: topic, Folder: w.origin, File: "window_" + s.Name(), Windows: &size, AppendOnly: true, Row: typeName[R]()}
+		t := &topology.Table{Topic: topic, Place: at, Folder: w.origin, File: "window_" + s.Name(), Windows: &size, AppendOnly: true,
+			Row: typeName[R]()}
 		o.tables = append(o.tables, t)
 		w.b.plan.Tables = append(w.b.plan.Tables, t)
 	}

@@ -69,6 +69,7 @@ func newWindowed(t *Task, name string, a *topology.Aggregate) (*windowed, error)
 		if s.finals, err = t.output(a.Finals, i); err != nil {
 			return nil, err
 		}
+		mustWrite(s.finals)
 		w.sizes = append(w.sizes, s)
 	}
 	return w, nil
@@ -80,6 +81,16 @@ func (t *Task) output(nodes []*topology.Node, i int) ([]runner, error) {
 		return nil, nil
 	}
 	return t.runners(nodes[i : i+1])
+}
+
+// mustWrite makes sinks end the task where they cannot encode a row: there is no record that could be dropped in its place, and
+// a final row must not get lost (FIN-2, FIN-8).
+func mustWrite(to []runner) {
+	for _, r := range to {
+		if s, ok := r.(*sink); ok {
+			s.must = true
+		}
+	}
 }
 
 // process adds a record to the windows that it is in, then closes those that its time closes.
