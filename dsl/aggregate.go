@@ -41,7 +41,7 @@ func Aggregate[K, T, R any](g *GroupedOf[K, T], w windows.Spec, project func(Gro
 	sub := b.subOf(g.stream.origin)
 	agg := &topology.Aggregate{ID: uint16(len(sub.Aggregates()) + 1), Key: typeName[K](), Global: g.global, Row: typeName[R](), Windows: w, Program: program,
 		OpenKey: g.openKey, OpenRow: openRow(g, program, project)}
-	node := &topology.Node{Name: g.stream.origin + "-aggregate", Op: agg}
+	node := &topology.Node{Name: g.stream.origin + "-aggregate", Place: place(), Op: agg}
 	g.stream.node.Next = append(g.stream.node.Next, node)
 	return &WindowedOf[K, R]{b: b, node: node, agg: agg, origin: g.stream.origin, codec: codecs.JSON[R](), model: model, keyOf: g.append}
 }

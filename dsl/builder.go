@@ -22,7 +22,7 @@ type Builder struct {
 // New starts the plan of an application. Its name prefixes consumer groups, changelogs and transactional ids: it says which
 // state a process continues, and must be a legal Kafka name.
 func New(application string) *Builder {
-	return &Builder{plan: topology.Plan{Name: application}, names: map[string]bool{}, topics: map[string]string{}}
+	return &Builder{plan: topology.Plan{Name: application, Place: place()}, names: map[string]bool{}, topics: map[string]string{}}
 }
 
 // Build returns the plan, or every mistake in it, joined.

@@ -20,8 +20,10 @@ type OutputOf[K, R any] struct {
 
 func newOutput[K, R any](w *WindowedOf[K, R], suffix string, final bool) *OutputOf[K, R] {
 	o := &OutputOf[K, R]{windowed: w, kinds: w.agg.Windows.Kinds()}
+	at := place()
 	for _, k := range o.kinds {
-		topic, table := w.origin+"_"+k.Name()+"_"+suffix, &topology.Table{Folder: w.origin, File: "window_" + k.Name(), AppendOnly: final, Row: typeName[R]()}
+		topic := w.origin + "_" + k.Name() + "_" + suffix
+		table := &topology.Table{Place: at, Folder: w.origin, File: "window_" + k.Name(), AppendOnly: final, Row: typeName[R]()}
 		switch unbounded := k.Form() == windows.FormUnbounded; {
 		case unbounded && final:
 			o.nodes, o.tables = append(o.nodes, nil), append(o.tables, nil)

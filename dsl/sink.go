@@ -31,6 +31,7 @@ func sinkNode[T any](b *Builder, topic string, compact bool, codec func() codecs
 		c := codec()
 		return func(r *topology.Record, dst []byte) ([]byte, error) { return c.Encode(dst, r.Value.(*T)) }
 	}
-	checkCodec(b, place(), codec, func(name string) { op.Codec = name })
-	return &topology.Node{Name: b.unique("to-" + topic), Op: op}
+	at := place()
+	checkCodec(b, at, codec, func(name string) { op.Codec = name })
+	return &topology.Node{Name: b.unique("to-" + topic), Place: at, Op: op}
 }

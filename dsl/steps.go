@@ -4,7 +4,7 @@ import "github.com/ashi-stream/ashi/topology"
 
 // step adds a stateless step below s. open makes the step for one task.
 func step[T, U any](s *StreamOf[T], kind string, open func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error)) *StreamOf[U] {
-	n := &topology.Node{Name: s.b.unique(s.node.Name + "-" + kind), Op: &topology.Step{Kind: kind, Row: typeName[U](), Open: open}}
+	n := &topology.Node{Name: s.b.unique(s.node.Name + "-" + kind), Place: place(), Op: &topology.Step{Kind: kind, Row: typeName[U](), Open: open}}
 	s.node.Next = append(s.node.Next, n)
 	return &StreamOf[U]{b: s.b, node: n, origin: s.origin}
 }

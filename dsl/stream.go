@@ -30,9 +30,11 @@ type sourceOf[T any] struct {
 // it is then the one that the tags or the name of T give. Values are JSON unless Codec says otherwise.
 func Stream[T any](b *Builder, topic ...string) *StreamOf[T] {
 	s := declare[T](b, place(), "stream", entity.Stream, topic)
-	node := &topology.Node{Name: b.unique(s.topic), Op: &topology.Source{Topic: s.topic, Row: typeName[T](), Open: s.open}}
+	node := &topology.Node{Name: b.unique(s.topic), Place: s.at, Op: &topology.Source{Topic: s.topic, Row: typeName[T](), Open: s.open}}
 	b.plan.Subs = append(b.plan.Subs, &topology.SubTopology{Name: s.topic, Root: node})
-	checkCodec(b, s.at, func() codecs.Codec[T] { return s.codec }, func(name string) { node.Op.(*topology.Source).Codec = name })
+	if s.model != nil { // else the codec would only tell the mistakes of T again
+		checkCodec(b, s.at, func() codecs.Codec[T] { return s.codec }, func(name string) { node.Op.(*topology.Source).Codec = name })
+	}
 	return &StreamOf[T]{b: b, node: node, origin: s.topic, source: s}
 }
 

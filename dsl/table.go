@@ -26,9 +26,11 @@ func Table[K, T any](b *Builder, topic ...string) *TableOf[K, T] {
 	if err != nil {
 		b.wrong(at, "table %q: key: %w", s.topic, err)
 	}
-	t := &topology.Table{Topic: s.topic, Folder: s.topic, File: "main", Row: typeName[T]()}
+	t := &topology.Table{Topic: s.topic, Place: at, Folder: s.topic, File: "main", Row: typeName[T]()}
 	b.plan.Tables = append(b.plan.Tables, t)
-	checkCodec(b, at, func() codecs.Codec[T] { return s.codec }, func(string) {})
+	if s.model != nil { // as in Stream
+		checkCodec(b, at, func() codecs.Codec[T] { return s.codec }, func(string) {})
+	}
 	return &TableOf[K, T]{source: s, table: t, key: key}
 }
 

@@ -49,8 +49,9 @@ type Config struct {
 	CheckpointBytes int
 	// Memory bounds the bytes of rows that all tasks of this process keep in memory: 512 MiB. Rows beyond are read from the stores.
 	Memory int
-	// MaxAhead is how far ahead of this machine's clock an event time may be: 24 h. Records beyond are dropped, counted and logged,
-	// as a single one would close every window of its partition. NoBound lets everything pass, as Kafka Streams does.
+	// MaxAhead is how far ahead of this machine's clock an event time may be: 1 h, which is also how far ahead brokers let a record's
+	// timestamp be unless they are told otherwise. Records beyond are dropped, counted and logged, as a single one would close every
+	// window of its partition. NoBound lets everything pass, as Kafka Streams does.
 	MaxAhead time.Duration
 	// EveryUpdate puts every update of a row out as a change, not only the last one before each commit.
 	EveryUpdate bool
@@ -108,7 +109,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.CheckpointInterval, 30*time.Second)
 	setDefault(&c.CheckpointBytes, 256<<20)
 	setDefault(&c.Memory, 512<<20)
-	setDefault(&c.MaxAhead, 24*time.Hour)
+	setDefault(&c.MaxAhead, time.Hour)
 	setDefault(&c.Replication, -1)
 	setDefault(&c.StartTimeout, 15*time.Second)
 	if c.Log == nil {

@@ -84,7 +84,7 @@ func endRates(rates []Rate, n int32) []Rate {
 	for i, missing := 0, n; missing > 0; i++ {
 		pair := fmt.Sprintf("end%d", i)
 		if p := murmur.Partition([]byte(pair), n); !slices.ContainsFunc(end, func(r Rate) bool { return murmur.Partition([]byte(r.Pair), n) == p }) {
-			end = append(end, Rate{Pair: pair, Bid: 1, At: last.Add(time.Hour)})
+			end = append(end, Rate{Pair: pair, Bid: 1, At: last.Add(20 * time.Minute)})
 			missing--
 		}
 	}

@@ -27,10 +27,10 @@ func CheckName(name string) error {
 func (p *Plan) Check() error {
 	c := checker{names: map[string]bool{}, sinks: map[string]string{}, sources: map[string]bool{}}
 	if err := CheckName(p.Name); err != nil {
-		c.errorf("application: %w", err)
+		c.errorf(p.Place, "application: %w", err)
 	}
 	if len(p.Subs) == 0 && len(p.Tables) == 0 {
-		c.errorf("plan %q is empty: declare a stream or a table", p.Name)
+		c.errorf(p.Place, "plan %q is empty: declare a stream or a table", p.Name)
 	}
 	for _, s := range p.Subs {
 		c.sources[s.Source().Topic] = true
@@ -42,7 +42,7 @@ func (p *Plan) Check() error {
 	}
 	for _, t := range p.Tables {
 		if err := CheckName(t.Topic); err != nil {
-			c.errorf("table %q: topic: %w", t.Topic, err)
+			c.errorf(t.Place, "table %q: topic: %w", t.Topic, err)
 		}
 	}
 	return errors.Join(c.errs...)
@@ -55,53 +55,68 @@ type checker struct {
 	sources map[string]bool
 }
 
-func (c *checker) errorf(format string, args ...any) {
-	c.errs = append(c.errs, fmt.Errorf("topology: "+format, args...))
+// errorf notes a mistake at a place.
+func (c *checker) errorf(place, format string, args ...any) {
+	if place == "" {
+		place = "topology"
+	}
+	c.errs = append(c.errs, fmt.Errorf("%s: "+format, append([]any{place}, args...)...))
 }
 
 func (c *checker) node(n *Node) {
 	if c.names[n.Name] {
-		c.errorf("two steps are named %q: name them apart with As", n.Name)
+		c.errorf(n.Place, "two steps are named %q: name them apart with As", n.Name)
 	}
 	c.names[n.Name] = true
 	switch o := n.Op.(type) {
 	case *Source:
 		if err := CheckName(o.Topic); err != nil {
-			c.errorf("source %q: topic: %w", n.Name, err)
+			c.errorf(n.Place, "source %q: topic: %w", n.Name, err)
 		}
 	case *Aggregate:
-		c.aggregate(n.Name, o)
+		c.aggregate(n, o)
 	case *Sink:
-		c.sink(n.Name, o)
+		c.sink(n, o)
 	}
 }
 
-func (c *checker) aggregate(name string, a *Aggregate) {
+func (c *checker) aggregate(n *Node, a *Aggregate) {
 	if err := a.Windows.Validate(); err != nil {
-		c.errorf("aggregate %q: %w", name, err)
+		for _, one := range apart(err) {
+			c.errorf(n.Place, "aggregate %q: %w", n.Name, one)
+		}
+		return
 	}
 	if len(a.Changes) == 0 && len(a.Finals) == 0 {
-		c.errorf("aggregate %q: nobody reads its results: ask for Final or Changes", name)
+		c.errorf(n.Place, "aggregate %q: nobody reads its results: ask for Final or Changes", n.Name)
 	}
 	if a.Late != "" {
-		c.sink(name+" late", &Sink{Topic: a.Late})
+		c.sink(&Node{Name: n.Name + " late", Place: n.Place}, &Sink{Topic: a.Late})
 	}
 	for _, k := range a.Windows.Kinds() {
 		if k.Form() == windows.FormUnbounded && len(a.Changes) == 0 {
-			c.errorf("aggregate %q: a window without bounds never closes: ask for Changes", name)
+			c.errorf(n.Place, "aggregate %q: a window without bounds never closes: ask for Changes", n.Name)
 		}
 	}
 }
 
-func (c *checker) sink(name string, s *Sink) {
+func (c *checker) sink(n *Node, s *Sink) {
 	if err := CheckName(s.Topic); err != nil {
-		c.errorf("%s: topic: %w", name, err)
+		c.errorf(n.Place, "%s: topic: %w", n.Name, err)
 	}
 	if other, ok := c.sinks[s.Topic]; ok {
-		c.errorf("%s and %s both write to topic %q: name the topics apart with Named or To", other, name, s.Topic)
+		c.errorf(n.Place, "%s and %s both write to topic %q: name the topics apart with Named or To", other, n.Name, s.Topic)
 	}
-	c.sinks[s.Topic] = name
+	c.sinks[s.Topic] = n.Name
 	if c.sources[s.Topic] {
-		c.errorf("%s writes to topic %q, which the plan also reads", name, s.Topic)
+		c.errorf(n.Place, "%s writes to topic %q, which the plan also reads", n.Name, s.Topic)
 	}
+}
+
+// apart is the errors that were joined in err, so that each is told with its place.
+func apart(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return []error{err}
 }

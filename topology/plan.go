@@ -18,6 +18,7 @@ type Record struct {
 // Plan is a whole application.
 type Plan struct {
 	Name     string // of the application: prefix of its groups, changelogs and transactional ids
+	Place    string // file and line in the user's program, for messages; so in Node and Table; may be empty
 	Subs     []*SubTopology
 	Tables   []*Table // what is mirrored into every process
 	Warnings []string // worth a look, no mistakes
@@ -31,9 +32,10 @@ type SubTopology struct {
 
 // Node is one step and those that it feeds.
 type Node struct {
-	Name string // unique in the plan; of stateful steps: unchanged when steps are added before it
-	Op   Op
-	Next []*Node // in the order in which they get each record
+	Name  string // unique in the plan; of stateful steps: unchanged when steps are added before it
+	Place string
+	Op    Op
+	Next  []*Node // in the order in which they get each record
 }
 
 // Op is what a node does: a *Source, *Step, *Aggregate or *Sink.
@@ -94,6 +96,7 @@ func (*Sink) kind() string      { return "sink" }
 // Table is a topic that is mirrored into a store of every process (TC-1).
 type Table struct {
 	Topic string
+	Place string
 	// Folder and File name its store: Folder is the topic that it comes from, File "main" or "window_15min" (TC-3).
 	Folder, File string
 	// Windows is the kind of a table of windows; nil for others. Keys of such a table are windowed.

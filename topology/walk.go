@@ -77,5 +77,10 @@ func (s *SubTopology) Fingerprint() string {
 }
 
 func (a *Aggregate) fingerprint(w io.Writer, name string) {
-	fmt.Fprintf(w, "aggregate %d %q by %s over %s: %s\n", a.ID, name, a.Key, a.Windows, a.Program.Signature())
+	fmt.Fprintf(w, "aggregate %d %q by %s over %v grace %d sliced %v: %s\n", a.ID, name, a.Key, a.Windows.Kinds(), a.Windows.GraceTime(),
+		a.Sliced(), a.Program.Signature())
 }
+
+// Sliced says that hopping windows are put together from slices when they close, so that a record costs the same however much they
+// overlap. Where changes are asked for each window is kept by itself, as every update is a row of each of them.
+func (a *Aggregate) Sliced() bool { return len(a.Changes) == 0 }

@@ -22,7 +22,8 @@
 // # Caveats
 //
 // The group's offsets are for lag monitors. A worker says at Open where to start, because its truth is in its own log. The
-// bytes of keys and values are views of what was fetched: keeping one keeps the whole chunk (up to 1 MiB) alive.
+// bytes of keys and values are views of what was fetched: keeping one keeps the broker's whole answer alive, up to 16 MiB, so
+// what is kept for long should be copied.
 //
 // All exported types are safe for concurrent use, save [Producer]; a worker is called by one goroutine at a time.
 package kafka

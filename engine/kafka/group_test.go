@@ -11,12 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
-
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/engine/kafka"
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
+	"github.com/stretchr/testify/require"
 )
 
 // state is what a toy worker keeps: how far it has read each input, and how many records of it it counted.
@@ -85,7 +83,13 @@ func (b *bench) runWith(cfg kafka.Config) (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	g := b.group(cfg)
-	go func() { done <- g.Run(ctx) }()
+	go func() {
+		err := g.Run(ctx)
+		if err != nil {
+			b.t.Logf("member ended: %v", err)
+		}
+		done <- err
+	}()
 	return func() error {
 		cancel()
 		return <-done
@@ -227,26 +231,23 @@ func (b *bench) await(n int64) {
 }
 
 func TestOneMemberCountsEverythingOnce(t *testing.T) {
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	t.Run("run", func(t *testing.T) {
-		b := newBench(t, kafkatest.Start(t), 3, "a", "b")
-		b.fill(5000)
-		stop := b.run()
-		b.await(5000)
-		b.fill(10)
-		b.await(5010)
-		for _, topic := range b.topics {
-			require.Eventually(t, func() bool {
-				offsets, err := b.cluster.Admin().CommittedOffsets(t.Context(), b.id, topic)
-				require.NoError(t, err)
-				return offsets[0] == 5010 && offsets[1] == 5010 && offsets[2] == 5010
-			}, 5*time.Second, 10*time.Millisecond)
-		}
-		require.NoError(t, stop())
-		require.Equal(t, int32(3), b.opened.Load())
-		require.Equal(t, int32(3), b.closed.Load())
-		b.await(5010)
-	})
+	b := newBench(t, kafkatest.Start(t), 3, "a", "b")
+	b.fill(5000)
+	stop := b.run()
+	b.await(5000)
+	b.fill(10)
+	b.await(5010)
+	for _, topic := range b.topics {
+		require.Eventually(t, func() bool {
+			offsets, err := b.cluster.Admin().CommittedOffsets(t.Context(), b.id, topic)
+			require.NoError(t, err)
+			return offsets[0] == 5010 && offsets[1] == 5010 && offsets[2] == 5010
+		}, 5*time.Second, 10*time.Millisecond)
+	}
+	require.NoError(t, stop())
+	require.Equal(t, int32(3), b.opened.Load())
+	require.Equal(t, int32(3), b.closed.Load())
+	b.await(5010)
 }
 
 func TestMembersShareAndTakeOver(t *testing.T) {

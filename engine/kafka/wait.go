@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -76,8 +77,7 @@ func (d *dialErrors) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ ne
 
 // explain makes an error of the network an ErrUnavailable and adds what the last dial said, where a timeout hides it.
 func (d *dialErrors) explain(err error) error {
-	var network net.Error
-	if !errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &network) && !kgo.IsRetryableBrokerErr(err) {
+	if !silence(err) {
 		return err
 	}
 	d.mu.Lock()
@@ -86,4 +86,12 @@ func (d *dialErrors) explain(err error) error {
 		return fmt.Errorf("%w: %w (%w)", ErrUnavailable, d.last, err)
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// silence reports whether a broker was not reached, or went away in mid-sentence, rather than refused.
+func silence(err error) bool {
+	var network net.Error
+	var hangUp *kgo.ErrFirstReadEOF
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &network) || errors.As(err, &hangUp) ||
+		errors.Is(err, io.EOF) || kgo.IsRetryableBrokerErr(err)
 }

@@ -87,7 +87,7 @@ func (r *replay) held(ctx context.Context) (map[int32]*prefix, error) {
 		missing += n
 	}
 	if missing == 0 {
-		return held, seal(held)
+		return seal(held), nil
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -103,7 +103,7 @@ func (r *replay) held(ctx context.Context) (map[int32]*prefix, error) {
 		return nil
 	})
 	if errors.Is(err, errAll) {
-		return held, seal(held)
+		return seal(held), nil
 	}
 	return nil, errors.Join(context.Cause(ctx), err)
 }
@@ -116,12 +116,12 @@ type prefix struct {
 }
 
 // seal makes the sums so far the wanted ones, and begins anew for those of the ticks that are skipped.
-func seal(held map[int32]*prefix) error {
+func seal(held map[int32]*prefix) map[int32]*prefix {
 	for _, h := range held {
 		h.want = h.sum.Sum64()
 		h.sum.Reset()
 	}
-	return nil
+	return held
 }
 
 func (h *prefix) add(t *Tick) {
@@ -171,7 +171,7 @@ func (b *batch) flush(ctx context.Context) error {
 		return fmt.Errorf("replay: %w", err)
 	}
 	b.sent += len(b.ticks)
-	r.screen.produced(len(b.ticks), b.ticks[len(b.ticks)-1].At)
+	r.screen.produced(b.ticks)
 	b.ticks = b.ticks[:0]
 	if r.rate <= 0 {
 		return nil

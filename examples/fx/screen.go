@@ -15,6 +15,7 @@ import (
 const (
 	liveEvery  = 100 * time.Millisecond // progress on a terminal
 	plainEvery = 2 * time.Second        // progress elsewhere: a line each time
+	shownSize  = 15 * time.Minute       // of the bars that are shown while they are made
 	barEvery   = 400 * time.Millisecond // between two bars of a kind that are shown: there are thousands
 )
 
@@ -27,9 +28,9 @@ type screen struct {
 	ticks  int
 	market time.Time
 	finals map[time.Duration]int
+	closed map[string]time.Time // the start of a pair's last final bar, of the size that is shown
 	shown  map[string]time.Time // when a bar of a kind was shown last
-	digits map[string]int
-	drawn  bool // the progress line is on the terminal
+	drawn  bool                 // the progress line is on the terminal
 }
 
 func newScreen(w io.Writer) *screen {
@@ -39,7 +40,7 @@ func newScreen(w io.Writer) *screen {
 		info, err := f.Stat()
 		live = err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"
 	}
-	return &screen{w: w, live: live, finals: map[time.Duration]int{}, shown: map[string]time.Time{}}
+	return &screen{w: w, live: live, finals: map[time.Duration]int{}, closed: map[string]time.Time{}, shown: map[string]time.Time{}}
 }
 
 // say prints a line.
@@ -50,19 +51,25 @@ func (s *screen) say(format string, args ...any) {
 	fmt.Fprintf(s.w, format+"\n", args...)
 }
 
-// produced notes that n more ticks are in the topic, the last of them at a time.
-func (s *screen) produced(n int, at time.Time) {
+// produced notes that more ticks are in the topic.
+func (s *screen) produced(ticks []Tick) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ticks += n
-	s.market = at
+	for i := range ticks {
+		if !strings.HasPrefix(ticks[i].Pair, endPrefix) {
+			s.ticks++
+			s.market = ticks[i].At
+		}
+	}
 }
 
-// changed shows a provisional bar.
+// changed shows a provisional bar, unless the final one came first: they are on two topics.
 func (s *screen) changed(size time.Duration, b Bar) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.bar("provisional", size, &b)
+	if b.Start.After(s.closed[b.Pair]) {
+		s.bar("provisional", size, &b)
+	}
 }
 
 // final counts a final bar, and shows it.
@@ -74,6 +81,7 @@ func (s *screen) final(size time.Duration, b Bar) {
 	defer s.mu.Unlock()
 	s.finals[size]++
 	if size == shownSize {
+		s.closed[b.Pair] = b.Start
 		s.bar("final", size, &b)
 	}
 }

@@ -148,7 +148,9 @@ func (f *tickFile) parse(line string) (t Tick, err error) {
 		return t, fmt.Errorf("time_ms %d: goes back by %v, more than the %v that windows wait for ticks that are out of order",
 			ms, f.newest.Sub(t.At), windows.DefaultGrace)
 	}
-	f.newest = t.At
+	if t.At.After(f.newest) {
+		f.newest = t.At
+	}
 	for i, price := range []*float64{&t.Bid, &t.Ask} {
 		if *price, err = f.price(t.Pair, c[2+i]); err != nil {
 			return t, fmt.Errorf("%s: %w", strings.Split(tickHeader, ",")[2+i], err)

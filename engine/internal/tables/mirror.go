@@ -26,7 +26,7 @@ type Mirror struct {
 	store stores.Store
 	log   *slog.Logger
 	batch stores.Batch
-	fresh map[string][]byte // rows in batch, of an append-only table
+	fresh map[string][]byte // rows in batch, of an append-only table; nil for those that it deletes
 	key   []byte
 	value []byte
 
@@ -77,7 +77,7 @@ func (m *Mirror) Apply(partition int32, records []task.Record, next int64) error
 }
 
 func (m *Mirror) apply(partition int32, r *task.Record) error {
-	if r.Key == nil || m.table.Windows != nil && len(r.Key) < windowBytes {
+	if r.Key == nil || m.table.Windows != nil && !isWindowed(r.Key) {
 		m.Malformed.Add(1)
 		m.log.Warn("record has no key that fits the table", "partition", partition, "offset", r.Offset)
 		return nil
@@ -89,7 +89,9 @@ func (m *Mirror) apply(partition int32, r *task.Record) error {
 		m.key = stores.AppendTableWindowKey(m.key[:0], key, start)
 	}
 	if r.Value == nil {
-		delete(m.fresh, string(m.key))
+		if m.table.AppendOnly {
+			m.fresh[string(m.key)] = nil
+		}
 		m.batch.Delete(m.key)
 		return nil
 	}
@@ -107,6 +109,9 @@ func (m *Mirror) apply(partition int32, r *task.Record) error {
 // that must not happen (FIN-5).
 func (m *Mirror) known(partition int32, r *task.Record) (bool, error) {
 	first, ok := m.fresh[string(m.key)]
+	if ok && first == nil {
+		return false, nil
+	}
 	if !ok {
 		var err error
 		if m.value, ok, err = m.store.Get(m.value[:0], m.key); err != nil {
@@ -124,6 +129,15 @@ func (m *Mirror) known(partition int32, r *task.Record) (bool, error) {
 		m.log.Error("a second final row of a window differs from the first, which is kept", "partition", partition, "offset", r.Offset)
 	}
 	return true, nil
+}
+
+// isWindowed says whether a key ends with a window's start, which is never before 1970.
+func isWindowed(key []byte) bool {
+	if len(key) < windowBytes {
+		return false
+	}
+	_, start := cutWindow(key)
+	return start >= 0
 }
 
 // cutWindow takes a windowed key apart.

@@ -46,6 +46,10 @@ func (t *Reader[K, R]) GetAt(ctx context.Context, key K, at time.Time) (row R, o
 	if w == nil {
 		return row, false, t.wrap("get at", errUnwindowed)
 	}
+	if windows.At(at) < 0 { // no window holds it
+		_, err := t.open(ctx, key)
+		return row, false, t.wrap("get", err)
+	}
 	start := w.Start(windows.At(at))
 	return t.get(ctx, key, func(k []byte) []byte { return stores.AppendTableWindowKey(nil, k, int64(start)) })
 }
@@ -75,7 +79,7 @@ func (t *Reader[K, R]) Range(ctx context.Context, key K, from, to time.Time) ite
 			yield(none, t.wrap("range", err))
 			return
 		}
-		lower, upper := stores.TableTimeBounds(k, max(from.UnixMilli(), 0), max(to.UnixMilli(), 0))
+		lower, upper := stores.TableTimeBounds(k, notBefore(from), notBefore(to))
 		t.scan(ctx, lower, upper, yield)
 	}
 }
@@ -106,6 +110,15 @@ func (t *Reader[K, R]) ToList(ctx context.Context) ([]R, error) {
 		rows = append(rows, r)
 	}
 	return rows, nil
+}
+
+// notBefore is the first millisecond that is not before t.
+func notBefore(t time.Time) int64 {
+	ms := t.UnixMilli()
+	if t.After(time.UnixMilli(ms)) {
+		ms++
+	}
+	return ms
 }
 
 // open makes sure that the table can be read, and encodes key.

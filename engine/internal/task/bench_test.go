@@ -17,6 +17,7 @@ import (
 	"github.com/ashi-stream/ashi/dsl/codecs"
 	"github.com/ashi-stream/ashi/engine/internal/murmur"
 	"github.com/ashi-stream/ashi/engine/internal/task"
+	"github.com/ashi-stream/ashi/stores"
 	"github.com/ashi-stream/ashi/stores/memory"
 	"github.com/ashi-stream/ashi/topology"
 	"github.com/ashi-stream/ashi/windows"
@@ -59,15 +60,24 @@ func sevenPlan(t testing.TB, w windows.Spec) *topology.Plan {
 
 func benchTask(t testing.TB, plan *topology.Plan) (*task.Task, *discard) {
 	p := &discard{}
+	return openTask(t, plan, memory.New(), p), p
+}
+
+// taskConfig is for partition 0 of a topic with one partition; nothing happens by time or size.
+func taskConfig(plan *topology.Plan, store stores.Store, p task.Producer) task.Config {
 	sinks := map[string]int32{}
 	for _, s := range plan.Subs[0].Sinks() {
 		sinks[s.Topic] = 2
 	}
-	tk, err := task.New(task.Config{Sub: plan.Subs[0], Partitions: 1, Sinks: sinks, Changelog: "log", PartitionOf: murmur.Partition,
-		Store: memory.New(), Producer: p, Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Drops: &task.Drops{},
-		CommitEvery: math.MaxInt64, CommitBytes: math.MaxInt, CheckpointEvery: math.MaxInt64, CheckpointBytes: math.MaxInt})
+	return task.Config{Sub: plan.Subs[0], Partitions: 1, Sinks: sinks, Changelog: "log", PartitionOf: murmur.Partition,
+		Store: store, Producer: p, Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Drops: &task.Drops{},
+		CommitEvery: math.MaxInt64, CommitBytes: math.MaxInt, CheckpointEvery: math.MaxInt64, CheckpointBytes: math.MaxInt}
+}
+
+func openTask(t testing.TB, plan *topology.Plan, store stores.Store, p task.Producer) *task.Task {
+	tk, err := task.New(taskConfig(plan, store, p))
 	require.NoError(t, err)
-	return tk, p
+	return tk
 }
 
 // tickBatches is batches of ticks of 1,000 keys, one a key and second.

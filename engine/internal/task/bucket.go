@@ -102,6 +102,15 @@ func (b *bucket) touch(i int32) {
 	b.flags[i] = f | flagDirty | flagUnsaved
 }
 
+// copyRow makes row j what row i of from is.
+func (b *bucket) copyRow(j int32, from *bucket, i int32, stride, vars int) {
+	copy(b.slab[int(j)*stride:], from.slab[int(i)*stride:(int(i)+1)*stride])
+	for v := range vars {
+		part := &b.parts[int(j)*vars+v]
+		*part = append((*part)[:0], from.parts[int(i)*vars+v]...)
+	}
+}
+
 // appendRow appends row i as it is stored and logged: header, then state.
 func (b *bucket) appendRow(dst []byte, i int32, stride, vars int) []byte {
 	n := int(i) * stride

@@ -18,6 +18,11 @@ import (
 func (w *windowed) close(ctx context.Context) error {
 	w.nextClose = math.MaxInt64
 	for _, s := range w.sizes {
+		if s.hop != nil {
+			if err := w.closeHops(ctx, s); err != nil {
+				return err
+			}
+		}
 		n := 0
 		for n < len(s.open) && s.open[n].closes <= w.streamTime {
 			if err := w.closeBucket(ctx, s, s.open[n]); err != nil {
@@ -30,7 +35,7 @@ func (w *windowed) close(ctx context.Context) error {
 			s.last = nil
 		}
 		if len(s.open) > 0 {
-			w.nextClose = min(w.nextClose, s.open[0].closes)
+			w.nextClose = min(w.nextClose, s.nextClose(s.open[0].start, w.grace))
 		}
 	}
 	return nil
@@ -88,8 +93,16 @@ func (w *windowed) byKey(b *bucket) []int32 {
 
 // closeRow puts a row in memory out, and takes it out of the changelog if it is there.
 func (w *windowed) closeRow(ctx context.Context, s *size, b *bucket, i int32) error {
-	if err := w.emit(ctx, s.finals, b, i); s.finals != nil && err != nil {
-		return err
+	// What has changed since the last commit is a change still: who follows the changes must end with the row that is final.
+	if s.changes != nil && b.flags[i]&flagDirty != 0 && !w.task.cfg.EveryUpdate {
+		if err := w.emit(ctx, s.changes, b, i); err != nil {
+			return err
+		}
+	}
+	if s.finals != nil {
+		if err := w.emit(ctx, s.finals, b, i); err != nil {
+			return err
+		}
 	}
 	if b.flags[i]&flagLogged != 0 {
 		w.bury(ctx, s, b, w.key0(b, i))

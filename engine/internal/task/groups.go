@@ -22,7 +22,7 @@ func (g *groupTable) intern(key []byte) (number uint32, fresh bool) {
 	if n, ok := g.numbers[string(key)]; ok {
 		return n, false
 	}
-	k := append([]byte(nil), key...)
+	k := append(make([]byte, 0, len(key)), key...) // not nil, also of an empty key: nil is null
 	n := uint32(len(g.entries))
 	if last := len(g.free) - 1; last >= 0 {
 		n, g.free = g.free[last], g.free[:last]

@@ -75,6 +75,9 @@ func randomEvent(r *rand.Rand, keys int) *event {
 	e := &event{Key: fmt.Sprintf("k%d", r.IntN(keys)), Group: pick(r, "a", "b", "\u00fc", "", "a\"b"), Small: int32(r.IntN(48) - 12), Big: r.Uint64N(100),
 		Name: pick(r, "", "x", "yy", "\u00fc", "x"), Due: time.UnixMilli(r.Int64N(1e13) - 5e12).UTC()}
 	e.Price = pick(r, float64(r.IntN(1000)), 1e300, -1e300, r.Float64(), 997, 998, 999)
+	if keys > 1 && r.IntN(20) == 0 {
+		e.Key = "" // a key like any other
+	}
 	if r.IntN(20) == 0 {
 		e.Small, e.Big = math.MaxInt32-r.Int32N(5), math.MaxUint64-r.Uint64N(3)
 	}

@@ -96,6 +96,9 @@ func (t *Task) open() error {
 			w.streamTime = st
 		}
 		for _, s := range w.sizes {
+			if s.hop != nil {
+				s.hop.next = s.hop.after(w.streamTime, w.grace)
+			}
 			if err := w.findOpen(s); err != nil {
 				return err
 			}

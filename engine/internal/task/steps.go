@@ -89,12 +89,16 @@ type sink struct {
 	name       string
 	topic      string
 	partitions int32
+	must       bool // a row that cannot be encoded is an error, no drop
 	encode     func(*topology.Record, []byte) ([]byte, error)
 	buf        []byte
 }
 
 func (s *sink) process(ctx context.Context, r *topology.Record) error {
 	if err := s.guarded(r); err != nil {
+		if s.must {
+			return fmt.Errorf("task: %s: final row with key %q cannot be encoded: %w", s.name, r.Key, err)
+		}
 		s.task.drops.drop(Failed, s.name, s.task.offset, err)
 		return nil
 	}

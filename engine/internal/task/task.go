@@ -173,12 +173,12 @@ func (t *Task) produce(ctx context.Context, o *Output) {
 // arenaBytes is how much keep takes at a time.
 const arenaBytes = 64 << 10
 
-// keep copies b to memory that the producer may hold on to. A nil b stays nil.
+// keep copies b to memory that the producer may hold on to. A nil b stays nil, an empty one does not become it.
 func (t *Task) keep(b []byte) []byte {
 	if b == nil {
 		return nil
 	}
-	if len(b) > cap(t.arena)-len(t.arena) {
+	if t.arena == nil || len(b) > cap(t.arena)-len(t.arena) {
 		t.arena = make([]byte, 0, max(arenaBytes, len(b)))
 	}
 	n := len(t.arena)

@@ -50,6 +50,7 @@ type size struct {
 	open            []*bucket // ascending start
 	last            *bucket   // the one that the last record was in: most are in the same
 	spare           []*bucket
+	hop             *hop // of hopping windows made of slices, which the buckets are; else nil
 }
 
 // maxSizes is how many sizes fit beside an aggregate's ID in a row key.
@@ -76,6 +77,10 @@ func newWindowed(t *Task, name string, a *topology.Aggregate) (*windowed, error)
 		if s.finals, err = t.output(a.Finals, i); err != nil {
 			return nil, err
 		}
+		mustWrite(s.finals)
+		if slice, ok := kind.Slice(); ok && w.agg.Sliced() {
+			newHop(s, slice)
+		}
 		w.sizes = append(w.sizes, s)
 	}
 	return w, nil
@@ -87,6 +92,16 @@ func (t *Task) output(nodes []*topology.Node, i int) ([]runner, error) {
 		return nil, nil
 	}
 	return t.runners(nodes[i : i+1])
+}
+
+// mustWrite makes sinks end the task where they cannot encode a row: there is no record that could be dropped in its place, and
+// a final row must not get lost (FIN-2, FIN-8).
+func mustWrite(to []runner) {
+	for _, r := range to {
+		if s, ok := r.(*sink); ok {
+			s.must = true
+		}
+	}
 }
 
 // process adds a record to the windows that it is in, then closes those that its time closes.
@@ -157,6 +172,9 @@ func (w *windowed) checkPartition(r *topology.Record) error {
 
 // addTo adds the record to the windows of one kind that hold it, oldest first, and returns how many of them are closed.
 func (w *windowed) addTo(ctx context.Context, s *size, group uint32, at windows.Time) (late int, err error) {
+	if s.hop != nil {
+		return w.addToSlice(ctx, s, group, at)
+	}
 	if b := s.last; b != nil && at >= b.start && at < b.end {
 		return 0, w.add(ctx, s, b, group, at)
 	}
@@ -180,7 +198,7 @@ func (w *windowed) addTo(ctx context.Context, s *size, group uint32, at windows.
 
 // bucketAt is the bucket of the window that starts at start, made if need be; nil if that window is closed.
 func (w *windowed) bucketAt(s *size, start windows.Time) *bucket {
-	if s.Closes(start, w.grace) <= w.streamTime {
+	if s.closes(start, w.grace) <= w.streamTime {
 		return nil
 	}
 	i := len(s.open)
@@ -199,11 +217,11 @@ func (w *windowed) open(s *size, i int, start windows.Time) *bucket {
 		b, s.spare = s.spare[n], s.spare[:n]
 		b.stored, b.absent = false, false
 	}
-	b.start, b.end, b.closes = start, s.End(start), s.Closes(start, w.grace)
+	b.start, b.end, b.closes = start, s.End(start), s.closes(start, w.grace)
 	s.open = append(s.open, nil)
 	copy(s.open[i+1:], s.open[i:])
 	s.open[i] = b
-	w.nextClose = min(w.nextClose, b.closes)
+	w.nextClose = min(w.nextClose, s.nextClose(start, w.grace))
 	return b
 }
 

@@ -50,6 +50,14 @@ func StartVirtual(t testing.TB) *Cluster {
 	return c
 }
 
+// On is a cluster that the test runs by itself.
+func On(t testing.TB, broker *embedded.Broker) *Cluster {
+	t.Helper()
+	c := &Cluster{Brokers: broker.Addrs(), Dial: broker.Dial}
+	c.ask(t)
+	return c
+}
+
 func (c *Cluster) embed(t testing.TB, virtual bool) {
 	broker, err := embedded.Start(embedded.Config{Virtual: virtual})
 	require.NoError(t, err)

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
+)
+
+const base = 1_700_006_400_000
+
+// fill writes n records of a few pairs, a second apart, and then markers that close all windows of both partitions.
+func fill(t *testing.T, brokers []string, topic string, n int, asJSON bool) {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	require.NoError(t, err)
+	defer cl.Close()
+	put := func(p int32, pair string, bid float64, at int64) {
+		v := binary.BigEndian.AppendUint64(nil, math.Float64bits(bid))
+		v = binary.BigEndian.AppendUint64(v, math.Float64bits(bid+1))
+		v = binary.BigEndian.AppendUint64(v, uint64(at))
+		if asJSON {
+			v = fmt.Appendf(nil, `{"pair":%q,"bid":%g,"ask":%g,"at":%d}`, pair, bid, bid+1, at)
+		}
+		require.NoError(t, cl.ProduceSync(t.Context(), &kgo.Record{Partition: p, Key: []byte(pair), Value: v, Timestamp: time.UnixMilli(at)}).FirstErr())
+	}
+	for i := range n {
+		pair := pairs[i%len(pairs)]
+		put(pair.partition, pair.name, float64(i%7), base+int64(i)*1000)
+	}
+	for _, p := range pairs[:2] {
+		put(p.partition, p.name, 1, base+int64(n)*1000+int64(2*time.Hour/time.Millisecond))
+	}
+}
+
+// pairs are keys whose partition of two is known (Java's murmur2).
+var pairs = func() (list []struct {
+	name      string
+	partition int32
+}) {
+	p := kgo.StickyKeyPartitioner(nil).ForTopic("")
+	for i := range int32(2) {
+		for j := 0; ; j++ {
+			name := fmt.Sprintf("P%d%d", i, j)
+			if int32(p.Partition(&kgo.Record{Key: []byte(name)}, 2)) == i {
+				list = append(list, struct {
+					name      string
+					partition int32
+				}{name, i})
+				break
+			}
+		}
+	}
+	return list
+}()
+
+func rows(t *testing.T, brokers []string, topic string, n int) map[string][]byte {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	require.NoError(t, err)
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	all := map[string][]byte{}
+	for len(all) < n {
+		f := cl.PollFetches(ctx)
+		require.NoError(t, f.Err())
+		f.EachRecord(func(r *kgo.Record) { all[string(r.Key)] = r.Value })
+	}
+	return all
+}
+
+func TestMeasuresAndWritesRows(t *testing.T) {
+	for _, codec := range []string{"bin", "json"} {
+		t.Run(codec, func(t *testing.T) {
+			c := kafkatest.Start(t)
+			topic, app := c.Topic(t, "ticks", 2), c.Name("app")
+			outs := map[int]string{}
+			for _, m := range []int{1, 5, 15, 60} {
+				outs[m] = c.Name("out") + "-" + strconv.Itoa(m)
+				t.Cleanup(func() { c.Admin().Delete(context.Background(), outs[m], app+"-"+topic+"-changelog") })
+			}
+			fill(t, c.Brokers, topic, 600, codec == "json")
+			args := []string{"-brokers", strings.Join(c.Brokers, ","), "-app", app, "-topic", topic, "-out", c.Name("out"), "-state", t.TempDir(),
+				"-workload", "multi", "-name", "the name", "-codec", codec, "-commit", "50ms"}
+			var stdout, stderr bytes.Buffer
+			require.NoError(t, run(t.Context(), args, nil, &stdout, &stderr), stderr.String())
+			var line struct {
+				Peer, Workload string
+				Records        int
+				WallS          float64 `json:"wall_s"`
+				CPUS           float64 `json:"cpu_s"`
+			}
+			require.NoError(t, json.Unmarshal(stdout.Bytes(), &line))
+			require.Equal(t, "ashi", line.Peer)
+			require.Equal(t, "the name", line.Workload)
+			require.Equal(t, 602, line.Records)
+			require.Positive(t, line.WallS)
+			require.Positive(t, line.CPUS)
+
+			for m, windows := range map[int]int{1: 10, 5: 2, 15: 1, 60: 1} {
+				all := rows(t, c.Brokers, outs[m], windows*len(pairs))
+				require.Len(t, all, windows*len(pairs), "%d minutes", m)
+				first := all[string(binary.BigEndian.AppendUint64([]byte(pairs[0].name), base))]
+				require.Len(t, first, 48)
+				count := int64(min(m*30, 300))
+				require.EqualValues(t, count, binary.BigEndian.Uint64(first[32:]))
+				require.EqualValues(t, base+(count-1)*2000, binary.BigEndian.Uint64(first[40:]), "at of the last record")
+			}
+
+			stdout.Reset()
+			require.NoError(t, run(t.Context(), append(args, "-restore"), nil, &stdout, &stderr), stderr.String())
+			require.Contains(t, stdout.String(), `"workload":"restore"`)
+			stdout.Reset()
+			require.NoError(t, run(t.Context(), append(args, "-serve"), strings.NewReader(""), &stdout, &stderr), stderr.String())
+			require.True(t, strings.HasPrefix(stdout.String(), "RUNNING\n{"), stdout.String())
+		})
+	}
+}
+
+func TestWrongFlags(t *testing.T) {
+	err := run(t.Context(), []string{"-second", "b", "-workload", "session", "-codec", "xml"}, nil, io.Discard, io.Discard)
+	for _, want := range []string{"there are no joins yet", "-topic and -out are needed", `-workload "session"`, `-codec "xml"`} {
+		require.ErrorContains(t, err, want)
+	}
+	err = run(t.Context(), []string{"-topic", "a", "-out", "b", "-brokers", "127.0.0.1:1"}, nil, io.Discard, io.Discard)
+	require.ErrorContains(t, err, "127.0.0.1:1", "no broker there")
+}

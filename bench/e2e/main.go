@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"os"
+	"os/signal"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/ashi-stream/ashi/engine"
+)
+
+// options are the flags. They mean what they mean for the other peers.
+type options struct {
+	brokers, app, topic, second, out, state string
+	workload, name, codec, emit             string
+	restore, serve                          bool
+	commit                                  time.Duration
+	guarantee                               string
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	o, err := parseFlags(args, stderr)
+	if err != nil {
+		return err
+	}
+	m, err := newMeter(ctx, o)
+	if err != nil {
+		return fmt.Errorf("e2e: %w", err)
+	}
+	defer m.admin.Close()
+	plan, err := o.plan()
+	if err != nil {
+		return err
+	}
+	opened := new(atomic.Int32)
+	cfg := engine.Config{Brokers: o.brokerList(), StateDir: o.state, CommitInterval: o.commit, MaxAhead: engine.NoBound,
+		WithoutTables: "a measurement: the peers keep no tables either",
+		Log:           slog.New(openings{slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}), opened})}
+	if o.guarantee == engine.AtLeastOnce.String() {
+		cfg.Guarantee = engine.AtLeastOnce
+	}
+	begin := now()
+	eng, err := engine.New(plan, cfg)
+	if err != nil {
+		return fmt.Errorf("e2e: %w", err)
+	}
+	if err := m.observe(eng); err != nil {
+		return fmt.Errorf("e2e: %w", err)
+	}
+	line, err := beside(ctx, eng, func(ctx context.Context) (map[string]any, error) {
+		ready := func() error {
+			_, err := until(ctx, firstPoll, func() (bool, error) { return int(opened.Load()) >= len(m.ends), nil })
+			return err
+		}
+		switch {
+		case o.serve:
+			return o.serveUntil(ctx, m, stdin, stdout, ready)
+		case o.restore:
+			return o.measureRestore(ctx, m, begin, ready)
+		default:
+			return o.measure(ctx, m)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("e2e: %w", err)
+	}
+	// Start-up and end are part of the process's CPU time, so these come last.
+	cpu := thousandths(cpuSeconds())
+	line["max_rss_mb"] = maxRSS()
+	if o.serve { // who asks for latencies knows the rest
+		line["serve_cpu_s"] = cpu
+	} else {
+		line["cpu_s"], line["peer"], line["settings"] = cpu, "ashi", o.settings()
+	}
+	return json.NewEncoder(stdout).Encode(line)
+}
+
+func parseFlags(args []string, stderr io.Writer) (*options, error) {
+	o := new(options)
+	f := flag.NewFlagSet("e2e", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.StringVar(&o.brokers, "brokers", "127.0.0.1:29092", "addresses, separated by commas")
+	f.StringVar(&o.app, "app", "peer-ashi", "application")
+	f.StringVar(&o.topic, "topic", "", "input topic")
+	f.StringVar(&o.second, "second", "", "second input topic, of joins")
+	f.StringVar(&o.out, "out", "", "output topic; for multi the sizes in minutes are appended: OUT-1, OUT-5 ...")
+	f.StringVar(&o.state, "state", "", "folder for stores; empty: in memory")
+	f.StringVar(&o.workload, "workload", "tumbling", "tumbling or multi")
+	f.StringVar(&o.name, "name", "", "workload's name in the JSON line (default: -workload)")
+	f.StringVar(&o.codec, "codec", "bin", "of the input: bin or json")
+	f.StringVar(&o.emit, "emit", "final", "final or changes")
+	f.BoolVar(&o.restore, "restore", false, "measure only how long a run that was made before takes to be restored")
+	f.BoolVar(&o.serve, "serve", false, "print RUNNING when ready, run until standard input ends")
+	f.DurationVar(&o.commit, "commit", time.Second, "time between commits")
+	f.StringVar(&o.guarantee, "guarantee", engine.ExactlyOnce.String(), engine.ExactlyOnce.String()+" or "+engine.AtLeastOnce.String())
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	if o.name == "" {
+		o.name = o.workload
+	}
+	return o, o.validate()
+}
+
+func (o *options) validate() error {
+	var errs []error
+	if o.second != "" {
+		errs = append(errs, fmt.Errorf("-second %s: there are no joins yet", o.second))
+	}
+	if o.topic == "" || o.out == "" {
+		errs = append(errs, errors.New("-topic and -out are needed"))
+	}
+	for _, c := range []struct{ flag, value, first, second string }{
+		{"workload", o.workload, "tumbling", "multi"},
+		{"codec", o.codec, "bin", "json"},
+		{"emit", o.emit, "final", "changes"},
+		{"guarantee", o.guarantee, engine.ExactlyOnce.String(), engine.AtLeastOnce.String()},
+	} {
+		if c.value != c.first && c.value != c.second {
+			errs = append(errs, fmt.Errorf("-%s %q: there are only %s and %s", c.flag, c.value, c.first, c.second))
+		}
+	}
+	if len(errs) > 0 {
+		return fmt.Errorf("e2e: %w", errors.Join(errs...))
+	}
+	return nil
+}
+
+func (o *options) brokerList() []string { return strings.Split(o.brokers, ",") }
+
+func (o *options) settings() string {
+	store := "rocksdb"
+	if o.state == "" {
+		store = "memory"
+	}
+	return fmt.Sprintf("guarantee=%s commit=%v emit=%s codec=%s store=%s compression=none tables=none", o.guarantee, o.commit, o.emit, o.codec, store)
+}
+
+// beside runs the engine while f works, and ends it when f has returned.
+func beside(ctx context.Context, eng *engine.Engine, f func(context.Context) (map[string]any, error)) (map[string]any, error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		defer stop()
+		ended <- eng.Run(ctx)
+	}()
+	line, err := f(ctx)
+	stop()
+	if failed := <-ended; failed != nil {
+		return nil, failed
+	}
+	return line, err
+}
+
+// measure runs the topic to its end.
+func (o *options) measure(ctx context.Context, m *meter) (map[string]any, error) {
+	first, err := m.read(ctx, 1, firstPoll)
+	if err != nil {
+		return nil, err
+	}
+	processed, err := m.read(ctx, m.total, endPoll)
+	if err != nil {
+		return nil, err
+	}
+	last, err := m.committed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	wall := last.at.Sub(first.at).Seconds()
+	return map[string]any{"workload": o.name, "topic": o.topic, "records": m.total, "wall_s": thousandths(wall),
+		"wall_s_processed": thousandths(processed.at.Sub(first.at).Seconds()),
+		"records_per_s":    math.Round(float64(m.total) / wall), "cpu_s_steady": thousandths(last.cpu - first.cpu)}, nil
+}
+
+// measureRestore waits until the state of all tasks is back.
+func (o *options) measureRestore(ctx context.Context, m *meter, begin sample, ready func() error) (map[string]any, error) {
+	if err := ready(); err != nil {
+		return nil, err
+	}
+	end := now()
+	rows, err := m.changelogRows(ctx)
+	if err != nil {
+		return nil, err
+	}
+	wall := end.at.Sub(begin.at).Seconds()
+	return map[string]any{"workload": "restore", "records": rows, "wall_s": thousandths(wall), "records_per_s": math.Round(float64(rows) / wall),
+		"cpu_s_steady": thousandths(end.cpu - begin.cpu)}, nil
+}
+
+// serveUntil runs until standard input ends.
+func (o *options) serveUntil(ctx context.Context, m *meter, stdin io.Reader, stdout io.Writer, ready func() error) (map[string]any, error) {
+	if err := ready(); err != nil {
+		return nil, err
+	}
+	fmt.Fprintln(stdout, "RUNNING")
+	ended := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.Discard, stdin)
+		ended <- err
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case err := <-ended:
+		if err != nil {
+			return nil, err
+		}
+	}
+	n, err := m.records()
+	return map[string]any{"serve_records": n}, err
+}
+
+func thousandths(v float64) float64 { return math.Round(v*1000) / 1000 }

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/ashi-stream/ashi/aggregates"
+	"github.com/ashi-stream/ashi/dsl"
+	"github.com/ashi-stream/ashi/dsl/codecs"
+	"github.com/ashi-stream/ashi/topology"
+	"github.com/ashi-stream/ashi/windows"
+)
+
+// tick is a record of the input. Its event time is the record's timestamp; At is a payload, which for latency is another time.
+type tick struct {
+	Pair string  `ashi:"pair,key"`
+	Bid  float64 `ashi:"bid"`
+	Ask  float64 `ashi:"ask"`
+	At   int64   `ashi:"at"`
+}
+
+// candle is a row of the output.
+type candle struct {
+	Pair                   string `ashi:"pair,key"`
+	Open, High, Low, Close float64
+	Count, At              int64
+}
+
+// plan is windows of 1 minute to the topic out, or for multi of 1, 5, 15 and 60 minutes to out-1, out-5, out-15 and out-60.
+func (o *options) plan() (*topology.Plan, error) {
+	var input codecs.Codec[tick] = codecs.Fixed[tick]()
+	if o.codec == "json" {
+		input = codecs.JSON[tick]()
+	}
+	spec := windows.Minutes(1)
+	name := func(windows.Kind) string { return o.out }
+	if o.workload == "multi" {
+		spec = windows.Minutes(1, 5, 15, 60)
+		name = func(k windows.Kind) string { return o.out + "-" + strconv.Itoa(int(k.Size().Minutes())) }
+	}
+	b := dsl.New(o.app)
+	ticks := dsl.Stream[tick](b, o.topic).Codec(input)
+	rows := dsl.Aggregate(dsl.GroupBy(ticks, func(t *tick) string { return t.Pair }), spec, project).Codec(codecs.Fixed[candle]())
+	if o.emit == "changes" {
+		rows.Changes().Named(name)
+	} else {
+		rows.Final().Named(name)
+	}
+	p, err := b.Build()
+	if err != nil {
+		return nil, fmt.Errorf("e2e: %w", err)
+	}
+	return p, nil
+}
+
+func project(g dsl.Group[string, tick]) candle {
+	bid := func(t *tick) float64 { return t.Bid }
+	return candle{
+		Pair:  g.Key(),
+		Open:  aggregates.EarliestByOffset(g, bid),
+		High:  aggregates.Max(g, bid),
+		Low:   aggregates.Min(g, bid),
+		Close: aggregates.LatestByOffset(g, bid),
+		Count: aggregates.Count(g),
+		At:    aggregates.LatestByOffset(g, func(t *tick) int64 { return t.At }),
+	}
+}

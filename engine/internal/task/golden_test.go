@@ -1,0 +1,205 @@
+package task_test
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/apd/v3"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashi-stream/ashi/aggregates"
+	"github.com/ashi-stream/ashi/dsl"
+	"github.com/ashi-stream/ashi/engine/enginetest"
+	"github.com/ashi-stream/ashi/engine/internal/task"
+	"github.com/ashi-stream/ashi/stores"
+	"github.com/ashi-stream/ashi/stores/memory"
+	"github.com/ashi-stream/ashi/topology"
+	"github.com/ashi-stream/ashi/windows"
+)
+
+type trade struct {
+	Pair  string `ashi:"pair,key"`
+	Price float64
+	Size  apd.Decimal
+	Venue *string
+}
+
+type volume struct {
+	Pair  string `ashi:"pair,key"`
+	N     int64
+	High  float64
+	Size  apd.Decimal
+	Venue *string
+}
+
+const changelog = "golden-trades-changelog"
+
+func goldenPlan(t testing.TB) *topology.Plan {
+	b := dsl.New("golden")
+	dsl.Aggregate(dsl.GroupBy(dsl.Stream[trade](b, "trades"), func(r *trade) string { return r.Pair }),
+		windows.Tumbling(time.Minute, time.Hour).Grace(0), func(g dsl.Group[string, trade]) volume {
+			return volume{Pair: g.Key(), N: aggregates.Count(g), High: aggregates.Max(g, func(r *trade) float64 { return r.Price }),
+				Size:  aggregates.Sum(g, func(r *trade) apd.Decimal { return r.Size }),
+				Venue: aggregates.LatestByOffset(g, func(r *trade) *string { return r.Venue })}
+		}).Final()
+	plan, err := b.Build()
+	require.NoError(t, err)
+	return plan
+}
+
+func goldenTrades() []enginetest.Record {
+	return []enginetest.Record{
+		{Key: []byte("EUR"), Value: []byte(`{"Price":1.5,"Size":"2.50","Venue":"X"}`), Timestamp: 1_700_000_000_000},
+		{Key: []byte("EUR"), Value: []byte(`{"Price":1.25,"Size":1}`), Timestamp: 1_699_999_999_999},
+	}
+}
+
+const (
+	// rowKey is a row's key of operator 0x0100 (aggregate 1, size 0) in the window of 22:13:00.
+	rowKey = "01" + "0100" + "0000018bcfe519e0" + "455552"
+	// rowValue is newest event time; count; max and that there is one; that there is a sum, that there is a latest; the parts: 3.50, X.
+	rowValue = "0000018bcfe56800" + "0200000000000000" + "000000000000f83f" + "01" + "01" + "01" + "04" + "332e3530" + "01" + "58"
+)
+
+// TestGoldenChangelog pins what outlives the process: rows and commit record in the changelog, windowed keys and tombstones.
+func TestGoldenChangelog(t *testing.T) {
+	d := enginetest.NewWith(t, goldenPlan(t), enginetest.Options{Start: time.UnixMilli(1_700_000_100_000)})
+	d.AddRaw("trades", goldenTrades()...)
+	d.AddRaw("trades", enginetest.Record{Key: []byte("EUR"), Value: []byte(`{"Price":1,"Size":0}`), Timestamp: 1_700_000_040_000})
+	progress := func(sequence, next, streamTime string) string {
+		return "01" + sequence + "20" + "3165303337313834626339333066393338636233353831383537316639613131" + // fingerprint
+			"01" + "06" + "747261646573" + next + "01" + "10" + "7472616465732d616767726567617465" + streamTime
+	}
+	other := func(n, high, at string) string { return at + n + high + "01" + "01" + "01" }
+	want := []string{
+		rowKey + " " + rowValue,
+		"01" + "0101" + "0000018bcfd93300" + "455552" + " " + rowValue,
+		"00636f6d6d6974" + " " + progress("01", "0000000000000002", "0000018bcfe56800"),
+		rowKey + " null",
+		"01" + "0100" + "0000018bcfe60440" + "455552" + " " + "0000018bcfe60440" + "0100000000000000" + "000000000000f03f" + "01" + "01" + "00" + "01" + "30" + "00",
+		"01" + "0101" + "0000018bcfd93300" + "455552" + " " + other("0300000000000000", "000000000000f83f", "0000018bcfe60440") + "04" + "332e3530" + "01" + "58",
+		"00636f6d6d6974" + " " + progress("02", "0000000000000003", "0000018bcfe60440"),
+	}
+	var got []string
+	for _, r := range d.Partition(changelog, 0) {
+		value := "null"
+		if r.Value != nil {
+			value = hex.EncodeToString(r.Value)
+		}
+		got = append(got, hex.EncodeToString(r.Key)+" "+value)
+		require.EqualValues(t, 1_700_000_100_000, r.Timestamp, "the clock's time, not the event's: no retention by time may take a row for an old one")
+	}
+	require.Equal(t, strings.Join(want, "\n"), strings.Join(got, "\n"))
+
+	finals := d.Partition("trades_1min_final", 0)
+	require.Len(t, finals, 1)
+	require.Equal(t, "455552"+"0000018bcfe519e0", hex.EncodeToString(finals[0].Key))
+	require.Equal(t, `{"pair":"EUR","N":2,"High":1.5,"Size":3.50,"Venue":"X"}`, string(finals[0].Value))
+	require.EqualValues(t, 1_700_000_000_000, finals[0].Timestamp)
+}
+
+var goldenProgress = task.Progress{Sequence: 300, Fingerprint: "f", Inputs: map[string]int64{"b": 1, "a": 2},
+	StreamTimes: map[string]windows.Time{"w": windows.Min, "v": 1_700_000_000_000}}
+
+const goldenProgressHex = "01" + "ac02" + "0166" + "02" + "0161" + "0000000000000002" + "0162" + "0000000000000001" +
+	"02" + "0176" + "0000018bcfe56800" + "0177" + "8000000000000000"
+
+func TestGoldenProgress(t *testing.T) {
+	require.Equal(t, goldenProgressHex, hex.EncodeToString(goldenProgress.Append(nil)))
+	require.Equal(t, "00"+hex.EncodeToString([]byte("commit")), hex.EncodeToString(task.ProgressKey))
+	b, err := hex.DecodeString(goldenProgressHex)
+	require.NoError(t, err)
+	p, err := task.ParseProgress(b)
+	require.NoError(t, err)
+	require.Equal(t, goldenProgress, *p)
+	for n := range b {
+		_, err := task.ParseProgress(b[:n])
+		require.Error(t, err, "cut after %d bytes", n)
+	}
+	_, err = task.ParseProgress(append(b, 0))
+	require.Error(t, err, "a byte too many")
+	b[0]++
+	_, err = task.ParseProgress(b)
+	require.ErrorContains(t, err, "of another version")
+}
+
+// What ParseProgress takes is a record that reads the same when it is written again; it never panics or asks for much memory.
+func FuzzParseProgress(f *testing.F) {
+	f.Add([]byte{})
+	f.Add((&task.Progress{}).Append(nil))
+	f.Add(goldenProgress.Append(nil))
+	f.Add([]byte{1, 1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := task.ParseProgress(b)
+		if err != nil {
+			return
+		}
+		again, err := task.ParseProgress(p.Append(nil))
+		require.NoError(t, err)
+		require.Equal(t, p, again)
+	})
+}
+
+// restored is a store with the changelog of the golden trades, the row of a minute replaced by value.
+func restored(t *testing.T, value []byte) stores.Store {
+	d := enginetest.New(t, goldenPlan(t))
+	d.AddRaw("trades", goldenTrades()...)
+	var log []task.Record
+	for i, r := range d.Partition(changelog, 0) {
+		if hex.EncodeToString(r.Key) == rowKey {
+			r.Value = value
+		}
+		log = append(log, task.Record{Key: r.Key, Value: r.Value, Offset: int64(i)})
+	}
+	store := memory.New()
+	require.NoError(t, task.NewRestorer(store).Apply(log, int64(len(log))))
+	return store
+}
+
+// A row in the store that is cut or too long is an error that says so, when the row is changed and when it is put out.
+func TestDamagedRows(t *testing.T) {
+	row, err := hex.DecodeString(rowValue)
+	require.NoError(t, err)
+	use := func(value []byte, at windows.Time) error {
+		tk := openTask(t, goldenPlan(t), restored(t, value), &discard{})
+		r := goldenTrades()[0]
+		return tk.Process(t.Context(), &task.Batch{Topic: "trades", Next: 3, Records: []task.Record{{Key: r.Key, Value: r.Value, Timestamp: at, Offset: 2}}}, func() {})
+	}
+	const inWindow, afterWindow = 1_700_000_000_000, 1_700_000_060_000
+	for _, at := range []windows.Time{inWindow, afterWindow} {
+		require.NoError(t, use(row, at))
+		for n := range row {
+			require.ErrorIs(t, use(row[:n], at), stores.ErrCorrupt, "cut after %d bytes", n)
+		}
+		require.ErrorIs(t, use(append(row[:len(row):len(row)], 0), at), stores.ErrCorrupt)
+	}
+}
+
+// State of another plan is refused with an explanation; a damaged commit record or position too.
+func TestForeignState(t *testing.T) {
+	row, err := hex.DecodeString(rowValue)
+	require.NoError(t, err)
+	plan := goldenPlan(t)
+	b := dsl.New("golden")
+	s := dsl.Stream[trade](b, "trades")
+	dsl.Aggregate(dsl.GroupBy(s, func(r *trade) string { return r.Pair }), windows.Minutes(1), func(g dsl.Group[string, trade]) volume {
+		return volume{N: aggregates.Count(g)}
+	}).Final()
+	other, err := b.Build()
+	require.NoError(t, err)
+	_, err = task.New(taskConfig(other, restored(t, row), &discard{}))
+	require.ErrorIs(t, err, task.ErrForeign)
+	require.ErrorContains(t, err, "give the application another name")
+
+	for _, damage := range []struct{ key, value []byte }{{task.ProgressKey, []byte{1}}, {stores.MetaKey("position"), []byte{1, 2}}} {
+		store := restored(t, row)
+		var batch stores.Batch
+		batch.Put(damage.key, damage.value)
+		require.NoError(t, store.Write(&batch))
+		_, err = task.New(taskConfig(plan, store, &discard{}))
+		require.Error(t, err, fmt.Sprintf("%x", damage.key))
+	}
+}
