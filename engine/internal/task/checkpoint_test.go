@@ -1,12 +1,16 @@
 package task_test
 
 import (
+	"encoding/binary"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ashi-stream/ashi/dsl"
+	"github.com/ashi-stream/ashi/dsl/codecs"
 	"github.com/ashi-stream/ashi/engine/enginetest"
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/stores"
@@ -109,4 +113,47 @@ func TestMemoryIsBounded(t *testing.T) {
 		require.LessOrEqual(t, bounded.Memory(), cfg.Memory)
 	}
 	require.Greater(t, free.Memory(), 3*cfg.Memory)
+}
+
+// Rows are dropped from memory in a time that grows with the windows, not with their square: 50,000 windows of a second.
+func TestEvictionOfManyWindows(t *testing.T) {
+	cfg := taskConfig(sevenPlan(t, windows.Tumbling(time.Second).Grace(24*time.Hour)), memory.New(), &discard{})
+	cfg.Memory = 1
+	tk, err := task.New(cfg)
+	require.NoError(t, err)
+	records := make([]task.Record, 50_000)
+	value := tickBatches(1)[0].Records[0].Value
+	for i := range records {
+		v := append([]byte(nil), value...)
+		binary.BigEndian.PutUint64(v[16:], uint64(i)*1000)
+		records[i] = task.Record{Key: []byte("K"), Value: v, Offset: int64(i)}
+	}
+	began := time.Now()
+	require.NoError(t, tk.Process(t.Context(), &task.Batch{Topic: "ticks", Records: records, Next: 50_000}, func() {}))
+	require.Less(t, time.Since(began), 2*time.Second, "the square takes four times as long")
+	require.Less(t, tk.Memory(), 50_000)
+}
+
+// Strings count as memory: here rows of a few bytes hold a megabyte each.
+func TestMemoryOfStrings(t *testing.T) {
+	b := dsl.New("strings")
+	dsl.Aggregate(dsl.GroupBy(dsl.Stream[entry](b, "in"), func(e *entry) string { return e.K }), windows.Minutes(1), tallyOf).Final()
+	plan, err := b.Build()
+	require.NoError(t, err)
+	cfg := taskConfig(plan, memory.New(), &discard{})
+	cfg.Memory = 5 << 20
+	tk, err := task.New(cfg)
+	require.NoError(t, err)
+	text := strings.Repeat("x", 1<<20)
+	for i := range 12 {
+		key := fmt.Appendf(nil, "K%d", i)
+		value, err := codecs.JSON[entry]().Encode(nil, &entry{K: string(key), Text: &text})
+		require.NoError(t, err)
+		next := int64(i + 1)
+		require.NoError(t, tk.Process(t.Context(), &task.Batch{Topic: "in", Records: []task.Record{{Key: key, Value: value, Offset: next - 1}}, Next: next}, func() {}))
+		require.LessOrEqual(t, tk.Memory(), cfg.Memory)
+		if i == 0 {
+			require.Greater(t, tk.Memory(), 1<<20)
+		}
+	}
 }
