@@ -69,6 +69,12 @@ func Start(c Config) (*Broker, error) {
 		b.Close()
 		return nil, err
 	}
+	if c.Dir != "" {
+		if err := b.settle(context.Background()); err != nil {
+			b.Close()
+			return nil, err
+		}
+	}
 	return b, nil
 }
 

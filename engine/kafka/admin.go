@@ -264,11 +264,16 @@ func (a *Admin) Delete(ctx context.Context, topics ...string) error {
 	})
 }
 
-// ask bounds one question and says in its error what was asked of whom.
+// ask bounds one question, asks it again where the cluster says that it will know soon, and says in its error what was asked of
+// whom.
 func (a *Admin) ask(ctx context.Context, what string, question func(context.Context) error) error {
 	bounded, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	err := question(bounded)
+	// A cluster that has just started, or lost a broker, asks for patience: coordinators are being elected.
+	for kerr.IsRetriable(err) && pause(bounded, 100*time.Millisecond) == nil {
+		err = question(bounded)
+	}
 	if err == nil || errors.Is(err, ErrTopicMismatch) {
 		return err
 	}

@@ -20,6 +20,6 @@
 // engine's own state is restored from Kafka; with it, from disk. Ctrl-C ends cleanly, with exit code 130; what was started can be
 // gone on with likewise. Exit code 2 is a mistake in the flags, 1 any other.
 //
-// The table is text/tabwriter, progress and chart are a few lines of their own: the libraries for charts that were looked at draw
-// lines, not candles, and those for progress want a total, which a stream has not.
+// The table is text/tabwriter; progress and chart are a few lines of their own: asciigraph, the usual library for charts, draws
+// lines, not candles, and a line that is drawn over itself needs no library.
 package main

@@ -20,6 +20,7 @@ import (
 	"github.com/ashi-stream/ashi/engine"
 	"github.com/ashi-stream/ashi/engine/embedded"
 	"github.com/ashi-stream/ashi/engine/kafka"
+	"github.com/ashi-stream/ashi/stores"
 )
 
 // options are the flags.
@@ -129,7 +130,7 @@ func (o *options) execute(ctx context.Context, s *screen, log *slog.Logger) (err
 	if err != nil {
 		return err
 	}
-	stop, err := o.startBroker(ctx)
+	stop, err := o.startBroker()
 	if err != nil {
 		return err
 	}
@@ -143,8 +144,14 @@ func (o *options) execute(ctx context.Context, s *screen, log *slog.Logger) (err
 		return err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
-	eng, err := engine.New(p.plan, engine.Config{Brokers: o.brokers, StateDir: state, Log: log, CommitInterval: commits,
-		SessionTimeout: 10 * time.Second}) // a run that was killed must not block the next for long
+	cfg := engine.Config{Brokers: o.brokers, StateDir: state, Log: log, CommitInterval: commits,
+		SessionTimeout: 10 * time.Second} // a run that was killed must not block the next for long
+	eng, err := engine.New(p.plan, cfg)
+	if errors.Is(err, stores.ErrUnavailable) && o.state == "" {
+		s.say("stores are in memory: %v", stores.ErrUnavailable)
+		cfg.StateDir = ""
+		eng, err = engine.New(p.plan, cfg)
+	}
 	if err != nil {
 		return err
 	}
@@ -243,7 +250,7 @@ func (o *options) report(s *screen, all []barsOf, digits map[string]int, took ti
 }
 
 // startBroker starts a broker inside the process, unless the flags name one.
-func (o *options) startBroker(ctx context.Context) (stop func(), err error) {
+func (o *options) startBroker() (stop func(), err error) {
 	if len(o.brokers) > 0 {
 		return func() {}, nil
 	}
@@ -252,12 +259,6 @@ func (o *options) startBroker(ctx context.Context) (stop func(), err error) {
 		return nil, err
 	}
 	o.brokers = b.Addrs()
-	if o.dir != "" {
-		if err := settle(ctx, o.brokers); err != nil {
-			b.Close()
-			return nil, err
-		}
-	}
 	return b.Close, nil
 }
 

@@ -20,6 +20,7 @@ type bucket struct {
 	flags  []uint8
 	slab   []byte   // stride bytes a row: header, then State.Fixed
 	parts  [][]byte // vars a row
+	held   int      // bytes that parts hold, those for later rows too
 
 	dirty   []int32 // rows changed since the last commit
 	unsaved []int32 // rows changed since the last checkpoint
@@ -77,6 +78,14 @@ func (b *bucket) state(i int32, stride, vars int) aggregates.State {
 	}
 }
 
+// held is the bytes that the parts of a state hold.
+func held(s aggregates.State) (n int) {
+	for _, part := range s.Vars {
+		n += cap(part)
+	}
+	return n
+}
+
 // newest is the newest event time in row i.
 func (b *bucket) newest(i int32, stride int) windows.Time {
 	return windows.Time(binary.BigEndian.Uint64(b.slab[int(i)*stride:]))
@@ -127,7 +136,7 @@ func (b *bucket) forget() {
 	b.dirty, b.unsaved = b.dirty[:0], b.unsaved[:0]
 }
 
-// bytes is how much memory the bucket takes, roughly: parts are counted at 64 bytes each.
+// bytes is how much memory the bucket takes, roughly.
 func (b *bucket) bytes() int {
-	return cap(b.slab) + 4*cap(b.slot) + 9*cap(b.groups) + 4*cap(b.dirty) + 4*cap(b.unsaved) + 88*cap(b.parts)
+	return cap(b.slab) + 4*cap(b.slot) + 9*cap(b.groups) + 4*cap(b.dirty) + 4*cap(b.unsaved) + 24*cap(b.parts) + b.held
 }

@@ -84,13 +84,16 @@ func (t *Task) evict() {
 			s.spare = nil
 		}
 	}
+	taken := t.Memory() // counted down below: there may be as many windows as rows
 	for _, w := range t.windowed {
 		for _, s := range w.sizes {
 			for _, b := range s.open {
-				if t.Memory() <= t.cfg.Memory/2 {
+				if taken <= t.cfg.Memory/2 {
 					return
 				}
+				taken -= b.bytes() + w.groups.bytes
 				w.forget(b)
+				taken += w.groups.bytes
 				*b = bucket{start: b.start, end: b.end, closes: b.closes, stored: true, absent: true}
 			}
 		}

@@ -51,6 +51,9 @@ func settings() []setting {
 // TestMatrix runs programs in all settings: the final topics are those of the oracle, byte for byte, and so are the last changes.
 func TestMatrix(t *testing.T) {
 	from, n := rand.Uint64N(1<<40), uint64(6)
+	if testing.Short() {
+		n = 1
+	}
 	if *seed != 0 {
 		from, n = *seed, 1
 	}

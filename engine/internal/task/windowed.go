@@ -234,13 +234,25 @@ func (w *windowed) add(ctx context.Context, s *size, b *bucket, group uint32, at
 			return err
 		}
 	}
-	w.program.Add(b.state(i, w.stride, w.vars), w.cells)
+	if w.vars == 0 {
+		w.program.Add(b.state(i, w.stride, 0), w.cells)
+	} else {
+		w.addParts(b, i)
+	}
 	b.saw(i, w.stride, at)
 	b.touch(i)
 	if w.task.cfg.EveryUpdate && s.changes != nil {
 		return w.emit(ctx, s.changes, b, i)
 	}
 	return nil
+}
+
+// addParts adds w.cells to a row that has parts, and keeps count of what they hold.
+func (w *windowed) addParts(b *bucket, i int32) {
+	s := b.state(i, w.stride, w.vars)
+	before := held(s)
+	w.program.Add(s, w.cells)
+	b.held += held(s) - before
 }
 
 // addRow makes a group's row in memory: from the store if it has it.
@@ -270,7 +282,11 @@ func (w *windowed) loadRow(b *bucket, i int32, row []byte) error {
 		return fmt.Errorf("task: aggregate %s: row of %d bytes in the store: %w", w.name, len(row), stores.ErrCorrupt)
 	}
 	copy(b.slab[int(i)*w.stride:], row[:rowHeader])
-	if err := b.state(i, w.stride, w.vars).Load(row[rowHeader:]); err != nil {
+	state := b.state(i, w.stride, w.vars)
+	before := held(state)
+	err := state.Load(row[rowHeader:])
+	b.held += held(state) - before
+	if err != nil {
 		return fmt.Errorf("task: aggregate %s: row in the store: %w: %w", w.name, err, stores.ErrCorrupt)
 	}
 	return nil

@@ -1,4 +1,4 @@
-package main
+package embedded
 
 import (
 	"context"
@@ -12,25 +12,25 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// settle writes down that transactions are aborted which were under way when the broker inside the process was killed. The broker
-// knows it when it starts, but does not write it: after the next kill, a later commit of the same producer would seem to be theirs,
-// and what was aborted would come back. It must be called before the broker is used.
-func settle(ctx context.Context, brokers []string) error {
+// settle writes down that transactions are aborted which were under way when the broker was killed. kfake knows it when it starts on a
+// folder, but does not write it: after the next kill, a later commit of the same producer would seem to be theirs, and what was
+// aborted would come back. It is called before anybody else uses the broker.
+func (b *Broker) settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeRegex(), kgo.ConsumeTopics(".*"), kgo.KeepControlRecords(),
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addrs()...), kgo.Dialer(b.dial), kgo.ConsumeRegex(), kgo.ConsumeTopics(".*"), kgo.KeepControlRecords(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
-		return fmt.Errorf("settle: %w", err)
+		return fmt.Errorf("embedded: settle transactions: %w", err)
 	}
 	defer client.Close()
 	open, err := unfinished(ctx, client)
 	if err != nil {
-		return fmt.Errorf("settle: %w", err)
+		return fmt.Errorf("embedded: settle transactions: %w", err)
 	}
 	for _, t := range open {
 		if err := t.abort(ctx, client); err != nil {
-			return fmt.Errorf("settle: %s/%d: %w", t.topic, t.partition, err)
+			return fmt.Errorf("embedded: settle transactions: %s/%d: %w", t.topic, t.partition, err)
 		}
 	}
 	return nil
