@@ -113,7 +113,7 @@ func (w *windowed) process(ctx context.Context, r *topology.Record) error {
 		}
 	}
 	if fresh && w.groups.entries[group].rows == 0 {
-		w.groups.release(group, 0) // late for every window
+		w.groups.release(group, 0) // late for every window, or refused
 	}
 	if w.streamTime >= w.nextClose {
 		return w.close(ctx)
@@ -167,7 +167,7 @@ func (w *windowed) bucketAt(s *size, at windows.Time) *bucket {
 
 // open makes a bucket at place i of the open ones.
 func (w *windowed) open(s *size, i int, start windows.Time) *bucket {
-	b := &bucket{}
+	b := &bucket{perRow: w.program.Objs()}
 	if n := len(s.spare) - 1; n >= 0 {
 		b, s.spare = s.spare[n], s.spare[:n]
 		b.stored, b.absent = false, false
@@ -183,19 +183,46 @@ func (w *windowed) open(s *size, i int, start windows.Time) *bucket {
 // add adds w.cells to the row of a group.
 func (w *windowed) add(ctx context.Context, s *size, b *bucket, group uint32, at windows.Time) error {
 	i := b.row(group)
-	if i < 0 {
+	made := i < 0
+	if made {
 		var err error
 		if i, err = w.addRow(s, b, group); err != nil {
 			return err
 		}
 	}
-	w.program.Add(b.state(i, w.stride, w.vars), w.cells)
+	err := w.program.Add(b.state(i, w.stride, w.vars), w.cells, aggregates.At{Time: int64(at), Seq: w.task.offset})
+	if err != nil {
+		return w.refused(b, i, made, err)
+	}
 	b.saw(i, w.stride, at)
 	b.touch(i)
 	if w.task.cfg.EveryUpdate && s.changes != nil {
 		return w.emit(ctx, s.changes, b, i)
 	}
 	return nil
+}
+
+// refused drops a record that the aggregates of row i do not take. A row made for it goes too.
+func (w *windowed) refused(b *bucket, i int32, made bool, err error) error {
+	if errors.Is(err, aggregates.ErrState) {
+		return fmt.Errorf("task: aggregate %s: %w", w.name, err)
+	}
+	w.task.drops.drop(Failed, w.name, w.task.offset, err)
+	if made && b.flags[i]&flagLogged == 0 {
+		w.groups.entries[b.groups[i]].rows-- // process lets go of a group without rows
+		b.takeBack(w.stride, w.vars)
+	}
+	return nil
+}
+
+// appendRow appends row i as it is stored and logged: header, then state.
+func (w *windowed) appendRow(dst []byte, b *bucket, i int32) ([]byte, error) {
+	n := int(i) * w.stride
+	dst, err := w.program.Append(append(dst, b.slab[n:n+rowHeader]...), b.state(i, w.stride, w.vars))
+	if err != nil {
+		return nil, fmt.Errorf("task: aggregate %s: encoding the row of group %q: %w", w.name, w.key0(b, i), err)
+	}
+	return dst, nil
 }
 
 // addRow makes a group's row in memory: from the store if it has it.
@@ -225,7 +252,7 @@ func (w *windowed) loadRow(b *bucket, i int32, row []byte) error {
 		return fmt.Errorf("task: aggregate %s: row of %d bytes in the store: %w", w.name, len(row), stores.ErrCorrupt)
 	}
 	copy(b.slab[int(i)*w.stride:], row[:rowHeader])
-	if err := b.state(i, w.stride, w.vars).Load(row[rowHeader:]); err != nil {
+	if err := w.program.Load(b.state(i, w.stride, w.vars), row[rowHeader:]); err != nil {
 		return fmt.Errorf("task: aggregate %s: row in the store: %w: %w", w.name, err, stores.ErrCorrupt)
 	}
 	return nil
