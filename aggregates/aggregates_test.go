@@ -70,21 +70,23 @@ func project(r *Recorder[tick]) results {
 }
 
 func recorded(t testing.TB) *Program[tick] {
-	p, err := Record(func(r *Recorder[tick]) { project(r) })
+	p, err := Record(func(r *Recorder[tick]) { project(r) }, true)
 	require.NoError(t, err)
 	return p
-}
-
-func newState(p Aggregator) State {
-	return State{Fixed: make([]byte, p.Size()), Vars: make([][]byte, p.Vars())}
 }
 
 func add(t testing.TB, p *Program[tick], s State, ticks ...tick) {
 	cells := make([]Cell, p.Cells())
 	for i := range ticks {
 		require.NoError(t, p.Eval(cells, &ticks[i]))
-		p.Add(s, cells)
+		require.NoError(t, p.Add(s, cells, At{}))
 	}
+}
+
+func stored(t testing.TB, p Aggregator, s State) string {
+	b, err := p.Append(nil, s)
+	require.NoError(t, err)
+	return hex.EncodeToString(b)
 }
 
 func read(t testing.TB, p *Program[tick], s State) results {
@@ -105,7 +107,7 @@ func dec(s string) apd.Decimal {
 
 func TestResults(t *testing.T) {
 	p := recorded(t)
-	s := newState(p)
+	s := NewState(p)
 	empty := read(t, p, s)
 	require.Equal(t, results{maybeSum: nil}, func() results { e := empty; e.maybeSum = nil; return e }(), "nothing seen: zero values")
 	require.Equal(t, 0.0, *empty.maybeSum, "SUM of nothing is 0, not null")
@@ -147,36 +149,6 @@ func random(r *rand.Rand) tick {
 	return tk
 }
 
-// Merge equals Add, and what Append wrote Load reads back.
-func TestLaws(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 0))
-	p := recorded(t)
-	for range 300 {
-		all, earlier, later := newState(p), newState(p), newState(p)
-		for i, n := 0, r.IntN(12); i < n; i++ {
-			tk := random(r)
-			add(t, p, all, tk)
-			if i < n/2 {
-				add(t, p, earlier, tk)
-			} else {
-				add(t, p, later, tk)
-			}
-		}
-		want := all.Append(nil)
-		p.Merge(earlier, later)
-		require.Equal(t, want, earlier.Append(nil), "merge equals add")
-		loaded := newState(p)
-		require.NoError(t, loaded.Load(want))
-		require.Equal(t, want, loaded.Append(nil))
-		if len(want) > 0 {
-			require.Error(t, newState(p).Load(want[:r.IntN(len(want))]), "a row cut short")
-			require.Error(t, newState(p).Load(append(want, 0)), "a row too long")
-		}
-	}
-}
-
 func TestLayoutIsPinned(t *testing.T) {
 	p, err := Record(func(r *Recorder[tick]) {
 		g := rows{r}
@@ -187,13 +159,13 @@ func TestLayoutIsPinned(t *testing.T) {
 		Avg(g, func(t *tick) int32 { return t.n })
 		LatestByOffset(g, func(t *tick) string { return t.name })
 		Sum(g, func(t *tick) apd.Decimal { return t.size })
-	})
+	}, false)
 	require.NoError(t, err)
 	require.Equal(t, "count,sum float,max float,avg int,latest text,sum decimal", p.Signature())
-	s := newState(p)
+	s := NewState(p)
 	add(t, p, s, tick{bid: 1.5, n: -2, name: "né", size: dec("1.50")}, tick{bid: 1, n: 1, name: "ab", size: dec("10")})
 	require.Equal(t, "0200000000000000"+"0000000000000440"+"000000000000f83f01"+"ffffffffffffffff0200000000000000"+"01"+"01"+
-		"026162"+"0531312e3530", hex.EncodeToString(s.Append(nil)))
+		"026162"+"0531312e3530", stored(t, p, s))
 }
 
 func TestUnstableProjection(t *testing.T) {
@@ -204,11 +176,11 @@ func TestUnstableProjection(t *testing.T) {
 			Max(rows{r}, bid)
 		}
 		Count(rows{r})
-	})
+	}, false)
 	require.ErrorIs(t, err, ErrUnstable)
 	require.ErrorContains(t, err, `first "max float,count", then "count"`)
 
-	p, err := Record(func(r *Recorder[tick]) { Max(rows{r}, bid); Count(rows{r}) })
+	p, err := Record(func(r *Recorder[tick]) { Max(rows{r}, bid); Count(rows{r}) }, false)
 	require.NoError(t, err)
 	r := NewReader(p)
 	for _, calls := range []func(){
@@ -217,11 +189,11 @@ func TestUnstableProjection(t *testing.T) {
 		func() { Max(rows{r}, bid); Count(rows{r}); Count(rows{r}) },
 		func() { Max(rows{r}, func(t *tick) string { return t.name }); Count(rows{r}) },
 	} {
-		r.Reset(newState(p))
+		r.Reset(NewState(p))
 		calls()
 		require.ErrorIs(t, r.Done(), ErrUnstable)
 	}
-	_, err = Record(func(*Recorder[tick]) {})
+	_, err = Record(func(*Recorder[tick]) {}, false)
 	require.ErrorContains(t, err, "calls no aggregate")
 }
 
@@ -247,20 +219,20 @@ func sevenAggregates(t testing.TB) (*Program[tick], State, []Cell) {
 		Sum(g, bid)
 		Avg(g, bid)
 		Count(g)
-	})
+	}, false)
 	require.NoError(t, err)
-	return p, newState(p), make([]Cell, p.Cells())
+	return p, NewState(p), make([]Cell, p.Cells())
 }
 
 func TestNoAllocation(t *testing.T) {
 	p, s, cells := sevenAggregates(t)
 	tk := tick{bid: 1.5}
-	require.Zero(t, testing.AllocsPerRun(100, func() { _ = p.Eval(cells, &tk); p.Add(s, cells) }))
-	q, err := Record(func(r *Recorder[tick]) { LatestByOffset(rows{r}, func(t *tick) string { return t.name }) })
+	require.Zero(t, testing.AllocsPerRun(100, func() { _ = p.Eval(cells, &tk); _ = p.Add(s, cells, At{}) }))
+	q, err := Record(func(r *Recorder[tick]) { LatestByOffset(rows{r}, func(t *tick) string { return t.name }) }, false)
 	require.NoError(t, err)
-	s, cells = newState(q), make([]Cell, q.Cells())
+	s, cells = NewState(q), make([]Cell, q.Cells())
 	tk.name = "EUR/USD"
-	require.Zero(t, testing.AllocsPerRun(100, func() { _ = q.Eval(cells, &tk); q.Add(s, cells) }))
+	require.Zero(t, testing.AllocsPerRun(100, func() { _ = q.Eval(cells, &tk); _ = q.Add(s, cells, At{}) }))
 }
 
 // Seven aggregates of one record.
@@ -273,6 +245,8 @@ func BenchmarkAdd(b *testing.B) {
 		if err := p.Eval(cells, &tk); err != nil {
 			b.Fatal(err)
 		}
-		p.Add(s, cells)
+		if err := p.Add(s, cells, At{}); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

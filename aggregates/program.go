@@ -11,28 +11,45 @@ import (
 )
 
 // Aggregator is a Program without the type of its rows, as plans hold it and tasks run it.
+//
+// Add, Undo, Merge and Load may be called for one State by one goroutine at a time; all else may be called at any time.
 type Aggregator interface {
-	// Size is the length of State.Fixed, and Vars the number of parts of State.Vars.
+	// Size is the length of State.Fixed, Vars the number of parts of State.Vars, Objs that of State.Objs.
 	Size() int
 	Vars() int
+	Objs() int
 	// Cells is the number of cells that Eval fills.
 	Cells() int
 	// Eval runs the columns on a row, a *T. It is the user's code: it may panic.
 	Eval(cells []Cell, row any) error
-	// Add adds a row's cells to a state.
-	Add(s State, cells []Cell)
-	// Merge adds the state of later rows to that of earlier ones.
-	Merge(earlier, later State)
+	// Add adds a row's cells to a state. If it returns an error s is as it was: the row cannot be counted in it. It never panics.
+	Add(s State, cells []Cell, at At) error
+	// Undo takes a row's cells out of a state that they were added to, under the contract of Add. CheckUndo must have passed.
+	Undo(s State, cells []Cell, at At) error
+	// Merge adds the rows of src to dst, in any order of the two: the program must have been recorded as mergeable. src stays as
+	// it is and shares nothing with dst. After an error, which only the code of a Custom can cause, dst is of no use.
+	Merge(dst, src State) error
+	// Append appends a state as it is stored, and Load reads that.
+	Append(dst []byte, s State) ([]byte, error)
+	Load(s State, b []byte) error
+	// CheckUndo is nil if every accumulator can undo, else it names those that cannot: tables need it.
+	CheckUndo() error
+	// Mergeable says that Merge may be called.
+	Mergeable() bool
 	// Signature names the accumulators and their layout: states of equal signatures can be read by each other's programs.
 	Signature() string
 }
 
 // Program is the accumulators that a projection over rows of type T calls.
 type Program[T any] struct {
-	columns []input[T]
-	ops     []op
-	size    int
-	vars    int
+	columns   []input[T]
+	ops       []op
+	objects   []int // by place in State.Objs: its op
+	staged    []int // ops whose keeper is a stager
+	size      int
+	vars      int
+	mergeable bool
+	user      bool // has a Custom
 }
 
 // input evaluates one function of the user's. One of the three is set; the first two spare the common types a step.
@@ -43,62 +60,20 @@ type input[T any] struct {
 	id    any // identifies the function, so that several accumulators share one evaluation
 }
 
-// op is one accumulator: what it does, the column it reads, and where its state is.
-type op struct {
-	code opcode
-	kind kind
-	col  int // index of the column; Count has none
-	off  int // in State.Fixed
-	part int // in State.Vars, for kinds without a fixed size
-}
-
-type opcode uint8
-
-const (
-	opCount opcode = iota + 1
-	opSum
-	opAvg
-	opMin
-	opMax
-	opEarliest
-	opLatest
-)
-
-var opNames = [...]string{"", "count", "sum", "avg", "min", "max", "earliest", "latest"}
-
-func (o op) String() string {
-	if o.code == opCount {
-		return "count"
-	}
-	return opNames[o.code] + " " + o.kind.String()
-}
-
-// fixed is how many bytes of State.Fixed the accumulator takes: 8 for a number; a byte that says whether there is a value.
-func (o op) fixed() int {
-	switch {
-	case o.code == opCount:
-		return 8
-	case o.code == opAvg && o.kind.variable():
-		return 8 // the count; the sum is a part
-	case o.code == opAvg:
-		return 16
-	case o.kind.variable():
-		return 1
-	case o.code == opSum:
-		return 8
-	default:
-		return 9
-	}
-}
-
-// Size, Vars, Cells: see Aggregator.
+// Size is the length of State.Fixed.
 func (p *Program[T]) Size() int { return p.size }
 
 // Vars is the number of parts without a fixed size.
 func (p *Program[T]) Vars() int { return p.vars }
 
+// Objs is the number of objects.
+func (p *Program[T]) Objs() int { return len(p.objects) }
+
 // Cells is the number of columns.
 func (p *Program[T]) Cells() int { return len(p.columns) }
+
+// Mergeable says that the program was recorded for Merge.
+func (p *Program[T]) Mergeable() bool { return p.mergeable }
 
 // Signature is the accumulators in their order, such as "count,max float,latest text".
 func (p *Program[T]) Signature() string {
@@ -107,6 +82,20 @@ func (p *Program[T]) Signature() string {
 		names[i] = o.String()
 	}
 	return strings.Join(names, ",")
+}
+
+// CheckUndo is nil if every accumulator can undo; else the error names those that cannot.
+func (p *Program[T]) CheckUndo() error {
+	var cannot []string
+	for i := range p.ops {
+		if !p.ops[i].undoes() {
+			cannot = append(cannot, p.ops[i].String())
+		}
+	}
+	if len(cannot) > 0 {
+		return fmt.Errorf("aggregates: no undo, so not over a table: %s", strings.Join(cannot, ", "))
+	}
+	return nil
 }
 
 var errDecimal = errors.New("aggregates: decimal is infinite or not a number")
@@ -136,65 +125,88 @@ func (p *Program[T]) Eval(cells []Cell, row any) error {
 }
 
 // Add adds cells that Eval filled to s.
-func (p *Program[T]) Add(s State, cells []Cell) {
+func (p *Program[T]) Add(s State, cells []Cell, at At) error {
+	if p.staged != nil {
+		if err := p.stage(s, cells, false); err != nil {
+			return err
+		}
+	}
 	for i := range p.ops {
 		o := &p.ops[i]
-		f := s.Fixed[o.off:]
 		if o.code == opCount {
-			addInt(f, 1)
+			addInt(s.Fixed[o.off:], 1)
 			continue
 		}
 		c := &cells[o.col]
-		if c.Null {
-			continue
+		switch {
+		case c.Null && !o.nulls:
+		case o.plain:
+			o.addPlain(s.Fixed[o.off:], c.Bits)
+		default:
+			o.add(s, cells, at)
 		}
-		if o.kind.variable() {
-			o.addVariable(f, &s.Vars[o.part], c)
-			continue
-		}
-		o.add(f, c.Bits)
 	}
+	return nil
 }
 
-// add adds the bits of one value that is not null.
-func (o *op) add(f []byte, bits uint64) {
-	switch o.code {
-	case opSum:
-		o.sum(f, bits)
-	case opAvg:
-		o.sum(f, bits)
-		addInt(f[8:], 1)
-	case opMin:
-		if f[8] == 0 || o.kind.order(bits) < o.kind.order(binary.LittleEndian.Uint64(f)) {
-			set(f, bits)
+// Undo takes cells that Eval filled out of s.
+func (p *Program[T]) Undo(s State, cells []Cell, at At) error {
+	if p.staged != nil {
+		if err := p.stage(s, cells, true); err != nil {
+			return err
 		}
-	case opMax:
-		if f[8] == 0 || o.kind.order(bits) > o.kind.order(binary.LittleEndian.Uint64(f)) {
-			set(f, bits)
-		}
-	case opEarliest:
-		if f[8] == 0 {
-			set(f, bits)
-		}
-	case opLatest:
-		set(f, bits)
 	}
+	for i := range p.ops {
+		if o := &p.ops[i]; o.code == opCount || !cells[o.col].Null || o.nulls {
+			o.undo(s, cells)
+		}
+	}
+	return nil
 }
 
-func (o *op) sum(f []byte, bits uint64) {
-	if o.kind == kindFloat {
-		sum := math.Float64frombits(binary.LittleEndian.Uint64(f)) + math.Float64frombits(bits)
-		binary.LittleEndian.PutUint64(f, math.Float64bits(sum))
-		return
+// Merge adds the rows of src to dst.
+func (p *Program[T]) Merge(dst, src State) (err error) {
+	if !p.mergeable {
+		panic("aggregates: Merge of a program that was not recorded for it")
 	}
-	addInt(f, bits) // wraps, as ksqlDB's SUM does
+	if p.user {
+		defer guard("Merge", &err)
+	}
+	for i := range p.ops {
+		p.ops[i].merge(dst, src)
+	}
+	return nil
+}
+
+// stage lets the accumulators that may fail do their work beside their state. If one fails all forget it.
+func (p *Program[T]) stage(s State, cells []Cell, undo bool) error {
+	for n, i := range p.staged {
+		o := &p.ops[i]
+		if cells[o.col].Null && !o.nulls {
+			continue
+		}
+		err := o.keeper.(stager).stage(&s.Objs[o.obj], cells, undo)
+		if err == nil {
+			continue
+		}
+		for _, j := range p.staged[:n] {
+			before := &p.ops[j]
+			if cells[before.col].Null && !before.nulls {
+				continue
+			}
+			err = errors.Join(err, before.keeper.(stager).cancel(&s.Objs[before.obj]))
+		}
+		return err
+	}
+	return nil
 }
 
 func addInt(f []byte, n uint64) {
 	binary.LittleEndian.PutUint64(f, binary.LittleEndian.Uint64(f)+n)
 }
 
-func set(f []byte, bits uint64) {
-	binary.LittleEndian.PutUint64(f, bits)
-	f[8] = 1
+func addFloat(f []byte, v float64) {
+	binary.LittleEndian.PutUint64(f, math.Float64bits(floatAt(f)+v))
 }
+
+func floatAt(f []byte) float64 { return math.Float64frombits(binary.LittleEndian.Uint64(f)) }

@@ -1,10 +1,8 @@
 package aggregates
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"reflect"
 	"unsafe"
 
@@ -32,8 +30,11 @@ var ErrUnstable = errors.New("aggregates: the projection does not make the same 
 
 // Record runs project, which must hand the Recorder to the functions of this package, and returns what it called. It runs it
 // twice: if the calls differ the error wraps ErrUnstable.
-func Record[T any](project func(*Recorder[T])) (*Program[T], error) {
-	first, second := &Recorder[T]{program: &Program[T]{}}, &Recorder[T]{program: &Program[T]{}}
+//
+// Only the states of a mergeable program can be merged: those of what goes by the order of processing take 8 bytes more then.
+func Record[T any](project func(*Recorder[T]), mergeable bool) (*Program[T], error) {
+	first := &Recorder[T]{program: &Program[T]{mergeable: mergeable}}
+	second := &Recorder[T]{program: &Program[T]{mergeable: mergeable}}
 	project(first)
 	if first.err != nil {
 		return nil, first.err
@@ -65,27 +66,51 @@ func (r *Recorder[T]) Done() error {
 	return r.err
 }
 
-// call records the accumulator or, when reading, finds it. Nil: there is nothing to read.
-func (r *Recorder[T]) call(code opcode, k kind, column func() input[T]) *op {
+// fail notes the first thing that is wrong with a call.
+func (r *Recorder[T]) fail(format string, args ...any) {
+	if r.err == nil {
+		r.err = fmt.Errorf("aggregates: "+format, args...)
+	}
+}
+
+// call records o, which reads columns, or, when reading, finds it. Nil: there is nothing to read.
+func (r *Recorder[T]) call(o op, columns ...input[T]) *op {
 	p := r.program
 	if r.reading {
-		if r.next >= len(p.ops) || p.ops[r.next].code != code || p.ops[r.next].kind != k {
-			r.err = fmt.Errorf("%w: call %d is %v", ErrUnstable, r.next+1, op{code: code, kind: k})
+		if r.next >= len(p.ops) || !p.ops[r.next].same(&o) {
+			r.err = fmt.Errorf("%w: call %d is %v", ErrUnstable, r.next+1, o)
 			return nil
 		}
 		r.next++
 		return &p.ops[r.next-1]
 	}
-	o := op{code: code, kind: k, off: p.size, part: p.vars}
+	o.off, o.part, o.obj = p.size, p.vars, len(p.objects)
 	p.size += o.fixed()
-	if code != opCount {
-		o.col = p.addColumn(column())
-		if k.variable() {
-			p.vars++
+	o.prepare()
+	cols := make([]int, len(columns))
+	for i, c := range columns {
+		cols[i] = p.addColumn(c)
+	}
+	if len(cols) > 0 {
+		o.col, o.second = cols[0], cols[len(cols)-1]
+	}
+	switch {
+	case o.code == opKeep:
+		o.keeper.columns(cols)
+		p.objects = append(p.objects, len(p.ops))
+		if _, ok := o.keeper.(stager); ok {
+			p.staged = append(p.staged, len(p.ops))
 		}
+	case o.kind.variable() && o.code != opCountOf:
+		p.vars++
 	}
 	p.ops = append(p.ops, o)
 	return nil
+}
+
+// same says that two calls are of one function and one type of value.
+func (o *op) same(other *op) bool {
+	return o.code == other.code && o.kind == other.kind && o.kind2 == other.kind2 && o.nulls == other.nulls && o.title == other.title
 }
 
 // addColumn adds c unless the same function is there already.
@@ -102,18 +127,28 @@ func (p *Program[T]) addColumn(c input[T]) int {
 // kindFor is the kind of V, or an error for the Recorder.
 func kindFor[T, V any](r *Recorder[T], name string) kind {
 	k := kindOf(reflect.TypeFor[V]())
-	if k == 0 && r.err == nil {
-		r.err = fmt.Errorf("aggregates: %s: values of type %v cannot be aggregated", name, reflect.TypeFor[V]())
+	if k == 0 {
+		r.fail("%s: values of type %v cannot be aggregated", name, reflect.TypeFor[V]())
 	}
 	return k
 }
 
-// columnOf wraps f. Two columns are one when their functions are the same closure, told by the pointer that a func value is.
-func columnOf[T, V any](f func(*T) V) input[T] {
-	id := struct {
-		closure unsafe.Pointer
-		typ     reflect.Type
-	}{*(*unsafe.Pointer)(unsafe.Pointer(&f)), reflect.TypeFor[V]()}
+// closure identifies a function: two are one when they are the same closure, told by the pointer that a func value is.
+type closure struct {
+	pointer unsafe.Pointer
+	typ     reflect.Type
+}
+
+func closureID[F any](f F) closure {
+	return closure{*(*unsafe.Pointer)(unsafe.Pointer(&f)), reflect.TypeFor[F]()}
+}
+
+// columnOf wraps f; when results are read it need not.
+func columnOf[T, V any](r *Recorder[T], f func(*T) V) input[T] {
+	if r.reading {
+		return input[T]{}
+	}
+	id := closureID(f)
 	switch g := any(f).(type) {
 	case func(*T) float64:
 		return input[T]{float: g, id: id}
@@ -129,31 +164,4 @@ func columnOf[T, V any](f func(*T) V) input[T] {
 		v := f(row)
 		fill(c, &v)
 	}}
-}
-
-// result reads the accumulator's value as a V: the zero V where there is none.
-func result[T, V any](r *Recorder[T], o *op) (v V) {
-	if o == nil {
-		return v
-	}
-	f := r.state.Fixed[o.off:]
-	if o.kind.variable() {
-		if f[0] == 0 && o.code != opSum {
-			return v
-		}
-		return value[V](0, r.state.Vars[o.part])
-	}
-	if o.code != opSum && f[8] == 0 {
-		return v
-	}
-	return value[V](binary.LittleEndian.Uint64(f), nil)
-}
-
-// count reads a Count.
-func count[T any](r *Recorder[T], o *op) int64 {
-	if o == nil {
-		return 0
-	}
-	n := binary.LittleEndian.Uint64(r.state.Fixed[o.off:])
-	return int64(min(n, math.MaxInt64))
 }

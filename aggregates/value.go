@@ -13,9 +13,14 @@ type Number interface {
 	~int | ~int8 | ~int16 | ~int32 | ~int64 | ~uint | ~uint8 | ~uint16 | ~uint32 | ~uint64 | ~float32 | ~float64
 }
 
+// Numeric is a number, or a pointer to one, where nil is null.
+type Numeric interface {
+	Number | *int | *int32 | *int64 | *uint32 | *uint64 | *float32 | *float64
+}
+
 // Summable can be added up: a number, a decimal, or a pointer to one, where nil is null.
 type Summable interface {
-	Number | apd.Decimal | *int | *int32 | *int64 | *uint32 | *uint64 | *float32 | *float64 | *apd.Decimal
+	Numeric | apd.Decimal | *apd.Decimal
 }
 
 // Ordered has an order: what is Summable, a string, a time, or a pointer to one, where nil is null.
@@ -28,12 +33,18 @@ type Value interface {
 	Ordered | ~bool | *bool
 }
 
+// Scalar is every Value that is not a pointer.
+type Scalar interface {
+	Number | apd.Decimal | ~string | time.Time | ~bool
+}
+
 // Cell is the value of one column for one record.
 type Cell struct {
 	Bits    uint64 // numbers, times (microseconds) and bools
 	Text    string
 	Decimal *apd.Decimal
 	Null    bool
+	Other   any // input of a Custom: a pointer to it, which is used again for the next record
 }
 
 // kind is how a value is kept.
@@ -214,5 +225,17 @@ func setReflect(v reflect.Value, bits uint64, text []byte) {
 		v.SetString(string(text))
 	case v.Kind() == reflect.Bool:
 		v.SetBool(bits != 0)
+	}
+}
+
+// float is a number of kind k.
+func (k kind) float(bits uint64) float64 {
+	switch k {
+	case kindFloat:
+		return math.Float64frombits(bits)
+	case kindUint:
+		return float64(bits)
+	default:
+		return float64(int64(bits))
 	}
 }

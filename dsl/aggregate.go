@@ -29,7 +29,7 @@ type WindowedOf[K, R any] struct {
 // Nothing is put out unless Final or Changes is called on the result.
 func Aggregate[K, T, R any](g *GroupedOf[K, T], w windows.Spec, project func(Group[K, T]) R) *WindowedOf[K, R] {
 	b := g.stream.b
-	program, err := record(project)
+	program, err := record(project, w.Merges())
 	if err != nil {
 		b.wrong(place(), "Aggregate: %w", err)
 		program = &aggregates.Program[T]{}
@@ -46,8 +46,8 @@ func Aggregate[K, T, R any](g *GroupedOf[K, T], w windows.Spec, project func(Gro
 	return &WindowedOf[K, R]{b: b, node: node, agg: agg, origin: g.stream.origin, codec: codecs.JSON[R](), model: model, keyOf: g.append}
 }
 
-// record learns the calls of a projection.
-func record[K, T, R any](project func(Group[K, T]) R) (p *aggregates.Program[T], err error) {
+// record learns the calls of a projection, for windows whose states are merged if mergeable.
+func record[K, T, R any](project func(Group[K, T]) R, mergeable bool) (p *aggregates.Program[T], err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("the projection panicked on a group of zero values: %v", r)
@@ -55,7 +55,7 @@ func record[K, T, R any](project func(Group[K, T]) R) (p *aggregates.Program[T],
 	}()
 	return aggregates.Record(func(r *aggregates.Recorder[T]) {
 		project(Group[K, T]{&groupRef[K, T]{recorder: r, window: windows.Window{}}})
-	})
+	}, mergeable)
 }
 
 // openRow makes a task's own projection.

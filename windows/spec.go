@@ -177,6 +177,11 @@ func (s Spec) Validate() error {
 // Kinds are the kinds, ascending, each once. The slice is the caller's.
 func (s Spec) Kinds() []Kind { return slices.Clone(s.kinds) }
 
+// Merges says that rows of some of the kinds may be made by merging others: of hopping windows and of sessions.
+func (s Spec) Merges() bool {
+	return slices.ContainsFunc(s.kinds, func(k Kind) bool { return k.form == FormHopping || k.form == FormSession })
+}
+
 // GraceTime is the grace in milliseconds.
 func (s Spec) GraceTime() Time { return s.grace }
 

@@ -2,6 +2,7 @@ package task
 
 import (
 	"encoding/binary"
+	"math"
 
 	"github.com/ashi-stream/ashi/aggregates"
 	"github.com/ashi-stream/ashi/windows"
@@ -18,9 +19,13 @@ type bucket struct {
 	slot   []int32 // by group: place of its row + 1, 0 where it has none; shorter than there are groups, perhaps
 	groups []uint32
 	flags  []uint8
-	slab   []byte   // stride bytes a row: header, then State.Fixed
-	parts  [][]byte // vars a row
-	held   int      // bytes that parts hold, those for later rows too
+	slab   []byte              // stride bytes a row: header, then State.Fixed
+	parts  [][]byte            // vars a row
+	held   int                 // bytes that parts hold, those for later rows too
+	objs   []aggregates.Object // perRow a row
+	perRow int
+	sizes  []int32 // bytes of each row's objects at its last commit, if there are any
+	large  int     // sum of sizes
 
 	dirty   []int32 // rows changed since the last commit
 	unsaved []int32 // rows changed since the last checkpoint
@@ -58,6 +63,12 @@ func (b *bucket) add(group uint32, groups, stride, vars int) int32 {
 	} else {
 		b.slab = append(b.slab, make([]byte, stride)...)
 	}
+	for range b.perRow {
+		b.objs = append(b.objs, nil)
+	}
+	if b.perRow > 0 {
+		b.sizes = append(b.sizes, 0)
+	}
 	for range vars {
 		if n := len(b.parts); n < cap(b.parts) {
 			b.parts = b.parts[:n+1]
@@ -75,6 +86,28 @@ func (b *bucket) state(i int32, stride, vars int) aggregates.State {
 	return aggregates.State{
 		Fixed: b.slab[n+rowHeader : n+stride : n+stride],
 		Vars:  b.parts[int(i)*vars : (int(i)+1)*vars : (int(i)+1)*vars],
+		Objs:  b.objs[int(i)*b.perRow : (int(i)+1)*b.perRow : (int(i)+1)*b.perRow],
+	}
+}
+
+// measure notes how large the objects of row i are.
+func (b *bucket) measure(i int32, s aggregates.State) {
+	if b.perRow == 0 {
+		return
+	}
+	n := int32(min(s.Bytes(), math.MaxInt32))
+	b.large += int(n) - int(b.sizes[i])
+	b.sizes[i] = n
+}
+
+// takeBack undoes the last add, of a row that nothing was added to.
+func (b *bucket) takeBack(stride, vars int) {
+	i := len(b.groups) - 1
+	b.slot[b.groups[i]] = 0
+	b.groups, b.flags, b.slab, b.parts = b.groups[:i], b.flags[:i], b.slab[:i*stride], b.parts[:i*vars]
+	b.objs = b.objs[:i*b.perRow]
+	if b.perRow > 0 {
+		b.sizes = b.sizes[:i]
 	}
 }
 
@@ -111,22 +144,6 @@ func (b *bucket) touch(i int32) {
 	b.flags[i] = f | flagDirty | flagUnsaved
 }
 
-// copyRow makes row j what row i of from is.
-func (b *bucket) copyRow(j int32, from *bucket, i int32, stride, vars int) {
-	copy(b.slab[int(j)*stride:], from.slab[int(i)*stride:(int(i)+1)*stride])
-	for v := range vars {
-		part := &b.parts[int(j)*vars+v]
-		*part = append((*part)[:0], from.parts[int(i)*vars+v]...)
-	}
-}
-
-// appendRow appends row i as it is stored and logged: header, then state.
-func (b *bucket) appendRow(dst []byte, i int32, stride, vars int) []byte {
-	n := int(i) * stride
-	dst = append(dst, b.slab[n:n+rowHeader]...)
-	return b.state(i, stride, vars).Append(dst)
-}
-
 // forget drops all rows from memory and keeps their space.
 func (b *bucket) forget() {
 	for _, g := range b.groups {
@@ -134,9 +151,12 @@ func (b *bucket) forget() {
 	}
 	b.groups, b.flags, b.slab, b.parts = b.groups[:0], b.flags[:0], b.slab[:0], b.parts[:0]
 	b.dirty, b.unsaved = b.dirty[:0], b.unsaved[:0]
+	clear(b.objs)
+	b.objs, b.sizes, b.large = b.objs[:0], b.sizes[:0], 0
 }
 
-// bytes is how much memory the bucket takes, roughly.
+// bytes is how much memory the bucket takes, roughly: objects as they were at the last commit.
 func (b *bucket) bytes() int {
-	return cap(b.slab) + 4*cap(b.slot) + 9*cap(b.groups) + 4*cap(b.dirty) + 4*cap(b.unsaved) + 24*cap(b.parts) + b.held
+	return cap(b.slab) + 4*cap(b.slot) + 9*cap(b.groups) + 4*cap(b.dirty) + 4*cap(b.unsaved) + 24*cap(b.parts) + b.held +
+		16*cap(b.objs) + 4*cap(b.sizes) + b.large
 }

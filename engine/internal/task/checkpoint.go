@@ -29,7 +29,9 @@ func (t *Task) checkpoint() error {
 	for _, w := range t.windowed {
 		for _, s := range w.sizes {
 			for _, b := range s.open {
-				w.save(s, b)
+				if err := w.save(s, b); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -44,9 +46,9 @@ func (t *Task) checkpoint() error {
 }
 
 // save adds a bucket's changed rows to the checkpoint, by ascending key: stores take that several times faster.
-func (w *windowed) save(s *size, b *bucket) {
+func (w *windowed) save(s *size, b *bucket) (err error) {
 	if len(b.unsaved) == 0 {
-		return
+		return nil
 	}
 	for _, i := range w.byKey(b) {
 		if b.flags[i]&flagUnsaved == 0 {
@@ -54,10 +56,13 @@ func (w *windowed) save(s *size, b *bucket) {
 		}
 		b.flags[i] &^= flagUnsaved
 		w.wkey = stores.AppendRowKey(w.wkey[:0], s.op, int64(b.start), w.key0(b, i))
-		w.row = b.appendRow(w.row[:0], i, w.stride, w.vars)
+		if w.row, err = w.appendRow(w.row[:0], b, i); err != nil {
+			return err
+		}
 		w.task.pending.Put(w.wkey, w.row)
 	}
 	b.unsaved, b.stored = b.unsaved[:0], true
+	return nil
 }
 
 // Memory is the bytes that rows and groups take.
@@ -94,7 +99,7 @@ func (t *Task) evict() {
 				taken -= b.bytes() + w.groups.bytes
 				w.forget(b)
 				taken += w.groups.bytes
-				*b = bucket{start: b.start, end: b.end, closes: b.closes, stored: true, absent: true}
+				*b = bucket{start: b.start, end: b.end, closes: b.closes, stored: true, absent: true, perRow: b.perRow}
 			}
 		}
 	}

@@ -112,11 +112,11 @@ func (w *windowed) closeRow(ctx context.Context, s *size, b *bucket, i int32) er
 
 // closeStored does the same for a row that is in the store only.
 func (w *windowed) closeStored(ctx context.Context, s *size, b *bucket, key, row []byte) error {
-	state := aggregates.State{Fixed: make([]byte, w.program.Size()), Vars: make([][]byte, w.vars)}
+	state := aggregates.NewState(w.program)
 	if len(row) < rowHeader {
 		return fmt.Errorf("task: aggregate %s: row of %d bytes in the store: %w", w.name, len(row), stores.ErrCorrupt)
 	}
-	if err := state.Load(row[rowHeader:]); err != nil {
+	if err := w.program.Load(state, row[rowHeader:]); err != nil {
 		return fmt.Errorf("task: aggregate %s: row in the store: %w: %w", w.name, err, stores.ErrCorrupt)
 	}
 	newest := windows.Time(binary.BigEndian.Uint64(row))

@@ -111,7 +111,11 @@ func (w *windowed) commit(ctx context.Context) error {
 				}
 				b.flags[i] = b.flags[i]&^flagDirty | flagLogged
 				w.wkey = stores.AppendRowKey(w.wkey[:0], s.op, int64(b.start), w.key0(b, i))
-				w.row = b.appendRow(w.row[:0], i, w.stride, w.vars)
+				var err error
+				if w.row, err = w.appendRow(w.row[:0], b, i); err != nil {
+					return err
+				}
+				b.measure(i, b.state(i, w.stride, w.vars))
 				t.produce(ctx, &Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(w.wkey), Value: t.keep(w.row),
 					Timestamp: t.logTime()})
 				t.unsaved += len(w.wkey) + len(w.row)

@@ -70,7 +70,7 @@ func TestGoldenChangelog(t *testing.T) {
 	d.AddRaw("trades", goldenTrades()...)
 	d.AddRaw("trades", enginetest.Record{Key: []byte("EUR"), Value: []byte(`{"Price":1,"Size":0}`), Timestamp: 1_700_000_040_000})
 	progress := func(sequence, next, streamTime string) string {
-		return "01" + sequence + "20" + "3165303337313834626339333066393338636233353831383537316639613131" + // fingerprint
+		return "01" + sequence + "20" + "6336326165616436313734656238353432613239626365663535623762643565" + // fingerprint
 			"01" + "06" + "747261646573" + next + "01" + "10" + "7472616465732d616767726567617465" + streamTime
 	}
 	other := func(n, high, at string) string { return at + n + high + "01" + "01" + "01" }

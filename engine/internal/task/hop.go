@@ -2,6 +2,7 @@ package task
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/ashi-stream/ashi/windows"
@@ -20,8 +21,8 @@ type hop struct {
 }
 
 // newHop makes s, of hopping windows, one of slices.
-func newHop(s *size, slice windows.Kind) {
-	s.hop = &hop{Kind: s.Kind, finals: s.finals}
+func newHop(s *size, slice windows.Kind, objs int) {
+	s.hop = &hop{Kind: s.Kind, finals: s.finals, merged: bucket{perRow: objs}}
 	s.Kind, s.finals = slice, nil
 }
 
@@ -109,7 +110,9 @@ func (w *windowed) putOutHop(ctx context.Context, s *size, start windows.Time) e
 			return err
 		}
 		for i, group := range b.groups {
-			w.merge(m, b, int32(i), group)
+			if err := w.merge(m, b, int32(i), group); err != nil {
+				return err
+			}
 		}
 	}
 	for _, i := range w.byKey(m) {
@@ -121,15 +124,16 @@ func (w *windowed) putOutHop(ctx context.Context, s *size, start windows.Time) e
 }
 
 // merge adds row i of b to m.
-func (w *windowed) merge(m, b *bucket, i int32, group uint32) {
+func (w *windowed) merge(m, b *bucket, i int32, group uint32) error {
 	j := m.row(group)
 	if j < 0 {
 		j = m.add(group, len(w.groups.entries), w.stride, w.vars)
-		m.copyRow(j, b, i, w.stride, w.vars)
-		return
 	}
-	w.program.Merge(m.state(j, w.stride, w.vars), b.state(i, w.stride, w.vars))
 	m.saw(j, w.stride, b.newest(i, w.stride))
+	if err := w.program.Merge(m.state(j, w.stride, w.vars), b.state(i, w.stride, w.vars)); err != nil {
+		return fmt.Errorf("task: aggregate %s: merging rows of group %q: %w", w.name, w.key0(b, i), err)
+	}
+	return nil
 }
 
 // loadAll brings all rows of a bucket into memory.

@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/ashi-stream/ashi/aggregates"
 	"github.com/ashi-stream/ashi/stores"
 	"github.com/ashi-stream/ashi/topology"
 	"github.com/ashi-stream/ashi/windows"
@@ -117,6 +118,11 @@ func (t *Task) sawRecords() {
 			w.idle.saw(t.cfg.Now(), w.streamTime)
 		}
 	}
+}
+
+// at is where the record at work stands: its event time, and its offset as the order of processing.
+func (t *Task) at(event windows.Time) aggregates.At {
+	return aggregates.At{Time: int64(event), Seq: t.offset}
 }
 
 // passLate writes the record at work to a topic as it came.

@@ -79,7 +79,7 @@ func newWindowed(t *Task, name string, a *topology.Aggregate) (*windowed, error)
 		}
 		mustWrite(s.finals)
 		if slice, ok := kind.Slice(); ok && w.agg.Sliced() {
-			newHop(s, slice)
+			newHop(s, slice, w.program.Objs())
 		}
 		w.sizes = append(w.sizes, s)
 	}
@@ -104,7 +104,7 @@ func mustWrite(to []runner) {
 	}
 }
 
-// process adds a record to the windows that it is in, then closes those that its time closes.
+// process closes the windows that a record's time closes, then adds it to those that it is in.
 func (w *windowed) process(ctx context.Context, r *topology.Record) error {
 	if r.Key == nil && !w.agg.Global {
 		w.task.drops.drop(NullKey, w.name, w.task.offset, nil)
@@ -114,7 +114,14 @@ func (w *windowed) process(ctx context.Context, r *topology.Record) error {
 		w.task.drops.drop(Failed, w.name, w.task.offset, err)
 		return nil
 	}
-	w.streamTime = max(w.streamTime, r.Time)
+	if r.Time > w.streamTime {
+		// What the record's time closes is put out before the record is added: it is in none of those windows.
+		if w.streamTime = r.Time; w.streamTime >= w.nextClose {
+			if err := w.close(ctx); err != nil {
+				return err
+			}
+		}
+	}
 	group, fresh := w.groups.intern(w.key)
 	if fresh {
 		if err := w.checkPartition(r); err != nil {
@@ -133,10 +140,7 @@ func (w *windowed) process(ctx context.Context, r *topology.Record) error {
 		w.task.passLate(ctx, w.agg.Late)
 	}
 	if fresh && w.groups.entries[group].rows == 0 {
-		w.groups.release(group, 0) // late for every window
-	}
-	if w.streamTime >= w.nextClose {
-		return w.close(ctx)
+		w.groups.release(group, 0) // late for every window, or refused
 	}
 	return nil
 }
@@ -212,10 +216,13 @@ func (w *windowed) bucketAt(s *size, start windows.Time) *bucket {
 
 // open makes a bucket at place i of the open ones.
 func (w *windowed) open(s *size, i int, start windows.Time) *bucket {
-	b := &bucket{}
+	b := &bucket{perRow: w.program.Objs()}
 	if n := len(s.spare) - 1; n >= 0 {
 		b, s.spare = s.spare[n], s.spare[:n]
 		b.stored, b.absent = false, false
+	}
+	if s.hop != nil {
+		s.hop.next = max(s.hop.next, s.hop.after(w.streamTime, w.grace)) // older windows are closed, and were empty
 	}
 	b.start, b.end, b.closes = start, s.End(start), s.closes(start, w.grace)
 	s.open = append(s.open, nil)
@@ -228,16 +235,19 @@ func (w *windowed) open(s *size, i int, start windows.Time) *bucket {
 // add adds w.cells to the row of a group.
 func (w *windowed) add(ctx context.Context, s *size, b *bucket, group uint32, at windows.Time) error {
 	i := b.row(group)
-	if i < 0 {
+	made := i < 0
+	if made {
 		var err error
 		if i, err = w.addRow(s, b, group); err != nil {
 			return err
 		}
 	}
-	if w.vars == 0 {
-		w.program.Add(b.state(i, w.stride, 0), w.cells)
-	} else {
-		w.addParts(b, i)
+	state := b.state(i, w.stride, w.vars)
+	before := held(state)
+	err := w.program.Add(state, w.cells, w.task.at(at))
+	b.held += held(state) - before
+	if err != nil {
+		return w.refused(b, i, made, err)
 	}
 	b.saw(i, w.stride, at)
 	b.touch(i)
@@ -247,12 +257,27 @@ func (w *windowed) add(ctx context.Context, s *size, b *bucket, group uint32, at
 	return nil
 }
 
-// addParts adds w.cells to a row that has parts, and keeps count of what they hold.
-func (w *windowed) addParts(b *bucket, i int32) {
-	s := b.state(i, w.stride, w.vars)
-	before := held(s)
-	w.program.Add(s, w.cells)
-	b.held += held(s) - before
+// refused drops a record that the aggregates of row i do not take. A row made for it goes too.
+func (w *windowed) refused(b *bucket, i int32, made bool, err error) error {
+	if errors.Is(err, aggregates.ErrState) {
+		return fmt.Errorf("task: aggregate %s: %w", w.name, err)
+	}
+	w.task.drops.drop(Failed, w.name, w.task.offset, err)
+	if made && b.flags[i]&flagLogged == 0 {
+		w.groups.entries[b.groups[i]].rows-- // process lets go of a group without rows
+		b.takeBack(w.stride, w.vars)
+	}
+	return nil
+}
+
+// appendRow appends row i as it is stored and logged: header, then state.
+func (w *windowed) appendRow(dst []byte, b *bucket, i int32) ([]byte, error) {
+	n := int(i) * w.stride
+	dst, err := w.program.Append(append(dst, b.slab[n:n+rowHeader]...), b.state(i, w.stride, w.vars))
+	if err != nil {
+		return nil, fmt.Errorf("task: aggregate %s: encoding the row of group %q: %w", w.name, w.key0(b, i), err)
+	}
+	return dst, nil
 }
 
 // addRow makes a group's row in memory: from the store if it has it.
@@ -284,7 +309,7 @@ func (w *windowed) loadRow(b *bucket, i int32, row []byte) error {
 	copy(b.slab[int(i)*w.stride:], row[:rowHeader])
 	state := b.state(i, w.stride, w.vars)
 	before := held(state)
-	err := state.Load(row[rowHeader:])
+	err := w.program.Load(state, row[rowHeader:])
 	b.held += held(state) - before
 	if err != nil {
 		return fmt.Errorf("task: aggregate %s: row in the store: %w: %w", w.name, err, stores.ErrCorrupt)

@@ -1,0 +1,218 @@
+package aggregates
+
+import (
+	"encoding/binary"
+	"slices"
+)
+
+// op is one accumulator: what it does, the columns it reads, and where its state is.
+type op struct {
+	code   opcode
+	kind   kind
+	kind2  kind   // of the second column
+	nulls  bool   // null is a value to it
+	seq    bool   // it keeps At.Seq beside its value
+	plain  bool   // addPlain does all of it
+	col    int    // index of the column; Count has none
+	second int    // of those that read two
+	off    int    // in State.Fixed
+	part   int    // in State.Vars, for kinds without a fixed size
+	obj    int    // in State.Objs
+	title  string // of opKeep: the function that was called
+	keeper keeper // of opKeep
+}
+
+type opcode uint8
+
+const (
+	opCount opcode = iota + 1
+	opSum
+	opAvg
+	opMin
+	opMax
+	opEarliest
+	opLatest
+	opCountOf
+	opFirst
+	opLast
+	opTimeOfMin
+	opTimeOfMax
+	opMoments
+	opCorrelation
+	opWeighted
+	opKeep
+)
+
+var opNames = [...]string{"", "count", "sum", "avg", "min", "max", "earliest", "latest", "countof", "first", "last", "timeofmin",
+	"timeofmax", "moments", "correlation", "weighted", "keep"}
+
+// String is the op as signatures have it.
+func (o op) String() string {
+	if o.code == opKeep {
+		return o.keeper.String()
+	}
+	s := opNames[o.code]
+	if o.kind != 0 {
+		s += " " + o.kind.String()
+	}
+	if o.kind2 != 0 {
+		s += " " + o.kind2.String()
+	}
+	if o.nulls {
+		s += " nulls"
+	}
+	if o.seq {
+		s += " seq"
+	}
+	return s
+}
+
+// fixed is how many bytes of State.Fixed the accumulator takes.
+func (o op) fixed() int {
+	switch o.code {
+	case opKeep:
+		return 0
+	case opCount, opCountOf:
+		return 8
+	case opSum:
+		if o.kind.variable() {
+			return 1 // says whether there is a value; the sum is a part
+		}
+		return 8
+	case opAvg:
+		if o.kind.variable() {
+			return 8 // the count; the sum is a part
+		}
+		return 16
+	case opMoments:
+		return momentsSize
+	case opCorrelation:
+		return correlationSize
+	case opWeighted:
+		return weightedSize
+	}
+	return o.pickSize()
+}
+
+// prepare sets what follows from the rest.
+func (o *op) prepare() {
+	o.plain = !o.kind.variable() && !o.nulls && !o.seq && slices.Contains(
+		[]opcode{opSum, opAvg, opMin, opMax, opEarliest, opLatest, opCountOf}, o.code)
+}
+
+// undoes says whether undo works.
+func (o *op) undoes() bool {
+	switch o.code {
+	case opCount, opCountOf, opSum, opAvg, opMoments, opCorrelation, opWeighted:
+		return true
+	case opKeep:
+		return o.keeper.canUndo()
+	}
+	return false
+}
+
+// addPlain adds the bits of one value that is not null.
+func (o *op) addPlain(f []byte, bits uint64) {
+	switch o.code {
+	case opSum:
+		o.sum(f, bits)
+	case opAvg:
+		o.sum(f, bits)
+		addInt(f[8:], 1)
+	case opMin:
+		if f[8] == 0 || o.kind.order(bits) < o.kind.order(binary.LittleEndian.Uint64(f)) {
+			setValue(f, bits)
+		}
+	case opMax:
+		if f[8] == 0 || o.kind.order(bits) > o.kind.order(binary.LittleEndian.Uint64(f)) {
+			setValue(f, bits)
+		}
+	case opEarliest:
+		if f[8] == 0 {
+			setValue(f, bits)
+		}
+	case opLatest:
+		setValue(f, bits)
+	case opCountOf:
+		addInt(f, 1)
+	}
+}
+
+func setValue(f []byte, bits uint64) {
+	binary.LittleEndian.PutUint64(f, bits)
+	f[8] = 1
+}
+
+// add adds one row to all but the plain ones.
+func (o *op) add(s State, cells []Cell, at At) {
+	f := s.Fixed[o.off:]
+	switch o.code {
+	case opKeep:
+		obj := &s.Objs[o.obj]
+		if *obj == nil {
+			*obj = o.keeper.empty()
+		}
+		o.keeper.add(*obj, cells, at)
+	case opSum, opAvg: // of decimals
+		o.addDecimal(f, &s.Vars[o.part], cells[o.col].Decimal, 1)
+	case opMoments:
+		addMoment(f, o.kind.float(cells[o.col].Bits))
+	case opCorrelation:
+		o.correlate(f, cells, 1)
+	case opWeighted:
+		o.weigh(f, cells, 1)
+	default:
+		o.pick(s, pickedCell(&cells[o.col], at))
+	}
+}
+
+// undo takes one row out.
+func (o *op) undo(s State, cells []Cell) {
+	switch o.code {
+	case opCount, opCountOf:
+		addInt(s.Fixed[o.off:], ^uint64(0))
+	case opSum, opAvg:
+		o.unsum(s, &cells[o.col])
+	case opMoments:
+		undoMoment(s.Fixed[o.off:], o.kind.float(cells[o.col].Bits))
+	case opCorrelation:
+		o.correlate(s.Fixed[o.off:], cells, -1)
+	case opWeighted:
+		o.weigh(s.Fixed[o.off:], cells, -1)
+	case opKeep:
+		obj := &s.Objs[o.obj]
+		if *obj == nil {
+			*obj = o.keeper.empty()
+		}
+		o.keeper.undo(*obj, cells)
+	}
+}
+
+// merge adds the rows of src to dst.
+func (o *op) merge(dst, src State) {
+	switch o.code {
+	case opCount, opCountOf:
+		addInt(dst.Fixed[o.off:], binary.LittleEndian.Uint64(src.Fixed[o.off:]))
+	case opSum, opAvg:
+		o.mergeSum(dst, src)
+	case opMoments:
+		mergeMoments(dst.Fixed[o.off:], src.Fixed[o.off:])
+	case opCorrelation:
+		addAll(dst.Fixed[o.off:], src.Fixed[o.off:], correlationSize)
+	case opWeighted:
+		addFloat(dst.Fixed[o.off:], floatAt(src.Fixed[o.off:]))
+		addFloat(dst.Fixed[o.off+8:], floatAt(src.Fixed[o.off+8:]))
+	case opKeep:
+		if from := src.Objs[o.obj]; from != nil {
+			to := &dst.Objs[o.obj]
+			if *to == nil {
+				*to = o.keeper.empty()
+			}
+			o.keeper.merge(*to, from)
+		}
+	default:
+		if v, ok := o.picked(src); ok {
+			o.pick(dst, v)
+		}
+	}
+}
