@@ -107,7 +107,7 @@ func (o *OutputOf[K, R]) stream(k windows.Kind, err error) topology.StreamOf[R] 
 	if n == nil {
 		return topology.StreamOf[R]{Err: fmt.Errorf("dsl: windows %s never close: there are no final rows", k)}
 	}
-	return topology.StreamOf[R]{Topic: n.Op.(*topology.Sink).Topic, Windowed: k.Form() != windows.FormUnbounded, Decode: o.decode}
+	return topology.StreamOf[R]{Topic: n.Op.(*topology.Sink).Topic, Windows: &k, Decode: o.decode}
 }
 
 // index is the place of a kind that is one of o's.

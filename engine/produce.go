@@ -111,12 +111,16 @@ func ForEach[R any](ctx context.Context, e *Engine, from interface{ StreamRef() 
 
 func deliver[R any](e *Engine, ref *topology.StreamOf[R], p int32, r *task.Record, handle func(R) error) error {
 	key := r.Key
-	if ref.Windowed {
-		key = key[:max(len(key)-8, 0)]
+	ok := true
+	if ref.Windows != nil {
+		key, _, ok = ref.Windows.CutKey(key)
 	}
 	var row R
 	err := errors.New("value is null")
-	if r.Value != nil {
+	switch {
+	case !ok:
+		err = errors.New("key has no window")
+	case r.Value != nil:
 		err = ref.Decode(slices.Clone(key), slices.Clone(r.Value), &row)
 	}
 	if err != nil {

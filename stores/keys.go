@@ -12,6 +12,7 @@ import (
 //	0x01 op(2) start(8) group key      a row of an operator (AppendRowKey)
 //	0x02 escaped key 00 01             a row of a table (AppendTableKey)
 //	0x02 escaped key 00 01 start(8)    a row of a table of windows (AppendTableWindowKey)
+//	0x02 escaped key 00 01 start(8) end(8)  a row of a table of sessions (AppendTableSessionKey)
 //
 // Numbers are big-endian. In an escaped key each 0x00 is followed by 0xFF; the end, 0x00 0x01, sorts before any
 // continuation, so that escaped keys sort as the keys do, and one key's rows are neighbours.
@@ -76,6 +77,12 @@ func AppendTableWindowKey(dst, key []byte, start int64) []byte {
 	return binary.BigEndian.AppendUint64(AppendTableKey(dst, key), uint64(start))
 }
 
+// AppendTableSessionKey appends the key of a row of a table of sessions: the session of key from start to end (milliseconds, at
+// least 0). Rows sort by key, then start, then end.
+func AppendTableSessionKey(dst, key []byte, start, end int64) []byte {
+	return binary.BigEndian.AppendUint64(AppendTableWindowKey(dst, key, start), uint64(end))
+}
+
 // ParseTableKey appends to dst the row's key that AppendTableKey was given.
 func ParseTableKey(dst, key []byte) ([]byte, error) {
 	row, rest, err := parseTable(dst, key)
@@ -88,14 +95,14 @@ func ParseTableKey(dst, key []byte) ([]byte, error) {
 	return row, nil
 }
 
-// ParseTableWindowKey appends to dst the row's key that AppendTableWindowKey was given, and returns the window's start in
+// ParseTableWindowKey appends to dst the row's key that AppendTableWindowKey or AppendTableSessionKey was given, and returns the window's start in
 // milliseconds.
 func ParseTableWindowKey(dst, key []byte) (row []byte, start int64, err error) {
 	row, rest, err := parseTable(dst, key)
 	if err != nil {
 		return dst, 0, err
 	}
-	if len(rest) != startSize {
+	if len(rest) != startSize && len(rest) != 2*startSize {
 		return dst, 0, fmt.Errorf("stores: parse table key: %x has %d bytes for the window's start, not %d", key, len(rest), startSize)
 	}
 	return row, int64(binary.BigEndian.Uint64(rest)), nil

@@ -119,13 +119,13 @@ func (t TableOf[K, R]) Ref() TableOf[K, R] { return t }
 
 // StreamOf is a topic with the type of its rows: what a program adds to or listens to.
 type StreamOf[R any] struct {
-	Topic    string
-	Windowed bool // keys end with 8 bytes of window start
-	Key      func(dst []byte, row *R) ([]byte, error)
-	Encode   func(dst []byte, row *R) ([]byte, error)
-	Decode   func(key, value []byte, row *R) error // key without its window
-	Time     func(row *R) (windows.Time, bool)     // false: the row has no event time
-	Err      error                                 // why there is no such stream
+	Topic   string
+	Windows *windows.Kind // nil, or the kind of windows that keys end with
+	Key     func(dst []byte, row *R) ([]byte, error)
+	Encode  func(dst []byte, row *R) ([]byte, error)
+	Decode  func(key, value []byte, row *R) error // key without its window
+	Time    func(row *R) (windows.Time, bool)     // false: the row has no event time
+	Err     error                                 // why there is no such stream
 }
 
 // StreamRef is s.

@@ -70,8 +70,12 @@ func Read[R any](d *Driver, from interface{ StreamRef() topology.StreamOf[R] }) 
 	d.check(ref.Err)
 	var rows []R
 	for _, r := range d.ReadRaw(ref.Topic) {
-		if ref.Windowed {
-			r.Key = r.Key[:len(r.Key)-8]
+		if ref.Windows != nil {
+			key, _, ok := ref.Windows.CutKey(r.Key)
+			if !ok {
+				d.t.Fatalf("enginetest: key %x of topic %s has no window", r.Key, ref.Topic)
+			}
+			r.Key = key
 		}
 		var row R
 		d.check(ref.Decode(r.Key, r.Value, &row))

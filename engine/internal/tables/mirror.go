@@ -15,10 +15,8 @@ import (
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/stores"
 	"github.com/ashi-stream/ashi/topology"
+	"github.com/ashi-stream/ashi/windows"
 )
-
-// windowBytes is the length of a window's start at the end of a windowed key.
-const windowBytes = 8
 
 // Mirror copies a table's topic into a store.
 type Mirror struct {
@@ -77,16 +75,10 @@ func (m *Mirror) Apply(partition int32, records []task.Record, next int64) error
 }
 
 func (m *Mirror) apply(partition int32, r *task.Record) error {
-	if r.Key == nil || m.table.Windows != nil && !isWindowed(r.Key) {
+	if !m.storeKey(r.Key) {
 		m.Malformed.Add(1)
 		m.log.Warn("record has no key that fits the table", "partition", partition, "offset", r.Offset)
 		return nil
-	}
-	if m.table.Windows == nil {
-		m.key = stores.AppendTableKey(m.key[:0], r.Key)
-	} else {
-		key, start := cutWindow(r.Key)
-		m.key = stores.AppendTableWindowKey(m.key[:0], key, start)
 	}
 	if r.Value == nil {
 		if m.table.AppendOnly {
@@ -103,6 +95,24 @@ func (m *Mirror) apply(partition int32, r *task.Record) error {
 	}
 	m.batch.Put(m.key, r.Value)
 	return nil
+}
+
+// storeKey puts the store's key for a record's into m.key; false if it is none of this table.
+func (m *Mirror) storeKey(key []byte) bool {
+	kind := m.table.Windows
+	if key == nil || kind == nil {
+		m.key = stores.AppendTableKey(m.key[:0], key)
+		return key != nil
+	}
+	group, w, ok := kind.CutKey(key)
+	if !ok {
+		return false
+	}
+	m.key = stores.AppendTableWindowKey(m.key[:0], group, int64(w.Start))
+	if kind.Form() == windows.FormSession {
+		m.key = stores.AppendTableSessionKey(m.key[:0], group, int64(w.Start), int64(w.End))
+	}
+	return true
 }
 
 // known says whether the table has the row at m.key already: the first one counts, and one that differs is a contradiction
@@ -129,19 +139,4 @@ func (m *Mirror) known(partition int32, r *task.Record) (bool, error) {
 		m.log.Error("a second final row of a window differs from the first, which is kept", "partition", partition, "offset", r.Offset)
 	}
 	return true, nil
-}
-
-// isWindowed says whether a key ends with a window's start, which is never before 1970.
-func isWindowed(key []byte) bool {
-	if len(key) < windowBytes {
-		return false
-	}
-	_, start := cutWindow(key)
-	return start >= 0
-}
-
-// cutWindow takes a windowed key apart.
-func cutWindow(key []byte) (group []byte, start int64) {
-	n := len(key) - windowBytes
-	return key[:n], int64(binary.BigEndian.Uint64(key[n:]))
 }

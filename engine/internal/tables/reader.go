@@ -30,6 +30,7 @@ func NewReader[K, R any](ref topology.TableOf[K, R], store stores.Store, ready f
 var (
 	errWindowed   = errors.New("the table has windows: use GetAt or Range")
 	errUnwindowed = errors.New("the table has no windows: use Get")
+	errSessions   = errors.New("sessions begin anywhere: use Range")
 )
 
 // Get is the row of key in a table without windows. False: there is none.
@@ -49,6 +50,9 @@ func (t *Reader[K, R]) GetAt(ctx context.Context, key K, at time.Time) (row R, o
 	if windows.At(at) < 0 { // no window holds it
 		_, err := t.open(ctx, key)
 		return row, false, t.wrap("get", err)
+	}
+	if w.Form() == windows.FormSession {
+		return row, false, t.wrap("get at", errSessions)
 	}
 	start := w.Start(windows.At(at))
 	return t.get(ctx, key, func(k []byte) []byte { return stores.AppendTableWindowKey(nil, k, int64(start)) })
@@ -162,7 +166,7 @@ func (t *Reader[K, R]) decode(e stores.Entry) (row R, err error) {
 	if t.ref.Table.Windows == nil {
 		key, err = stores.ParseTableKey(nil, e.Key)
 	} else {
-		key, _, err = stores.ParseTableWindowKey(nil, e.Key)
+		key, _, err = stores.ParseTableWindowKey(nil, e.Key) // of sessions too: only the key is wanted
 	}
 	if err == nil {
 		err = t.ref.Decode(key, slices.Clone(e.Value), &row)

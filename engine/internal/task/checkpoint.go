@@ -28,6 +28,11 @@ func (t *Task) maybeCheckpoint() error {
 func (t *Task) checkpoint() error {
 	for _, w := range t.windowed {
 		for _, s := range w.sizes {
+			if s.sessions != nil {
+				if err := w.saveSessions(s); err != nil {
+					return err
+				}
+			}
 			for _, b := range s.open {
 				if err := w.save(s, b); err != nil {
 					return err

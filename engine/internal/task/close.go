@@ -18,6 +18,12 @@ import (
 func (w *windowed) close(ctx context.Context) error {
 	w.nextClose = math.MaxInt64
 	for _, s := range w.sizes {
+		if s.sessions != nil {
+			if err := w.closeSessions(ctx, s); err != nil {
+				return err
+			}
+			continue
+		}
 		if s.hop != nil {
 			if err := w.closeHops(ctx, s); err != nil {
 				return err

@@ -102,6 +102,11 @@ func (t *Task) encodeProgress() []byte {
 func (w *windowed) commit(ctx context.Context) error {
 	t := w.task
 	for _, s := range w.sizes {
+		if s.sessions != nil {
+			if err := w.commitSessions(ctx, s); err != nil {
+				return err
+			}
+		}
 		for _, b := range s.open {
 			for _, i := range b.dirty {
 				if s.changes != nil && !t.cfg.EveryUpdate {

@@ -99,6 +99,12 @@ func (t *Task) open() error {
 			if s.hop != nil {
 				s.hop.next = s.hop.after(w.streamTime, w.grace)
 			}
+			if s.sessions != nil {
+				if err := w.loadSessions(s); err != nil {
+					return err
+				}
+				continue
+			}
 			if err := w.findOpen(s); err != nil {
 				return err
 			}

@@ -95,6 +95,10 @@ type sink struct {
 }
 
 func (s *sink) process(ctx context.Context, r *topology.Record) error {
+	if r.Value == nil { // a session that is gone
+		s.task.produce(ctx, &Output{Topic: s.topic, Partition: s.partition(r), Key: s.task.keep(r.Key), Timestamp: r.Time})
+		return nil
+	}
 	if err := s.guarded(r); err != nil {
 		if s.must {
 			return fmt.Errorf("task: %s: final row with key %q cannot be encoded: %w", s.name, r.Key, err)

@@ -50,7 +50,8 @@ type size struct {
 	open            []*bucket // ascending start
 	last            *bucket   // the one that the last record was in: most are in the same
 	spare           []*bucket
-	hop             *hop // of hopping windows made of slices, which the buckets are; else nil
+	hop             *hop      // of hopping windows made of slices, which the buckets are; else nil
+	sessions        *sessions // of session windows, which have no buckets; else nil
 }
 
 // maxSizes is how many sizes fit beside an aggregate's ID in a row key.
@@ -78,6 +79,9 @@ func newWindowed(t *Task, name string, a *topology.Aggregate) (*windowed, error)
 			return nil, err
 		}
 		mustWrite(s.finals)
+		if kind.Form() == windows.FormSession {
+			s.sessions = &sessions{kind: kind, gap: windows.Time(kind.Size().Milliseconds())}
+		}
 		if slice, ok := kind.Slice(); ok && w.agg.Sliced() {
 			newHop(s, slice, w.program.Objs())
 		}
@@ -176,8 +180,11 @@ func (w *windowed) checkPartition(r *topology.Record) error {
 
 // addTo adds the record to the windows of one kind that hold it, oldest first, and returns how many of them are closed.
 func (w *windowed) addTo(ctx context.Context, s *size, group uint32, at windows.Time) (late int, err error) {
-	if s.hop != nil {
+	switch {
+	case s.hop != nil:
 		return w.addToSlice(ctx, s, group, at)
+	case s.sessions != nil:
+		return w.addToSession(ctx, s, group, at)
 	}
 	if b := s.last; b != nil && at >= b.start && at < b.end {
 		return 0, w.add(ctx, s, b, group, at)
@@ -259,14 +266,22 @@ func (w *windowed) add(ctx context.Context, s *size, b *bucket, group uint32, at
 
 // refused drops a record that the aggregates of row i do not take. A row made for it goes too.
 func (w *windowed) refused(b *bucket, i int32, made bool, err error) error {
-	if errors.Is(err, aggregates.ErrState) {
-		return fmt.Errorf("task: aggregate %s: %w", w.name, err)
+	if err := w.refuse(err); err != nil {
+		return err
 	}
-	w.task.drops.drop(Failed, w.name, w.task.offset, err)
 	if made && b.flags[i]&flagLogged == 0 {
 		w.groups.entries[b.groups[i]].rows-- // process lets go of a group without rows
 		b.takeBack(w.stride, w.vars)
 	}
+	return nil
+}
+
+// refuse drops the record at work for an error of the aggregates, unless the error is the state's.
+func (w *windowed) refuse(err error) error {
+	if errors.Is(err, aggregates.ErrState) {
+		return fmt.Errorf("task: aggregate %s: %w", w.name, err)
+	}
+	w.task.drops.drop(Failed, w.name, w.task.offset, err)
 	return nil
 }
 
@@ -328,7 +343,7 @@ func (w *windowed) emitRow(ctx context.Context, to []runner, group []byte, b *bu
 		return fmt.Errorf("task: aggregate %s: row of group %q, window [%v, %v): %w", w.name, group, b.start, b.end, err)
 	}
 	w.wkey = append(w.wkey[:0], group...)
-	if b.end != math.MaxInt64 {
+	if b.end != math.MaxInt64 { // a window without bounds
 		w.wkey = binary.BigEndian.AppendUint64(w.wkey, uint64(b.start))
 	}
 	w.out = topology.Record{Key: w.wkey, Group: group, Value: row, Time: newest}

@@ -1,0 +1,423 @@
+package task
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/ashi-stream/ashi/aggregates"
+	"github.com/ashi-stream/ashi/stores"
+	"github.com/ashi-stream/ashi/topology"
+	"github.com/ashi-stream/ashi/windows"
+)
+
+// sessions is the session windows of one aggregate in a task. The open sessions of a group are one row, keyed by the group alone,
+// since a record may join any of them: one point get finds all. They are few.
+//
+// All rows are in memory, and are loaded when the task is opened; Config.Memory does not bound them.
+type sessions struct {
+	kind    windows.Kind
+	gap     windows.Time
+	groups  []*sessionGroup // by group number; nil where a group has none
+	due     dueHeap         // when groups have something to close, or earlier
+	dirty   []uint32        // groups changed since the last commit
+	unsaved []uint32        // groups changed since the last checkpoint
+	spare   []*session
+}
+
+// sessionGroup is the open sessions of a group.
+type sessionGroup struct {
+	list    []*session // by ascending end; they do not overlap, nor touch within the gap
+	due     windows.Time
+	flags   uint8
+	removed []windows.Window // sessions that were put out as changes and are gone: their tombstones wait for the commit
+}
+
+// session is one session. Both of its bounds are times of records in it [S1].
+type session struct {
+	windows.Window
+	state   aggregates.State
+	changed bool // since the last commit
+	shown   bool // was put out as a change
+}
+
+// addToSession adds the record to the session that it belongs to, merging those that it connects, or opens one. It returns 1 if
+// that session is closed (semantics.md [S2] to [S5]).
+func (w *windowed) addToSession(ctx context.Context, s *size, group uint32, at windows.Time) (late int, err error) {
+	x := s.sessions
+	g := x.group(w, group)
+	first, last := g.touching(at, x.gap)
+	merged := windows.Window{Start: at, End: at}
+	if first < last {
+		merged.Start = min(at, g.list[first].Start)
+		merged.End = max(at, g.list[last-1].End)
+	}
+	if merged.End < w.streamTime-w.grace-x.gap {
+		w.task.drops.drop(Late, w.name, w.task.offset, nil)
+		x.tidy(w, group)
+		return 1, nil
+	}
+	one, err := w.connect(x, g, first, last, merged, at)
+	if err != nil || one == nil {
+		x.tidy(w, group)
+		return 0, err
+	}
+	one.Window, one.changed = merged, true
+	x.touch(group, g)
+	x.schedule(w, group, g, merged.End)
+	if w.task.cfg.EveryUpdate && s.changes != nil {
+		return 0, w.putOutSessions(ctx, s, group, g)
+	}
+	return 0, nil
+}
+
+// group is the sessions of a group, made if need be. In the table of groups it counts as a row.
+func (x *sessions) group(w *windowed, n uint32) *sessionGroup {
+	for int(n) >= len(x.groups) {
+		x.groups = append(x.groups, nil)
+	}
+	if x.groups[n] == nil {
+		x.groups[n] = &sessionGroup{}
+		w.groups.entries[n].rows++
+	}
+	return x.groups[n]
+}
+
+// touching is the sessions that a record at a time belongs to or connects: list[first:last] [S3].
+func (g *sessionGroup) touching(at, gap windows.Time) (first, last int) {
+	for first < len(g.list) && g.list[first].End < at-gap {
+		first++
+	}
+	last = first
+	for last < len(g.list) && g.list[last].Start <= at+gap {
+		last++
+	}
+	return first, last
+}
+
+// connect adds the record to list[first], or to a new session there if first is last, then merges the others up to last into it [S4]:
+// what comes first is told by sequences, not by the order of merging. It is nil if the aggregates refuse the record.
+func (w *windowed) connect(x *sessions, g *sessionGroup, first, last int, merged windows.Window, at windows.Time) (*session, error) {
+	one := x.take(w.program)
+	if first < last {
+		x.give(one)
+		one = g.list[first]
+	}
+	if err := w.program.Add(one.state, w.cells, w.task.at(at)); err != nil {
+		if first == last {
+			x.give(one)
+		}
+		return nil, w.refuse(err)
+	}
+	if first == last {
+		g.list = slices.Insert(g.list, first, one)
+		return one, nil
+	}
+	for _, o := range g.list[first:last] {
+		if o.Window != merged {
+			g.gone(o)
+		}
+	}
+	for _, other := range g.list[first+1 : last] {
+		if err := w.program.Merge(one.state, other.state); err != nil {
+			return nil, fmt.Errorf("task: aggregate %s: merging sessions: %w", w.name, err)
+		}
+		x.give(other)
+	}
+	g.list = slices.Delete(g.list, first+1, last)
+	return one, nil
+}
+
+// gone notes that a session is no longer there under its bounds.
+func (g *sessionGroup) gone(one *session) {
+	if one.shown {
+		g.removed = append(g.removed, one.Window)
+		one.shown = false
+	}
+}
+
+// take is an empty session.
+func (x *sessions) take(p aggregates.Aggregator) *session {
+	if n := len(x.spare) - 1; n >= 0 {
+		one := x.spare[n]
+		x.spare = x.spare[:n]
+		return one
+	}
+	return &session{state: aggregates.NewState(p)}
+}
+
+// maxSpare is how many sessions are kept for reuse.
+const maxSpare = 1024
+
+// give takes a session back for reuse.
+func (x *sessions) give(one *session) {
+	if len(x.spare) >= maxSpare {
+		return
+	}
+	clear(one.state.Fixed)
+	clear(one.state.Objs)
+	for i := range one.state.Vars {
+		one.state.Vars[i] = one.state.Vars[i][:0]
+	}
+	one.Window, one.changed, one.shown = windows.Window{}, false, false
+	x.spare = append(x.spare, one)
+}
+
+func (x *sessions) touch(n uint32, g *sessionGroup) {
+	if g.flags&flagDirty == 0 {
+		x.dirty = append(x.dirty, n)
+	}
+	if g.flags&flagUnsaved == 0 {
+		x.unsaved = append(x.unsaved, n)
+	}
+	g.flags |= flagDirty | flagUnsaved
+}
+
+// tidy forgets a group that has nothing. process lets go of its number.
+func (x *sessions) tidy(w *windowed, n uint32) {
+	if g := x.groups[n]; len(g.list) == 0 && g.flags == 0 {
+		x.groups[n] = nil
+		w.groups.entries[n].rows--
+	}
+}
+
+// closes is the stream time from which on a session is closed: later than its end by more than gap and grace [S5].
+func (x *sessions) closes(end, grace windows.Time) windows.Time { return end + x.gap + grace + 1 }
+
+// schedule makes sure that the group is looked at when a session with this end can have closed. Ends only grow, so an entry that
+// is there is early enough, unless a session before it was opened.
+func (x *sessions) schedule(w *windowed, n uint32, g *sessionGroup, end windows.Time) {
+	at := x.closes(end, w.grace)
+	if g.due != 0 && g.due <= at {
+		return
+	}
+	g.due = at
+	x.due.push(due{at, n})
+	w.nextClose = min(w.nextClose, at)
+}
+
+// closeSessions puts out and forgets the sessions that stream time has closed, in order of (end, start, key) [S9].
+func (w *windowed) closeSessions(ctx context.Context, s *size) error {
+	x := s.sessions
+	var closed []closedSession
+	for len(x.due) > 0 && x.due[0].at <= w.streamTime {
+		n := x.due.pop().group
+		g := x.groups[n]
+		if g == nil || g.due == 0 || g.due > w.streamTime {
+			continue // an entry that a later one has replaced
+		}
+		g.due = 0
+		k := 0
+		for ; k < len(g.list) && x.closes(g.list[k].End, w.grace) <= w.streamTime; k++ {
+			closed = append(closed, closedSession{n, g.list[k]})
+		}
+		g.list = slices.Delete(g.list, 0, k)
+		if k > 0 {
+			x.touch(n, g)
+		}
+		if len(g.list) > 0 {
+			x.schedule(w, n, g, g.list[0].End)
+		}
+	}
+	slices.SortFunc(closed, func(a, b closedSession) int {
+		return cmp.Or(cmp.Compare(a.End, b.End), cmp.Compare(a.Start, b.Start), bytes.Compare(w.groups.entries[a.group].key, w.groups.entries[b.group].key))
+	})
+	if len(x.due) > 0 {
+		w.nextClose = min(w.nextClose, x.due[0].at)
+	}
+	for _, c := range closed {
+		if err := w.putOutClosed(ctx, s, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type closedSession struct {
+	group uint32
+	*session
+}
+
+// putOutClosed puts out a session that has closed: as a change too, if it has changed since the last commit.
+func (w *windowed) putOutClosed(ctx context.Context, s *size, c closedSession) error {
+	if err := w.putOutRemoved(ctx, s, c.group); err != nil {
+		return err
+	}
+	if s.changes != nil && c.changed {
+		if err := w.emitSession(ctx, s, s.changes, c.group, c.session); err != nil {
+			return err
+		}
+	}
+	if s.finals != nil {
+		if err := w.emitSession(ctx, s, s.finals, c.group, c.session); err != nil {
+			return err
+		}
+	}
+	s.sessions.give(c.session)
+	return nil
+}
+
+// putOutSessions puts out what has changed in a group: tombstones for sessions that are gone, then those that have changed [S6].
+func (w *windowed) putOutSessions(ctx context.Context, s *size, n uint32, g *sessionGroup) error {
+	if err := w.putOutRemoved(ctx, s, n); err != nil {
+		return err
+	}
+	for _, one := range g.list {
+		if !one.changed {
+			continue
+		}
+		if err := w.emitSession(ctx, s, s.changes, n, one); err != nil {
+			return err
+		}
+		one.changed, one.shown = false, true
+	}
+	return nil
+}
+
+// putOutRemoved puts out tombstones for sessions of a group that were put out and are gone.
+func (w *windowed) putOutRemoved(ctx context.Context, s *size, n uint32) error {
+	g, group := s.sessions.groups[n], w.groups.entries[n].key
+	for _, win := range g.removed {
+		w.out = topology.Record{Key: w.sessionKey(s.sessions, group, win), Group: group, Time: win.End}
+		if err := forward(ctx, s.changes, &w.out); err != nil {
+			return err
+		}
+	}
+	g.removed = g.removed[:0]
+	return nil
+}
+
+func (w *windowed) emitSession(ctx context.Context, s *size, to []runner, n uint32, one *session) error {
+	group := w.groups.entries[n].key
+	row, err := w.projectGuarded(group, one.Window, one.state)
+	if err != nil {
+		return fmt.Errorf("task: aggregate %s: row of group %q, session [%v, %v]: %w", w.name, group, one.Start, one.End, err)
+	}
+	w.out = topology.Record{Key: w.sessionKey(s.sessions, group, one.Window), Group: group, Value: row, Time: one.End}
+	return forward(ctx, to, &w.out)
+}
+
+// sessionKey is Kafka Streams' key of a session: the group's, end, start.
+func (w *windowed) sessionKey(x *sessions, group []byte, win windows.Window) []byte {
+	w.wkey = x.kind.AppendKey(append(w.wkey[:0], group...), win)
+	return w.wkey
+}
+
+// commitSessions puts out changes and logs the rows of changed groups; a group without sessions is a tombstone.
+func (w *windowed) commitSessions(ctx context.Context, s *size) error {
+	x, t := s.sessions, w.task
+	for _, n := range x.dirty {
+		g := x.groups[n]
+		if s.changes != nil {
+			if err := w.putOutSessions(ctx, s, n, g); err != nil {
+				return err
+			}
+		}
+		g.flags &^= flagDirty
+		w.wkey = stores.AppendRowKey(w.wkey[:0], s.op, 0, w.groups.entries[n].key)
+		o := &Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(w.wkey), Timestamp: t.logTime()}
+		for _, one := range g.list {
+			one.changed = false
+		}
+		if len(g.list) > 0 {
+			if err := w.sessionRow(g); err != nil {
+				return err
+			}
+			o.Value = t.keep(w.row)
+			g.flags |= flagLogged
+		}
+		if o.Value != nil || g.flags&flagLogged != 0 {
+			t.produce(ctx, o)
+			t.unsaved += len(o.Key) + len(o.Value)
+		}
+		if o.Value == nil {
+			g.flags &^= flagLogged
+		}
+	}
+	x.dirty = x.dirty[:0]
+	return nil
+}
+
+// saveSessions adds the rows of changed groups to the checkpoint, and forgets groups without sessions.
+func (w *windowed) saveSessions(s *size) error {
+	x := s.sessions
+	slices.SortFunc(x.unsaved, func(a, b uint32) int { return bytes.Compare(w.groups.entries[a].key, w.groups.entries[b].key) })
+	for _, n := range x.unsaved {
+		g := x.groups[n]
+		g.flags &^= flagUnsaved
+		w.wkey = stores.AppendRowKey(w.wkey[:0], s.op, 0, w.groups.entries[n].key)
+		if len(g.list) > 0 {
+			if err := w.sessionRow(g); err != nil {
+				return err
+			}
+			w.task.pending.Put(w.wkey, w.row)
+			continue
+		}
+		w.task.pending.Delete(w.wkey)
+		x.groups[n] = nil
+		w.groups.release(n, 1)
+	}
+	x.unsaved = x.unsaved[:0]
+	return nil
+}
+
+// sessionRow puts the row of a group into w.row: for each session start and end, 8 bytes each, then the length of its state as a
+// uvarint, and the state.
+func (w *windowed) sessionRow(g *sessionGroup) (err error) {
+	w.row = w.row[:0]
+	for _, one := range g.list {
+		w.row = binary.BigEndian.AppendUint64(w.row, uint64(one.Start))
+		w.row = binary.BigEndian.AppendUint64(w.row, uint64(one.End))
+		if w.task.scratch, err = w.program.Append(w.task.scratch[:0], one.state); err != nil {
+			return err
+		}
+		w.row = binary.AppendUvarint(w.row, uint64(len(w.task.scratch)))
+		w.row = append(w.row, w.task.scratch...)
+	}
+	return nil
+}
+
+// loadSessions brings all rows into memory when the task is opened.
+func (w *windowed) loadSessions(s *size) error {
+	from, to := stores.OperatorBounds(s.op)
+	for e, err := range w.task.cfg.Store.Scan(from, to) {
+		if err != nil {
+			return fmt.Errorf("task: aggregate %s: loading sessions: %w", w.name, err)
+		}
+		_, _, key, err := stores.ParseRowKey(e.Key)
+		if err == nil {
+			err = w.loadSessionRow(s.sessions, key, e.Value, s.changes != nil)
+		}
+		if err != nil {
+			return fmt.Errorf("task: aggregate %s: sessions in the store: %w: %w", w.name, err, ErrDamaged)
+		}
+	}
+	return nil
+}
+
+func (w *windowed) loadSessionRow(x *sessions, key, row []byte, shown bool) error {
+	n, _ := w.groups.intern(key)
+	g := x.group(w, n)
+	g.flags = flagLogged
+	for d := (decoder{b: row}); len(d.b) > 0; {
+		one := x.take(w.program)
+		bounds := d.take(16)
+		state := d.take(d.uvarint())
+		if d.bad {
+			return fmt.Errorf("row of %d bytes is cut short", len(row))
+		}
+		one.Start, one.End = windows.Time(binary.BigEndian.Uint64(bounds)), windows.Time(binary.BigEndian.Uint64(bounds[8:]))
+		if err := w.program.Load(one.state, state); err != nil {
+			return err
+		}
+		one.shown = shown
+		g.list = append(g.list, one)
+	}
+	if len(g.list) > 0 {
+		x.schedule(w, n, g, g.list[0].End)
+	}
+	return nil
+}
