@@ -17,7 +17,10 @@ var extent = aggregates.Definition[float64, [2]float64, float64]{
 		return [2]float64{min(a[0], b[0]), max(a[1], b[1])}
 	},
 	Encode: func(dst []byte, s [2]float64) []byte { dst, _ = binary.Append(dst, binary.LittleEndian, s); return dst },
-	Decode: func(b []byte) (s [2]float64, err error) { _, err = binary.Decode(b, binary.LittleEndian, &s); return s, err },
+	Decode: func(b []byte) (s [2]float64, err error) {
+		_, err = binary.Decode(b, binary.LittleEndian, &s)
+		return s, err
+	},
 	Result: func(s [2]float64) float64 { return max(0, s[1]-s[0]) },
 }
 
