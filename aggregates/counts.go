@@ -20,7 +20,7 @@ func Histogram[T any, V ~string | *string](g Rows[T], column func(*T) V) map[str
 		if d.null {
 			d.text = "null"
 		}
-		h[d.text] += n
+		h[d.text] += *n
 	}
 	return h
 }
@@ -38,7 +38,7 @@ func Attr[T any, V Value](g Rows[T], column func(*T) V) (v V) {
 	return v
 }
 
-func counted[T any](r *Recorder[T], title string, k *counters, column input[T]) map[datum]int64 {
+func counted[T any](r *Recorder[T], title string, k *counters, column input[T]) map[datum]*int64 {
 	k.nulls = true
 	if c, _ := keep(r, title, k, k.layout, column).(*counter); c != nil {
 		return c.counts
@@ -57,14 +57,14 @@ type counters struct {
 // counter is their state. No count is 0.
 type counter struct {
 	op     *counters
-	counts map[datum]int64
+	counts map[datum]*int64
 	length int // of all texts
 }
 
 func (k *counters) String() string     { return k.title + " " + k.layout.String() }
 func (k *counters) columns(cols []int) { k.col = cols[0] }
 func (k *counters) canUndo() bool      { return true }
-func (k *counters) empty() Object      { return &counter{op: k, counts: map[datum]int64{}} }
+func (k *counters) empty() Object      { return &counter{op: k, counts: map[datum]*int64{}} }
 
 func (k *counters) load(b []byte) (Object, error) {
 	o, c := k.empty().(*counter), cursor{b: b}
@@ -80,8 +80,8 @@ func (k *counters) load(b []byte) (Object, error) {
 
 func (k *counters) add(o Object, cells []Cell, _ At) {
 	c := o.(*counter)
-	if v := k.kind.view(&cells[k.col]); c.counts[v] > 0 {
-		c.counts[v]++
+	if n := c.counts[k.kind.view(&cells[k.col])]; n != nil {
+		*n++
 		return
 	}
 	c.count(k.kind.datum(&cells[k.col]), 1)
@@ -89,26 +89,24 @@ func (k *counters) add(o Object, cells []Cell, _ At) {
 
 // count adds n to a value's count, unless the value is one too many.
 func (c *counter) count(d datum, n int64) {
-	had := c.counts[d]
-	if had == 0 {
-		if c.op.limit > 0 && len(c.counts) >= c.op.limit {
-			return
-		}
+	if had := c.counts[d]; had != nil {
+		*had += n
+	} else if c.op.limit == 0 || len(c.counts) < c.op.limit {
+		c.counts[d] = &n
 		c.length += len(d.text)
 	}
-	c.counts[d] = had + n
 }
 
 // undo counts one less of a value that is counted. A value beyond the limit is not, and is ignored.
 func (k *counters) undo(o Object, cells []Cell) {
 	c, d := o.(*counter), k.kind.view(&cells[k.col])
-	switch n := c.counts[d]; n {
-	case 0:
-	case 1:
+	n := c.counts[d]
+	if n == nil {
+		return
+	}
+	if *n--; *n == 0 {
 		delete(c.counts, d)
 		c.length -= len(d.text)
-	default:
-		c.counts[d] = n - 1
 	}
 }
 
@@ -116,7 +114,7 @@ func (k *counters) undo(o Object, cells []Cell) {
 func (k *counters) merge(dst, src Object) {
 	s := src.(*counter)
 	for _, d := range s.values() {
-		dst.(*counter).count(d, s.counts[d])
+		dst.(*counter).count(d, *s.counts[d])
 	}
 }
 
@@ -140,9 +138,9 @@ func (c *counter) Append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(c.counts)))
 	for _, d := range c.values() {
 		dst = c.op.append(dst, d)
-		dst = binary.AppendUvarint(dst, uint64(c.counts[d]))
+		dst = binary.AppendUvarint(dst, uint64(*c.counts[d]))
 	}
 	return dst
 }
 
-func (c *counter) Bytes() int { return 250 + 80*len(c.counts) + c.length }
+func (c *counter) Bytes() int { return 250 + 96*len(c.counts) + c.length }

@@ -12,7 +12,7 @@ import (
 type Definition[In, State, Out any] struct {
 	// Name stands in the signature of the row: a new name for a new meaning or layout of State.
 	Name string
-	// Init is the State before any value; nil for the zero State.
+	// Init is the State before any value, which merged with another changes nothing; nil for the zero State.
 	Init func() State
 	// Add returns s with v in it. It may change what s refers to. v is what the column returned, a nil pointer for null. If it
 	// panics the row is not counted, by no accumulator of the group and window.
@@ -62,9 +62,12 @@ func (d *Definition[In, State, Out]) validate(mergeable bool) error {
 	return nil
 }
 
+// boxedID identifies a boxed column: the same function may be a plain one too.
+type boxedID struct{ closure }
+
 // boxed is a column whose cell holds a pointer to the value, the same one for each record: no allocation.
 func boxed[T, In any](f func(*T) In) input[T] {
-	return input[T]{id: closureID(f), any: func(row *T, c *Cell) {
+	return input[T]{id: boxedID{closureID(f)}, any: func(row *T, c *Cell) {
 		box, ok := c.Other.(*In)
 		if !ok {
 			box = new(In)
@@ -175,7 +178,11 @@ func (k *custom[In, S, Out]) cancel(o *Object) (err error) {
 	case s.fresh:
 		*o = nil
 	case k.refers:
-		defer guard("Decode", &err)
+		defer func() {
+			if r := recover(); r != nil {
+				err = fmt.Errorf("%w: Custom %q panicked in Decode: %v", ErrState, k.def.Name, r)
+			}
+		}()
 		if s.state, err = k.def.Decode(s.before); err != nil {
 			return fmt.Errorf("%w: Custom %q does not read what it wrote: %w", ErrState, k.def.Name, err)
 		}

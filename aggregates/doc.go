@@ -1,25 +1,68 @@
 // Package aggregates holds the accumulators behind a projection, and the functions that a projection calls to have them.
 //
-// A projection is an ordinary function over a group: it calls [Count], [Sum], [Min], [Max], [Avg], [EarliestByOffset] and
-// [LatestByOffset] and puts what they return into an ordinary struct. [Record] runs it once to learn which it calls; the
-// result is a [Program]: the columns (the user's functions from a row to a value, each evaluated once a record) and the
-// accumulators (where each keeps its state). For every record the Program evaluates the columns into [Cell]s and adds those
-// to the [State] of each window the record is in; when a row is emitted the projection runs again, and each call reads its
-// accumulator.
+// A projection is an ordinary function over a group: it calls functions such as [Count], [Sum] and [LatestByOffset] and puts what they
+// return into an ordinary struct. [Record] runs it once to learn which it calls; the result is a [Program]: the columns (the user's
+// functions from a row to a value, each evaluated once a record) and the accumulators (where each keeps its state). For every
+// record the Program evaluates the columns into [Cell]s and adds those to the [State] of each window the record is in; when a row is
+// emitted the projection runs again, and each call reads its accumulator.
 //
-// So user code runs in Eval and in the projection only, and Add cannot fail half-way: a row is either added to all
-// accumulators of a window or to none.
+// A row is either added to all accumulators of a window or to none. Columns run in Eval, before anything changes; what may fail
+// in Add (a sum of decimals that overflows, the code of a [Custom]) runs beside the state first, and Add returns an error with the
+// state as it was.
+//
+// # Functions
+//
+//	function                                        nulls        of nothing  undo  state
+//	Count                                           counts rows  0           yes   8 bytes
+//	CountOf                                         skipped      0           yes   8
+//	CountDistinct (exact)                           skipped      0                 object: all values
+//	CountDistinctApprox (HyperLogLog, 2^14)         skipped      0                 object: up to 16 KB
+//	Sum, SumList                                    skipped      0           yes   8; decimals 1 and text
+//	SumDecimal (with ksqlDB's bound)                skipped      0           yes   object: text
+//	Avg                                             skipped      0           yes   16; decimals 8 and text
+//	Min, Max                                        skipped      nil, zero         9; text 1 and the text
+//	TimeOfMin, TimeOfMax                            skipped      zero time         17; text 9 and the text
+//	EarliestByOffset, LatestByOffset                skipped      nil, zero         as Min; mergeable 8 more
+//	...WithNulls                                    a value      nil               as Min; mergeable 8 more
+//	EarliestByOffsetN, LatestByOffsetN              skipped      []                object: n values
+//	...NWithNulls                                   a value      []                object: n values
+//	FirstByTime, LastByTime                         skipped      nil, zero         17; text 9 and the text; mergeable 8 more
+//	VarianceSample, StdDevSample                    skipped      0 (n < 2)   yes   24
+//	VariancePopulation, StdDevPopulation            skipped      0           yes   24
+//	Correlation                                     pair skipped NaN (n < 2) yes   48
+//	WeightedMean                                    pair skipped 0           yes   16
+//	Quantile, Quantiles (DDSketch, 1 %)             skipped      0                 object: up to 32 KB
+//	TopK, TopKDistinct                              skipped      []                object: k values
+//	TopKBy                                          skipped      []                object: k pairs
+//	CollectList (limit)                             a value      []          yes   object: all values
+//	CollectSet (limit)                              one is kept  []                object: all different values
+//	Histogram (1000 keys)                           "null"       {}          yes   object: keys and counts
+//	Attr                                            a value      nil, zero   yes   object: values and counts
+//	Custom                                          passed on    yours       yours object: yours
+//
+// [Aggregator.CheckUndo] says whether a projection can be over a table. What goes by the order of processing or by time, an extreme,
+// a set or a sketch cannot be undone: they have forgotten what would come in place of the row.
 //
 // # Values and nulls
 //
-// Columns return a number, string, bool, time.Time or apd.Decimal, or a pointer to one: a nil pointer is null. Nulls are
-// skipped by all but Count, which counts rows. The result has the type of the column; where no value was seen it is nil for a
-// pointer and zero otherwise. Times are kept in microseconds and come back in UTC. Decimals keep their scale.
+// Columns return a number, string, bool, time.Time or apd.Decimal, or a pointer to one: a nil pointer is null. The result has
+// the type of the column; where no value was seen it is nil for a pointer and zero otherwise. Times are kept in microseconds and
+// come back in UTC. Decimals keep their scale. Floats are in Java's order, -0 before +0 and NaN last, and two NaN are one value.
 //
 // # State
 //
-// The state of a row is bytes in the layout that is stored and sent to the changelog, so restoring it is a copy. The layout
-// is little-endian, fixed by the order of the calls in the projection, and pinned by golden tests; see [Program.Signature].
+// Fixed-size accumulators and single texts are bytes in the layout that is stored and sent to the changelog, so restoring them is
+// a copy. Sets, lists and sketches are [Object]s: decoded as long as they are in memory, encoded at commit. Each commit writes
+// the whole row, so an accumulator without a limit costs as much as it holds each time it has changed. The layout is
+// little-endian, fixed by the order of the calls in the projection and by [Program.Mergeable], and pinned by golden tests; see
+// [Program.Signature].
 //
-// A Program may be used by any number of goroutines; a State, a Recorder and a slice of Cells by one at a time.
+// # Merging
+//
+// States of a mergeable program can be merged in any order: each accumulator that goes by the order of processing keeps sequence
+// numbers. Sums of floats depend on the order of additions in their last bits, there and in all else. At their limits Histogram
+// does not know what it has not counted, and merged decimals may go beyond the bound, as in ksqlDB.
+//
+// A Program may be used by any number of goroutines; a State, a Recorder and a slice of Cells by one at a time. Package
+// aggregatetest checks that a Custom keeps the laws that windows rely on.
 package aggregates

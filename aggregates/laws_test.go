@@ -250,7 +250,9 @@ var exact = map[string]func(rows) string{
 	"refused": func(g rows) string {
 		return show(aggregates.SumDecimal(g, 4, 2, d), aggregates.Count(g), aggregates.Custom(g, moody, n))
 	},
-	"custom": func(g rows) string { return show(aggregates.Custom(g, product, n), aggregates.Custom(g, letters, ps)) },
+	"custom": func(g rows) string {
+		return show(aggregates.Custom(g, product, n), aggregates.Custom(g, letters, ps), aggregates.Custom(g, extent, f))
+	},
 }
 
 // undoable is those of exact that tables can have, one by one.

@@ -118,8 +118,15 @@ func (k *lists) cut(l *list) {
 func (k *lists) merge(dst, src Object) {
 	d, s := dst.(*list), src.(*list)
 	d.items = append(d.items[k.from(d):], s.items[k.from(s):]...)
-	slices.SortStableFunc(d.items, bySeq)
+	sortBySeq(d.items)
 	k.cut(d)
+}
+
+// sortBySeq costs little where later states are merged into earlier ones.
+func sortBySeq(items []item) {
+	if !slices.IsSortedFunc(items, bySeq) {
+		slices.SortStableFunc(items, bySeq)
+	}
 }
 
 func bySeq(a, b item) int {

@@ -144,7 +144,7 @@ func setValue(f []byte, bits uint64) {
 }
 
 // add adds one row to all but the plain ones.
-func (o *op) add(s State, cells []Cell, at At) {
+func (o *op) add(s *State, cells []Cell, at At) {
 	f := s.Fixed[o.off:]
 	switch o.code {
 	case opKeep:
@@ -167,7 +167,7 @@ func (o *op) add(s State, cells []Cell, at At) {
 }
 
 // undo takes one row out.
-func (o *op) undo(s State, cells []Cell) {
+func (o *op) undo(s *State, cells []Cell) {
 	switch o.code {
 	case opCount, opCountOf:
 		addInt(s.Fixed[o.off:], ^uint64(0))
@@ -189,7 +189,7 @@ func (o *op) undo(s State, cells []Cell) {
 }
 
 // merge adds the rows of src to dst.
-func (o *op) merge(dst, src State) {
+func (o *op) merge(dst, src *State) {
 	switch o.code {
 	case opCount, opCountOf:
 		addInt(dst.Fixed[o.off:], binary.LittleEndian.Uint64(src.Fixed[o.off:]))
@@ -211,8 +211,6 @@ func (o *op) merge(dst, src State) {
 			o.keeper.merge(*to, from)
 		}
 	default:
-		if v, ok := o.picked(src); ok {
-			o.pick(dst, v)
-		}
+		o.mergePick(dst, src)
 	}
 }

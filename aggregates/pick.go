@@ -2,8 +2,10 @@ package aggregates
 
 import (
 	"encoding/binary"
-	"strings"
 	"time"
+	"unsafe"
+
+	"github.com/cockroachdb/apd/v3"
 )
 
 // This file holds the accumulators that keep one of the values: Min and Max, Earliest and Latest by offset, First and Last by
@@ -134,30 +136,48 @@ func (o *op) seqAt(f []byte) int64 { return int64(binary.LittleEndian.Uint64(f[o
 
 // picked is a value with its place.
 type picked struct {
-	Cell
-	at At
+	bits    uint64
+	text    string
+	decimal *apd.Decimal
+	null    bool
+	at      At
 }
 
-func pickedCell(c *Cell, at At) picked {
-	return picked{Cell: Cell{Bits: c.Bits, Text: c.Text, Decimal: c.Decimal, Null: c.Null}, at: at}
-}
+func pickedCell(c *Cell, at At) picked { return picked{c.Bits, c.Text, c.Decimal, c.Null, at} }
 
-// picked is what s keeps.
-func (o *op) picked(s State) (v picked, ok bool) {
-	f := s.Fixed[o.off:]
-	has := f[o.flag()]
-	if has == pickNothing {
-		return v, false
+// mergePick keeps what src keeps if it takes the place of what dst keeps.
+func (o *op) mergePick(dst, src *State) {
+	end := o.off + o.pickSize()
+	to, from, flag := dst.Fixed[o.off:end], src.Fixed[o.off:end], o.flag()
+	if from[flag] == pickNothing {
+		return
 	}
-	v.Null = has == pickNull
+	var part, other []byte
+	if o.kind.variable() {
+		part, other = dst.Vars[o.part], src.Vars[o.part]
+	}
+	if to[flag] != pickNothing {
+		v := o.picked(from, other)
+		if !o.takes(to, part, &v) {
+			return
+		}
+	}
+	copy(to, from)
+	if o.kind.variable() {
+		dst.Vars[o.part] = append(part[:0], other...)
+	}
+}
+
+// picked is what f and part keep, as far as takes asks for it. Its text is good while part is.
+func (o *op) picked(f, part []byte) (v picked) {
 	switch {
-	case v.Null:
+	case o.bySeq():
 	case o.kind == kindText:
-		v.Text = string(s.Vars[o.part])
+		v.text = unsafe.String(unsafe.SliceData(part), len(part))
 	case o.kind == kindDecimal:
-		v.Decimal = parseDecimal(s.Vars[o.part])
+		v.decimal = parseDecimal(part)
 	default:
-		v.Bits = binary.LittleEndian.Uint64(f)
+		v.bits = binary.LittleEndian.Uint64(f)
 	}
 	if o.byTime() {
 		v.at.Time = o.timeAt(f)
@@ -165,11 +185,11 @@ func (o *op) picked(s State) (v picked, ok bool) {
 	if o.seq {
 		v.at.Seq = o.seqAt(f)
 	}
-	return v, true
+	return v
 }
 
 // pick keeps v if it takes the place of what is kept.
-func (o *op) pick(s State, v picked) {
+func (o *op) pick(s *State, v picked) {
 	f := s.Fixed[o.off:]
 	var part []byte
 	if o.kind.variable() {
@@ -181,19 +201,19 @@ func (o *op) pick(s State, v picked) {
 	}
 	f[flag] = pickValue
 	switch {
-	case v.Null:
+	case v.null:
 		f[flag] = pickNull
-		v.Bits = 0 // the same state whatever was there
+		v.bits = 0 // the same state whatever was there
 		part = part[:0]
 	case o.kind == kindText:
-		part = append(part[:0], v.Text...)
+		part = append(part[:0], v.text...)
 	case o.kind == kindDecimal:
-		part = v.Decimal.Append(part[:0], 'G')
+		part = v.decimal.Append(part[:0], 'G')
 	}
 	if o.kind.variable() {
 		s.Vars[o.part] = part
 	} else {
-		binary.LittleEndian.PutUint64(f, v.Bits)
+		binary.LittleEndian.PutUint64(f, v.bits)
 	}
 	if o.byTime() {
 		binary.LittleEndian.PutUint64(f[flag+1:], uint64(v.at.Time))
@@ -234,11 +254,17 @@ func (o *op) takes(f, part []byte, v *picked) bool {
 func (o *op) compare(v *picked, f, part []byte) int {
 	switch o.kind {
 	case kindText:
-		return -strings.Compare(string(part), v.Text) // does not copy part
+		switch { // operators, unlike functions, do not copy part
+		case v.text < string(part):
+			return -1
+		case v.text > string(part):
+			return 1
+		}
+		return 0
 	case kindDecimal:
-		return v.Decimal.Cmp(parseDecimal(part))
+		return v.decimal.Cmp(parseDecimal(part))
 	}
-	a, b := o.kind.order(v.Bits), o.kind.order(binary.LittleEndian.Uint64(f))
+	a, b := o.kind.order(v.bits), o.kind.order(binary.LittleEndian.Uint64(f))
 	switch {
 	case a < b:
 		return -1

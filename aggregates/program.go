@@ -143,7 +143,7 @@ func (p *Program[T]) Add(s State, cells []Cell, at At) error {
 		case o.plain:
 			o.addPlain(s.Fixed[o.off:], c.Bits)
 		default:
-			o.add(s, cells, at)
+			o.add(&s, cells, at)
 		}
 	}
 	return nil
@@ -158,7 +158,7 @@ func (p *Program[T]) Undo(s State, cells []Cell, at At) error {
 	}
 	for i := range p.ops {
 		if o := &p.ops[i]; o.code == opCount || !cells[o.col].Null || o.nulls {
-			o.undo(s, cells)
+			o.undo(&s, cells)
 		}
 	}
 	return nil
@@ -173,7 +173,7 @@ func (p *Program[T]) Merge(dst, src State) (err error) {
 		defer guard("Merge", &err)
 	}
 	for i := range p.ops {
-		p.ops[i].merge(dst, src)
+		p.ops[i].merge(&dst, &src)
 	}
 	return nil
 }

@@ -82,7 +82,7 @@ func (k *sets) merge(dst, src Object) {
 			d.append(it)
 		}
 	}
-	slices.SortStableFunc(d.items, bySeq)
+	sortBySeq(d.items)
 	if k.limit != Unlimited && len(d.items) > k.limit {
 		d.items = slices.Delete(d.items, k.limit, len(d.items))
 	}

@@ -87,7 +87,11 @@ func lengthBefore(b []byte, start int) []byte {
 // and s is then of no use.
 func (p *Program[T]) Load(s State, b []byte) (err error) {
 	if p.user {
-		defer guard("Decode", &err)
+		defer func() {
+			if r := recover(); r != nil {
+				err = fmt.Errorf("%w: a Custom panicked in Decode: %v", ErrState, r)
+			}
+		}()
 	}
 	if len(b) < len(s.Fixed) {
 		return fmt.Errorf("%w: row of %d bytes, want at least %d", ErrState, len(b), len(s.Fixed))

@@ -50,7 +50,10 @@ func sumOfList[T, V any](r *Recorder[T], k kind, f func(*T) []V) input[T] {
 	}
 	return input[T]{id: closureID(f), any: func(row *T, c *Cell) {
 		var sum, one Cell
-		var decimal apd.Decimal
+		var decimal *apd.Decimal
+		if k == kindDecimal {
+			decimal = new(apd.Decimal) // apart: the others need no memory
+		}
 		list := f(row)
 		for i := range list {
 			fill(&one, &list[i])
@@ -59,17 +62,14 @@ func sumOfList[T, V any](r *Recorder[T], k kind, f func(*T) []V) input[T] {
 			case k == kindDecimal && one.Decimal.Form != apd.Finite:
 				decimal.Set(one.Decimal) // Eval reports it
 			case k == kindDecimal && decimal.Form == apd.Finite:
-				mustAdd(&decimal, one.Decimal)
+				mustAdd(decimal, one.Decimal)
 			case k == kindFloat:
 				sum.Bits = math.Float64bits(math.Float64frombits(sum.Bits) + math.Float64frombits(one.Bits))
 			default:
 				sum.Bits += one.Bits
 			}
 		}
-		c.Bits, c.Null = sum.Bits, false
-		if k == kindDecimal {
-			c.Decimal = &decimal
-		}
+		c.Bits, c.Decimal, c.Null = sum.Bits, decimal, false
 	}}
 }
 
@@ -98,7 +98,7 @@ func (o *op) addDecimal(f []byte, part *[]byte, d *apd.Decimal, n int64) {
 }
 
 // unsum takes a value out of a Sum or Avg.
-func (o *op) unsum(s State, c *Cell) {
+func (o *op) unsum(s *State, c *Cell) {
 	f := s.Fixed[o.off:]
 	switch o.kind {
 	case kindDecimal:
@@ -114,7 +114,7 @@ func (o *op) unsum(s State, c *Cell) {
 	}
 }
 
-func (o *op) mergeSum(dst, src State) {
+func (o *op) mergeSum(dst, src *State) {
 	to, from := dst.Fixed[o.off:], src.Fixed[o.off:]
 	if o.kind != kindDecimal {
 		o.sum(to, binary.LittleEndian.Uint64(from))
