@@ -60,13 +60,13 @@ func objectParts() []part {
 	}
 }
 
-type trade struct {
+type deal struct {
 	Pair string `ashi:"pair,key"`
 	Size apd.Decimal
 	At   time.Time `ashi:"at,timestamp"`
 }
 
-type volume struct {
+type dealt struct {
 	Pair  string `ashi:"pair,key"`
 	Start time.Time
 	Sum   string
@@ -78,20 +78,20 @@ type volume struct {
 // other aggregates, and no window that would have been its alone.
 func TestRefusedRowsLeaveNoTrace(t *testing.T) {
 	b := dsl.New("refused")
-	trades := dsl.Stream[trade](b, "trades")
-	size := func(r *trade) apd.Decimal { return r.Size }
-	volumes := dsl.Aggregate(dsl.GroupBy(trades, func(r *trade) string { return r.Pair }), windows.Minutes(1, 5), func(g dsl.Group[string, trade]) volume {
+	trades := dsl.Stream[deal](b, "trades")
+	size := func(r *deal) apd.Decimal { return r.Size }
+	volumes := dsl.Aggregate(dsl.GroupBy(trades, func(r *deal) string { return r.Pair }), windows.Minutes(1, 5), func(g dsl.Group[string, deal]) dealt {
 		sum := aggregates.SumDecimal(g, 4, 2, size)
-		return volume{Pair: g.Key(), Start: g.WindowStart(), Sum: sum.String(), Count: aggregates.Count(g),
-			Sizes: aggregates.CollectList(g, 10, func(r *trade) string { return r.Size.String() })}
+		return dealt{Pair: g.Key(), Start: g.WindowStart(), Sum: sum.String(), Count: aggregates.Count(g),
+			Sizes: aggregates.CollectList(g, 10, func(r *deal) string { return r.Size.String() })}
 	})
 	one, five := volumes.Final().Size(time.Minute), volumes.Final().Size(5*time.Minute)
 	plan, err := b.Build()
 	require.NoError(t, err)
 	noon := time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC)
 	d := enginetest.NewWith(t, plan, enginetest.Options{Start: noon.Add(24 * time.Hour)})
-	at := func(pair string, size int64, after time.Duration) trade {
-		return trade{pair, *apd.New(size, -2), noon.Add(after)}
+	at := func(pair string, size int64, after time.Duration) deal {
+		return deal{pair, *apd.New(size, -2), noon.Add(after)}
 	}
 
 	enginetest.Add(d, trades, at("A", 9000, 0), at("A", 2000, time.Second), at("A", 900, 2*time.Second))
@@ -101,17 +101,17 @@ func TestRefusedRowsLeaveNoTrace(t *testing.T) {
 	require.EqualValues(t, 5, d.Dropped("failed"), "A's 5.00 in its five minutes, and all of B")
 	enginetest.Add(d, trades, at("C", 1, time.Hour))
 
-	require.Equal(t, []volume{
+	require.Equal(t, []dealt{
 		{"A", noon, "99.95", 3, []string{"90.00", "9.00", "0.95"}},
 		{"A", noon.Add(time.Minute), "5.00", 1, []string{"5.00"}},
 	}, sortedRows(enginetest.Rows(d, one)))
-	require.Equal(t, []volume{{"A", noon, "99.95", 3, []string{"90.00", "9.00", "0.95"}}}, sortedRows(enginetest.Rows(d, five)))
+	require.Equal(t, []dealt{{"A", noon, "99.95", 3, []string{"90.00", "9.00", "0.95"}}}, sortedRows(enginetest.Rows(d, five)))
 }
 
-func sortedRows(rows []volume) []volume {
+func sortedRows(rows []dealt) []dealt {
 	for i := range rows {
 		rows[i].Start = rows[i].Start.UTC()
 	}
-	slices.SortFunc(rows, func(a, b volume) int { return cmp.Or(cmp.Compare(a.Pair, b.Pair), a.Start.Compare(b.Start)) })
+	slices.SortFunc(rows, func(a, b dealt) int { return cmp.Or(cmp.Compare(a.Pair, b.Pair), a.Start.Compare(b.Start)) })
 	return rows
 }
