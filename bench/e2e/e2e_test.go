@@ -129,8 +129,8 @@ func TestMeasuresAndWritesRows(t *testing.T) {
 }
 
 func TestWrongFlags(t *testing.T) {
-	err := run(t.Context(), []string{"-second", "b", "-workload", "session", "-codec", "xml"}, nil, io.Discard, io.Discard)
-	for _, want := range []string{"there are no joins yet", "-topic and -out are needed", `-workload "session"`, `-codec "xml"`} {
+	err := run(t.Context(), []string{"-second", "b", "-workload", "join", "-codec", "xml"}, nil, io.Discard, io.Discard)
+	for _, want := range []string{"there are no joins yet", "-topic and -out are needed", `-workload "join"`, `-codec "xml"`} {
 		require.ErrorContains(t, err, want)
 	}
 	err = run(t.Context(), []string{"-topic", "a", "-out", "b", "-brokers", "127.0.0.1:1"}, nil, io.Discard, io.Discard)

@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -103,7 +104,7 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&o.second, "second", "", "second input topic, of joins")
 	f.StringVar(&o.out, "out", "", "output topic; for multi the sizes in minutes are appended: OUT-1, OUT-5 ...")
 	f.StringVar(&o.state, "state", "", "folder for stores; empty: in memory")
-	f.StringVar(&o.workload, "workload", "tumbling", "tumbling or multi")
+	f.StringVar(&o.workload, "workload", "tumbling", "tumbling, multi, hopping or session")
 	f.StringVar(&o.name, "name", "", "workload's name in the JSON line (default: -workload)")
 	f.StringVar(&o.codec, "codec", "bin", "of the input: bin or json")
 	f.StringVar(&o.emit, "emit", "final", "final or changes")
@@ -128,14 +129,17 @@ func (o *options) validate() error {
 	if o.topic == "" || o.out == "" {
 		errs = append(errs, errors.New("-topic and -out are needed"))
 	}
-	for _, c := range []struct{ flag, value, first, second string }{
-		{"workload", o.workload, "tumbling", "multi"},
-		{"codec", o.codec, "bin", "json"},
-		{"emit", o.emit, "final", "changes"},
-		{"guarantee", o.guarantee, engine.ExactlyOnce.String(), engine.AtLeastOnce.String()},
+	for _, c := range []struct {
+		flag, value string
+		known       []string
+	}{
+		{"workload", o.workload, []string{"tumbling", "multi", "hopping", "session"}},
+		{"codec", o.codec, []string{"bin", "json"}},
+		{"emit", o.emit, []string{"final", "changes"}},
+		{"guarantee", o.guarantee, []string{engine.ExactlyOnce.String(), engine.AtLeastOnce.String()}},
 	} {
-		if c.value != c.first && c.value != c.second {
-			errs = append(errs, fmt.Errorf("-%s %q: there are only %s and %s", c.flag, c.value, c.first, c.second))
+		if !slices.Contains(c.known, c.value) {
+			errs = append(errs, fmt.Errorf("-%s %q: there are only %s", c.flag, c.value, strings.Join(c.known, ", ")))
 		}
 	}
 	if len(errs) > 0 {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/ashi-stream/ashi/aggregates"
 	"github.com/ashi-stream/ashi/dsl"
@@ -26,7 +27,7 @@ type candle struct {
 	Count, At              int64
 }
 
-// plan is windows of 1 minute to the topic out, or for multi of 1, 5, 15 and 60 minutes to out-1, out-5, out-15 and out-60.
+// plan is windows of 1 minute to the topic out, hopping ones of 60 minutes by 1, sessions with a gap of 30 s, or for multi of 1, 5, 15 and 60 minutes to out-1, out-5, out-15 and out-60.
 func (o *options) plan() (*topology.Plan, error) {
 	var input codecs.Codec[tick] = codecs.Fixed[tick]()
 	if o.codec == "json" {
@@ -34,7 +35,12 @@ func (o *options) plan() (*topology.Plan, error) {
 	}
 	spec := windows.Minutes(1)
 	name := func(windows.Kind) string { return o.out }
-	if o.workload == "multi" {
+	switch o.workload {
+	case "hopping":
+		spec = windows.Hopping(time.Hour, time.Minute)
+	case "session":
+		spec = windows.Session(30 * time.Second)
+	case "multi":
 		spec = windows.Minutes(1, 5, 15, 60)
 		name = func(k windows.Kind) string { return o.out + "-" + strconv.Itoa(int(k.Size().Minutes())) }
 	}
