@@ -2,9 +2,7 @@ package aggregates
 
 import (
 	"encoding/hex"
-	"fmt"
 	"math"
-	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -136,17 +134,6 @@ func TestFloatOrderIsJavas(t *testing.T) {
 			require.Equal(t, i < j, a < b, "%v < %v", order[i], order[j])
 		}
 	}
-}
-
-// random is a tick with whole-number prices, so that sums do not depend on the order of additions.
-func random(r *rand.Rand) tick {
-	tk := tick{bid: float64(r.IntN(100) - 50), named: price(r.IntN(9)), n: int32(r.Uint32()), u: r.Uint64(), name: fmt.Sprint(r.IntN(500)),
-		at: time.UnixMilli(r.Int64N(1 << 41)).UTC(), size: *apd.New(r.Int64N(10_000)-5_000, -2), ok: r.IntN(2) == 0}
-	if r.IntN(3) == 0 {
-		f, s := float64(r.IntN(50)), fmt.Sprint(r.IntN(50))
-		tk.maybe, tk.maybeS = &f, &s
-	}
-	return tk
 }
 
 func TestLayoutIsPinned(t *testing.T) {

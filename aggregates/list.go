@@ -34,7 +34,7 @@ func CollectList[T any, V Value](g Rows[T], limit int, column func(*T) V) []V {
 	return listed[T, V, V](g, "CollectList", &lists{title: "collectlist", n: limit, undoes: true, layout: layout{nulls: true}}, column)
 }
 
-// Unlimited, as the limit of CollectList or CollectSet, is none.
+// Unlimited is no limit, for CollectList and CollectSet.
 const Unlimited = -1
 
 func listed[T, C, V any](g Rows[T], name string, k *lists, column func(*T) C) []V {

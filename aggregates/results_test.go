@@ -212,6 +212,17 @@ func TestLimits(t *testing.T) {
 	require.Equal(t, "[1|1|4|][1|4|]", l.result(l.merged(late, early)), "the first by processing, whatever the order of merging")
 }
 
+// What is cut off must not stay in memory: lists of the latest are bounded, as rows of quiet windows live long.
+func TestLatestIsBounded(t *testing.T) {
+	b := over(t, false, func(g rows) []string { return aggregates.LatestByOffsetN(g, 10, s) })
+	state := aggregates.NewState(b.program)
+	for range 10_000 {
+		require.NoError(t, b.add(state, quote{s: "a text of thirty-two characters!"}, aggregates.At{}))
+	}
+	require.Len(t, b.result(state), 10)
+	require.Less(t, state.Bytes(), 5_000)
+}
+
 func TestTopKByKeepsTheEarlierOfEqualOnes(t *testing.T) {
 	b := over(t, true, func(g rows) []aggregates.Ranked[float64, int32] { return aggregates.TopKBy(g, 2, f, n) })
 	one, two := b.of(1, quote{f: 5, n: 1}, quote{f: 3, n: 2}), b.of(3, quote{f: 5, n: 3}, quote{f: 5, n: 4})
