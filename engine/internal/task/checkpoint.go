@@ -82,6 +82,9 @@ func (t *Task) Memory() int {
 			for _, b := range s.spare {
 				n += b.bytes()
 			}
+			if s.hop != nil {
+				n += s.hop.sums.bytes() + s.hop.merged.bytes()
+			}
 		}
 	}
 	return n
@@ -92,6 +95,9 @@ func (t *Task) evict() {
 	for _, w := range t.windowed {
 		for _, s := range w.sizes {
 			s.spare = nil
+			if s.hop != nil {
+				s.hop.sums, s.hop.merged = nil, bucket{perRow: s.hop.merged.perRow} // they have numbers of groups that are let go
+			}
 		}
 	}
 	taken := t.Memory() // counted down below: there may be as many windows as rows

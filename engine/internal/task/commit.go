@@ -14,6 +14,7 @@ import (
 // ProgressKey, and stands in the store beside the rows that it belongs to.
 type Progress struct {
 	Sequence    uint64                  // of commits, from 1
+	Rows        uint64                  // that were aggregated: numbers their order
 	Fingerprint string                  // of the sub-topology (topology.SubTopology.Fingerprint)
 	Inputs      map[string]int64        // topic to the offset to read next
 	StreamTimes map[string]windows.Time // aggregate to its stream time
@@ -28,11 +29,12 @@ var positionKey = stores.MetaKey("position")
 // progressVersion is the first byte of an encoded Progress. It changes when the layout of it or of rows does.
 const progressVersion = 1
 
-// Append appends p as it is stored: version, sequence, fingerprint, inputs and stream times, with uvarint lengths and counts, in
+// Append appends p as it is stored: version, sequence, rows, fingerprint, inputs and stream times, with uvarint lengths and counts, in
 // the order of their names.
 func (p *Progress) Append(dst []byte) []byte {
 	dst = append(dst, progressVersion)
 	dst = binary.AppendUvarint(dst, p.Sequence)
+	dst = binary.AppendUvarint(dst, p.Rows)
 	dst = appendString(dst, p.Fingerprint)
 	dst = appendNumbers(dst, p.Inputs)
 	return appendNumbers(dst, p.StreamTimes)
@@ -47,7 +49,7 @@ func ParseProgress(b []byte) (*Progress, error) {
 		return nil, errProgress
 	}
 	d := decoder{b: b[1:]}
-	p := &Progress{Sequence: d.uvarint(), Fingerprint: d.string()}
+	p := &Progress{Sequence: d.uvarint(), Rows: d.uvarint(), Fingerprint: d.string()}
 	p.Inputs = numbers[int64](&d)
 	p.StreamTimes = numbers[windows.Time](&d)
 	if d.bad || len(d.b) != 0 {

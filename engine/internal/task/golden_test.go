@@ -69,19 +69,19 @@ func TestGoldenChangelog(t *testing.T) {
 	d := enginetest.NewWith(t, goldenPlan(t), enginetest.Options{Start: time.UnixMilli(1_700_000_100_000)})
 	d.AddRaw("trades", goldenTrades()...)
 	d.AddRaw("trades", enginetest.Record{Key: []byte("EUR"), Value: []byte(`{"Price":1,"Size":0}`), Timestamp: 1_700_000_040_000})
-	progress := func(sequence, next, streamTime string) string {
-		return "01" + sequence + "20" + "6336326165616436313734656238353432613239626365663535623762643565" + // fingerprint
+	progress := func(sequence, rows, next, streamTime string) string {
+		return "01" + sequence + rows + "20" + "6336326165616436313734656238353432613239626365663535623762643565" + // fingerprint
 			"01" + "06" + "747261646573" + next + "01" + "10" + "7472616465732d616767726567617465" + streamTime
 	}
 	other := func(n, high, at string) string { return at + n + high + "01" + "01" + "01" }
 	want := []string{
 		rowKey + " " + rowValue,
 		"01" + "0101" + "0000018bcfd93300" + "455552" + " " + rowValue,
-		"00636f6d6d6974" + " " + progress("01", "0000000000000002", "0000018bcfe56800"),
+		"00636f6d6d6974" + " " + progress("01", "02", "0000000000000002", "0000018bcfe56800"),
 		rowKey + " null",
 		"01" + "0100" + "0000018bcfe60440" + "455552" + " " + "0000018bcfe60440" + "0100000000000000" + "000000000000f03f" + "01" + "01" + "00" + "01" + "30" + "00",
 		"01" + "0101" + "0000018bcfd93300" + "455552" + " " + other("0300000000000000", "000000000000f83f", "0000018bcfe60440") + "04" + "332e3530" + "01" + "58",
-		"00636f6d6d6974" + " " + progress("02", "0000000000000003", "0000018bcfe60440"),
+		"00636f6d6d6974" + " " + progress("02", "03", "0000000000000003", "0000018bcfe60440"),
 	}
 	var got []string
 	for _, r := range d.Partition(changelog, 0) {

@@ -18,6 +18,7 @@ type hop struct {
 	finals []runner
 	next   windows.Time // start of the oldest window that has not been put out
 	merged bucket       // scratch
+	sums   *sums        // nil: none
 }
 
 // newHop makes s, of hopping windows, one of slices.
@@ -65,6 +66,9 @@ func (w *windowed) addToSlice(ctx context.Context, s *size, group uint32, at win
 		}
 		s.last = b
 	}
+	if h := s.hop; h.sums != nil && b.start < h.sums.upTo {
+		h.sums = nil // they have an older state of the slice
+	}
 	return late, w.add(ctx, s, b, group, at)
 }
 
@@ -99,24 +103,40 @@ func (w *windowed) putOutHop(ctx context.Context, s *size, start windows.Time) e
 	m := &s.hop.merged
 	m.start, m.end = start, s.hop.End(start)
 	defer m.forget()
+	if err := w.mergeWindow(s, m); err != nil {
+		return err
+	}
+	for _, i := range w.byKey(m) {
+		if err := w.emit(ctx, s.hop.finals, m, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mergeSlices adds the slices of [from, to) to m.
+func (w *windowed) mergeSlices(s *size, m *bucket, from, to windows.Time) error {
 	for _, b := range s.open {
-		if b.start < start {
+		if b.start < from {
 			continue
 		}
-		if b.start >= m.end {
+		if b.start >= to {
 			break
 		}
 		if err := w.loadAll(s, b); err != nil {
 			return err
 		}
-		for i, group := range b.groups {
-			if err := w.merge(m, b, int32(i), group); err != nil {
-				return err
-			}
+		if err := w.mergeAll(m, b); err != nil {
+			return err
 		}
 	}
-	for _, i := range w.byKey(m) {
-		if err := w.emit(ctx, s.hop.finals, m, i); err != nil {
+	return nil
+}
+
+// mergeAll adds all rows of b to m.
+func (w *windowed) mergeAll(m, b *bucket) error {
+	for i, group := range b.groups {
+		if err := w.merge(m, b, int32(i), group); err != nil {
 			return err
 		}
 	}

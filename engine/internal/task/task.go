@@ -120,9 +120,9 @@ func (t *Task) sawRecords() {
 	}
 }
 
-// at is where the record at work stands: its event time, and its offset as the order of processing.
+// at is where the record at work stands: its event time, and the order of processing, which goes on over restarts.
 func (t *Task) at(event windows.Time) aggregates.At {
-	return aggregates.At{Time: int64(event), Seq: t.offset}
+	return aggregates.At{Time: int64(event), Seq: int64(t.progress.Rows)}
 }
 
 // passLate writes the record at work to a topic as it came.

@@ -118,6 +118,7 @@ func (w *windowed) process(ctx context.Context, r *topology.Record) error {
 		w.task.drops.drop(Failed, w.name, w.task.offset, err)
 		return nil
 	}
+	w.task.progress.Rows++
 	if r.Time > w.streamTime {
 		// What the record's time closes is put out before the record is added: it is in none of those windows.
 		if w.streamTime = r.Time; w.streamTime >= w.nextClose {
