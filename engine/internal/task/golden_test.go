@@ -101,10 +101,10 @@ func TestGoldenChangelog(t *testing.T) {
 	require.EqualValues(t, 1_700_000_000_000, finals[0].Timestamp)
 }
 
-var goldenProgress = task.Progress{Sequence: 300, Fingerprint: "f", Inputs: map[string]int64{"b": 1, "a": 2},
+var goldenProgress = task.Progress{Sequence: 300, Rows: 7, Fingerprint: "f", Inputs: map[string]int64{"b": 1, "a": 2},
 	StreamTimes: map[string]windows.Time{"w": windows.Min, "v": 1_700_000_000_000}}
 
-const goldenProgressHex = "01" + "ac02" + "0166" + "02" + "0161" + "0000000000000002" + "0162" + "0000000000000001" +
+const goldenProgressHex = "01" + "ac02" + "07" + "0166" + "02" + "0161" + "0000000000000002" + "0162" + "0000000000000001" +
 	"02" + "0176" + "0000018bcfe56800" + "0177" + "8000000000000000"
 
 func TestGoldenProgress(t *testing.T) {
