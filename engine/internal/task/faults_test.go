@@ -191,7 +191,7 @@ func TestReleases(t *testing.T) {
 }
 
 // refusing is a producer that another owner has fenced.
-type refusing struct{ discard }
+type refusing struct{}
 
 func (refusing) Produce(context.Context, *task.Output) {}
 func (refusing) Commit(context.Context) error          { return task.ErrFenced }
