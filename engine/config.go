@@ -75,11 +75,11 @@ const NoBound time.Duration = -1
 func (c *Config) validate() error {
 	var errs []error
 	if len(c.Brokers) == 0 {
-		errs = append(errs, errors.New("Brokers: no address given"))
+		errs = append(errs, errors.New("no address given: set Brokers"))
 	}
 	for _, b := range c.Brokers {
 		if _, _, err := net.SplitHostPort(b); err != nil {
-			errs = append(errs, fmt.Errorf("Brokers: %q: want host:port", b))
+			errs = append(errs, fmt.Errorf("broker %q: want host:port", b))
 		}
 	}
 	for _, d := range []struct {
@@ -88,17 +88,17 @@ func (c *Config) validate() error {
 	}{{"CommitInterval", c.CommitInterval}, {"CheckpointInterval", c.CheckpointInterval}, {"SessionTimeout", c.SessionTimeout},
 		{"StartTimeout", c.StartTimeout}} {
 		if d.d < 0 {
-			errs = append(errs, fmt.Errorf("%s: %v: must not be negative", d.name, d.d))
+			errs = append(errs, fmt.Errorf("a %s of %v must not be negative", d.name, d.d))
 		}
 	}
 	if c.MaxAhead < 0 && c.MaxAhead != NoBound {
-		errs = append(errs, fmt.Errorf("MaxAhead: %v: must not be negative; NoBound for none", c.MaxAhead))
+		errs = append(errs, fmt.Errorf("a MaxAhead of %v must not be negative; NoBound for none", c.MaxAhead))
 	}
 	if c.CommitBytes < 0 || c.CheckpointBytes < 0 || c.Memory < 0 {
-		errs = append(errs, errors.New("CommitBytes, CheckpointBytes, Memory: must not be negative"))
+		errs = append(errs, errors.New("none of CommitBytes, CheckpointBytes and Memory may be negative"))
 	}
 	if c.Guarantee > AtLeastOnce {
-		errs = append(errs, fmt.Errorf("Guarantee: %d is none", c.Guarantee))
+		errs = append(errs, fmt.Errorf("a Guarantee of %d is none", c.Guarantee))
 	}
 	return errors.Join(errs...)
 }

@@ -35,14 +35,15 @@ type side string
 
 // scalars has every column that both codecs carry, in an order that leaves holes between the fields.
 type scalars struct {
-	B    bool
-	I8   int8
-	I64  int64
-	I16  int16
-	I32  int32
-	U8   uint8
-	U16  uint16
-	memo string //nolint:unused // a field that is no column, between columns
+	B   bool
+	I8  int8
+	I64 int64
+	I16 int16
+	I32 int32
+	U8  uint8
+	U16 uint16
+	//lint:ignore U1000 a field that is no column, between columns
+	memo string
 	U32  uint32
 	U64  uint64
 	I    int

@@ -101,7 +101,8 @@ func TestDoubleAsJava(t *testing.T) {
 func TestKeyTypesRefused(t *testing.T) {
 	type hidden struct {
 		A string
-		b string //nolint:unused // that it is there is the case
+		//lint:ignore U1000 that it is there is the case
+		b string
 	}
 	type half struct {
 		A string `ashi:"a,key"`

@@ -370,7 +370,8 @@ func TestZombieIsFenced(t *testing.T) {
 	var frozen atomic.Pointer[toy]
 	b.onCommit = func(w *toy) error {
 		if frozen.CompareAndSwap(nil, w) || frozen.Load() == w {
-			stall.Lock() // the first worker to commit after the freeze sleeps with an open transaction
+			//lint:ignore SA2001 the first worker to commit after the freeze sleeps with an open transaction
+			stall.Lock()
 			stall.Unlock()
 		}
 		return nil

@@ -25,7 +25,6 @@ type windowed struct {
 
 	groupKey func(*topology.Record, []byte) ([]byte, error)
 	project  func([]byte, windows.Window, aggregates.State) (any, error)
-	next     []runner // fed with the aggregate's input too
 
 	streamTime windows.Time // newest event time of the records that came here [T3]
 	nextClose  windows.Time // no window closes before stream time has come to this
