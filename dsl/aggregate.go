@@ -97,6 +97,13 @@ func (w *WindowedOf[K, R]) Codec(c codecs.Codec[R]) *WindowedOf[K, R] {
 	return w
 }
 
+// Having puts out only rows for which pass is true: of finals, the windows that pass when they close; of changes, the rows that pass,
+// and a tombstone for one that passed at the last commit and does not any more (semantics.md [G10]). All rows are kept up to date.
+func (w *WindowedOf[K, R]) Having(pass func(*R) bool) *WindowedOf[K, R] {
+	w.agg.Having = func(row any) bool { return pass(row.(*R)) }
+	return w
+}
+
 // LateTo writes records that come when a window of theirs is closed to a topic, as they came: key, value, headers and timestamp; each
 // once, however many of its windows are closed. They are counted as late all the same.
 func (w *WindowedOf[K, R]) LateTo(topic string) *WindowedOf[K, R] {

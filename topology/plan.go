@@ -67,7 +67,10 @@ type Aggregate struct {
 	Row     string
 	Windows windows.Spec
 	Program aggregates.Aggregator
-	Late    string // topic that late records are written to as they came; empty: they are dropped
+	// Having says which rows are put out; nil: all. A row that was put out as a change and does not pass any more is deleted by a
+	// tombstone. User code.
+	Having func(row any) bool
+	Late   string // topic that late records are written to as they came; empty: they are dropped
 	// OpenKey returns what appends a row's group key to dst. User code.
 	OpenKey func() func(r *Record, dst []byte) ([]byte, error)
 	// OpenRow returns the projection: the row for a group and window. User code. The row is reused.

@@ -37,6 +37,7 @@ const (
 	flagDirty   = 1 << iota // in dirty
 	flagUnsaved             // in unsaved
 	flagLogged              // the changelog has it
+	flagShown               // it was put out as a change when it was last put out
 )
 
 // row is the place of a group's row, or -1.

@@ -101,12 +101,12 @@ func (w *windowed) byKey(b *bucket) []int32 {
 func (w *windowed) closeRow(ctx context.Context, s *size, b *bucket, i int32) error {
 	// What has changed since the last commit is a change still: who follows the changes must end with the row that is final.
 	if s.changes != nil && b.flags[i]&flagDirty != 0 && !w.task.cfg.EveryUpdate {
-		if err := w.emit(ctx, s.changes, b, i); err != nil {
+		if err := w.emitChange(ctx, s, b, i); err != nil {
 			return err
 		}
 	}
 	if s.finals != nil {
-		if err := w.emit(ctx, s.finals, b, i); err != nil {
+		if err := w.emitFinal(ctx, s.finals, b, i); err != nil {
 			return err
 		}
 	}

@@ -112,7 +112,7 @@ func (w *windowed) commit(ctx context.Context) error {
 		for _, b := range s.open {
 			for _, i := range b.dirty {
 				if s.changes != nil && !t.cfg.EveryUpdate {
-					if err := w.emit(ctx, s.changes, b, i); err != nil {
+					if err := w.emitChange(ctx, s, b, i); err != nil {
 						return err
 					}
 				}

@@ -107,7 +107,7 @@ func (w *windowed) putOutHop(ctx context.Context, s *size, start windows.Time) e
 		return err
 	}
 	for _, i := range w.byKey(m) {
-		if err := w.emit(ctx, s.hop.finals, m, i); err != nil {
+		if err := w.emitFinal(ctx, s.hop.finals, m, i); err != nil {
 			return err
 		}
 	}
@@ -169,7 +169,7 @@ func (w *windowed) loadAll(s *size, b *bucket) error {
 		i := b.add(group, len(w.groups.entries), w.stride, w.vars)
 		w.groups.entries[group].rows++
 		b.flags[i] = flagLogged
-		return w.loadRow(b, i, row)
+		return w.loadRow(b, i, row) // slices are never put out themselves
 	})
 	b.absent = err != nil
 	return err

@@ -250,6 +250,7 @@ func (w *windowed) putOutClosed(ctx context.Context, s *size, c closedSession) e
 		}
 	}
 	if s.finals != nil {
+		c.shown = false // as a change it may have been; a final that does not pass is nothing
 		if err := w.emitSession(ctx, s, s.finals, c.group, c.session); err != nil {
 			return err
 		}
@@ -270,7 +271,7 @@ func (w *windowed) putOutSessions(ctx context.Context, s *size, n uint32, g *ses
 		if err := w.emitSession(ctx, s, s.changes, n, one); err != nil {
 			return err
 		}
-		one.changed, one.shown = false, true
+		one.changed = false
 	}
 	return nil
 }
@@ -288,13 +289,18 @@ func (w *windowed) putOutRemoved(ctx context.Context, s *size, n uint32) error {
 	return nil
 }
 
+// emitSession puts a session out, if it passes; as a change, a tombstone if it did when it was last put out and does not any more.
 func (w *windowed) emitSession(ctx context.Context, s *size, to []runner, n uint32, one *session) error {
 	group := w.groups.entries[n].key
-	row, err := w.projectGuarded(group, one.Window, one.state)
-	if err != nil {
-		return fmt.Errorf("task: aggregate %s: row of group %q, session [%v, %v]: %w", w.name, group, one.Start, one.End, err)
+	row, pass, err := w.makeRow(group, one.Window, one.state)
+	if err != nil || !pass && !one.shown {
+		return err
 	}
+	one.shown = pass
 	w.out = topology.Record{Key: w.sessionKey(s.sessions, group, one.Window), Group: group, Value: row, Time: one.End}
+	if !pass {
+		w.out.Value = nil
+	}
 	return forward(ctx, to, &w.out)
 }
 

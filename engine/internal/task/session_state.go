@@ -115,10 +115,16 @@ func (w *windowed) loadSessionRow(x *sessions, key, row []byte, shown bool) erro
 			return fmt.Errorf("row of %d bytes is cut short", len(row))
 		}
 		one.Start, one.End = windows.Time(binary.BigEndian.Uint64(bounds)), windows.Time(binary.BigEndian.Uint64(bounds[8:]))
-		if err := w.program.Load(one.state, state); err != nil {
+		err := w.program.Load(one.state, state)
+		if err != nil {
 			return err
 		}
-		one.shown = shown
+		if shown {
+			_, one.shown, err = w.makeRow(w.groups.entries[n].key, one.Window, one.state)
+			if err != nil {
+				return err
+			}
+		}
 		g.list = append(g.list, one)
 	}
 	if len(g.list) > 0 {

@@ -2,7 +2,6 @@ package task
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -259,7 +258,7 @@ func (w *windowed) add(ctx context.Context, s *size, b *bucket, group uint32, at
 	b.saw(i, w.stride, at)
 	b.touch(i)
 	if w.task.cfg.EveryUpdate && s.changes != nil {
-		return w.emit(ctx, s.changes, b, i)
+		return w.emitChange(ctx, s, b, i)
 	}
 	return nil
 }
@@ -311,7 +310,9 @@ func (w *windowed) addRow(s *size, b *bucket, group uint32) (int32, error) {
 	}
 	if ok {
 		b.flags[i] = flagLogged
-		err = w.loadRow(b, i, w.row)
+		if err = w.loadRow(b, i, w.row); err == nil {
+			err = w.loadShown(s, b, i)
+		}
 	}
 	return i, err
 }
@@ -330,36 +331,4 @@ func (w *windowed) loadRow(b *bucket, i int32, row []byte) error {
 		return fmt.Errorf("task: aggregate %s: row in the store: %w: %w", w.name, err, stores.ErrCorrupt)
 	}
 	return nil
-}
-
-// emit puts row i out.
-func (w *windowed) emit(ctx context.Context, to []runner, b *bucket, i int32) error {
-	return w.emitRow(ctx, to, w.groups.entries[b.groups[i]].key, b, b.state(i, w.stride, w.vars), b.newest(i, w.stride))
-}
-
-func (w *windowed) emitRow(ctx context.Context, to []runner, group []byte, b *bucket, s aggregates.State, newest windows.Time) error {
-	row, err := w.projectGuarded(group, windows.Window{Start: b.start, End: b.end}, s)
-	if err != nil {
-		return fmt.Errorf("task: aggregate %s: row of group %q, window [%v, %v): %w", w.name, group, b.start, b.end, err)
-	}
-	w.wkey = append(w.wkey[:0], group...)
-	if b.end != math.MaxInt64 { // a window without bounds
-		w.wkey = binary.BigEndian.AppendUint64(w.wkey, uint64(b.start))
-	}
-	w.out = topology.Record{Key: w.wkey, Group: group, Value: row, Time: newest}
-	return forward(ctx, to, &w.out)
-}
-
-// projectGuarded runs the projection. It sees no record of the input that could be dropped in its place: if it fails, the
-// plan is wrong and the task ends.
-func (w *windowed) projectGuarded(group []byte, win windows.Window, s aggregates.State) (row any, err error) {
-	done := false
-	defer func() {
-		if !done {
-			err = panicked(recover())
-		}
-	}()
-	row, err = w.project(group, win, s)
-	done = true
-	return row, err
 }
