@@ -67,6 +67,7 @@ func (p program) spec() windows.Spec {
 type scene struct {
 	name       string
 	topic      string
+	store      string // of Kafka Streams: memory, or rocksdb, which it takes where nothing is said
 	partitions int32
 	records    []task.Output
 	programs   []program
@@ -92,10 +93,10 @@ const grain = 500
 
 // randomScene has records out of order, late, at the same instant, with jumps of seconds and of years, without value or without key (and those
 // far ahead: they must not move stream time), of values that are alike and of both zeroes.
-func randomScene(r *rand.Rand, name string, start int64) *scene {
-	s := &scene{name: name, partitions: 2}
+func randomScene(r *rand.Rand, name, store string, start int64, records, programs int) *scene {
+	s := &scene{name: name, store: store, partitions: 2}
 	at := start
-	for range 2500 {
+	for range records {
 		at += grain * int64(r.IntN(4))
 		switch r.IntN(400) {
 		case 0:
@@ -118,7 +119,7 @@ func randomScene(r *rand.Rand, name string, start int64) *scene {
 		}
 		s.records = append(s.records, record(key, max(when, 0), bid))
 	}
-	for range 6 {
+	for range programs {
 		size := 1 + r.Int64N(20_000)
 		if r.IntN(2) == 0 {
 			size = grain * (1 + r.Int64N(40))
@@ -127,7 +128,7 @@ func randomScene(r *rand.Rand, name string, start int64) *scene {
 		s.programs = append(s.programs, program{"time", size, size, grain * r.Int64N(20)}, program{"time", size, min(advance, size), grain * r.Int64N(20)})
 	}
 	// A grace between two times: no record ever comes when stream time is past the end of a session by exactly gap and grace.
-	for range 6 {
+	for range programs {
 		s.programs = append(s.programs, program{"session", grain * (1 + r.Int64N(10)), 0, grain*r.Int64N(20) + grain/2})
 	}
 	return s
@@ -171,7 +172,7 @@ func streams(ctx context.Context, t *testing.T, jars, brokers, app string, scene
 		"java/Finals.java", brokers, app}
 	for _, s := range scenes {
 		for i, p := range s.programs {
-			args = append(args, fmt.Sprintf("%s,%s,%d,%d,%d,%s,memory", s.topic, p.form, p.size, p.advance, p.grace, s.outputs[theirs][i]))
+			args = append(args, fmt.Sprintf("%s,%s,%d,%d,%d,%s,%s", s.topic, p.form, p.size, p.advance, p.grace, s.outputs[theirs][i], s.store))
 		}
 	}
 	cmd := exec.CommandContext(ctx, "java", args...)
@@ -233,7 +234,7 @@ func awaitTaken(ctx context.Context, t *testing.T, c *kafkatest.Cluster, group, 
 	}
 }
 
-// results is the final rows of one program as sorted lines: partition, key, window, timestamp, totals. Equal rows are as many lines.
+// results is the final rows of one program as sorted lines: key, window, timestamp, totals, partition. Equal rows are as many lines.
 func (s *scene) results(t *testing.T, c *kafkatest.Cluster, side, program int) (lines []string) {
 	topic, kind := s.outputs[side][program], s.programs[program].spec().Kinds()[0]
 	ends, err := c.Admin().Ends(t.Context(), topic, true)
@@ -248,7 +249,7 @@ func (s *scene) results(t *testing.T, c *kafkatest.Cluster, side, program int) (
 			for _, r := range records {
 				group, w, ok := kind.CutKey(r.Key)
 				require.True(t, ok, "key %x", r.Key)
-				lines = append(lines, fmt.Sprintf("partition %d %q [%d,%d] @%d %s", p, group, w.Start, w.End, r.Timestamp, parse(t, side, r.Value)))
+				lines = append(lines, fmt.Sprintf("%q [%d,%d] @%d %s, partition %d", group, w.Start, w.End, r.Timestamp, parse(t, side, r.Value), p))
 			}
 			return nil
 		}}))
@@ -285,7 +286,30 @@ func jars(t *testing.T) string {
 	return strings.TrimSpace(string(folder))
 }
 
-// Final rows are Kafka Streams' own: the same keys, windows, partitions, timestamps and totals, each once.
+// difference is an input of one partition on which both sides do not agree, and what each makes of it.
+type difference struct {
+	scene
+	theirs, ours []string
+}
+
+// differences are those that are known. At a stream time of a session's end, gap and grace together, Kafka Streams does not agree with
+// itself: suppress puts the session out and the store hides it, but records of that time are taken still, and begin a second session.
+func differences() []*difference {
+	exact := []program{{"session", 10, 0, 5}}
+	return []*difference{
+		{scene{name: "same-instant", programs: exact, records: []task.Output{record("a", 0, 1), record("b", 15, 2), record("a", 0, 3)}},
+			[]string{`"a" [0,0] @0 count 1 first 1 last 1 min 1 max 1, partition 0`, `"a" [0,0] @0 count 1 first 3 last 3 min 3 max 3, partition 0`,
+				`"b" [15,15] @15 count 1 first 2 last 2 min 2 max 2, partition 0`},
+			[]string{`"a" [0,0] @0 count 2 first 1 last 3 min 1 max 3, partition 0`, `"b" [15,15] @15 count 1 first 2 last 2 min 2 max 2, partition 0`}},
+		{scene{name: "extended", programs: exact, records: []task.Output{record("a", 0, 1), record("b", 15, 2), record("a", 5, 3)}},
+			[]string{`"a" [0,0] @0 count 1 first 1 last 1 min 1 max 1, partition 0`, `"a" [5,5] @5 count 1 first 3 last 3 min 3 max 3, partition 0`,
+				`"b" [15,15] @15 count 1 first 2 last 2 min 2 max 2, partition 0`},
+			[]string{`"a" [0,5] @5 count 2 first 1 last 3 min 1 max 3, partition 0`, `"b" [15,15] @15 count 1 first 2 last 2 min 2 max 2, partition 0`}},
+	}
+}
+
+// Final rows are Kafka Streams' own: the same keys, windows, partitions, timestamps and totals, each once. Where they are not, both are
+// told in differences, and in docs/semantics.md.
 //
 // ASHI_STREAMS_SEED repeats an input.
 func TestFinalsAgainstKafkaStreams(t *testing.T) {
@@ -299,13 +323,25 @@ func TestFinalsAgainstKafkaStreams(t *testing.T) {
 	t.Logf("ASHI_STREAMS_SEED=%d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	c := kafkatest.Start(t)
-	random := []*scene{randomScene(r, "from-1970", 0), randomScene(r, "from-2001", 1_000_000_000_000)}
-	run(t, c, classes, random)
-	for _, s := range random {
+	// RocksDB takes a folder per minute of a store's event time, and tens of milliseconds to open each: a short input.
+	same := []*scene{randomScene(r, "from-1970", "memory", 0, 2500, 6), randomScene(r, "from-2001", "memory", 1_000_000_000_000, 2500, 6),
+		randomScene(r, "rocksdb", "rocksdb", 1_400_000_000_000, 200, 2)}
+	all := slices.Clone(same)
+	differ := differences()
+	for _, d := range differ {
+		d.partitions, d.store = 1, "rocksdb"
+		all = append(all, &d.scene)
+	}
+	run(t, c, classes, all)
+	for _, s := range same {
 		for i, p := range s.programs {
 			want, got := s.results(t, c, theirs, i), s.results(t, c, ours, i)
 			require.NotEmpty(t, want, "%s: %v", s.name, p)
 			require.Equal(t, want, got, "%s: %v", s.name, p)
 		}
+	}
+	for _, d := range differ {
+		require.Equal(t, d.theirs, d.results(t, c, theirs, 0), "%s: Kafka Streams", d.name)
+		require.Equal(t, d.ours, d.results(t, c, ours, 0), "%s: ashi", d.name)
 	}
 }
