@@ -36,11 +36,15 @@ func plan(t *testing.T, app string, scenes []*scene) *topology.Plan {
 		grouped := dsl.GroupBy(dsl.Stream[tick](b, s.topic), func(r *tick) string { return r.Key })
 		for i, p := range s.programs {
 			topic := s.outputs[ours][i]
-			dsl.Aggregate(grouped, p.spec(), func(g dsl.Group[string, tick]) total {
+			rows := dsl.Aggregate(grouped, p.spec(), func(g dsl.Group[string, tick]) total {
 				bid := func(r *tick) float64 { return r.Bid }
 				return total{Count: aggregates.Count(g), First: aggregates.EarliestByOffset(g, bid), Last: aggregates.LatestByOffset(g, bid),
 					Min: aggregates.Min(g, bid), Max: aggregates.Max(g, bid)}
-			}).As(fmt.Sprintf("%s-%d", s.name, i)).Final().Named(func(windows.Kind) string { return topic })
+			}).As(fmt.Sprintf("%s-%d", s.name, i))
+			rows.Final().Named(func(windows.Kind) string { return topic })
+			if i%4 == 3 { // then hopping windows are kept one by one, not made of slices
+				rows.Changes().Named(func(windows.Kind) string { return topic + "-changes" })
+			}
 		}
 	}
 	built, err := b.Build()
