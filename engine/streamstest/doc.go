@@ -4,8 +4,9 @@
 //   - final rows of tumbling, hopping and session windows against java/Finals.java, which runs the same programs in Kafka Streams over
 //     the same topics.
 //
-// The first needs no Java. The second needs a real broker (make kafka-test), java and mvn, and is skipped without them: Maven fetches
-// the jars of java/pom.xml into .cache, and java runs the sources without a build.
+// The first needs no Java, unless the vectors are to be made anew (-rewrite). The second needs a real broker (make kafka-test),
+// java and mvn, and is skipped without them: Maven fetches the jars of java/pom.xml into .cache, and java runs the sources without a
+// build.
 //
 // What is compared, and each difference that is known, is in docs/semantics.md. The tests are independent of each other and clean up
 // the topics that they make.

@@ -3,8 +3,10 @@ package streamstest
 import (
 	"encoding/hex"
 	"encoding/json"
+	"flag"
 	"math"
 	"os"
+	"os/exec"
 	"strconv"
 	"testing"
 	"time"
@@ -15,6 +17,8 @@ import (
 	"github.com/ashi-stream/ashi/engine/internal/murmur"
 	"github.com/ashi-stream/ashi/windows"
 )
+
+var rewrite = flag.Bool("rewrite", false, "write the golden file of testdata anew")
 
 // vector is a key as Kafka's serializers write it, with the window that it is of, if any.
 type vector struct {
@@ -101,4 +105,18 @@ func TestGoldenKeys(t *testing.T) {
 			require.Equal(t, p, murmur.Partition(group, int32(n)), "%+v: partition of %d", v, n)
 		}
 	}
+}
+
+// The vectors are what Kafka's serializers write today. With -rewrite they are written anew.
+func TestGoldenKeysAreKafkas(t *testing.T) {
+	cmd := exec.Command("java", "-Dfile.encoding=UTF-8", "-cp", jars(t)+"/*", "java/Golden.java")
+	cmd.Stderr = t.Output()
+	got, err := cmd.Output()
+	require.NoError(t, err)
+	if *rewrite {
+		require.NoError(t, os.WriteFile("testdata/golden.json", got, 0o644))
+	}
+	want, err := os.ReadFile("testdata/golden.json")
+	require.NoError(t, err)
+	require.Equal(t, string(want), string(got))
 }

@@ -1,4 +1,6 @@
 import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HexFormat;
@@ -38,7 +40,7 @@ public class Golden {
         all("int", new IntegerSerializer(), 0, 1, -1, 65_536, Integer.MIN_VALUE, Integer.MAX_VALUE);
         all("double", new DoubleSerializer(), 0.0, -0.0, 1.0, -1.5, 0.1, Double.MIN_VALUE, Double.MAX_VALUE, Double.NEGATIVE_INFINITY,
             Double.POSITIVE_INFINITY, Double.NaN);
-        System.out.println("[\n" + String.join(",\n", lines) + "\n]");
+        new PrintStream(System.out, true, StandardCharsets.UTF_8).print("[\n" + String.join(",\n", lines) + "\n]\n");
     }
 
     @SafeVarargs
