@@ -1,6 +1,7 @@
 package streamstest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -120,7 +121,8 @@ func awaitTaken(ctx context.Context, t *testing.T, c *kafkatest.Cluster, group, 
 	}
 }
 
-// results is the final rows of one program as sorted lines: key, window, timestamp, totals, partition. Equal rows are as many lines.
+// results is the final rows of one program as lines: key, window, timestamp, totals, partition. Equal rows are as many lines. Those of a
+// partition stay in their order, but for sessions, where the sides have different ones: there they are sorted.
 func (s *scene) results(t *testing.T, c *kafkatest.Cluster, side, program int) (lines []string) {
 	topic, kind := s.outputs[side][program], s.programs[program].spec().Kinds()[0]
 	ends, err := c.Admin().Ends(t.Context(), topic, true)
@@ -139,7 +141,11 @@ func (s *scene) results(t *testing.T, c *kafkatest.Cluster, side, program int) (
 			}
 			return nil
 		}}))
-	slices.Sort(lines)
+	if s.programs[program].form == "session" {
+		slices.Sort(lines)
+		return lines
+	}
+	slices.SortStableFunc(lines, func(a, b string) int { return cmp.Compare(a[len(a)-1], b[len(b)-1]) }) // by partition
 	return lines
 }
 

@@ -109,8 +109,12 @@ func randomScene(r *rand.Rand, name, store string, start int64, records, program
 		if r.IntN(2) == 0 {
 			size = grain * (1 + r.Int64N(40))
 		}
-		advance := size/10 + 1 + r.Int64N(size-size/10)
-		s.programs = append(s.programs, program{"time", size, size, grain * r.Int64N(20)}, program{"time", size, min(advance, size), grain * r.Int64N(20)})
+		advance := min(size/10+1+r.Int64N(size-size/10), size)
+		if n := 2 + r.Int64N(8); r.IntN(3) == 0 {
+			advance = max(size/n, 1)
+			size = n * advance
+		}
+		s.programs = append(s.programs, program{"time", size, size, grain * r.Int64N(20)}, program{"time", size, advance, grain * r.Int64N(20)})
 	}
 	// A grace between two times: no record ever comes when stream time is past the end of a session by exactly gap and grace.
 	for range programs {
