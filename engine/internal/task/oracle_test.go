@@ -200,6 +200,15 @@ func (o *oracle) session(of span, gap, at int64, e event) {
 	o.updated(merged)
 }
 
+// wait lets a time go by without records (FIN-6).
+func (o *oracle) wait(quiet int64) {
+	for partition := range o.time {
+		if quiet >= o.p.idle {
+			o.time[partition] += quiet
+		}
+	}
+}
+
 func (h *held) add(e event, seq int, at int64) {
 	h.rows, h.seqs, h.newest = append(h.rows, e), append(h.seqs, seq), max(h.newest, at) // [W6]
 }
@@ -394,6 +403,10 @@ func checkSeed(t *testing.T, seed uint64) {
 	d.Commit()
 	for _, reason := range []string{"null_value", "null_key", "undecodable", "negative_time", "ahead_of_clock", "late", "failed"} {
 		require.Equal(t, o.drops[reason], d.Dropped(reason), "dropped: %s", reason)
+	}
+	if quiet := r.Int64N(2*p.idle + pick(r, p.kinds...).size + 1); p.idle > 0 {
+		d.Advance(time.Duration(quiet) * time.Millisecond)
+		o.wait(quiet)
 	}
 	o.compare(t, d, built, partitions)
 }

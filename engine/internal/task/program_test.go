@@ -22,6 +22,7 @@ import (
 type program struct {
 	kinds                 []form // each once
 	grace                 int64  // ms
+	idle                  int64  // ms without records after which windows close by the clock; 0: they do not
 	finals, changes, late bool   // what is put out
 	filter                bool
 	shape                 string // "", map or flatmap
@@ -47,6 +48,7 @@ func randomProgram(r *rand.Rand, partitions int32) *program {
 		}
 	}
 	p.grace = pick[int64](r, 0, 0, 1, 10, 999, 3000, 100_000)
+	p.idle = pick[int64](r, 0, 0, 500, 70_000)
 	p.finals, p.changes, p.late = r.IntN(4) > 0, r.IntN(2) == 0, r.IntN(2) == 0
 	if !p.finals || slices.ContainsFunc(p.kinds, func(f form) bool { return f.what == "all" }) {
 		p.changes = true
@@ -75,7 +77,7 @@ func (p *program) String() string {
 	for i := range p.parts {
 		names[i] = p.parts[i].name
 	}
-	return fmt.Sprintf("%v grace %d finals %v changes %v late %v filter %v shape %q group by %s: %s", p.kinds, p.grace, p.finals, p.changes, p.late, p.filter, p.shape, p.group, strings.Join(names, ", "))
+	return fmt.Sprintf("%v grace %d idle %d finals %v changes %v late %v filter %v shape %q group by %s: %s", p.kinds, p.grace, p.idle, p.finals, p.changes, p.late, p.filter, p.shape, p.group, strings.Join(names, ", "))
 }
 
 // What the program's functions do: the plan calls them, and the oracle does.
@@ -194,7 +196,9 @@ func aggregate[K any](t testing.TB, p *program, g *dsl.GroupedOf[K, event], out 
 		}
 		spec = spec.And(f.spec()) // the first twice: each kind counts once (WIN-2)
 	}
-	spec = spec.Grace(time.Duration(p.grace) * time.Millisecond)
+	if spec = spec.Grace(time.Duration(p.grace) * time.Millisecond); p.idle > 0 {
+		spec = spec.CloseIdle(time.Duration(p.idle) * time.Millisecond)
+	}
 	w := dsl.Aggregate(g, spec, func(g dsl.Group[K, event]) outcome {
 		texts := make([]string, len(p.parts))
 		for i, part := range p.parts {

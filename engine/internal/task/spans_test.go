@@ -113,6 +113,9 @@ func begins(wall time.Time, zone *time.Location) int64 {
 	for at := wall.Add(-48 * time.Hour).In(zone); ; {
 		_, offset := at.Zone()
 		_, change := at.ZoneBounds()
+		if !change.IsZero() && !change.After(at) { // so it is here and there in years that are computed by rule, after 2037
+			change = at.Add(time.Hour)
+		}
 		found := wall.Add(-time.Duration(offset) * time.Second)
 		if change.IsZero() || found.Before(change) {
 			return found.UnixMilli()
