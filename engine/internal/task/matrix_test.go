@@ -50,7 +50,7 @@ func settings() []setting {
 
 // TestMatrix runs programs in all settings: the final topics are those of the oracle, byte for byte, and so are the last changes.
 func TestMatrix(t *testing.T) {
-	from, n := rand.Uint64N(1<<40), uint64(6)
+	from, n := rand.Uint64N(1<<40), uint64(4)
 	if testing.Short() {
 		n = 1
 	}
