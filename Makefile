@@ -4,12 +4,14 @@
 #   CGO_ENABLED  0 builds without RocksDB              CGO_ENABLED=0 make test
 #   KAFKA_PKGS   packages with tests for a real Kafka  make kafka-test KAFKA_PKGS=./engine/kafka
 #   KAFKA_RUN    which of their tests                  make kafka-test KAFKA_RUN=TestReplay
+#   MINUTES      how long the oracle runs              make oracle MINUTES=5
 #   BENCH_PKGS, BENCH, BENCHFLAGS                      make bench BENCH=Tumbling BENCHFLAGS=-count=5
 
 TESTFLAGS  ?=
 RACE_PKGS  ?= ./stores/... ./engine/...
 KAFKA_PKGS ?= ./engine/... ./examples/...
 KAFKA_RUN  ?= .
+MINUTES    ?= 60
 BENCH_PKGS ?= ./windows/... ./aggregates/... ./stores/... ./dsl/... ./engine/internal/... ./bench/...
 BENCH      ?= .
 BENCHFLAGS ?=
@@ -19,7 +21,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.7.0
 rocksdb = flags=$$(.ci/deps rocksdb) && export GOFLAGS="$${GOFLAGS-} $$flags" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test vet race kafka-test bench lint
+.PHONY: help demo test vet race oracle kafka-test bench lint
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +41,12 @@ vet:
 race:
 	@if [ "$${CGO_ENABLED-}" = 0 ]; then echo "race: skipped, the race detector needs cgo"; else \
 	$(rocksdb) go test -race -short $(TESTFLAGS) $(RACE_PKGS); fi
+
+# A binary of its own, since go test keeps what is printed to itself until the end. A seed that differs is run again with
+# go test ./engine/internal/task -run TestOracle -seed N.
+oracle: ## random programs against the oracle for MINUTES (60); a short run of it is part of test
+	@$(rocksdb) go test -c -o .cache/oracle.test ./engine/internal/task && cd engine/internal/task && \
+	../../../.cache/oracle.test -test.run '^TestOracle$$' -test.timeout 0 -minutes $(MINUTES)
 
 kafka-test: ## the integration tests, against one real Apache Kafka that is started and stopped for them
 	@$(rocksdb) .ci/kafka with go test -count=1 -p=1 -run '$(KAFKA_RUN)' $(TESTFLAGS) $(KAFKA_PKGS)

@@ -16,7 +16,7 @@ const (
 )
 
 // Quantile is roughly the value below which a share q, from 0 to 1, of the column's values lie: within 1 % of the value that is there
-// in order (rank q*(n-1), rounded down). 0.5 is the median. Nulls, NaN and infinities are skipped; 0 where there are no values.
+// in order (rank q*(n-1), rounded down; among negative values up). 0.5 is the median. Nulls, NaN and infinities are skipped; 0 where there are no values.
 //
 // It is a DDSketch: merging loses nothing. The row takes 8 bytes for each 2 % of the values' range, at most 16 KB for the positive and
 // the negative each, and in the log about 3 bytes for each such step that has values.

@@ -28,6 +28,20 @@ func TestLateTopic(t *testing.T) {
 	require.EqualValues(t, 4, d.Dropped("late"), "once per window")
 }
 
+// A record that a flatmap splits is passed on once.
+func TestLateTopicOfFlatMap(t *testing.T) {
+	b := dsl.New("fx")
+	twice := dsl.FlatMap(dsl.Stream[Rate](b, "rates"), func(r *Rate) ([]Rate, error) { return []Rate{*r, *r}, nil })
+	dsl.Aggregate(dsl.GroupBy(twice, pair), windows.Minutes(1), bar).LateTo("rates_late").Final()
+	plan, err := b.Build()
+	require.NoError(t, err)
+	d := enginetest.New(t, plan)
+	d.AddRaw("rates", enginetest.Record{Key: []byte("A"), Value: []byte(`{"bid":1,"at":"1970-01-01T01:00:00Z"}`)},
+		enginetest.Record{Key: []byte("A"), Value: []byte(`{"bid":1,"at":"1970-01-01T00:00:00Z"}`)})
+	require.Len(t, d.ReadRaw("rates_late"), 1)
+	require.EqualValues(t, 2, d.Dropped("late"), "its rows are counted")
+}
+
 // A quiet partition's windows close by the clock, and stay closed for a successor.
 func TestCloseIdle(t *testing.T) {
 	b := dsl.New("fx")

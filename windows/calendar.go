@@ -86,10 +86,25 @@ func (c calendar) back(year int, month time.Month, day int) (int, time.Month, in
 	return year, month, day - 1
 }
 
-// instant is when the day begins.
+// instant is when the day begins. Of an hour that clocks go through twice it is the first time; in an hour that they leave out it is
+// as much later as they were put forward, so that no day begins on the date before. (time.Date promises neither, and does otherwise in
+// zones west of Greenwich.)
 func (c calendar) instant(year int, month time.Month, day int) Time {
-	h, m, s := c.opening/time.Hour, c.opening%time.Hour/time.Minute, c.opening%time.Minute
-	return At(time.Date(year, month, day, int(h), int(m), 0, int(s), c.zone))
+	wall := At(time.Date(year, month, day, 0, 0, 0, 0, time.UTC)) + Time(c.opening.Milliseconds())
+	before := c.offset(wall - 48*3600*1000)
+	if c.offset(wall-before) == before {
+		return wall - before
+	}
+	if after := c.offset(wall - before); c.offset(wall-after) == after {
+		return wall - after
+	}
+	return wall - before
+}
+
+// offset is how far the zone's clocks are ahead of UTC.
+func (c calendar) offset(at Time) Time {
+	_, seconds := at.Std().In(c.zone).Zone()
+	return Time(seconds) * 1000
 }
 
 func (c calendar) name() string { return "1" + c.unit.String() }

@@ -56,6 +56,28 @@ func TestCalendarBounds(t *testing.T) {
 	}
 }
 
+// No day begins on the date before, and none twice, where its opening is in an hour that clocks leave out or repeat.
+func TestOpeningWhileClocksChange(t *testing.T) {
+	for _, c := range []struct {
+		zone    string
+		opening time.Duration
+		in      string
+		start   string // as the clocks of the zone show it
+	}{
+		{"America/Sao_Paulo", 0, "2017-10-15T12:00:00-02:00", "2017-10-15T01:00:00-02:00"},
+		{"America/Sao_Paulo", 0, "2017-10-14T23:30:00-03:00", "2017-10-14T00:00:00-03:00"},
+		{"America/New_York", 150 * time.Minute, "2014-03-09T12:00:00-04:00", "2014-03-09T03:30:00-04:00"},
+		{"Europe/Berlin", 150 * time.Minute, "2014-03-30T12:00:00+02:00", "2014-03-30T03:30:00+02:00"},
+		{"America/New_York", 90 * time.Minute, "2014-11-02T12:00:00-05:00", "2014-11-02T01:30:00-04:00"},
+		{"Europe/Berlin", 150 * time.Minute, "2014-10-26T12:00:00+01:00", "2014-10-26T02:30:00+02:00"},
+	} {
+		at, err := time.Parse(time.RFC3339, c.in)
+		require.NoError(t, err)
+		z := zone(t, c.zone)
+		require.Equal(t, c.start, only(t, Days(z, c.opening)).Start(At(at)).Std().In(z).Format(time.RFC3339), "%s %v", c.zone, c.opening)
+	}
+}
+
 // Windows follow each other without gap or overlap, in every zone, whatever its clocks did.
 func TestCalendarTiles(t *testing.T) {
 	seed := rand.Uint64()

@@ -72,7 +72,7 @@ func Session(gap time.Duration) Spec {
 // Days is calendar days of a zone, from opening after midnight on: Days(newYork, 17*time.Hour) is the trading day that begins at
 // 17:00. A negative opening is on the evening before: Days(newYork, -7*time.Hour) has the same bounds, but names of weeks and months
 // go by the day after. Between -24 h and 24 h, whole milliseconds. Days on which clocks are changed are longer or shorter; an opening in the hour that is
-// left out moves by it.
+// left out is an hour later, one in the hour that comes twice is the first.
 func Days(zone *time.Location, opening time.Duration) Spec {
 	return newCalendar(calendar{unit: Day, zone: zone, opening: opening})
 }

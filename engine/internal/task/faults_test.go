@@ -35,7 +35,8 @@ func TestStoreFaults(t *testing.T) {
 
 func checkFault(t *testing.T, call storetest.Call, n int) {
 	r := rand.New(rand.NewPCG(uint64(n), uint64(call)))
-	p := &program{sizes: []int64{7, 50}, grace: 10, group: "key", parts: parts()[:20]}
+	p := &program{kinds: []form{tumbling(7), tumbling(50), {what: "hopping", size: 50, advance: 20}}, grace: 10, finals: true, changes: n%2 == 0,
+		group: "key", parts: mergeable(parts())[:20]}
 	in := randomStream(t, r, p, 200)
 	o := newOracle(p, in.clock.Add(in.ahead).UnixMilli())
 	built := p.build(t)
@@ -59,7 +60,7 @@ func checkFault(t *testing.T, call storetest.Call, n int) {
 	}
 	d.Commit()
 	require.Equal(t, 1, failed, "the fault was met")
-	setting{}.compare(t, o, d, built, 1)
+	o.compare(t, d, built, 1)
 }
 
 // quote is one row; its Bid decides what the functions below do.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -32,7 +33,10 @@ type stream struct {
 // jumps, before 1970, ahead of the clock, with nulls and with values that are no rows.
 func randomStream(t testing.TB, r *rand.Rand, p *program, n int) *stream {
 	now := pick[int64](r, 0, 0, 1_700_000_000_000)
-	step := 1 + pick(r, p.sizes...)/int64(1+r.IntN(20))
+	step := 1 + pick(r, p.kinds...).size/int64(1+r.IntN(20))
+	if i := slices.IndexFunc(p.kinds, func(f form) bool { return f.zone != nil }); i >= 0 && r.IntN(4) > 0 {
+		now = beforeChange(r, p.kinds[i].zone)
+	}
 	keys := pick(r, 1, 3, 40)
 	s := &stream{clock: time.UnixMilli(now + int64(n)*step), ahead: time.Duration(1+r.Int64N(1+p.grace+step*int64(n))) * time.Millisecond}
 	codec := codecs.JSON[event]()
@@ -53,6 +57,7 @@ func randomStream(t testing.TB, r *rand.Rand, p *program, n int) *stream {
 			at = pick[int64](r, -1, -5000, 253_402_300_799_000, math.MaxInt64)
 		}
 		e := randomEvent(r, keys)
+		e.At = at
 		rec := input{row: e}
 		rec.Timestamp = windows.Time(at)
 		value, err := codec.Encode(nil, e)
@@ -69,6 +74,15 @@ func randomStream(t testing.TB, r *rand.Rand, p *program, n int) *stream {
 		s.records = append(s.records, rec)
 	}
 	return s
+}
+
+// beforeChange is some days before a change of the clocks.
+func beforeChange(r *rand.Rand, zone *time.Location) int64 {
+	_, change := time.Unix(r.Int64N(1_500_000_000), 0).In(zone).ZoneBounds()
+	if change.IsZero() {
+		return 1_500_000_000_000
+	}
+	return max(0, change.UnixMilli()-r.Int64N(5*dayLength))
 }
 
 func randomEvent(r *rand.Rand, keys int) *event {

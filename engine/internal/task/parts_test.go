@@ -38,6 +38,7 @@ type event struct {
 	Due   time.Time
 	Until *time.Time
 	OK    *bool
+	At    int64 // the record's timestamp
 }
 
 // price has values that JSON cannot carry: NaN, an infinity, and minus zero.
@@ -85,8 +86,31 @@ func parts() []part {
 		extremes("until", func(e *event) *time.Time { return e.Until }, func(a, b *time.Time) bool { return a.Before(*b) }),
 		ends("until", func(e *event) *time.Time { return e.Until }),
 		ends("ok", func(e *event) *bool { return e.OK }),
-		objectParts(),
+		objectParts(), listParts(), momentParts(),
 	)
+}
+
+// mergeable are those whose results do not depend on which rows are merged with which. Sums of floats depend on the order of
+// additions, those of decimals on where they are rounded; and of equal decimals it is open which a Min is.
+func mergeable(all []part) (safe []part) {
+	for _, p := range all {
+		var function, column string
+		fmt.Sscan(p.name, &function, &column)
+		inexact := slices.Contains([]string{"price", "maybe", "size", "owed"}, column)
+		decimal := slices.Contains([]string{"size", "owed"}, column)
+		switch function {
+		case "sum", "avg":
+			if inexact {
+				continue
+			}
+		case "min", "max":
+			if decimal {
+				continue
+			}
+		}
+		safe = append(safe, p)
+	}
+	return safe
 }
 
 func sums[V aggregates.Summable](name string, column func(*event) V, sum, mean func([]V) string) []part {

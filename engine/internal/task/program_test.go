@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,12 +20,14 @@ import (
 
 // program is a random program: a filter, a step that changes rows, a grouping, windows and aggregates.
 type program struct {
-	sizes  []int64 // ms
-	grace  int64
-	filter bool
-	shape  string // "", map or flatmap
-	group  string // key, number or both
-	parts  []part
+	kinds                 []form // each once
+	grace                 int64  // ms
+	idle                  int64  // ms without records after which windows close by the clock; 0: they do not
+	finals, changes, late bool   // what is put out
+	filter                bool
+	shape                 string // "", map or flatmap
+	group                 string // key, number, both or all
+	parts                 []part
 }
 
 // outcome is a result row: all results in one text.
@@ -37,17 +40,34 @@ type outcome struct {
 func randomProgram(r *rand.Rand, partitions int32) *program {
 	p := &program{filter: r.IntN(2) == 0, shape: pick(r, "", "map", "flatmap"), group: "key"}
 	if partitions == 1 {
-		p.group = pick(r, "key", "number", "both") // rows of a group stay together whatever the key
+		p.group = pick(r, "key", "key", "number", "both", "all") // rows of a group stay together whatever the key
 	}
 	for range 1 + r.IntN(4) {
-		p.sizes = append(p.sizes, pick[int64](r, 1, 2, 7, 10, 50, 333, 1000, 1001, 60_000, 3_599_999))
+		if f := randomForm(r); !slices.ContainsFunc(p.kinds, func(g form) bool { return g.String() == f.String() }) {
+			p.kinds = append(p.kinds, f)
+		}
 	}
 	p.grace = pick[int64](r, 0, 0, 1, 10, 999, 3000, 100_000)
+	p.idle = pick[int64](r, 0, 0, 500, 70_000)
+	p.finals, p.changes, p.late = r.IntN(4) > 0, r.IntN(2) == 0, r.IntN(2) == 0
+	if !p.finals || slices.ContainsFunc(p.kinds, func(f form) bool { return f.what == "all" }) {
+		p.changes = true
+	}
 	all := parts()
+	if p.merges() {
+		all = mergeable(all)
+	}
 	for _, i := range r.Perm(len(all))[:1+r.IntN(6)] {
 		p.parts = append(p.parts, all[i])
 	}
 	return p
+}
+
+// merges says that rows are put together from others.
+func (p *program) merges() bool {
+	return slices.ContainsFunc(p.kinds, func(f form) bool {
+		return f.what == "session" || f.what == "hopping" && f.size != f.advance && !p.changes
+	})
 }
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
@@ -57,7 +77,7 @@ func (p *program) String() string {
 	for i := range p.parts {
 		names[i] = p.parts[i].name
 	}
-	return fmt.Sprintf("sizes %v grace %d filter %v shape %q group by %s: %s", p.sizes, p.grace, p.filter, p.shape, p.group, strings.Join(names, ", "))
+	return fmt.Sprintf("%v grace %d idle %d finals %v changes %v late %v filter %v shape %q group by %s: %s", p.kinds, p.grace, p.idle, p.finals, p.changes, p.late, p.filter, p.shape, p.group, strings.Join(names, ", "))
 }
 
 // What the program's functions do: the plan calls them, and the oracle does.
@@ -121,16 +141,21 @@ func (p *program) groupBytes(e *event) (key []byte, err error) {
 		return binary.BigEndian.AppendUint64(nil, uint64(int64(e.Small%5))), nil
 	case p.group == "both":
 		return fmt.Appendf(nil, `{"Group":%q,"Odd":%d}`, e.Group, e.Big&1), nil
-	case e.Small == 22:
+	case e.Small == 22 && p.group == "key":
 		return nil, errors.New("group on 22")
+	}
+	if p.group == "all" {
+		return []byte{}, nil
 	}
 	return []byte(e.Key), nil
 }
 
-// running is a program as a plan, with its topics by size.
+const lateTopic = "late"
+
+// running is a program as a plan, with its topics by kind of windows.
 type running struct {
 	plan           *topology.Plan
-	finals, change map[int64]string
+	finals, change map[int]string
 }
 
 func (p *program) build(t testing.TB) *running {
@@ -145,12 +170,14 @@ func (p *program) build(t testing.TB) *running {
 	case "flatmap":
 		s = dsl.FlatMap(s, flattened)
 	}
-	out := &running{finals: map[int64]string{}, change: map[int64]string{}}
+	out := &running{finals: map[int]string{}, change: map[int]string{}}
 	switch p.group {
 	case "key":
 		aggregate(t, p, dsl.GroupBy(s, byKey), out)
 	case "number":
 		aggregate(t, p, dsl.GroupBy(s, byNumber), out)
+	case "all":
+		aggregate(t, p, dsl.GroupAll(s), out)
 	default:
 		aggregate(t, p, dsl.GroupBy(s, byBoth), out)
 	}
@@ -161,11 +188,17 @@ func (p *program) build(t testing.TB) *running {
 }
 
 func aggregate[K any](t testing.TB, p *program, g *dsl.GroupedOf[K, event], out *running) {
-	sizes := make([]time.Duration, len(p.sizes))
-	for i, ms := range p.sizes {
-		sizes[i] = time.Duration(ms) * time.Millisecond
+	kinds := map[windows.Kind]int{}
+	var spec windows.Spec
+	for i, f := range p.kinds {
+		if kinds[f.spec().Kinds()[0]] = i; i == 0 {
+			spec = f.spec()
+		}
+		spec = spec.And(f.spec()) // the first twice: each kind counts once (WIN-2)
 	}
-	spec := windows.Tumbling(sizes[0], sizes[1:]...).Grace(time.Duration(p.grace) * time.Millisecond)
+	if spec = spec.Grace(time.Duration(p.grace) * time.Millisecond); p.idle > 0 {
+		spec = spec.CloseIdle(time.Duration(p.idle) * time.Millisecond)
+	}
 	w := dsl.Aggregate(g, spec, func(g dsl.Group[K, event]) outcome {
 		texts := make([]string, len(p.parts))
 		for i, part := range p.parts {
@@ -173,12 +206,19 @@ func aggregate[K any](t testing.TB, p *program, g *dsl.GroupedOf[K, event], out 
 		}
 		return outcome{Group: fmt.Sprint(g.Key()), Start: g.WindowStart(), End: g.WindowEnd(), Line: strings.Join(texts, " ")}
 	})
-	final, changes := w.Final(), w.Changes()
-	for i, d := range sizes {
-		var err error
-		out.finals[p.sizes[i]], err = final.Topic(d)
-		require.NoError(t, err)
-		out.change[p.sizes[i]], err = changes.Topic(d)
-		require.NoError(t, err)
+	name := func(of map[int]string, suffix string) func(windows.Kind) string {
+		return func(k windows.Kind) string {
+			of[kinds[k]] = fmt.Sprint("out", kinds[k], suffix)
+			return of[kinds[k]]
+		}
+	}
+	if p.finals {
+		w.Final().Named(name(out.finals, "_final"))
+	}
+	if p.changes {
+		w.Changes().Named(name(out.change, "_changes"))
+	}
+	if p.late {
+		w.LateTo(lateTopic)
 	}
 }

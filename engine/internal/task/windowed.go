@@ -29,6 +29,7 @@ type windowed struct {
 	nextClose  windows.Time // no window closes before stream time has come to this
 	grace      windows.Time
 	idle       idleClock
+	passed     int64 // offset after the last record that went to the late topic: a flatmap may bring several rows of one here
 
 	groups groupTable
 	sizes  []*size
@@ -139,8 +140,9 @@ func (w *windowed) process(ctx context.Context, r *topology.Record) error {
 		}
 		late += n
 	}
-	if late > 0 && w.agg.Late != "" {
+	if late > 0 && w.agg.Late != "" && w.passed <= w.task.offset {
 		w.task.passLate(ctx, w.agg.Late)
+		w.passed = w.task.offset + 1
 	}
 	if fresh && w.groups.entries[group].rows == 0 {
 		w.groups.release(group, 0) // late for every window, or refused
