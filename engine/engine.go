@@ -116,7 +116,7 @@ func (e *Engine) Close() error {
 }
 
 func (e *Engine) close() error {
-	return errors.Join(e.adder.close(), e.closeTables(), e.state.close())
+	return errors.Join(e.adder.close(), e.closeTables())
 }
 
 // WaitReady returns when every table has caught up with what its topic held when Run began, or with an error when ctx or the

@@ -142,5 +142,3 @@ func openOrRebuild(path string, o rocksdb.Options, log *slog.Logger) (stores.Sto
 	}
 	return rocksdb.Open(path, o)
 }
-
-func (d *stateDir) close() error { return nil }

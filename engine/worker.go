@@ -44,7 +44,14 @@ func (w *worker) Open(ctx context.Context) (map[string]int64, error) {
 	}
 	cfg := e.taskConfig(s)
 	cfg.Partition, cfg.Partitions, cfg.Sinks, cfg.Store, cfg.Producer = w.partition, source, sinks, w.store, w.producer
-	if w.task, err = task.New(cfg); err != nil {
+	if w.task, err = task.New(cfg); rebuildable(err) {
+		if w.store, err = w.rebuilt(ctx, w.store, err); err != nil {
+			return nil, w.wrap("restore", err)
+		}
+		cfg.Store = w.store
+		w.task, err = task.New(cfg)
+	}
+	if err != nil {
 		return nil, w.wrap("open", err)
 	}
 	e.cfg.Log.Info("task opened", "sub", s.sub.Name, "partition", w.partition, "took", time.Since(began), "positions", w.task.Positions())
@@ -71,12 +78,18 @@ func (w *worker) restored(ctx context.Context) (stores.Store, error) {
 	if err == nil || !rebuildable(err) {
 		return store, err
 	}
+	return w.rebuilt(ctx, store, err)
+}
+
+// rebuilt throws a store away and restores a new one from the start of the changelog.
+func (w *worker) rebuilt(ctx context.Context, store stores.Store, reason error) (stores.Store, error) {
 	w.engine.cfg.Log.Warn("local state cannot be used: it is rebuilt from its changelog", "changelog", w.state.changelog,
-		"partition", w.partition, "reason", err)
+		"partition", w.partition, "reason", reason)
 	if err := store.Close(); err != nil {
 		return nil, err
 	}
-	if store, err = w.engine.state.reopenEmpty(w.state.changelog, w.partition); err != nil {
+	store, err := w.engine.state.reopenEmpty(w.state.changelog, w.partition)
+	if err != nil {
 		return nil, err
 	}
 	return store, w.restore(ctx, store)
