@@ -32,7 +32,7 @@ func TestLateTopic(t *testing.T) {
 func TestLateTopicOfFlatMap(t *testing.T) {
 	b := dsl.New("fx")
 	twice := dsl.FlatMap(dsl.Stream[Rate](b, "rates"), func(r *Rate) ([]Rate, error) { return []Rate{*r, *r}, nil })
-	dsl.Aggregate(dsl.GroupBy(twice, pair), windows.Minutes(1), bar).LateTo("rates_late").Final()
+	dsl.Aggregate(dsl.GroupBy(twice, pair).InPlace(), windows.Minutes(1), bar).LateTo("rates_late").Final()
 	plan, err := b.Build()
 	require.NoError(t, err)
 	d := enginetest.New(t, plan)

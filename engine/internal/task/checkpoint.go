@@ -26,18 +26,9 @@ func (t *Task) maybeCheckpoint() error {
 // checkpoint writes the rows that have changed since the last one, the commit record and the changelog position that they
 // stand for, as one. Windows that were opened and closed in between never reach the store.
 func (t *Task) checkpoint() error {
-	for _, w := range t.windowed {
-		for _, s := range w.sizes {
-			if s.sessions != nil {
-				if err := w.saveSessions(s); err != nil {
-					return err
-				}
-			}
-			for _, b := range s.open {
-				if err := w.save(s, b); err != nil {
-					return err
-				}
-			}
+	for _, o := range t.operators {
+		if err := o.save(); err != nil {
+			return err
 		}
 	}
 	t.pending.Put(ProgressKey, t.encodeProgress())
@@ -50,8 +41,25 @@ func (t *Task) checkpoint() error {
 	return nil
 }
 
-// save adds a bucket's changed rows to the checkpoint, by ascending key: stores take that several times faster.
-func (w *windowed) save(s *size, b *bucket) (err error) {
+// save adds the rows that have changed.
+func (w *windowed) save() error {
+	for _, s := range w.sizes {
+		if s.sessions != nil {
+			if err := w.saveSessions(s); err != nil {
+				return err
+			}
+		}
+		for _, b := range s.open {
+			if err := w.saveBucket(s, b); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// saveBucket adds a bucket's changed rows to the checkpoint, by ascending key: stores take that several times faster.
+func (w *windowed) saveBucket(s *size, b *bucket) (err error) {
 	if len(b.unsaved) == 0 {
 		return nil
 	}
@@ -73,45 +81,51 @@ func (w *windowed) save(s *size, b *bucket) (err error) {
 // Memory is the bytes that rows and groups take.
 func (t *Task) Memory() int {
 	n := 0
-	for _, w := range t.windowed {
-		n += w.groups.bytes
-		for _, s := range w.sizes {
-			for _, b := range s.open {
-				n += b.bytes()
-			}
-			for _, b := range s.spare {
-				n += b.bytes()
-			}
-			if s.hop != nil {
-				n += s.hop.sums.bytes() + s.hop.merged.bytes()
-			}
+	for _, o := range t.operators {
+		n += o.memory()
+	}
+	return n
+}
+
+func (w *windowed) memory() int {
+	n := w.groups.bytes
+	for _, s := range w.sizes {
+		for _, b := range s.open {
+			n += b.bytes()
+		}
+		for _, b := range s.spare {
+			n += b.bytes()
+		}
+		if s.hop != nil {
+			n += s.hop.sums.bytes() + s.hop.merged.bytes()
 		}
 	}
 	return n
 }
 
-// evict drops rows from memory, oldest windows first, until half of the bound is free. All are in the store.
+// evict drops rows from memory until half of the bound is free. All are in the store.
 func (t *Task) evict() {
-	for _, w := range t.windowed {
-		for _, s := range w.sizes {
-			s.spare = nil
-			if s.hop != nil {
-				s.hop.sums, s.hop.merged = nil, bucket{perRow: s.hop.merged.perRow} // they have numbers of groups that are let go
-			}
+	for _, o := range t.operators {
+		others := t.Memory() - o.memory()
+		o.evict(func() bool { return others+o.memory() <= t.cfg.Memory/2 })
+	}
+}
+
+// evict drops the oldest windows first.
+func (w *windowed) evict(enough func() bool) {
+	for _, s := range w.sizes {
+		s.spare = nil
+		if s.hop != nil {
+			s.hop.sums, s.hop.merged = nil, bucket{perRow: s.hop.merged.perRow} // they have numbers of groups that are let go
 		}
 	}
-	taken := t.Memory() // counted down below: there may be as many windows as rows
-	for _, w := range t.windowed {
-		for _, s := range w.sizes {
-			for _, b := range s.open {
-				if taken <= t.cfg.Memory/2 {
-					return
-				}
-				taken -= b.bytes() + w.groups.bytes
-				w.forget(b)
-				taken += w.groups.bytes
-				*b = bucket{start: b.start, end: b.end, closes: b.closes, stored: true, absent: true, perRow: b.perRow}
+	for _, s := range w.sizes {
+		for _, b := range s.open {
+			if enough() {
+				return
 			}
+			w.forget(b)
+			*b = bucket{start: b.start, end: b.end, closes: b.closes, stored: true, absent: true, perRow: b.perRow}
 		}
 	}
 }

@@ -26,19 +26,20 @@ func (c *idleClock) streamTime(now time.Time) (windows.Time, bool) {
 	return c.base + windows.Time(quiet.Milliseconds()), true
 }
 
-// closeIdle closes the windows that the clock has closed. Stream time moves only where it closes some: it is part of the next
-// commit together with their rows, so a successor agrees with both.
-func (t *Task) closeIdle(ctx context.Context) error {
-	for _, w := range t.windowed {
-		now, ok := w.idle.streamTime(t.cfg.Now())
-		if !ok || now < w.nextClose {
-			continue
-		}
-		w.streamTime = max(w.streamTime, now)
-		t.changed = true
-		if err := w.close(ctx); err != nil {
-			return err
-		}
+// sawRecords starts the idle clock anew.
+func (w *windowed) sawRecords() {
+	if w.idle.after > 0 {
+		w.idle.saw(w.task.cfg.Now(), w.streamTime)
 	}
-	return nil
+}
+
+// tick closes the windows that the clock has closed. Stream time moves only where it closes some: it is part of the next commit
+// together with their rows, so a successor agrees with both.
+func (w *windowed) tick(ctx context.Context) (bool, error) {
+	now, ok := w.idle.streamTime(w.task.cfg.Now())
+	if !ok || now < w.nextClose {
+		return false, nil
+	}
+	w.streamTime = max(w.streamTime, now)
+	return true, w.close(ctx)
 }

@@ -173,13 +173,13 @@ func (p *program) build(t testing.TB) *running {
 	out := &running{finals: map[int]string{}, change: map[int]string{}}
 	switch p.group {
 	case "key":
-		aggregate(t, p, dsl.GroupBy(s, byKey), out)
+		aggregate(t, p, dsl.GroupBy(s, byKey).InPlace(), out)
 	case "number":
-		aggregate(t, p, dsl.GroupBy(s, byNumber), out)
+		aggregate(t, p, dsl.GroupBy(s, byNumber).InPlace(), out)
 	case "all":
 		aggregate(t, p, dsl.GroupAll(s), out)
 	default:
-		aggregate(t, p, dsl.GroupBy(s, byBoth), out)
+		aggregate(t, p, dsl.GroupBy(s, byBoth).InPlace(), out)
 	}
 	var err error
 	out.plan, err = b.Build()

@@ -85,29 +85,39 @@ func (t *Task) open() error {
 	case p == nil:
 		return nil
 	case p.Fingerprint != t.progress.Fingerprint:
-		return fmt.Errorf("%w: sub-topology %s, partition %d, changelog %s: its aggregates, windows or grouping are not those of this plan: "+
+		return fmt.Errorf("%w: sub-topology %s, partition %d, changelog %s: its aggregates, joins, windows or grouping are not those of this plan: "+
 			"give the application another name, or delete that topic to start from the beginning of the input",
 			ErrForeign, t.cfg.Sub.Name, t.cfg.Partition, t.cfg.Changelog)
 	}
 	t.progress = *p
-	defer t.sawRecords()
-	for _, w := range t.windowed {
-		if st, ok := p.StreamTimes[w.name]; ok {
-			w.streamTime = st
+	for _, o := range t.operators {
+		name, at := o.clock()
+		if last, ok := p.StreamTimes[name]; ok {
+			at = last
 		}
-		for _, s := range w.sizes {
-			if s.hop != nil {
-				s.hop.next = s.hop.after(w.streamTime, w.grace)
-			}
-			if s.sessions != nil {
-				if err := w.loadSessions(s); err != nil {
-					return err
-				}
-				continue
-			}
-			if err := w.findOpen(s); err != nil {
-				return err
-			}
+		if err := o.open(at); err != nil {
+			return err
+		}
+		o.sawRecords()
+	}
+	return nil
+}
+
+// open takes over stream time and which windows are open.
+func (w *windowed) open(streamTime windows.Time) error {
+	w.streamTime = streamTime
+	for _, s := range w.sizes {
+		if s.hop != nil {
+			s.hop.next = s.hop.after(w.streamTime, w.grace)
+		}
+		var err error
+		if s.sessions != nil {
+			err = w.loadSessions(s)
+		} else {
+			err = w.findOpen(s)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -121,7 +131,7 @@ func (w *windowed) findOpen(s *size) error {
 		if err != nil || !ok {
 			return err
 		}
-		b := w.open(s, len(s.open), start)
+		b := w.openBucket(s, len(s.open), start)
 		b.stored, b.absent = true, true
 		if start == math.MaxInt64 {
 			return nil

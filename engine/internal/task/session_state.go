@@ -11,34 +11,35 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// commitSessions puts out changes and logs the rows of changed groups; a group without sessions is a tombstone.
-func (w *windowed) commitSessions(ctx context.Context, s *size) error {
+// flushSessions puts out changes.
+func (w *windowed) flushSessions(ctx context.Context, s *size) error {
+	for _, n := range s.sessions.dirty {
+		if err := w.putOutSessions(ctx, s, n, s.sessions.groups[n]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// logSessions logs the rows of changed groups; a group without sessions is a tombstone.
+func (w *windowed) logSessions(ctx context.Context, s *size) error {
 	x, t := s.sessions, w.task
 	for _, n := range x.dirty {
 		g := x.groups[n]
-		if s.changes != nil {
-			if err := w.putOutSessions(ctx, s, n, g); err != nil {
-				return err
-			}
-		}
 		g.flags &^= flagDirty
 		w.wkey = stores.AppendRowKey(w.wkey[:0], s.op, 0, w.groups.entries[n].key)
-		o := &Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(w.wkey), Timestamp: t.logTime()}
 		for _, one := range g.list {
 			one.changed = false
 		}
-		if len(g.list) > 0 {
+		switch {
+		case len(g.list) > 0:
 			if err := w.sessionRow(g); err != nil {
 				return err
 			}
-			o.Value = t.keep(w.row)
+			t.log(ctx, w.wkey, w.row)
 			g.flags |= flagLogged
-		}
-		if o.Value != nil || g.flags&flagLogged != 0 {
-			t.produce(ctx, o)
-			t.unsaved += len(o.Key) + len(o.Value)
-		}
-		if o.Value == nil {
+		case g.flags&flagLogged != 0:
+			t.log(ctx, w.wkey, nil)
 			g.flags &^= flagLogged
 		}
 	}

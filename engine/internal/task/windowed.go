@@ -62,8 +62,8 @@ func newWindowed(t *Task, name string, a *topology.Aggregate) (*windowed, error)
 		idle:   idleClock{after: time.Duration(a.Windows.IdleTime()) * time.Millisecond},
 		groups: groupTable{numbers: map[string]uint32{}}, cells: make([]aggregates.Cell, a.Program.Cells())}
 	if a.Global && t.cfg.Partitions != 1 {
-		return nil, fmt.Errorf("task: aggregate %s: one global group needs one partition, topic %s has %d: write it with one, or group by its key",
-			name, t.cfg.Sub.Source().Topic, t.cfg.Partitions)
+		return nil, fmt.Errorf("task: aggregate %s: one global group needs one partition, topic %s has %d: write it with one, group by its key, or send it through Repartition with one",
+			name, t.cfg.Sub.Topics()[0], t.cfg.Partitions)
 	}
 	for i, kind := range a.Windows.Kinds() {
 		if i >= maxSizes || a.ID >= math.MaxUint16/maxSizes {
@@ -176,7 +176,7 @@ func (w *windowed) checkPartition(r *topology.Record) error {
 		return nil
 	}
 	return fmt.Errorf("task: aggregate %s: group %q of the record with key %q at offset %d of %s/%d: %w",
-		w.name, w.key, r.Key, w.task.offset, w.task.cfg.Sub.Source().Topic, c.Partition, errElsewhere)
+		w.name, w.key, r.Key, w.task.offset, w.task.cfg.Sub.Name, c.Partition, errElsewhere)
 }
 
 // addTo adds the record to the windows of one kind that hold it, oldest first, and returns how many of them are closed.
@@ -219,11 +219,11 @@ func (w *windowed) bucketAt(s *size, start windows.Time) *bucket {
 			return s.open[i]
 		}
 	}
-	return w.open(s, i, start)
+	return w.openBucket(s, i, start)
 }
 
-// open makes a bucket at place i of the open ones.
-func (w *windowed) open(s *size, i int, start windows.Time) *bucket {
+// openBucket makes a bucket at place i of the open ones.
+func (w *windowed) openBucket(s *size, i int, start windows.Time) *bucket {
 	b := &bucket{perRow: w.program.Objs()}
 	if n := len(s.spare) - 1; n >= 0 {
 		b, s.spare = s.spare[n], s.spare[:n]
