@@ -41,6 +41,8 @@ func (t *Task) runner(n *topology.Node) (r runner, err error) {
 		r = &sink{task: t, name: n.Name, topic: o.Topic, encode: o.Open(), partitions: t.cfg.Sinks[o.Topic], changes: o.Changes, next: next}
 	case *topology.Aggregate:
 		r, err = newWindowed(t, n.Name, o)
+	case *topology.Materialize:
+		r, err = newTable(t, n.Name, o, next)
 	case *topology.Input:
 		r, err = t.newPort(o)
 	case *topology.Merge:
