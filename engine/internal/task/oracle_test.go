@@ -58,6 +58,7 @@ type held struct {
 	rows   []event
 	seqs   []int
 	newest int64
+	shown  bool // the last update that was put out passed
 }
 
 func newOracle(p *program, limit int64) *oracle {
@@ -156,13 +157,29 @@ func (o *oracle) aggregate(partition int32, key []byte, at int64, e event) {
 				o.isLate = true
 				continue
 			}
-			if o.rows[s] == nil {
-				o.rows[s] = &held{}
+			rows := o.rows[s]
+			if rows == nil {
+				rows = &held{}
 			}
-			o.rows[s].add(e, o.seq, at)
+			if o.refuses(rows.rows, e) {
+				continue
+			}
+			rows.add(e, o.seq, at)
+			o.rows[s] = rows
 			o.updated(s)
 		}
 	}
+}
+
+// refuses says whether an aggregate does not take a row behind others: then none does in this window. Stream time has moved on.
+func (o *oracle) refuses(rows []event, e event) bool {
+	for _, part := range o.p.parts {
+		if part.refuses(rows, e) {
+			o.drops["failed"]++
+			return true
+		}
+	}
+	return false
 }
 
 // session puts a row into the session that it belongs to or that it makes of several [S2] to [S6]. of is the group.
@@ -188,12 +205,17 @@ func (o *oracle) session(of span, gap, at int64, e event) {
 		o.isLate = true
 		return
 	}
+	if o.refuses(one.rows, e) { // what it would have joined stays apart
+		return
+	}
 	one.add(e, o.seq, at)
 	for _, s := range joined {
-		delete(o.rows, s)
-		if s != merged && o.every && of.partition == 0 { // [S6]
+		if s == merged {
+			one.shown = o.rows[s].shown
+		} else if o.rows[s].shown && of.partition == 0 { // [S6]
 			o.updates[of.kind] = append(o.updates[of.kind], enginetest.Record{Key: o.key(s), Timestamp: windows.Time(s.end)})
 		}
+		delete(o.rows, s)
 	}
 	o.rows[merged], o.open[of] = one, append(apart, merged)
 	slices.SortFunc(o.open[of], func(a, b span) int { return cmp.Compare(a.end, b.end) })
@@ -222,11 +244,23 @@ func (h *held) join(other *held) {
 	h.newest = max(h.newest, other.newest)
 }
 
+// updated puts an update out if the row passes, and a tombstone if it did and does not any more [G10].
 func (o *oracle) updated(s span) {
-	if o.every && s.partition == 0 {
-		o.updates[s.kind] = append(o.updates[s.kind], o.result(s))
+	if !o.every || s.partition != 0 {
+		return
 	}
+	row, h := o.result(s), o.rows[s]
+	passes := o.passes(s)
+	if !passes {
+		row.Value = nil
+	}
+	if passes || h.shown {
+		o.updates[s.kind] = append(o.updates[s.kind], row)
+	}
+	h.shown = passes
 }
+
+func (o *oracle) passes(s span) bool { return o.p.passes(slowLine(o.p.parts, o.rows[s].rows)) }
 
 // finals are the rows of all windows of a kind that are closed, in order of start and key (FIN-2); of sessions by end, start and key [S9].
 func (o *oracle) finals(partition int32, kind int) []enginetest.Record {
@@ -240,7 +274,7 @@ func (o *oracle) finals(partition int32, kind int) []enginetest.Record {
 		case "all":
 			closed = false
 		}
-		if s.partition == partition && s.kind == kind && closed {
+		if s.partition == partition && s.kind == kind && closed && o.passes(s) {
 			spans = append(spans, s)
 		}
 	}
@@ -292,7 +326,7 @@ func (o *oracle) result(s span) enginetest.Record {
 func (o *oracle) last(partition int32, kind int) []enginetest.Record {
 	var all []enginetest.Record
 	for s := range o.rows {
-		if s.partition == partition && s.kind == kind {
+		if s.partition == partition && s.kind == kind && o.passes(s) {
 			all = append(all, o.result(s))
 		}
 	}
