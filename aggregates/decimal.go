@@ -27,7 +27,9 @@ func SumDecimal[T any, V apd.Decimal | *apd.Decimal](g Rows[T], precision, scale
 	if precision < 1 || precision > decimalPrecision || scale < 0 || scale > precision {
 		r.fail("SumDecimal: DECIMAL(%d, %d): want a precision of 1 to %d and a scale of 0 to the precision", precision, scale, decimalPrecision)
 	}
-	r.program.bounded = true
+	if !r.reading {
+		r.program.bounded = true
+	}
 	k := &boundedSums{precision: precision, scale: scale}
 	s, _ := keep(r, "SumDecimal", k, layout{kind: kindDecimal}, columnOf(r, column)).(*boundedSum)
 	if s == nil {

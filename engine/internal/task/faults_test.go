@@ -38,7 +38,7 @@ func checkFault(t *testing.T, call storetest.Call, n int) {
 	p := &program{kinds: []form{tumbling(7), tumbling(50), {what: "hopping", size: 50, advance: 20}}, grace: 10, finals: true, changes: n%2 == 0,
 		group: "key", parts: mergeable(parts())[:20]}
 	in := randomStream(t, r, p, 200)
-	o := newOracle(p, in.clock.Add(in.ahead).UnixMilli())
+	o := newOracle(p, in)
 	built := p.build(t)
 	store, err := storetest.NewFaulty(memory.New())
 	require.NoError(t, err)

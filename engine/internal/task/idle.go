@@ -31,7 +31,7 @@ func (c *idleClock) streamTime(now time.Time) (windows.Time, bool) {
 func (t *Task) closeIdle(ctx context.Context) error {
 	for _, w := range t.windowed {
 		now, ok := w.idle.streamTime(t.cfg.Now())
-		if !ok || now < w.nextClose {
+		if !ok || now < w.nextClose || !w.closesBy(now) {
 			continue
 		}
 		w.streamTime = max(w.streamTime, now)
@@ -41,4 +41,20 @@ func (t *Task) closeIdle(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// closesBy says whether a window that has rows would be closed at a stream time. nextClose may be earlier: sessions grow, and a
+// bucket is empty where the aggregates have refused its only record.
+func (w *windowed) closesBy(now windows.Time) bool {
+	for _, s := range w.sizes {
+		if s.sessions != nil && s.sessions.closesBy(w, now) {
+			return true
+		}
+		for _, b := range s.open {
+			if (len(b.groups) > 0 || b.absent) && s.nextClose(b.start, w.grace) <= now {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -196,6 +196,25 @@ func (x *sessions) schedule(w *windowed, n uint32, g *sessionGroup, end windows.
 	w.nextClose = min(w.nextClose, at)
 }
 
+// closesBy says whether a session would be closed at a stream time. What is due too early is put to its place.
+func (x *sessions) closesBy(w *windowed, now windows.Time) bool {
+	for len(x.due) > 0 && x.due[0].at <= now {
+		n := x.due.pop().group
+		g := x.groups[n]
+		if g == nil || g.due == 0 || g.due > now {
+			continue // an entry that a later one has replaced
+		}
+		if g.due = 0; len(g.list) == 0 {
+			continue
+		}
+		x.schedule(w, n, g, g.list[0].End)
+		if g.due <= now {
+			return true
+		}
+	}
+	return false
+}
+
 // closeSessions puts out and forgets the sessions that stream time has closed, in order of (end, start, key) [S9].
 func (w *windowed) closeSessions(ctx context.Context, s *size) error {
 	x := s.sessions
