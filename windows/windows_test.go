@@ -2,6 +2,7 @@ package windows
 
 import (
 	"bufio"
+	"bytes"
 	"math"
 	"os"
 	"strings"
@@ -101,4 +102,27 @@ func BenchmarkStart(b *testing.B) {
 	if sum == 1 {
 		b.Log(sum)
 	}
+}
+
+// What CutKey takes apart AppendKey puts together again, and a window that it gives holds together: whatever the bytes of a topic are.
+func FuzzCutKey(f *testing.F) {
+	kinds := Tumbling(time.Minute).And(Hopping(time.Minute, 7*time.Second)).And(Session(time.Second)).And(Days(time.UTC, time.Hour)).
+		And(Months(time.FixedZone("east", 3600), 0)).And(Unbounded()).Kinds()
+	for _, k := range kinds {
+		f.Add(k.AppendKey([]byte("key"), Window{Start: 1_700_000_000_000, End: 1_700_000_060_000}))
+	}
+	f.Add([]byte{})
+	f.Add(bytes.Repeat([]byte{0xff}, 16))
+	f.Add([]byte("\x7f\xff\xff\xff\xff\xff\xff\xff\x7f\xff\xff\xff\xff\xff\xff\xff"))
+	f.Fuzz(func(t *testing.T, key []byte) {
+		for _, k := range kinds {
+			group, w, ok := k.CutKey(key)
+			if !ok {
+				continue
+			}
+			require.GreaterOrEqual(t, w.Start, Time(0))
+			require.GreaterOrEqual(t, w.End, w.Start)
+			require.Equal(t, key, k.AppendKey(bytes.Clone(group), w), "%v", k)
+		}
+	})
 }

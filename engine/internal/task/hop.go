@@ -54,8 +54,8 @@ func (s *size) closes(start, grace windows.Time) windows.Time {
 
 // addToSlice adds the record to its slice, unless all windows that have it are closed, and returns how many are.
 func (w *windowed) addToSlice(ctx context.Context, s *size, group uint32, at windows.Time) (late int, err error) {
-	newest := s.hop.Start(at)
-	for start := s.hop.First(at); start <= newest && s.hop.Closes(start, w.grace) <= w.streamTime; start += windows.Time(s.hop.Advance().Milliseconds()) {
+	oldest, newest, advance := s.hop.First(at), s.hop.Start(at), windows.Time(s.hop.Advance().Milliseconds())
+	for start := oldest; start <= newest && s.hop.Closes(start, w.grace) <= w.streamTime; start += advance {
 		w.task.drops.drop(Late, w.name, w.task.offset, nil)
 		late++
 	}
@@ -69,7 +69,7 @@ func (w *windowed) addToSlice(ctx context.Context, s *size, group uint32, at win
 	if h := s.hop; h.sums != nil && b.start < h.sums.upTo {
 		h.sums = nil // they have an older state of the slice
 	}
-	return late, w.add(ctx, s, b, group, at)
+	return late, w.add(ctx, s, b, group, at, int((newest-oldest)/advance)+1-late)
 }
 
 // closeHops puts out the windows that stream time has closed, oldest first, and frees the slices that no open window has. Windows

@@ -37,9 +37,25 @@ func (w *windowed) sawRecords() {
 // together with their rows, so a successor agrees with both.
 func (w *windowed) tick(ctx context.Context) (bool, error) {
 	now, ok := w.idle.streamTime(w.task.cfg.Now())
-	if !ok || now < w.nextClose {
+	if !ok || now < w.nextClose || !w.closesBy(now) {
 		return false, nil
 	}
 	w.streamTime = max(w.streamTime, now)
 	return true, w.close(ctx)
+}
+
+// closesBy says whether a window that has rows would be closed at a stream time. nextClose may be earlier: sessions grow, and a
+// bucket is empty where the aggregates have refused its only record.
+func (w *windowed) closesBy(now windows.Time) bool {
+	for _, s := range w.sizes {
+		if s.sessions != nil && s.sessions.closesBy(w, now) {
+			return true
+		}
+		for _, b := range s.open {
+			if (len(b.groups) > 0 || b.absent) && s.nextClose(b.start, w.grace) <= now {
+				return true
+			}
+		}
+	}
+	return false
 }

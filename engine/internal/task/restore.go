@@ -131,6 +131,9 @@ func (w *windowed) findOpen(s *size) error {
 		if err != nil || !ok {
 			return err
 		}
+		if start < 0 || start > w.streamTime || s.Start(start) != start { // a negative one would also sort behind all others, and be found for ever
+			return fmt.Errorf("task: aggregate %s: a row in a window of %v that starts at %d: %w", w.name, s.Kind, start, ErrDamaged)
+		}
 		b := w.openBucket(s, len(s.open), start)
 		b.stored, b.absent = true, true
 		if start == math.MaxInt64 {
