@@ -139,7 +139,7 @@ func (w *windowed) closeStored(ctx context.Context, s *size, b *bucket, key, row
 func (w *windowed) bury(ctx context.Context, s *size, b *bucket, group []byte) {
 	w.row = stores.AppendRowKey(w.row[:0], s.op, int64(b.start), group)
 	t := w.task
-	t.produce(ctx, &Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(w.row), Timestamp: t.logTime()})
+	t.produce(ctx, Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(w.row), Timestamp: t.logTime()})
 }
 
 // stored calls visit for each row of a window in the store, by ascending group key.

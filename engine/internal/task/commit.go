@@ -77,7 +77,7 @@ func (t *Task) Commit(ctx context.Context) error {
 	}
 	t.progress.Sequence++
 	var offset int64
-	t.produce(ctx, &Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: ProgressKey, Value: t.keep(t.encodeProgress()),
+	t.produce(ctx, Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: ProgressKey, Value: t.keep(t.encodeProgress()),
 		Timestamp: t.logTime(), Offset: &offset})
 	if err := t.cfg.Producer.Commit(ctx); err != nil {
 		return fmt.Errorf("task: commit %d of %s/%d: %w", t.progress.Sequence, t.cfg.Sub.Name, t.cfg.Partition, err)
@@ -123,7 +123,7 @@ func (w *windowed) commit(ctx context.Context) error {
 					return err
 				}
 				b.measure(i, b.state(i, w.stride, w.vars))
-				t.produce(ctx, &Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(w.wkey), Value: t.keep(w.row),
+				t.produce(ctx, Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(w.wkey), Value: t.keep(w.row),
 					Timestamp: t.logTime()})
 				t.unsaved += len(w.wkey) + len(w.row)
 			}

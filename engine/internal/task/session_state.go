@@ -23,7 +23,7 @@ func (w *windowed) commitSessions(ctx context.Context, s *size) error {
 		}
 		g.flags &^= flagDirty
 		w.wkey = stores.AppendRowKey(w.wkey[:0], s.op, 0, w.groups.entries[n].key)
-		o := &Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(w.wkey), Timestamp: t.logTime()}
+		o := Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(w.wkey), Timestamp: t.logTime()}
 		for _, one := range g.list {
 			one.changed = false
 		}

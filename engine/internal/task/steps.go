@@ -96,7 +96,7 @@ type sink struct {
 
 func (s *sink) process(ctx context.Context, r *topology.Record) error {
 	if r.Value == nil { // a session that is gone
-		s.task.produce(ctx, &Output{Topic: s.topic, Partition: s.partition(r), Key: s.task.keep(r.Key), Timestamp: r.Time})
+		s.task.produce(ctx, Output{Topic: s.topic, Partition: s.partition(r), Key: s.task.keep(r.Key), Timestamp: r.Time})
 		return nil
 	}
 	if err := s.guarded(r); err != nil {
@@ -106,7 +106,7 @@ func (s *sink) process(ctx context.Context, r *topology.Record) error {
 		s.task.drops.drop(Failed, s.name, s.task.offset, err)
 		return nil
 	}
-	s.task.produce(ctx, &Output{Topic: s.topic, Partition: s.partition(r), Key: s.task.keep(r.Key), Value: s.task.keep(s.buf), Timestamp: r.Time})
+	s.task.produce(ctx, Output{Topic: s.topic, Partition: s.partition(r), Key: s.task.keep(r.Key), Value: s.task.keep(s.buf), Timestamp: r.Time})
 	return nil
 }
 
