@@ -83,7 +83,7 @@ func (t *Task) Memory() int {
 				n += b.bytes()
 			}
 			if s.hop != nil {
-				n += s.hop.sums.bytes() + s.hop.merged.bytes()
+				n += s.hop.bytes()
 			}
 		}
 	}
@@ -96,7 +96,7 @@ func (t *Task) evict() {
 		for _, s := range w.sizes {
 			s.spare = nil
 			if s.hop != nil {
-				s.hop.sums, s.hop.merged = nil, bucket{perRow: s.hop.merged.perRow} // they have numbers of groups that are let go
+				s.hop.sums, s.hop.spare = nil, nil // sums have numbers of groups that are let go
 			}
 		}
 	}
