@@ -158,16 +158,29 @@ func (f *feeder) process(n int) {
 // One record of a steady stream, with all that it leads to: commits, and windows that close.
 func BenchmarkSteady(b *testing.B) {
 	for _, s := range steadyStreams(b) {
-		b.Run(s.name, func(b *testing.B) {
-			f := s.open(b, s.plan(b))
-			before := *f.out
-			b.ReportAllocs()
-			b.ResetTimer()
-			f.process((b.N + 999) / 1000)
-			b.StopTimer()
-			b.ReportMetric(float64(f.out.results-before.results)/float64(b.N), "rows/op")
-			b.ReportMetric(float64(f.out.outputs-before.outputs)/float64(b.N), "outputs/op")
-		})
+		b.Run(s.name, func(b *testing.B) { s.bench(b, s.plan(b)) })
+	}
+}
+
+func (s *steady) bench(b *testing.B, plan *topology.Plan) {
+	f := s.open(b, plan)
+	before := *f.out
+	b.ReportAllocs()
+	b.ResetTimer()
+	f.process((b.N + 999) / 1000)
+	b.StopTimer()
+	b.ReportMetric(float64(f.out.results-before.results)/float64(b.N), "rows/op")
+	b.ReportMetric(float64(f.out.outputs-before.outputs)/float64(b.N), "outputs/op")
+}
+
+// The same stream, 10 records a minute and key, and seven aggregates, in tumbling windows of a minute and in hopping ones of 60 by 1:
+// both put out a row a minute and key, so the difference is what hopping costs.
+func BenchmarkHopping(b *testing.B) {
+	for _, s := range []steady{
+		{name: "tumbling", spec: windows.Minutes(1), step: 6 * time.Second, warm: 2000},
+		{name: "60_by_1", spec: windows.Hopping(time.Hour, time.Minute), step: 6 * time.Second, warm: 2000},
+	} {
+		b.Run(s.name, func(b *testing.B) { s.bench(b, sevenPlan(b, s.spec)) })
 	}
 }
 
