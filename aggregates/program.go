@@ -148,7 +148,7 @@ func (p *Program[T]) Add(s State, cells []Cell, at At) error {
 		switch {
 		case c.Null && !o.nulls:
 		case o.plain:
-			o.addPlain(s.Fixed[o.off:], c.Bits)
+			o.addPlain(s.Fixed[o.off:], c.Bits, at.Seq)
 		default:
 			o.add(&s, cells, at)
 		}

@@ -97,7 +97,7 @@ func (w *windowed) memory() int {
 			n += b.bytes()
 		}
 		if s.hop != nil {
-			n += s.hop.sums.bytes() + s.hop.merged.bytes()
+			n += s.hop.bytes()
 		}
 	}
 	return n
@@ -116,7 +116,7 @@ func (w *windowed) evict(enough func() bool) {
 	for _, s := range w.sizes {
 		s.spare = nil
 		if s.hop != nil {
-			s.hop.sums, s.hop.merged = nil, bucket{perRow: s.hop.merged.perRow} // they have numbers of groups that are let go
+			s.hop.sums, s.hop.spare = nil, nil // sums have numbers of groups that are let go
 		}
 	}
 	for _, s := range w.sizes {

@@ -148,7 +148,7 @@ type sink struct {
 
 func (s *sink) process(ctx context.Context, r *topology.Record) error {
 	if r.Value == nil && !s.changes { // a row that is gone
-		s.task.produce(ctx, &Output{Topic: s.topic, Partition: s.partition(r), Key: s.task.keep(r.Key), Timestamp: r.Time})
+		s.task.produce(ctx, Output{Topic: s.topic, Partition: s.partition(r), Key: s.task.keep(r.Key), Timestamp: r.Time})
 		return forward(ctx, s.next, r)
 	}
 	if err := s.guarded(r); err != nil {
@@ -158,7 +158,7 @@ func (s *sink) process(ctx context.Context, r *topology.Record) error {
 		s.task.drops.drop(Failed, s.name, s.task.offset, err)
 		return nil
 	}
-	s.task.produce(ctx, &Output{Topic: s.topic, Partition: s.partition(r), Key: s.task.keep(r.Key), Value: s.task.keep(s.buf), Timestamp: r.Time})
+	s.task.produce(ctx, Output{Topic: s.topic, Partition: s.partition(r), Key: s.task.keep(r.Key), Value: s.task.keep(s.buf), Timestamp: r.Time})
 	return forward(ctx, s.next, r)
 }
 
