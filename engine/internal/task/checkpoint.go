@@ -33,6 +33,11 @@ func (t *Task) checkpoint() error {
 					return err
 				}
 			}
+			if s.sliding != nil {
+				if err := w.saveSliding(s); err != nil {
+					return err
+				}
+			}
 			for _, b := range s.open {
 				if err := w.save(s, b); err != nil {
 					return err
@@ -85,6 +90,9 @@ func (t *Task) Memory() int {
 			if s.hop != nil {
 				n += s.hop.sums.bytes() + s.hop.merged.bytes()
 			}
+			if s.sliding != nil {
+				n += s.sliding.bytes()
+			}
 		}
 	}
 	return n
@@ -95,6 +103,9 @@ func (t *Task) evict() {
 	for _, w := range t.windowed {
 		for _, s := range w.sizes {
 			s.spare = nil
+			if s.sliding != nil {
+				s.sliding.forgetSpare()
+			}
 			if s.hop != nil {
 				s.hop.sums, s.hop.merged = nil, bucket{perRow: s.hop.merged.perRow} // they have numbers of groups that are let go
 			}
@@ -103,6 +114,9 @@ func (t *Task) evict() {
 	taken := t.Memory() // counted down below: there may be as many windows as rows
 	for _, w := range t.windowed {
 		for _, s := range w.sizes {
+			if s.sliding != nil {
+				taken = s.sliding.evict(taken, t.cfg.Memory/2)
+			}
 			for _, b := range s.open {
 				if taken <= t.cfg.Memory/2 {
 					return

@@ -109,6 +109,11 @@ func (w *windowed) commit(ctx context.Context) error {
 				return err
 			}
 		}
+		if s.sliding != nil {
+			if err := w.commitSliding(ctx, s); err != nil {
+				return err
+			}
+		}
 		for _, b := range s.open {
 			for _, i := range b.dirty {
 				if s.changes != nil && !t.cfg.EveryUpdate {

@@ -37,6 +37,7 @@ type oracle struct {
 	every   bool  // updates are wanted
 	rows    map[span]*held
 	open    map[span][]span // sessions by group: a span without bounds
+	came    map[span]*held  // rows of sliding windows by group
 	time    map[int32]int64 // stream time of the aggregation by partition; absent before the first record [T2] [T3]
 	drops   map[string]int64
 	late    map[int32][]enginetest.Record // as they came, each once
@@ -57,11 +58,12 @@ type span struct {
 type held struct {
 	rows   []event
 	seqs   []int
+	times  []int64 // event times; not kept when sessions are joined
 	newest int64
 }
 
 func newOracle(p *program, limit int64) *oracle {
-	return &oracle{p: p, limit: limit, rows: map[span]*held{}, open: map[span][]span{}, time: map[int32]int64{}, drops: map[string]int64{},
+	return &oracle{p: p, limit: limit, rows: map[span]*held{}, open: map[span][]span{}, came: map[span]*held{}, time: map[int32]int64{}, drops: map[string]int64{},
 		late: map[int32][]enginetest.Record{}, updates: map[int][]enginetest.Record{}}
 }
 
@@ -149,6 +151,10 @@ func (o *oracle) aggregate(partition int32, key []byte, at int64, e event) {
 			o.session(span{partition: partition, kind: i, group: string(group)}, f.size, at, e)
 			continue
 		}
+		if f.what == "sliding" {
+			o.slide(span{partition: partition, kind: i, group: string(group)}, f.size, at, e)
+			continue
+		}
 		for _, b := range f.bounds(at) {
 			s := span{partition, i, b[0], b[1], string(group)}
 			if f.what != "all" && s.end <= o.time[partition]-o.p.grace { // [W5]: end > WCT or dropped, counted per window
@@ -200,6 +206,46 @@ func (o *oracle) session(of span, gap, at int64, e event) {
 	o.updated(merged)
 }
 
+// slide puts a row into the sliding windows that have it, and makes those that are there because of it, unless they are closed: all windows of
+// the group are found anew, from all of its rows [L1] [L2]. of is the group.
+func (o *oracle) slide(of span, diff, at int64, e event) {
+	closing := o.time[of.partition] - o.p.grace
+	if max(at, diff) < closing { // the window that ends at the row, or the first of all
+		o.drops["late"]++
+		o.isLate = true
+	}
+	if at+diff < closing {
+		return
+	}
+	if o.came[of] == nil {
+		o.came[of] = &held{}
+	}
+	all := o.came[of]
+	all.add(e, o.seq, at)
+	starts := map[int64]bool{}
+	for _, one := range all.times {
+		starts[max(0, one-diff)] = true
+		if slices.ContainsFunc(all.times, func(other int64) bool { return one+1 <= other && other <= one+1+diff }) {
+			starts[one+1] = true
+		}
+	}
+	for _, start := range slices.Sorted(maps.Keys(starts)) {
+		s := of
+		s.start, s.end = start, start+diff
+		has := func(t int64) bool { return s.start <= t && t <= s.end }
+		if s.end < closing || o.rows[s] != nil && !has(at) {
+			continue
+		}
+		o.rows[s] = &held{}
+		for i, t := range all.times {
+			if has(t) {
+				o.rows[s].add(all.rows[i], all.seqs[i], t)
+			}
+		}
+		o.updated(s)
+	}
+}
+
 // wait lets a time go by without records (FIN-6).
 func (o *oracle) wait(quiet int64) {
 	for partition := range o.time {
@@ -211,6 +257,7 @@ func (o *oracle) wait(quiet int64) {
 
 func (h *held) add(e event, seq int, at int64) {
 	h.rows, h.seqs, h.newest = append(h.rows, e), append(h.seqs, seq), max(h.newest, at) // [W6]
+	h.times = append(h.times, at)
 }
 
 // join makes one list of two, in the order of processing.
@@ -237,6 +284,8 @@ func (o *oracle) finals(partition int32, kind int) []enginetest.Record {
 		switch f.what {
 		case "session":
 			closed = s.end < o.time[partition]-o.p.grace-f.size
+		case "sliding":
+			closed = s.end < o.time[partition]-o.p.grace // [L2] [L3]
 		case "all":
 			closed = false
 		}

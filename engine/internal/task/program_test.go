@@ -66,7 +66,7 @@ func randomProgram(r *rand.Rand, partitions int32) *program {
 // merges says that rows are put together from others.
 func (p *program) merges() bool {
 	return slices.ContainsFunc(p.kinds, func(f form) bool {
-		return f.what == "session" || f.what == "hopping" && f.size != f.advance && !p.changes
+		return f.what == "session" || f.what == "sliding" || f.what == "hopping" && f.size != f.advance && !p.changes
 	})
 }
 

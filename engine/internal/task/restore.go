@@ -105,6 +105,12 @@ func (t *Task) open() error {
 				}
 				continue
 			}
+			if s.sliding != nil {
+				if err := w.findPoints(s); err != nil {
+					return err
+				}
+				continue
+			}
 			if err := w.findOpen(s); err != nil {
 				return err
 			}
