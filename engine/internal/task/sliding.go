@@ -61,10 +61,10 @@ const (
 type slidingGroup struct {
 	points  []*point // points[head:], ascending
 	head    int
-	due     windows.Time // end of the window to look at next; 0: none
-	absent  bool         // the points are in the store only
-	changed bool         // in sliding.changed
-	sums    pointSums    // of the windows that were put out as final last
+	due     windows.Time   // end of the window to look at next; 0: none
+	absent  bool           // the points are in the store only
+	changed bool           // in sliding.changed
+	sums    pointSums      // of the windows that were put out as final last
 	shown   []windows.Time // starts of the windows that were put out as changes; kept where there is a condition only
 }
 
