@@ -26,7 +26,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the cases in testdata give
 // TestCases runs testdata/*.txt: blocks of a directive with its lines, ---- and what comes of it: the rows that were committed
 // since the block before, and the records that were dropped. Everything between blocks is for people.
 //
-//	program windows=1min,5min [sliding=10s] grace=3s [start=TIME] [ahead=1h] [manual] [keep] [every]
+//	program windows=1min,5min [sliding=10s] grace=3s [start=TIME] [ahead=1h] [manual] [keep] [every] [evict]
 //	record                 lines "key value @time": key may be null or empty; value a number, null, empty, bad, or pad:N for N
 //	                       bytes; time milliseconds or RFC 3339
 //	commit, crash, advance 10s
@@ -156,6 +156,8 @@ func (c *cases) program(words []string) string {
 			o.Manual = true
 		case "keep":
 			o.KeepStores = true
+		case "evict": // no row stays in memory after a commit
+			o.Memory = 1
 		case "every":
 			o.EveryUpdate = true
 		default:

@@ -306,11 +306,7 @@ func (w *windowed) closeSlide(ctx context.Context, s *size, n uint32, end window
 		return nil
 	}
 	next := x.behind(points[0].at).End
-	i := 0
-	if end >= x.diff { // before that the first window of all is still to come, whatever the point
-		i = search(points, end+1)
-	}
-	if i < len(points) {
+	if i := search(points, end+1); i < len(points) {
 		next = min(next, x.own(points[i].at).End)
 	}
 	x.schedule(w, n, g, next)
