@@ -108,7 +108,8 @@ func BenchmarkRecord(b *testing.B) {
 	for _, c := range []struct {
 		name string
 		spec windows.Spec
-	}{{"1size", windows.Minutes(1)}, {"4sizes", windows.Minutes(1, 5, 15, 60)}} {
+	}{{"1size", windows.Minutes(1)}, {"4sizes", windows.Minutes(1, 5, 15, 60)},
+		{"sliding", windows.Sliding(time.Minute)}} {
 		b.Run(c.name, func(b *testing.B) {
 			tk, _ := benchTask(b, sevenPlan(b, c.spec))
 			batches := tickBatches(600)

@@ -24,6 +24,12 @@ func (w *windowed) close(ctx context.Context) error {
 			}
 			continue
 		}
+		if s.sliding != nil {
+			if err := w.closeSliding(ctx, s); err != nil {
+				return err
+			}
+			continue
+		}
 		if s.hop != nil {
 			if err := w.closeHops(ctx, s); err != nil {
 				return err

@@ -119,6 +119,11 @@ func (w *windowed) flush(ctx context.Context) error {
 				return err
 			}
 		}
+		if s.sliding != nil {
+			if err := w.flushSliding(ctx, s); err != nil {
+				return err
+			}
+		}
 		if w.task.cfg.EveryUpdate {
 			continue
 		}
@@ -139,6 +144,11 @@ func (w *windowed) log(ctx context.Context) error {
 	for _, s := range w.sizes {
 		if s.sessions != nil {
 			if err := w.logSessions(ctx, s); err != nil {
+				return err
+			}
+		}
+		if s.sliding != nil {
+			if err := w.logSliding(ctx, s); err != nil {
 				return err
 			}
 		}

@@ -36,6 +36,7 @@ type oracle struct {
 	open    map[span][]span // sessions by group: a span without bounds
 	clock   int64           // ms
 	came    map[int32]came  // the last record of a partition, whatever became of it
+	points  map[span]*held  // rows of sliding windows by group
 	time    map[int32]int64 // stream time of the aggregation by partition; absent before the first record [T2] [T3]
 	drops   map[string]int64
 	late    map[int32][]enginetest.Record // as they came, each once
@@ -59,13 +60,14 @@ type came struct{ clock, time int64 }
 type held struct {
 	rows   []event
 	seqs   []int
+	times  []int64 // event times; not kept when sessions are joined
 	newest int64
 	shown  bool // the last update that was put out passed
 }
 
 func newOracle(p *program, s *stream) *oracle {
 	clock := s.clock.UnixMilli()
-	return &oracle{p: p, clock: clock, limit: clock + s.ahead.Milliseconds(), came: map[int32]came{}, rows: map[span]*held{}, open: map[span][]span{}, time: map[int32]int64{}, drops: map[string]int64{},
+	return &oracle{p: p, clock: clock, limit: clock + s.ahead.Milliseconds(), came: map[int32]came{}, rows: map[span]*held{}, open: map[span][]span{}, points: map[span]*held{}, time: map[int32]int64{}, drops: map[string]int64{},
 		late: map[int32][]enginetest.Record{}, updates: map[int][]enginetest.Record{}}
 }
 
@@ -154,6 +156,10 @@ func (o *oracle) aggregate(partition int32, key []byte, at int64, e event) {
 	for i, f := range o.p.kinds {
 		if f.what == "session" {
 			o.session(span{partition: partition, kind: i, group: string(group)}, f.size, at, e)
+			continue
+		}
+		if f.what == "sliding" {
+			o.slide(span{partition: partition, kind: i, group: string(group)}, f.size, at, e)
 			continue
 		}
 		for _, b := range f.bounds(at) {
@@ -251,6 +257,8 @@ func (o *oracle) closed(s span, now int64) bool {
 	switch f := o.p.kinds[s.kind]; f.what {
 	case "session":
 		return s.end < now-o.p.grace-f.size // [S9]
+	case "sliding":
+		return s.end < now-o.p.grace // [L2]
 	case "all":
 		return false
 	}
@@ -259,6 +267,7 @@ func (o *oracle) closed(s span, now int64) bool {
 
 func (h *held) add(e event, seq int, at int64) {
 	h.rows, h.seqs, h.newest = append(h.rows, e), append(h.seqs, seq), max(h.newest, at) // [W6]
+	h.times = append(h.times, at)
 }
 
 // join makes one list of two, in the order of processing.

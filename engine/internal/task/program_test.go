@@ -55,14 +55,17 @@ func randomProgram(r *rand.Rand, partitions int32) *program {
 	if !p.finals || slices.ContainsFunc(p.kinds, func(f form) bool { return f.what == "all" }) {
 		p.changes = true
 	}
-	all := parts()
+	all := slices.DeleteFunc(parts(), func(one part) bool {
+		return slices.ContainsFunc(refusers, func(r refuser) bool { return r.name == one.name })
+	})
 	if p.merges() {
 		all = mergeable(all)
 	}
 	for _, i := range r.Perm(len(all))[:1+r.IntN(6)] {
 		p.parts = append(p.parts, all[i])
 	}
-	if refusing := refusingParts(); r.IntN(3) == 0 { // few among all, so they are picked for themselves
+	sliding := slices.ContainsFunc(p.kinds, func(f form) bool { return f.what == "sliding" }) // no sums by window, so none with a bound
+	if refusing := refusingParts(); r.IntN(3) == 0 && !sliding {                              // few among all, so they are picked for themselves
 		p.parts = append(p.parts, pick(r, refusing...))
 	}
 	p.having = pick[uint32](r, 0, 0, 2, 3)
@@ -79,7 +82,7 @@ func (p *program) passes(line string) bool {
 // merges says that rows are put together from others.
 func (p *program) merges() bool {
 	return slices.ContainsFunc(p.kinds, func(f form) bool {
-		return f.what == "session" || f.what == "hopping" && f.size != f.advance && !p.changes
+		return f.what == "session" || f.what == "sliding" || f.what == "hopping" && f.size != f.advance && !p.changes
 	})
 }
 

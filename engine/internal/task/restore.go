@@ -111,9 +111,12 @@ func (w *windowed) open(streamTime windows.Time) error {
 			s.hop.next = s.hop.after(w.streamTime, w.grace)
 		}
 		var err error
-		if s.sessions != nil {
+		switch {
+		case s.sessions != nil:
 			err = w.loadSessions(s)
-		} else {
+		case s.sliding != nil:
+			err = w.findPoints(s)
+		default:
 			err = w.findOpen(s)
 		}
 		if err != nil {

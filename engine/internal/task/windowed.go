@@ -51,6 +51,7 @@ type size struct {
 	spare           []*bucket
 	hop             *hop      // of hopping windows made of slices, which the buckets are; else nil
 	sessions        *sessions // of session windows, which have no buckets; else nil
+	sliding         *sliding  // of sliding windows, which have none either; else nil
 }
 
 // maxSizes is how many sizes fit beside an aggregate's ID in a row key.
@@ -80,6 +81,9 @@ func newWindowed(t *Task, name string, a *topology.Aggregate) (*windowed, error)
 		mustWrite(s.finals)
 		if kind.Form() == windows.FormSession {
 			s.sessions = &sessions{kind: kind, gap: windows.Time(kind.Size().Milliseconds())}
+		}
+		if kind.Form() == windows.FormSliding {
+			s.sliding = newSliding(kind, w.program)
 		}
 		if slice, ok := kind.Slice(); ok && w.agg.Sliced() {
 			newHop(s, slice, w.program.Objs())
@@ -184,6 +188,8 @@ func (w *windowed) addTo(ctx context.Context, s *size, group uint32, at windows.
 	switch {
 	case s.hop != nil:
 		return w.addToSlice(ctx, s, group, at)
+	case s.sliding != nil:
+		return w.addToSliding(ctx, s, group, at)
 	case s.sessions != nil:
 		return w.addToSession(ctx, s, group, at)
 	}
