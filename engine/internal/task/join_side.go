@@ -32,8 +32,9 @@ type joinSide struct {
 	buckets []*joinBucket
 	blocks  []*block // by number in entries; nil: free
 	free    []uint32
-	made    uint64 // blocks so far
-	usual   int    // bytes of the last block that was filled
+	spare   []*block // gone: their ats and groups are used again
+	made    uint64   // blocks so far
+	latest  *block   // that was made for writing
 
 	unlogged, unsaved, marked, unsavedMarks, thin []*block // those gone are passed over
 
@@ -87,10 +88,16 @@ func (s *joinSide) writable(at windows.Time, size int) (b *block, slot uint32) {
 	if b := bucket.last; b != nil && b.size+size <= blockBytes {
 		return b, bucket.blocks[len(bucket.blocks)-1]
 	}
-	if b := bucket.last; b != nil {
-		s.usual = b.size
+	b = &block{start: bucket.start}
+	if last := s.latest; last != nil { // blocks in a row are of a size
+		b.data = make([]byte, 0, last.size+last.size/8)
 	}
-	b = &block{start: bucket.start, data: make([]byte, 0, s.usual+s.usual/8)}
+	s.latest = b
+	if n := len(s.spare) - 1; n >= 0 {
+		b.ats, b.groups = s.spare[n].ats[:0], s.spare[n].groups[:0]
+		s.spare[n].ats, s.spare[n].groups, s.spare[n] = nil, nil, nil
+		s.spare = s.spare[:n]
+	}
 	slot = s.addBlock(bucket, b)
 	bucket.last = b
 	s.unlogged = append(s.unlogged, b)
@@ -228,6 +235,9 @@ func (s *joinSide) drop(ctx context.Context, slot uint32) {
 	s.forget(b)
 	s.bytes -= b.heldBytes()
 	b.gone = true
+	if len(s.spare) < bucketsPerSpan {
+		s.spare = append(s.spare, b)
+	}
 	s.blocks[slot] = nil
 	s.free = append(s.free, slot)
 }

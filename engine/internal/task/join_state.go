@@ -32,7 +32,6 @@ func (j *join) log(ctx context.Context) error {
 			b.sequence, b.part = j.task.progress.Sequence+1, uint32(part)
 			s.logRow(ctx, b, s.op, b.data) // not written any more: no need of a copy
 			s.unsaved = append(s.unsaved, b)
-			s.usual = b.size
 			if len(b.bits) > 0 && !b.marked {
 				b.marked = true
 				s.marked = append(s.marked, b)
