@@ -354,3 +354,41 @@ func TestJoinShuffledWithinGrace(t *testing.T) {
 		require.Equal(t, ordered, run(records), "%v", p)
 	}
 }
+
+// Streams that have another key than their topic are joined from internal topics: what is in these is what the oracle gets.
+func TestJoinOracleRepartitioned(t *testing.T) {
+	for range 40 {
+		at := rand.Uint64N(1 << 40)
+		if *seed != 0 {
+			at = *seed
+		}
+		r := rand.New(rand.NewPCG(at, 5))
+		p := randomJoin(r)
+		p.steps = [2]string{"repartition", "repartition"}
+		records := randomJoinInput(t, r, p, 300)
+		d := enginetest.NewWith(t, p.build(t), enginetest.Options{Partitions: 3, Memory: pick(r, 0, 1)})
+		queueJoin(d, records)
+		d.Commit() // what is sent through is all there when the join begins
+		oracle := *p
+		oracle.steps = [2]string{}
+		drops := map[string]int64{}
+		for n := range int32(3) {
+			var in []joinInput
+			for side, topic := range joinTopics {
+				for _, rec := range d.Partition("joins-"+topic+"-repartition", n) {
+					row := &joinEvent{}
+					require.NoError(t, codecs.Internal[joinEvent]().Decode(rec.Value, row))
+					in = append(in, joinInput{side: side, Record: rec, row: row})
+				}
+			}
+			o := newJoinOracle(&oracle, drops)
+			for _, rec := range mergedInputs(&oracle, in, drops) {
+				o.process(rec)
+			}
+			require.Equal(t, strings.Join(o.out, "\n"), strings.Join(joinResults(t, d, n), "\n"), "seed %d, partition %d: %v", at, n, p)
+		}
+		for _, reason := range []string{"late", "failed", "null_key"} {
+			require.Equal(t, drops[reason], d.Dropped(reason), "seed %d: %s", at, reason)
+		}
+	}
+}
