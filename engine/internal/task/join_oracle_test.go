@@ -284,9 +284,9 @@ func TestJoinOracle(t *testing.T) {
 
 // TestJoinMatrix runs random joins in all settings that must not change a result.
 func TestJoinMatrix(t *testing.T) {
-	from, n := rand.Uint64N(1<<40), uint64(8)
+	from, n := rand.Uint64N(1<<40), uint64(4)
 	if testing.Short() {
-		n = 2
+		n = 1
 	}
 	if *seed != 0 {
 		from, n = *seed, 1

@@ -89,10 +89,12 @@ func (s *joinSide) writable(at windows.Time, size int) (b *block, slot uint32) {
 		return b, bucket.blocks[len(bucket.blocks)-1]
 	}
 	b = &block{start: bucket.start}
-	if last := s.latest; last != nil { // blocks in a row are of a size
-		b.data = make([]byte, 0, last.size+last.size/8)
+	if bucket == s.buckets[len(s.buckets)-1] { // blocks of rows in order are of a size
+		if last := s.latest; last != nil {
+			b.data = make([]byte, 0, min(last.size+last.size/8, blockBytes))
+		}
+		s.latest = b
 	}
-	s.latest = b
 	if n := len(s.spare) - 1; n >= 0 {
 		b.ats, b.groups = s.spare[n].ats[:0], s.spare[n].groups[:0]
 		s.spare[n].ats, s.spare[n].groups, s.spare[n] = nil, nil, nil

@@ -30,6 +30,11 @@ func (j *join) log(ctx context.Context) error {
 				continue
 			}
 			b.sequence, b.part = j.task.progress.Sequence+1, uint32(part)
+			if cap(b.data) > b.size+b.size/4 {
+				s.bytes -= cap(b.data)
+				b.data = append(make([]byte, 0, b.size), b.data...)
+				s.bytes += cap(b.data)
+			}
 			s.logRow(ctx, b, s.op, b.data) // not written any more: no need of a copy
 			s.unsaved = append(s.unsaved, b)
 			if len(b.bits) > 0 && !b.marked {
