@@ -57,7 +57,7 @@ func (o *OutputOf[K, R]) ToTable() *TableOf[K, R] {
 		}}}
 	below.Next = append(below.Next, filled)
 	n := w.b.keep(filled, w.b.unique(w.origin+"-result-table"), rowsOf[R]())
-	return &TableOf[K, R]{b: w.b, key: key, origin: w.origin, node: n, kept: n, part: w.part}
+	return &TableOf[K, R]{b: w.b, key: key, origin: w.origin, node: n, kept: n, part: w.part, made: true}
 }
 
 // pick is the node of one kind of windows; a mistake where there is none.

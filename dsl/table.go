@@ -23,6 +23,7 @@ type TableOf[K, T any] struct {
 	part   *part
 	kept   *topology.Node // the one that keeps its rows, which is node then; nil: not needed yet
 	name   string         // of kept, if the program gave one
+	made   bool           // of other tables: its rows come in the order of their changes, not of event times
 
 	source *sourceOf[T]    // nil of what was not declared
 	table  *topology.Table // the mirror; nil of what was not declared
@@ -122,10 +123,15 @@ func (t *TableOf[K, T]) As(name string) *TableOf[K, T] {
 // Versioned keeps, beside the last row of each key, those that were in force back to history before the newest event time of the table,
 // each from its own event time until that of the next. Rows that come out of order are put in their place, deletions too; older ones than
 // the history are dropped and counted as late [VT1]. JoinTable then takes the row that was in force at the time of the stream's record
-// [ST3], and only the newest row of a key by event time is handed on to joins of tables, groups and topics [TT3].
+// [ST3], and only the newest row of a key by event time is handed on to joins of tables, groups and topics [TT3]. What is made of a
+// versioned table, such as by Filter, is a table of newest rows, and cannot be versioned itself.
 func (t *TableOf[K, T]) Versioned(history time.Duration) *TableOf[K, T] {
-	if history < time.Millisecond {
+	switch {
+	case history < time.Millisecond:
 		t.b.wrong(place(), "Versioned: a history of %v: give a millisecond or more", history)
+		return t
+	case t.made:
+		t.b.wrong(place(), "Versioned: only a table that was declared with Table or made by ToTable can keep a history")
 		return t
 	}
 	t.keeping().Op.(*topology.Materialize).History = windows.Time(history.Milliseconds())

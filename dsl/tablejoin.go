@@ -76,7 +76,7 @@ func joinTables[K, L, R, O any](l *TableOf[K, L], r *TableOf[K, R], keep [2]bool
 	b.feed(sides[0], n, 0)
 	b.feed(sides[1], n, 1)
 	unite(l.part, r.part)
-	return &TableOf[K, O]{b: b, key: l.key, origin: l.origin, node: n, part: l.part}
+	return &TableOf[K, O]{b: b, key: l.key, origin: l.origin, node: n, part: l.part, made: true}
 }
 
 // Filter is the table of the rows for which keep is true: one that was in it and does not pass any more is deleted, one that never
@@ -109,5 +109,5 @@ func tableStep[K, T, U any](t *TableOf[K, T], kind string, open func() func(any)
 	n := &topology.Node{Name: t.b.unique(t.node.Name + "-" + kind), Place: place(),
 		Op: &topology.TableStep{Kind: "table " + kind, Row: typeName[U](), Open: open}}
 	t.node.Next = append(t.node.Next, n)
-	return &TableOf[K, U]{b: t.b, key: t.key, origin: t.origin, node: n, part: t.part}
+	return &TableOf[K, U]{b: t.b, key: t.key, origin: t.origin, node: n, part: t.part, made: true}
 }
