@@ -89,12 +89,12 @@ func (w *windowed) key0(b *bucket, i int32) []byte { return w.groups.entries[b.g
 
 // byKey is the rows of b in memory by ascending group key. The slice is good until the next call.
 func (w *windowed) byKey(b *bucket) []int32 {
-	w.task.order = w.task.order[:0]
+	w.order = w.order[:0]
 	for i := range b.groups {
-		w.task.order = append(w.task.order, int32(i))
+		w.order = append(w.order, int32(i))
 	}
-	slices.SortFunc(w.task.order, func(i, j int32) int { return bytes.Compare(w.key0(b, i), w.key0(b, j)) })
-	return w.task.order
+	slices.SortFunc(w.order, func(i, j int32) int { return bytes.Compare(w.key0(b, i), w.key0(b, j)) })
+	return w.order
 }
 
 // closeRow puts a row in memory out, and takes it out of the changelog if it is there.

@@ -34,7 +34,6 @@ type Task struct {
 	pending stores.Batch // what the next checkpoint writes beside changed rows
 	arena   []byte
 	scratch []byte
-	order   []int32
 }
 
 // operator is a node with state.

@@ -40,6 +40,7 @@ type windowed struct {
 	out   topology.Record // reused for rows that are put out
 	wkey  []byte
 	row   []byte
+	order []int32 // by byKey; what closes may close something below, so it is each operator's own
 }
 
 // size is one kind of windows of an aggregate.
