@@ -19,6 +19,7 @@ type table struct {
 	next    []runner
 	rows    *keyed
 	history windows.Time // 0: none
+	ends    ends         // with a history
 	encode  func(any, []byte) ([]byte, error)
 	old     func([]byte) (any, error) // decoders: of what a change replaces, and of what joins ask for
 	found   func([]byte) (any, error)
@@ -35,8 +36,8 @@ type table struct {
 func newTable(t *Task, name string, m *topology.Materialize, next []runner) (*table, error) {
 	encode, old := m.Rows.Open()
 	_, found := m.Rows.Open()
-	return &table{task: t, name: name, next: next, rows: newKeyed(t, name, m.ID*maxSizes), history: m.History, encode: encode, old: old,
-		found: found, streamTime: windows.Min}, nil
+	return &table{task: t, name: name, next: next, rows: newKeyed(t, name, m.ID*maxSizes), history: m.History,
+		ends: ends{task: t, op: m.ID*maxSizes + 1}, encode: encode, old: old, found: found, streamTime: windows.Min}, nil
 }
 
 // process takes a change over and hands it on with the row that it replaces.
@@ -49,6 +50,9 @@ func (x *table) process(ctx context.Context, r *topology.Record) error {
 	if x.history > 0 && r.Time < x.streamTime-x.history {
 		x.task.drops.drop(Late, x.name, x.task.offset, nil)
 		return nil
+	}
+	if err := x.expire(); err != nil {
+		return err
 	}
 	before, err := x.rows.get(r.Key)
 	if err != nil {
@@ -73,6 +77,9 @@ func (x *table) process(ctx context.Context, r *topology.Record) error {
 		return err
 	}
 	overtaken := x.history > 0 && r.Time < x.outWas
+	if x.history > 0 && r.Value == nil && !overtaken {
+		x.ends.add(r.Time, r.Key)
+	}
 	if overtaken || r.Value == nil && x.out.Old == nil {
 		return nil
 	}
@@ -81,6 +88,32 @@ func (x *table) process(ctx context.Context, r *topology.Record) error {
 	err = forward(ctx, x.next, &x.out)
 	x.handing = false
 	return err
+}
+
+// expire forgets keys whose newest version is a deletion from before the history.
+func (x *table) expire() error {
+	for {
+		e, ok := x.ends.pop(x.streamTime - x.history)
+		if !ok {
+			return nil
+		}
+		row, err := x.rows.get([]byte(e.key))
+		if err != nil {
+			return err
+		}
+		if row == nil {
+			continue
+		}
+		v, _, err := history(row).next()
+		if err != nil {
+			return x.rows.wrap("row", err)
+		}
+		if v.value == nil && v.at == e.at {
+			if err := x.rows.delete([]byte(e.key)); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // put keeps x.value as the row of a record's key, whose row was x.was.
@@ -176,6 +209,9 @@ func (x *table) row(value []byte, decode func([]byte) (any, error)) (any, error)
 
 func (x *table) open(streamTime windows.Time) error {
 	x.streamTime = streamTime
+	if err := x.ends.open(); err != nil {
+		return err
+	}
 	return x.rows.open()
 }
 
@@ -183,15 +219,17 @@ func (x *table) tick(context.Context) (bool, error) { return false, nil }
 func (x *table) sawRecords()                        {}
 func (x *table) flush(context.Context) error        { return nil }
 func (x *table) clock() (string, windows.Time)      { return x.name, x.streamTime }
-func (x *table) memory() int                        { return x.rows.bytes }
+func (x *table) memory() int                        { return x.rows.bytes + x.ends.memory() }
 func (x *table) evict(enough func() bool)           { x.rows.evict(enough) }
 
 func (x *table) log(ctx context.Context) error {
 	x.rows.log(ctx)
+	x.ends.log(ctx)
 	return nil
 }
 
 func (x *table) save() error {
 	x.rows.save()
+	x.ends.save()
 	return nil
 }

@@ -3,6 +3,7 @@ package task_test
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -137,4 +138,53 @@ func TestGoldenTables(t *testing.T) {
 		"pw 00" + "01" + pair("pw") + " @350",
 		"pw 06" + pair("pw") + "00 @351",
 	}, changes)
+}
+
+// A key that was deleted leaves nothing behind when the deletion is older than the history, over crashes too; one that came again stays.
+func TestDeletionsLeaveTheHistory(t *testing.T) {
+	for _, keep := range []bool{false, true} {
+		b := dsl.New("ends")
+		dsl.Table[string, cell](b, "in").Versioned(100 * time.Millisecond).To("out")
+		plan, err := b.Build()
+		require.NoError(t, err)
+		d := enginetest.NewWith(t, plan, enginetest.Options{KeepStores: keep})
+		add := func(key, v string, at windows.Time) {
+			rec := enginetest.Record{Key: []byte(key), Timestamp: at}
+			if v != "" {
+				rec.Value = fmt.Appendf(nil, `{"V":%q}`, v)
+			}
+			d.AddRaw("in", rec)
+		}
+		left := func() (keys []string) {
+			last := map[string][]byte{}
+			for _, r := range d.Partition("ends-in-changelog", 0) {
+				last[hex.EncodeToString(r.Key)] = r.Value
+			}
+			for k, v := range last {
+				if strings.HasPrefix(k, "01") && v != nil {
+					keys = append(keys, k)
+				}
+			}
+			slices.Sort(keys)
+			return keys
+		}
+		row := func(key string) string { return "010100" + fmt.Sprintf("%016x", 0) + hex.EncodeToString([]byte(key)) }
+		end := func(at int, key string) string {
+			return "010101" + fmt.Sprintf("%016x", at) + hex.EncodeToString([]byte(key))
+		}
+		add("a", "1", 100)
+		add("b", "1", 100)
+		add("a", "", 200)
+		add("b", "", 190)
+		add("c", "", 150)
+		require.Equal(t, []string{row("a"), row("b"), row("c"), end(150, "c"), end(190, "b"), end(200, "a")}, left())
+		d.Crash()
+		add("b", "2", 250)
+		require.Equal(t, []string{row("a"), row("b"), end(190, "b"), end(200, "a")}, left())
+		add("b", "3", 290)
+		add("a", "", 199) // not the newest
+		d.Crash()
+		add("d", "1", 300)
+		require.Equal(t, []string{row("b"), row("d")}, left())
+	}
 }
