@@ -8,31 +8,6 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// linked is a runner that reads the table of another node. It is linked when all runners are made: that of the node may be in the making
-// while that of its reader is, which stands below it.
-type linked interface{ link() error }
-
-// link links the runners.
-func (t *Task) link() error {
-	for _, r := range t.made {
-		if l, ok := r.(linked); ok {
-			if err := l.link(); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// table is that of a node.
-func (t *Task) table(n *topology.Node) (*table, error) {
-	x, ok := t.made[n].(*table)
-	if !ok {
-		return nil, fmt.Errorf("task: step %s keeps no table in sub-topology %s", n.Name, t.cfg.Sub.Name)
-	}
-	return x, nil
-}
-
 // lookup is a topology.TableLookup at work.
 type lookup struct {
 	task   *Task
@@ -82,19 +57,6 @@ func (l *lookup) process(ctx context.Context, r *topology.Record) (err error) {
 	return forward(ctx, l.next, &l.out)
 }
 
-// joinGuarded calls a joiner; a panic is its error.
-func joinGuarded(join func(left, right any) (any, error), left, right any) (row any, err error) {
-	done := false
-	defer func() {
-		if !done {
-			err = panicked(recover())
-		}
-	}()
-	row, err = join(left, right)
-	done = true
-	return row, err
-}
-
 // tableJoin is a topology.TableJoin at work. It keeps nothing: its results are made from the rows of its sides when one of them changes.
 // What was put out before is made again, with the row that was replaced.
 type tableJoin struct {
@@ -136,21 +98,14 @@ func (j *tableJoin) process(context.Context, *topology.Record) error {
 	return fmt.Errorf("task: table join %s: a record that came by way of no input", j.name)
 }
 
-func (j *tableJoin) from(port int) runner { return &tableJoinInput{j, port} }
-
-type tableJoinInput struct {
-	join *tableJoin
-	port int
-}
-
-func (in *tableJoinInput) process(ctx context.Context, r *topology.Record) error {
-	return in.join.changed(ctx, in.port, r)
+func (j *tableJoin) from(side int) runner {
+	return port(func(ctx context.Context, r *topology.Record) error { return j.changed(ctx, side, r) })
 }
 
 // changed hands on how the result changes with a row of one side ([TT1], [TT2]).
-func (j *tableJoin) changed(ctx context.Context, port int, r *topology.Record) error {
-	j.sides[port].told = j.sides[port].table.changes
-	s := &j.sides[1-port]
+func (j *tableJoin) changed(ctx context.Context, side int, r *topology.Record) error {
+	j.sides[side].told = j.sides[side].table.changes
+	s := &j.sides[1-side]
 	other, at, err := s.table.findTold(r.Key, s.told, s.decode)
 	if err != nil {
 		return err
@@ -158,8 +113,8 @@ func (j *tableJoin) changed(ctx context.Context, port int, r *topology.Record) e
 	if other == nil {
 		at = windows.Min
 	}
-	old, _ := j.result(0, port, r.Old, other) // where it fails it failed before, and no row was put out
-	row, err := j.result(1, port, r.Value, other)
+	old, _ := j.result(0, side, r.Old, other) // where it fails it failed before, and no row was put out
+	row, err := j.result(1, side, r.Value, other)
 	if err != nil {
 		j.task.drops.drop(Failed, j.name, j.task.offset, err)
 	}
@@ -173,9 +128,9 @@ func (j *tableJoin) changed(ctx context.Context, port int, r *topology.Record) e
 }
 
 // result is the joined row, nil if there is none.
-func (j *tableJoin) result(which, port int, row, other any) (any, error) {
+func (j *tableJoin) result(which, side int, row, other any) (any, error) {
 	left, right := row, other
-	if port == 1 {
+	if side == 1 {
 		left, right = other, row
 	}
 	if left == nil && (right == nil || !j.op.Keep[1]) || right == nil && !j.op.Keep[0] {
