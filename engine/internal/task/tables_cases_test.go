@@ -181,8 +181,10 @@ func TestDeletionsLeaveTheHistory(t *testing.T) {
 		d.Crash()
 		add("b", "2", 250)
 		require.Equal(t, []string{row("a"), row("b"), end(190, "b"), end(200, "a")}, left())
-		add("b", "3", 290)
-		add("a", "", 199) // not the newest
+		add("b", "3", 296)
+		d.ReadRaw("out")
+		add("a", "old", 199) // not the newest: the deletion is known still
+		require.Empty(t, d.ReadRaw("out"))
 		d.Crash()
 		add("d", "1", 300)
 		require.Equal(t, []string{row("b"), row("d")}, left())
