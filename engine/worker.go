@@ -136,10 +136,18 @@ func (w *worker) restore(ctx context.Context, store stores.Store) error {
 	return err
 }
 
-// Process hands a batch to the task.
-func (w *worker) Process(ctx context.Context, b *task.Batch, release func()) error {
+// Wants says that the task has nothing left of a topic.
+func (w *worker) Wants(topic string) bool { return w.task.Wants(topic) }
+
+// Offer hands a batch to the task.
+func (w *worker) Offer(b *task.Batch, release func()) {
 	w.state.records.Add(int64(len(b.Records)))
-	return w.task.Process(ctx, b, release)
+	w.task.Offer(b, release)
+}
+
+// Run lets the task process what it has.
+func (w *worker) Run(ctx context.Context, ended func(string) bool) error {
+	return w.task.Run(ctx, ended)
 }
 
 // Tick lets the task commit when no batch comes.

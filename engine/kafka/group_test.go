@@ -31,6 +31,7 @@ type toy struct {
 	partition int32
 	producer  *kafka.Producer
 	state     state
+	held      map[string]*task.Batch
 	releases  []func()
 	last      map[string]int64
 	since     time.Time
@@ -134,7 +135,27 @@ func readState(ctx context.Context, b *bench, partition int32) state {
 	return s
 }
 
-func (w *toy) Process(ctx context.Context, b *task.Batch, release func()) error {
+func (w *toy) Wants(topic string) bool { return w.held[topic] == nil }
+
+func (w *toy) Offer(b *task.Batch, release func()) {
+	if w.held == nil {
+		w.held = make(map[string]*task.Batch)
+	}
+	w.held[b.Topic] = b
+	w.releases = append(w.releases, release)
+}
+
+func (w *toy) Run(ctx context.Context, _ func(string) bool) error {
+	for topic, b := range w.held {
+		if err := w.process(ctx, b); err != nil {
+			return err
+		}
+		delete(w.held, topic)
+	}
+	return w.Tick(ctx)
+}
+
+func (w *toy) process(ctx context.Context, b *task.Batch) error {
 	if w.bench.onProcess != nil {
 		if err := w.bench.onProcess(ctx, w, b); err != nil {
 			return err
@@ -148,8 +169,7 @@ func (w *toy) Process(ctx context.Context, b *task.Batch, release func()) error 
 		w.state.Count[b.Topic]++
 	}
 	w.state.Next[b.Topic] = b.Next
-	w.releases = append(w.releases, release)
-	return w.Tick(ctx)
+	return nil
 }
 
 func (w *toy) Tick(ctx context.Context) error {
