@@ -30,7 +30,8 @@ const (
 	minChunk     = 64 << 10
 	chunksBudget = 64 << 20 // of a full round over all partitions; many partitions get smaller chunks
 	maxAnswer    = 16 << 20
-	// shortPoll is the wait for data where a partition sits out because its queue is full: it may have room any moment.
+	// shortPoll is the wait for data where a partition sits out because its queue is full: it may have room any moment; and where it
+	// is not known whether one has reached its end.
 	shortPoll = 10 * time.Millisecond
 )
 
@@ -337,6 +338,9 @@ func (f *fetcher) request(leader int32) (*kmsg.FetchRequest, []*feed) {
 		if len(d.queue) >= queueLimit {
 			wait = shortPoll
 			continue
+		}
+		if !d.atEnd {
+			wait = shortPoll // a reader may wait to hear that there is nothing
 		}
 		asked = append(asked, d)
 		at, known := topics[d.topic]

@@ -5,10 +5,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
@@ -101,21 +103,34 @@ func TestQuietTopic(t *testing.T) {
 	require.NoError(t, stop())
 }
 
-// On a network without delays and a clock that only moves when all wait, a worker that nobody woke would wait for the next poll.
-func TestQuietTopicDelaysNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, kafkatest.StartVirtual(t), 1, "busy", "quiet")
-		b.tick = time.Minute
-		k := watch(b)
-		stop := b.run()
-		require.NoError(t, pause(t.Context(), 10*time.Second))
-		for i := range 10 {
-			b.put(b.topics[i%2], 1, windows.Time(i), 1)
-			require.NoError(t, pause(t.Context(), 10*time.Millisecond))
-			require.Equal(t, i+1, k.len())
+// A topic of which nothing is known holds the other one up, and lets it go as soon as its leader says that it is empty.
+func TestTopicWithoutAnswer(t *testing.T) {
+	fake, err := kfake.NewCluster(kfake.NumBrokers(2))
+	require.NoError(t, err)
+	t.Cleanup(fake.Close)
+	b := newBench(t, kafkatest.At(t, fake.ListenAddrs()...), 1, "busy", "quiet")
+	for i, topic := range b.topics {
+		require.NoError(t, fake.MoveTopicPartition(topic, 0, int32(i)))
+	}
+	var refused atomic.Int32
+	var answers atomic.Bool
+	fake.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		if fake.KeepControl(); fake.CurrentNode() != 1 || answers.Load() {
+			return nil, nil, false
 		}
-		require.NoError(t, stop())
+		refused.Add(1)
+		resp := req.ResponseKind().(*kmsg.FetchResponse)
+		resp.ErrorCode = kerr.UnknownServerError.Code
+		return resp, nil, true
 	})
+	k := watch(b)
+	b.put(b.topics[0], 3000, 0, 1)
+	stop := b.run()
+	require.Eventually(t, func() bool { return refused.Load() > 3 }, 30*time.Second, 5*time.Millisecond)
+	require.Zero(t, k.len())
+	answers.Store(true)
+	k.requireOrder(t, 3000)
+	require.NoError(t, stop())
 }
 
 // Members that end, and others that take their place, in the middle of batches: everything is counted, nothing twice.
