@@ -219,6 +219,7 @@ func (s *session) connect() {
 				next = Oldest
 			}
 			c.start = next
+			s.marks.mark(c.topic, c.partition, next) // the last owner may have ended before it told the group
 			c.feed = &feed{topic: c.topic, partition: c.partition, next: next, arrived: l.arrived}
 			feeds = append(feeds, c.feed)
 		}
