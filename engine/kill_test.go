@@ -123,8 +123,7 @@ func awaitRead(t *testing.T, c *kafkatest.Cluster, group, topic string) {
 	defer tick.Stop()
 	for {
 		at, err := c.Admin().CommittedOffsets(ctx, group, topic)
-		require.NoError(t, err)
-		done := true
+		done := err == nil // a group that loses members all the time may have no answer for a while
 		for p, end := range ends {
 			done = done && at[p] == end
 		}
@@ -133,7 +132,7 @@ func awaitRead(t *testing.T, c *kafkatest.Cluster, group, topic string) {
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("%s has committed %s up to %v, want %v", group, topic, at, ends)
+			t.Fatalf("%s has committed %s up to %v (%v), want %v", group, topic, at, err, ends)
 		case <-tick.C:
 		}
 	}
