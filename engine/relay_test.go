@@ -73,6 +73,7 @@ type inputs struct {
 	cluster *kafkatest.Cluster
 	random  *rand.Rand
 	relay   *relay
+	start   time.Time // of the first minute
 	minute  int
 	orders  []Order // all
 }
@@ -81,7 +82,7 @@ const relayKeys = 12
 
 func (in *inputs) write(t testing.TB, n int) {
 	t.Helper()
-	start := dayStart.Add(time.Duration(in.minute) * time.Minute)
+	start := in.start.Add(time.Duration(in.minute) * time.Minute)
 	in.minute++
 	for _, s := range []*dsl.StreamOf[Order]{in.relay.orders, in.relay.refunds} {
 		var batch []Order
@@ -100,7 +101,7 @@ func (in *inputs) end(t testing.TB) {
 	var batch []Order
 	for i := range relayKeys {
 		batch = append(batch, Order{ID: fmt.Sprint("end", i), Desk: fmt.Sprint("desk", i), Trader: fmt.Sprint("trader", i),
-			At: dayStart.Add(time.Duration(in.minute+10) * time.Minute)})
+			At: in.start.Add(time.Duration(in.minute+10) * time.Minute)})
 	}
 	in.put(t, in.relay.orders, batch)
 }
@@ -135,7 +136,7 @@ func (in *inputs) settle(t *testing.T) {
 // requireTotals compares the finals with the orders: every total once.
 func (in *inputs) requireTotals(t *testing.T) {
 	t.Helper()
-	last := dayStart.Add(time.Duration(in.minute) * time.Minute)
+	last := in.start.Add(time.Duration(in.minute) * time.Minute)
 	for _, c := range []struct {
 		out  *dsl.OutputOf[string, Total]
 		size time.Duration
@@ -181,7 +182,7 @@ func TestRelayKilled(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	c := kafkatest.Start(t)
-	in := &inputs{cluster: c, random: rand.New(rand.NewPCG(seed, 3))}
+	in := &inputs{cluster: c, random: rand.New(rand.NewPCG(seed, 3)), start: dayStart}
 	spec := memberSpec{Brokers: c.Brokers, App: c.Name("relay"), Topic: c.Topic(t, "orders", 3), Refunds: c.Topic(t, "refunds", 3), Pause: 200 * time.Microsecond}
 	in.relay = newRelay(t, spec.App, spec.Topic, spec.Refunds, func(*Order) error { return nil })
 	members, dirs := make([]*process, 3), make([]string, 3)
@@ -242,7 +243,7 @@ func (in *inputs) awaitStable(t testing.TB, members int) {
 // The same stages in one undisturbed process.
 func TestRelay(t *testing.T) {
 	c := kafkatest.Start(t)
-	in := &inputs{cluster: c, random: rand.New(rand.NewPCG(1, 3))}
+	in := &inputs{cluster: c, random: rand.New(rand.NewPCG(1, 3)), start: dayStart}
 	in.relay = newRelay(t, c.Name("relay"), c.Topic(t, "orders", 2), c.Topic(t, "refunds", 2), func(*Order) error { return nil })
 	r := start(t, in.relay.plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, CommitInterval: 50 * time.Millisecond})
 	for range 3 {
