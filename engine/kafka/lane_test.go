@@ -184,3 +184,18 @@ func (b *bench) awaitCounts(partition int32, want map[string]int64) {
 	b.t.Helper()
 	require.Eventually(b.t, func() bool { return maps.Equal(want, readState(b.t.Context(), b, partition).Count) }, 30*time.Second, 5*time.Millisecond)
 }
+
+// What is deleted is gone for those who begin at the oldest record; deleting it again, or less, is no error.
+func TestDeleteBefore(t *testing.T) {
+	b := newBench(t, kafkatest.Start(t), 1, "a")
+	b.put(b.topics[0], 100, 0, 1)
+	for _, offset := range []int64{60, 60, 10} {
+		require.NoError(t, b.cluster.Admin().DeleteBefore(t.Context(), map[string]map[int32]int64{b.topics[0]: {0: offset}}))
+	}
+	starts, err := b.cluster.Admin().Starts(t.Context(), b.topics[0])
+	require.NoError(t, err)
+	require.Equal(t, map[int32]int64{0: 60}, starts)
+	stop := b.run()
+	b.await(40)
+	require.NoError(t, stop())
+}
