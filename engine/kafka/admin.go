@@ -132,13 +132,13 @@ func (a *Admin) create(ctx context.Context, s TopicSpec) (created bool, err erro
 		created = answer.Err == nil
 		return answer.Err
 	})
-	if !created || err != nil {
+	if err != nil {
 		return false, err
 	}
-	return true, a.awaitTopic(ctx, s.Name)
+	return created, a.awaitTopic(ctx, s.Name)
 }
 
-// awaitTopic returns when the metadata knows a topic that was just created: on a real cluster that takes a moment.
+// awaitTopic returns when the metadata knows a topic that was just created, here or elsewhere: on a real cluster that takes a moment.
 func (a *Admin) awaitTopic(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
