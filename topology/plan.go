@@ -61,8 +61,10 @@ type Source struct {
 	Topic string
 	// Table says that a null value deletes the row of its key. In a stream it is dropped.
 	Table bool
-	Row   string // type of the rows, for people
-	Codec string
+	// Internal says that the topic is one of Plan.Internal: its event times were held against the clock where they came in.
+	Internal bool
+	Row      string // type of the rows, for people
+	Codec    string
 	// Open returns a decoder, which fills r.Value, and r.Time where a column has the event time, from the key and value on the
 	// wire, neither of them null. The row is reused for the next record.
 	Open func() func(r *Record, key, value []byte) error

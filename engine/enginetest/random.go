@@ -1,0 +1,33 @@
+package enginetest
+
+import (
+	"context"
+	"slices"
+)
+
+// inOrder is the tasks in the order in which they are at work: that of the plan, or one that is drawn.
+func (d *Driver) inOrder() []*running {
+	if d.o.Random == nil {
+		return d.tasks
+	}
+	order := slices.Clone(d.tasks)
+	d.o.Random.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+	return order
+}
+
+// wander does some steps: as many as there are tasks, more or less.
+func (d *Driver) wander() error {
+	for range d.o.Random.IntN(2 * len(d.tasks)) {
+		r := d.tasks[d.o.Random.IntN(len(d.tasks))]
+		if d.o.Random.IntN(3) == 0 {
+			if err := r.task.Commit(context.Background()); err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := d.feedTask(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
