@@ -39,15 +39,15 @@ func joinForeign[K, F, L, R, O any](l *TableOf[K, L], r *TableOf[F, R], keep boo
 		Right: rowsOf[R](), Result: rowsOf[O](), Orders: orders, OpenKey: openForeign(r.key, foreign), Open: openJoin(joiner)}}
 	subscriptions := &topology.Node{Name: b.unique(name + "-subscriptions"), Place: place(), Op: &topology.Subscriptions{Right: right, Answers: answers}}
 	b.feed(left, join, 0)
-	unite(l.part, b.raw(answers, join))
+	unite(l.part, b.raw(answers, "answers", join))
 	b.feed(right, subscriptions, 0)
-	unite(r.part, b.raw(orders, subscriptions))
+	unite(r.part, b.raw(orders, "orders", subscriptions))
 	return &TableOf[K, O]{b: b, key: l.key, origin: l.origin, node: join, part: l.part}
 }
 
 // raw reads an internal topic for an operator, as its input 1.
-func (b *Builder) raw(topic string, to *topology.Node) *part {
-	source := &topology.Node{Name: b.unique(topic), Place: place(), Op: &topology.Source{Topic: topic, Internal: true, Row: "raw", Codec: "raw",
+func (b *Builder) raw(topic, what string, to *topology.Node) *part {
+	source := &topology.Node{Name: b.unique(topic), Place: place(), Op: &topology.Source{Topic: topic, Internal: true, Row: what, Codec: "raw",
 		Open: topology.OpenRaw}}
 	b.feed(source, to, 1)
 	return b.root(source, true)

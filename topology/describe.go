@@ -107,7 +107,14 @@ func (n *Node) lines() []string {
 		}
 		return []string{line}
 	case *Suppress:
-		return []string{fmt.Sprintf("suppress %s (%s) for %v, at most %d rows", n.Name, o.Rows.Row, span(o.Every), o.MaxRows)}
+		line := fmt.Sprintf("suppress %s (%s)", n.Name, o.Rows.Row)
+		if o.Every > 0 {
+			line += fmt.Sprintf(" for %v", span(o.Every))
+		}
+		if o.MaxRows > 0 {
+			line += fmt.Sprintf(", at most %d rows", o.MaxRows)
+		}
+		return []string{line}
 	}
 	return []string{fmt.Sprintf("%s %s", n.Op.kind(), n.Name)}
 }
