@@ -196,3 +196,94 @@ func checkBilling(t *testing.T, seed uint64) {
 	require.Equal(t, want.rows(false), lastRows(t, d, "inner", o.Partitions), "inner join")
 	require.Equal(t, want.rows(true), lastRows(t, d, "left", o.Partitions), "left join")
 }
+
+type employee struct {
+	Name string `ashi:"name,key"`
+	Boss string
+}
+
+type pay struct {
+	Name string `ashi:"name,key"`
+	Text string
+}
+
+// A table joined with itself is one sub-topology that writes what it reads.
+func TestForeignJoinOfOneTable(t *testing.T) {
+	b := dsl.New("firm")
+	staff := dsl.Table[string, employee](b, "staff")
+	dsl.JoinForeign(staff, staff, func(e *employee) (string, bool) { return e.Boss, e.Boss != "" }, func(e, boss *employee) (pay, error) {
+		return pay{e.Name, fmt.Sprintf("%s of %s", e.Boss, boss.Boss)}, nil
+	}).To("bosses")
+	plan, err := b.Build()
+	require.NoError(t, err)
+	require.Len(t, plan.Subs, 1)
+	d := enginetest.NewWith(t, plan, enginetest.Options{Partitions: 3})
+	enginetest.Add(d, staff, employee{"ann", "bob"}, employee{"bob", "cid"}, employee{"cid", ""})
+	enginetest.Add(d, staff, employee{"bob", "dan"})
+	require.EqualValues(t, 1, d.Dropped("null_key"), "cid has no boss [FK3]")
+	d.Crash()
+	d.AddRaw("staff", enginetest.Record{Key: []byte("cid")})
+	enginetest.Add(d, staff, employee{"dan", "dan"})
+	require.Equal(t, map[string]string{"ann": `{"name":"ann","Text":"bob of dan"}`, "bob": `{"name":"bob","Text":"dan of dan"}`,
+		"dan": `{"name":"dan","Text":"dan of dan"}`}, lastRows(t, d, "bosses", 3))
+}
+
+// The result of a foreign key join is a table: it can be joined again, by another key of the joined rows.
+func TestForeignJoinOfAJoin(t *testing.T) {
+	b := dsl.New("firm")
+	invoices, buyers := dsl.Table[string, invoice](b, "invoices"), dsl.Table[string, buyer](b, "buyers")
+	cities := dsl.Table[string, pay](b, "cities")
+	first := dsl.JoinForeign(invoices, buyers, buyerOf, bill)
+	dsl.JoinForeign(first, cities, func(r *billed) (string, bool) { return r.City, true }, func(r *billed, c *pay) (pay, error) {
+		return pay{r.ID, r.Buyer + " in " + c.Text}, nil
+	}).To("out")
+	plan, err := b.Build()
+	require.NoError(t, err)
+	require.Len(t, plan.Subs, 3)
+	d := enginetest.NewWith(t, plan, enginetest.Options{Partitions: 2})
+	enginetest.Add(d, cities, pay{"R", "Rome"}, pay{"O", "Oslo"})
+	enginetest.Add(d, invoices, invoice{"1", "ann", 1}, invoice{"2", "ann", 2}, invoice{"3", "bob", 3})
+	enginetest.Add(d, buyers, buyer{"ann", "R"}, buyer{"bob", "R"})
+	enginetest.Add(d, buyers, buyer{"ann", "O"}, buyer{"bob", "?"})
+	require.Equal(t, map[string]string{"1": `{"name":"1","Text":"ann in Oslo"}`, "2": `{"name":"2","Text":"ann in Oslo"}`},
+		lastRows(t, d, "out", 2))
+}
+
+// A result has the later of the two rows' event times; deletions too.
+func TestForeignJoinTimes(t *testing.T) {
+	s := newBilling(t)
+	d := enginetest.New(t, s.plan)
+	times := func(topic string) (times []windows.Time) {
+		for _, r := range d.ReadRaw(topic) {
+			times = append(times, r.Timestamp)
+		}
+		return times
+	}
+	d.AddRaw("buyers", s.raw(t, "ann", buyer{"ann", "Rome"}, 50))
+	d.AddRaw("invoices", s.raw(t, "1", invoice{"1", "ann", 1}, 20))
+	require.Equal(t, []windows.Time{50}, times("inner"))
+	d.AddRaw("invoices", s.raw(t, "1", invoice{"1", "ann", 2}, 60))
+	require.Equal(t, []windows.Time{60}, times("inner"), "with the buyer that it has")
+	d.AddRaw("buyers", s.raw(t, "ann", buyer{"ann", "Oslo"}, 55))
+	require.Equal(t, []windows.Time{60}, times("inner"))
+	d.AddRaw("buyers", s.raw(t, "ann", nil, 70))
+	d.AddRaw("invoices", s.raw(t, "1", nil, 65))
+	require.Equal(t, []windows.Time{70}, times("inner"), "the second deletes what is not there")
+	require.Equal(t, []windows.Time{50, 60, 60, 70, 70}, times("left"))
+}
+
+// A row that changes and keeps its foreign key orders nothing.
+func TestForeignJoinOrders(t *testing.T) {
+	s := newBilling(t)
+	d := enginetest.New(t, s.plan)
+	orders := "billing-invoices-buyers-foreign-orders"
+	d.AddRaw("buyers", s.raw(t, "ann", buyer{"ann", "Rome"}, 1))
+	d.AddRaw("invoices", s.raw(t, "1", invoice{"1", "ann", 1}, 1), s.raw(t, "1", invoice{"1", "ann", 2}, 1))
+	d.AddRaw("invoices", s.raw(t, "1", invoice{"1", "ann", 3}, 1))
+	require.Len(t, d.ReadRaw(orders), 1)
+	d.AddRaw("invoices", s.raw(t, "1", invoice{"1", "bob", 3}, 1))
+	require.Len(t, d.ReadRaw(orders), 2, "the first is taken back")
+	d.AddRaw("invoices", s.raw(t, "1", nil, 1))
+	require.Len(t, d.ReadRaw(orders), 1)
+	require.Len(t, d.ReadRaw("inner"), 3, "the first, the third, and a deletion")
+}

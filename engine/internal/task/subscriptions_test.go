@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -100,4 +101,23 @@ func TestForeignOrders(t *testing.T) {
 	require.NoError(t, tk.Process(t.Context(), &task.Batch{Topic: "many-l-r-foreign-orders", Records: records, Next: 3}, func() {}))
 	require.EqualValues(t, 5, cfg.Drops.Count(task.Undecodable))
 	require.Empty(t, out.byKey)
+}
+
+// What came in at another machine, whose clock is ahead, is not dropped on the way.
+func TestInternalTimesAreNotHeldAgainstTheClock(t *testing.T) {
+	plan := foreignPlan(t)
+	out := &answers{byKey: map[string]int{}}
+	cfg := taskConfig(plan, memory.New(), out)
+	cfg.Sub, cfg.Sinks = plan.Subs[1], map[string]int32{"many-l-r-foreign-answers": 2}
+	cfg.Now, cfg.Ahead = func() time.Time { return time.UnixMilli(1000) }, time.Second
+	tk, err := task.New(cfg)
+	require.NoError(t, err)
+	one := func(topic string, r task.Record) {
+		require.NoError(t, tk.Process(t.Context(), &task.Batch{Topic: topic, Records: []task.Record{r}, Next: 1}, func() {}))
+	}
+	one("many-l-r-foreign-orders", task.Record{Key: []byte("f"), Value: []byte{1, 0, 'k'}, Timestamp: 2001})
+	require.Zero(t, cfg.Drops.Count(task.Ahead))
+	require.Equal(t, map[string]int{"k": 1}, out.byKey)
+	one("r", task.Record{Key: []byte("f"), Value: []byte(`{"K":"f"}`), Timestamp: 2001})
+	require.EqualValues(t, 1, cfg.Drops.Count(task.Ahead))
 }
