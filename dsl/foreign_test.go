@@ -2,6 +2,7 @@ package dsl_test
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -146,13 +147,17 @@ func (o billingOracle) rows(keep bool) map[string]string {
 	return rows
 }
 
+var foreignSeed = flag.Uint64("foreign.seed", 0, "run the program of TestForeignJoinsAgainstOracle with this seed only")
+
 // Random changes of both tables, tasks ahead of each other, crashes, with what is kept in memory, in stores, and hardly at all: the end is that
 // of a slow program.
 func TestForeignJoinsAgainstOracle(t *testing.T) {
-	first := rand.Uint64()
-	programs := 300
-	if testing.Short() {
-		programs = 60
+	first, programs := rand.Uint64(), 200
+	switch {
+	case *foreignSeed != 0:
+		first, programs = *foreignSeed, 1
+	case testing.Short():
+		programs = 50
 	}
 	for n := range programs {
 		seed := first + uint64(n)

@@ -41,8 +41,9 @@ type Options struct {
 	CheckpointEvery time.Duration
 	// Ahead bounds event times ahead of the clock. 0 is no bound.
 	Ahead time.Duration
-	// Random, if not nil, lets each Add do some steps only, drawn from it: which task gets its next batch, and which one commits. So tasks
-	// are ahead of each other as they are in several processes. Commit does all that is left, in an order that is drawn too.
+	// Random, if not nil, lets each Add do some steps only, drawn from it: which task gets its next batch, which one commits, and now and then
+	// which one crashes. So tasks are ahead of each other as they are in several processes. Commit does all that is left, in an order that is
+	// drawn too.
 	Random *rand.Rand
 }
 
@@ -257,14 +258,20 @@ func (d *Driver) Advance(by time.Duration) {
 func (d *Driver) Crash() {
 	d.t.Helper()
 	for _, r := range d.tasks {
-		d.check(r.producer.Close())
-		if !d.o.KeepStores {
-			d.check(r.store.Close())
-			r.store = nil
-		}
+		d.check(d.end(r))
 	}
 	d.check(d.open())
 	d.check(d.settle())
+}
+
+// end ends a task where it is.
+func (d *Driver) end(r *running) error {
+	err := r.producer.Close()
+	if err == nil && !d.o.KeepStores {
+		err = r.store.Close()
+		r.store = nil
+	}
+	return err
 }
 
 // FailCommits makes the next commit of every task fail with err, as if the broker had aborted the transaction.

@@ -18,16 +18,24 @@ func (d *Driver) inOrder() []*running {
 // wander does some steps: as many as there are tasks, more or less.
 func (d *Driver) wander() error {
 	for range d.o.Random.IntN(2 * len(d.tasks)) {
-		r := d.tasks[d.o.Random.IntN(len(d.tasks))]
-		if d.o.Random.IntN(3) == 0 {
-			if err := r.task.Commit(context.Background()); err != nil {
-				return err
-			}
-			continue
-		}
-		if _, err := d.feedTask(r); err != nil {
+		if err := d.step(d.tasks[d.o.Random.IntN(len(d.tasks))]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// step lets a task do something.
+func (d *Driver) step(r *running) error {
+	switch x := d.o.Random.IntN(60); {
+	case x == 0:
+		if err := d.end(r); err != nil {
+			return err
+		}
+		return d.openTask(r)
+	case x < 20:
+		return r.task.Commit(context.Background())
+	}
+	_, err := d.feedTask(r)
+	return err
 }
