@@ -43,7 +43,7 @@ func (s *StreamOf[T]) placedChanges() *StreamOf[T] {
 	s.node.Next = append(s.node.Next, &topology.Node{Name: s.b.unique("to-" + topic), Place: place(), Op: &topology.Sink{
 		Topic: topic, Row: typeName[T](), Codec: codec.Name() + " changes", Changes: true,
 		Open: func() func(*topology.Record, []byte) ([]byte, error) { return changeEncoder(codec) }}})
-	node := &topology.Node{Name: s.b.unique(topic), Place: place(), Op: &topology.Source{
+	node := &topology.Node{Name: s.b.unique(topic), Place: place(), Op: &topology.Source{Internal: true,
 		Topic: topic, Row: typeName[T](), Codec: codec.Name() + " changes",
 		Open: func() func(*topology.Record, []byte, []byte) error { return changeDecoder(codec) }}}
 	s.moved.to = &StreamOf[T]{b: s.b, node: node, part: s.b.root(node, true), origin: s.origin}

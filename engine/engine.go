@@ -59,6 +59,9 @@ func New(plan *topology.Plan, cfg Config) (*Engine, error) {
 	if err := errors.Join(plan.Check(), cfg.validate()); err != nil {
 		return nil, fmt.Errorf("engine: application %q:\n%w", plan.Name, err)
 	}
+	if err := needsTables(plan, cfg); err != nil {
+		return nil, err
+	}
 	cfg = cfg.withDefaults()
 	e := &Engine{plan: plan, cfg: cfg, tables: map[string]*table{}, purger: newPurger(plan), ready: make(chan struct{}), done: make(chan struct{})}
 	e.kafka = kafka.Config{Brokers: cfg.Brokers, ClientID: plan.Name, Dial: cfg.Dial, Logger: cfg.Log, SessionTimeout: cfg.SessionTimeout}

@@ -39,6 +39,9 @@ func (w *worker) Open(ctx context.Context) (map[string]int64, error) {
 	if w.producer, err = kafka.NewProducer(ctx, e.kafka, pc); err != nil {
 		return nil, w.wrap("open", err)
 	}
+	if err = e.awaitBroadcasts(ctx, s.sub); err != nil {
+		return nil, w.wrap("open", err)
+	}
 	if w.store, err = w.restored(ctx); err != nil {
 		return nil, w.wrap("restore", err)
 	}
@@ -67,7 +70,7 @@ func (e *Engine) taskConfig(s *subState) task.Config {
 	return task.Config{Sub: s.sub, Changelog: s.changelog, PartitionOf: murmur.Partition, Now: time.Now, Log: c.Log.With("sub", s.sub.Name),
 		Drops: &s.drops, CommitEvery: c.CommitInterval, CommitBytes: c.CommitBytes, CheckpointEvery: c.CheckpointInterval,
 		CheckpointBytes: c.CheckpointBytes, Memory: c.Memory / int(max(s.owned.Load(), 1)) / len(e.subs), Ahead: max(c.MaxAhead, 0),
-		EveryUpdate: c.EveryUpdate}
+		EveryUpdate: c.EveryUpdate, Tables: e.broadcast}
 }
 
 // restored opens the task's store and brings it to the end of the changelog. A store that is damaged, of another plan or not in

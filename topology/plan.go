@@ -64,8 +64,10 @@ type Source struct {
 	// First says that of records at one event time those of this topic go before those of other streams, as the right side of an
 	// as-of join needs it.
 	First bool
-	Row   string // type of the rows, for people
-	Codec string
+	// Internal says that the topic is one of Plan.Internal: its event times were held against the clock where they came in.
+	Internal bool
+	Row      string // type of the rows, for people
+	Codec    string
 	// Open returns a decoder, which fills r.Value, and r.Old where the topic has both ([Sink].Changes), and r.Time where a column has the event time, from the key and value on the
 	// wire, neither of them null. The row is reused for the next record.
 	Open func() func(r *Record, key, value []byte) error

@@ -15,7 +15,8 @@ type input struct {
 	name   string
 	topic  string
 	table  bool
-	rank   int // of records at one event time the input with the lowest goes first
+	rank   int  // of records at one event time the input with the lowest goes first
+	ours   bool // written by the plan itself: no event time is too far ahead any more, whatever this machine's clock says
 	decode func(*topology.Record, []byte, []byte) error
 	steps  []runner
 
@@ -49,7 +50,7 @@ func (t *Task) Wants(topic string) bool {
 func (t *Task) Offer(b *Batch, release func()) {
 	in := t.input(b.Topic)
 	in.batch, in.at, in.release, in.limit = b, 0, release, math.MaxInt64
-	if t.cfg.Ahead > 0 {
+	if t.cfg.Ahead > 0 && !in.ours {
 		in.limit = windows.At(t.cfg.Now().Add(t.cfg.Ahead))
 	}
 	t.changed = true

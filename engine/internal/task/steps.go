@@ -51,6 +51,14 @@ func (t *Task) runner(n *topology.Node) (r runner, err error) {
 		r = newTableJoin(t, n.Name, o, next)
 	case *topology.Regroup:
 		r = newRegroup(t, n.Name, o, next)
+	case *topology.ForeignJoin:
+		r = newForeignJoin(t, n.Name, o, next)
+	case *topology.Subscriptions:
+		r = newSubscriptions(t, n.Name, o)
+	case *topology.Suppress:
+		r = newSuppress(t, n.Name, o, next)
+	case *topology.BroadcastLookup:
+		r, err = newBroadcast(t, n.Name, o, next)
 	case *topology.Input:
 		r, err = t.newPort(o)
 	case *topology.Merge:
