@@ -21,10 +21,10 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.7.0
 rocksdb = flags=$$(.ci/deps rocksdb) && export GOFLAGS="$${GOFLAGS-} $$flags" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test vet race oracle kafka-test bench lint
+.PHONY: help demo test vet race oracle oracle-joins kafka-test bench lint
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: ## run the FX pipeline: ticks in, bars out, on a broker inside the process
 	@$(rocksdb) go run ./examples/fx
@@ -47,6 +47,16 @@ race:
 oracle: ## random programs against the oracle for MINUTES (60); a short run of it is part of test
 	@$(rocksdb) go test -c -o .cache/oracle.test ./engine/internal/task && cd engine/internal/task && \
 	../../../.cache/oracle.test -test.run '^TestOracle$$' -test.timeout 0 -minutes $(MINUTES)
+
+# Each round draws new seeds; a seed that differs is printed, and run again with -seed N (-foreign.seed N).
+oracle-joins: ## random joins and tables against their oracles, round after round, for MINUTES (60)
+	@$(rocksdb) go test -c -o .cache/oracle.test ./engine/internal/task && go test -c -o .cache/oracle-dsl.test ./dsl && \
+	end=$$(($$(date +%s) + 60 * $(MINUTES))); n=0; while [ $$(date +%s) -lt $$end ]; do \
+	(cd engine/internal/task && ../../../.cache/oracle.test -test.timeout 0 \
+	-test.run '^(TestJoin(Oracle|OracleRepartitioned|Matrix|Shuffled.*)|TestTables|TestLookups|TestSuppressAgainstOracle|TestHoursFromMinutes)$$') >.cache/oracle-joins.txt 2>&1 && \
+	(cd dsl && ../.cache/oracle-dsl.test -test.timeout 0 -test.run '^TestForeignJoinsAgainstOracle$$') >.cache/oracle-joins.txt 2>&1 || \
+	{ grep -B2 -A40 -m1 -- '--- FAIL' .cache/oracle-joins.txt; echo "oracle-joins: round $$n differs"; exit 1; }; \
+	n=$$((n+1)); echo "oracle-joins: $$n rounds without a difference, $$(((end - $$(date +%s)) / 60)) min left"; done
 
 kafka-test: ## the integration tests, against one real Apache Kafka that is started and stopped for them
 	@$(rocksdb) .ci/kafka with go test -count=1 -p=1 -run '$(KAFKA_RUN)' $(TESTFLAGS) $(KAFKA_PKGS)
