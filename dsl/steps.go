@@ -42,6 +42,33 @@ func (s *StreamOf[T]) Peek(see func(*T) error) *StreamOf[T] {
 	}))
 }
 
+// Split divides the stream: each row goes to the branch of the first condition that holds for it, and where none holds to the last
+// branch, of which there is one more than conditions. A row for which a condition fails is dropped and counted.
+func (s *StreamOf[T]) Split(conditions ...func(*T) (bool, error)) []*StreamOf[T] {
+	which := func(r *topology.Record) (int, error) {
+		for i, holds := range conditions {
+			if ok, err := holds(r.Value.(*T)); ok || err != nil {
+				return i, err
+			}
+		}
+		return len(conditions), nil
+	}
+	n := &topology.Node{Name: s.b.unique(s.node.Name + "-split"), Place: place(),
+		Op: &topology.Split{Row: typeName[T](), Open: func() func(*topology.Record) (int, error) { return which }}}
+	s.node.Next = append(s.node.Next, n)
+	split := *s
+	split.node = n
+	branches := make([]*StreamOf[T], len(conditions)+1)
+	for i := range branches {
+		branches[i] = (&split).same(step[T, T](&split, "branch", func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error) {
+			return func(r *topology.Record, out []*topology.Record) ([]*topology.Record, error) {
+				return append(out, r), nil
+			}
+		}))
+	}
+	return branches
+}
+
 // Map turns each row into one of another type; key and event time stay. A row for which f fails is dropped and counted.
 func Map[T, U any](s *StreamOf[T], f func(*T) (U, error)) *StreamOf[U] {
 	return step[T, U](s, "map", func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error) {

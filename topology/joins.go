@@ -16,6 +16,13 @@ type Input struct {
 // Merge hands on what comes from any of its inputs.
 type Merge struct{ Inputs int }
 
+// Split hands each record on to one of its Next.
+type Split struct {
+	Row string
+	// Open returns what says which; len(Next) or more: to none. User code.
+	Open func() func(r *Record) (int, error)
+}
+
 // StreamJoin joins the rows of two streams that have the same key and event times not too far apart (semantics.md [J1] to [J10]).
 type StreamJoin struct {
 	ID  uint16 // as of an Aggregate
@@ -66,6 +73,7 @@ type TableJoin struct {
 
 func (*Input) kind() string           { return "input" }
 func (*Merge) kind() string           { return "merge" }
+func (*Split) kind() string           { return "split" }
 func (*StreamJoin) kind() string      { return "join" }
 func (*TableLookup) kind() string     { return "lookup" }
 func (*BroadcastLookup) kind() string { return "broadcast" }

@@ -63,6 +63,8 @@ func (t *Task) runner(n *topology.Node) (r runner, err error) {
 		r, err = t.newPort(o)
 	case *topology.Merge:
 		r = &merge{next}
+	case *topology.Split:
+		r = &split{task: t, name: n.Name, which: o.Open(), next: next}
 	case *topology.StreamJoin:
 		r, err = newJoin(t, n.Name, o, next)
 	default:
@@ -106,6 +108,38 @@ func (m *merge) process(ctx context.Context, r *topology.Record) error {
 }
 
 func (m *merge) from(int) runner { return m }
+
+// split hands each record on to one of next.
+type split struct {
+	task  *Task
+	name  string
+	which func(*topology.Record) (int, error)
+	next  []runner
+}
+
+func (s *split) process(ctx context.Context, r *topology.Record) error {
+	i, err := s.guarded(r)
+	switch {
+	case err != nil:
+		s.task.drops.drop(Failed, s.name, s.task.offset, err)
+		return nil
+	case i >= len(s.next):
+		return nil
+	}
+	return s.next[i].process(ctx, r)
+}
+
+func (s *split) guarded(r *topology.Record) (i int, err error) {
+	done := false
+	defer func() {
+		if !done {
+			err = panicked(recover())
+		}
+	}()
+	i, err = s.which(r)
+	done = true
+	return i, err
+}
 
 func forward(ctx context.Context, next []runner, r *topology.Record) error {
 	for _, n := range next {
