@@ -127,6 +127,7 @@ func (l *lane) handle(ctx goka.Context, d *delivery) {
 // process gives a chunk to the worker, batch by batch. A chunk that is cut short by the session's end is not released.
 func (l *lane) process(d *delivery, last *debt) {
 	l.decoder.start(d.chunk)
+	topic := d.topic // what release captures lives until the commit: the chunk must not
 	for done := false; !done && !l.stopping(); {
 		n, err := l.decoder.fill(l.records)
 		if err != nil {
@@ -140,7 +141,7 @@ func (l *lane) process(d *delivery, last *debt) {
 			paid = last
 		}
 		next := l.decoder.position
-		release := func() { l.release(d.topic, next, paid) }
+		release := func() { l.release(topic, next, paid) }
 		if err := guard(func() error { return l.worker.Process(l.session.work, &l.batch, release) }); err != nil {
 			l.fail(fmt.Sprintf("process %s before offset %d", d.topic, next), err)
 			return
