@@ -122,7 +122,10 @@ func (w *windowed) commit(ctx context.Context) error {
 				if w.row, err = w.appendRow(w.row[:0], b, i); err != nil {
 					return err
 				}
-				b.measure(i, b.state(i, w.stride, w.vars))
+				if b.perRow > 0 {
+					b.measure(i, b.state(i, w.stride, w.vars))
+					w.count(b)
+				}
 				t.produce(ctx, &Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(w.wkey), Value: t.keep(w.row),
 					Timestamp: t.logTime()})
 				t.unsaved += len(w.wkey) + len(w.row)

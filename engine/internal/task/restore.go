@@ -54,6 +54,9 @@ func (r *Restorer) Apply(records []Record, next int64) error {
 			r.batch.Put(rec.Key, rec.Value)
 		}
 	}
+	if len(records) > 0 {
+		r.batch.Delete(indexedKey)
+	}
 	r.batch.Put(positionKey, binary.BigEndian.AppendUint64(nil, uint64(next)))
 	if err := r.store.Write(&r.batch); err != nil {
 		return fmt.Errorf("task: restore: %w", err)
@@ -91,6 +94,10 @@ func (t *Task) open() error {
 	}
 	t.progress = *p
 	defer t.sawRecords()
+	_, indexed, err := t.cfg.Store.Get(nil, indexedKey)
+	if err != nil {
+		return fmt.Errorf("task: reading what a store holds: %w", err)
+	}
 	for _, w := range t.windowed {
 		if st, ok := p.StreamTimes[w.name]; ok {
 			w.streamTime = st
@@ -100,7 +107,7 @@ func (t *Task) open() error {
 				s.hop.next = s.hop.after(w.streamTime, w.grace)
 			}
 			if s.sessions != nil {
-				if err := w.loadSessions(s); err != nil {
+				if err := w.openSessions(s, indexed); err != nil {
 					return err
 				}
 				continue

@@ -75,7 +75,7 @@ func (w *windowed) copyAll(m, b *bucket) error {
 	m.slot = append(m.slot[:0], b.slot...)
 	m.groups = append(m.groups[:0], b.groups...)
 	m.flags = append(m.flags[:0], b.flags...)
-	m.slab = append(m.slab[:0], b.slab...)
+	m.copyRows(b)
 	return nil
 }
 
