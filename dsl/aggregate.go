@@ -28,6 +28,7 @@ type WindowedOf[K, R any] struct {
 //
 // Nothing is put out unless Final or Changes is called on the result.
 func Aggregate[K, T, R any](g *GroupedOf[K, T], w windows.Spec, project func(Group[K, T]) R) *WindowedOf[K, R] {
+	g = g.placed()
 	b := g.stream.b
 	program, err := record(project, w.Merges())
 	if err != nil {
@@ -38,8 +39,7 @@ func Aggregate[K, T, R any](g *GroupedOf[K, T], w windows.Spec, project func(Gro
 	for _, err := range errs {
 		b.wrong(place(), "Aggregate: result: %w", err)
 	}
-	sub := b.subOf(g.stream.origin)
-	agg := &topology.Aggregate{ID: uint16(len(sub.Aggregates()) + 1), Key: typeName[K](), Global: g.global, Row: typeName[R](), Windows: w, Program: program,
+	agg := &topology.Aggregate{Key: typeName[K](), Global: g.global, Row: typeName[R](), Windows: w, Program: program,
 		OpenKey: g.openKey, OpenRow: openRow(g, program, project)}
 	node := &topology.Node{Name: g.stream.origin + "-aggregate", Place: place(), Op: agg}
 	g.stream.node.Next = append(g.stream.node.Next, node)
@@ -73,15 +73,6 @@ func openRow[K, T, R any](g *GroupedOf[K, T], program *aggregates.Program[T], pr
 			return row, ref.recorder.Done()
 		}
 	}
-}
-
-func (b *Builder) subOf(topic string) *topology.SubTopology {
-	for _, s := range b.plan.Subs {
-		if s.Name == topic {
-			return s
-		}
-	}
-	return &topology.SubTopology{Root: &topology.Node{}}
 }
 
 // As names the aggregation. Its state is kept under the name: a plan that is changed keeps state only where names stay. Without

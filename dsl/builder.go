@@ -13,6 +13,7 @@ import (
 // Builder collects a plan. See New.
 type Builder struct {
 	plan    topology.Plan
+	sources []declared // in the order of declaration
 	names   map[string]bool
 	topics  map[string]string // sources, with the place of their declaration
 	atBuild []func()          // what waits for the last option to be set
@@ -27,15 +28,72 @@ func New(application string) *Builder {
 
 // Build returns the plan, or every mistake in it, joined.
 func (b *Builder) Build() (*topology.Plan, error) {
-	for _, f := range b.atBuild {
-		f()
+	for len(b.atBuild) > 0 {
+		waiting := b.atBuild
+		b.atBuild = nil
+		for _, f := range waiting {
+			f()
+		}
 	}
-	b.atBuild = nil
+	b.cut()
 	if err := errors.Join(errors.Join(b.errs...), b.plan.Check()); err != nil {
 		return nil, fmt.Errorf("dsl: plan %q cannot be built:\n%w", b.plan.Name, err)
 	}
 	plan := b.plan
 	return &plan, nil
+}
+
+// part is a sub-topology in the making. Parts that meet in an operator become one.
+type part struct{ into *part }
+
+// whole is the part that p has become.
+func (p *part) whole() *part {
+	for p.into != nil {
+		p = p.into
+	}
+	return p
+}
+
+// unite makes two parts one.
+func unite(a, b *part) {
+	if a, b = a.whole(), b.whole(); a != b {
+		b.into = a
+	}
+}
+
+// declared is a source and the part that it is in.
+type declared struct {
+	node     *topology.Node
+	part     *part
+	internal bool
+}
+
+// root notes a source: a part of its own as yet.
+func (b *Builder) root(n *topology.Node, internal bool) *part {
+	p := &part{}
+	b.sources = append(b.sources, declared{n, p, internal})
+	return p
+}
+
+// cut makes the sub-topologies.
+func (b *Builder) cut() {
+	subs := map[*part]*topology.SubTopology{}
+	b.plan.Subs = nil
+	for _, s := range b.sources {
+		w := s.part.whole()
+		if subs[w] == nil {
+			topic := s.node.Op.(*topology.Source).Topic
+			if s.internal {
+				topic = strings.TrimPrefix(topic, b.plan.Name+"-") // what is named after it has the prefix
+			}
+			subs[w] = &topology.SubTopology{Name: topic}
+			b.plan.Subs = append(b.plan.Subs, subs[w])
+		}
+		subs[w].Roots = append(subs[w].Roots, s.node)
+	}
+	for _, sub := range b.plan.Subs {
+		sub.Number()
+	}
 }
 
 // place is where in the user's program the call is that led here: file:line.

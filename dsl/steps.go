@@ -6,13 +6,23 @@ import "github.com/ashi-stream/ashi/topology"
 func step[T, U any](s *StreamOf[T], kind string, open func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error)) *StreamOf[U] {
 	n := &topology.Node{Name: s.b.unique(s.node.Name + "-" + kind), Place: place(), Op: &topology.Step{Kind: kind, Row: typeName[U](), Open: open}}
 	s.node.Next = append(s.node.Next, n)
-	return &StreamOf[U]{b: s.b, node: n, origin: s.origin}
+	below := &StreamOf[U]{b: s.b, node: n, part: s.part, origin: s.origin}
+	if s.moved != nil {
+		below.moved = &moved[U]{}
+	}
+	return below
+}
+
+// same is below, of which the rows are some of s.
+func (s *StreamOf[T]) same(below *StreamOf[T]) *StreamOf[T] {
+	below.keyed = s.keyed
+	return below
 }
 
 // Filter keeps the rows for which keep is true. A row for which it fails is dropped and counted. Rows that are not kept do not
 // advance the stream time of windows below (semantics.md [T3]).
 func (s *StreamOf[T]) Filter(keep func(*T) (bool, error)) *StreamOf[T] {
-	return step[T, T](s, "filter", func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error) {
+	return s.same(step[T, T](s, "filter", func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error) {
 		return func(r *topology.Record, out []*topology.Record) ([]*topology.Record, error) {
 			ok, err := keep(r.Value.(*T))
 			if ok && err == nil {
@@ -20,16 +30,16 @@ func (s *StreamOf[T]) Filter(keep func(*T) (bool, error)) *StreamOf[T] {
 			}
 			return out, err
 		}
-	})
+	}))
 }
 
 // Peek calls see with each row and hands it on. A row for which it fails is dropped and counted.
 func (s *StreamOf[T]) Peek(see func(*T) error) *StreamOf[T] {
-	return step[T, T](s, "peek", func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error) {
+	return s.same(step[T, T](s, "peek", func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error) {
 		return func(r *topology.Record, out []*topology.Record) ([]*topology.Record, error) {
 			return append(out, r), see(r.Value.(*T))
 		}
-	})
+	}))
 }
 
 // Map turns each row into one of another type; key and event time stay. A row for which f fails is dropped and counted.

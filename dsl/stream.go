@@ -14,8 +14,11 @@ import (
 type StreamOf[T any] struct {
 	b      *Builder
 	node   *topology.Node
-	origin string // the topic that it comes from
-	source *sourceOf[T]
+	part   *part
+	origin string                   // the topic that it comes from
+	source *sourceOf[T]             // nil of what was not declared
+	keyed  func(*T) ([]byte, error) // the key of the topic, where it is known to be a function of the row; else nil
+	moved  *moved[T]                // the key is not that of the topic any more; else nil
 }
 
 // sourceOf is what a declared stream or table has beside its node.
@@ -31,11 +34,14 @@ type sourceOf[T any] struct {
 func Stream[T any](b *Builder, topic ...string) *StreamOf[T] {
 	s := declare[T](b, place(), "stream", entity.Stream, topic)
 	node := &topology.Node{Name: b.unique(s.topic), Place: s.at, Op: &topology.Source{Topic: s.topic, Row: typeName[T](), Open: s.open}}
-	b.plan.Subs = append(b.plan.Subs, &topology.SubTopology{Name: s.topic, Root: node})
+	stream := &StreamOf[T]{b: b, node: node, part: b.root(node, false), origin: s.topic, source: s}
+	if s.model != nil && len(s.model.Key) > 0 {
+		stream.keyed = func(row *T) ([]byte, error) { return s.model.AppendKey(nil, row) }
+	}
 	if s.model != nil { // else the codec would only tell the mistakes of T again
 		checkCodec(b, s.at, func() codecs.Codec[T] { return s.codec }, func(name string) { node.Op.(*topology.Source).Codec = name })
 	}
-	return &StreamOf[T]{b: b, node: node, origin: s.topic, source: s}
+	return stream
 }
 
 // declare reads T's tags and notes the topic.

@@ -27,21 +27,7 @@ func (e *Engine) prepare(ctx context.Context) error {
 		return fmt.Errorf("engine: start: %w", err)
 	}
 	defer admin.Close()
-	sources := map[string]bool{}
-	for _, s := range e.subs {
-		sources[s.sub.Source().Topic] = true
-	}
-	written := map[string]bool{}
-	for _, s := range e.subs {
-		for _, k := range s.sub.Sinks() {
-			written[k.Topic] = true
-		}
-	}
-	for _, t := range e.plan.Tables {
-		if !written[t.Topic] {
-			sources[t.Topic] = true
-		}
-	}
+	sources := e.external()
 	counts, err := admin.Partitions(ctx, slices.Sorted(maps.Keys(sources))...)
 	if err != nil {
 		return fmt.Errorf("engine: start: %w", err)
@@ -49,7 +35,33 @@ func (e *Engine) prepare(ctx context.Context) error {
 	if err := missing(sources, counts); err != nil {
 		return err
 	}
+	if err := e.ensureInternal(ctx, admin, counts); err != nil {
+		return err
+	}
 	return e.ensureTopics(ctx, admin, counts)
+}
+
+// external is the topics that the plan reads and does not write.
+func (e *Engine) external() map[string]bool {
+	topics, written := map[string]bool{}, map[string]bool{}
+	for _, t := range e.plan.Internal {
+		written[t.Topic] = true
+	}
+	for _, s := range e.subs {
+		for _, k := range s.sub.Sinks() {
+			written[k.Topic] = true
+		}
+	}
+	for _, s := range e.subs {
+		for _, topic := range s.sub.Topics() {
+			topics[topic] = true
+		}
+	}
+	for _, t := range e.plan.Tables {
+		topics[t.Topic] = true
+	}
+	maps.DeleteFunc(topics, func(topic string, _ bool) bool { return written[topic] })
+	return topics
 }
 
 // missing is an error that names the topics that are read and are not there.
@@ -71,7 +83,7 @@ func missing(want map[string]bool, have map[string]int32) error {
 // ensureTopics creates or checks changelogs and sinks: as many partitions as the source has.
 func (e *Engine) ensureTopics(ctx context.Context, admin *kafka.Admin, counts map[string]int32) error {
 	for _, s := range e.subs {
-		source := s.sub.Source().Topic
+		source := s.sub.Topics()[0]
 		n := counts[source]
 		err := admin.Ensure(ctx, kafka.TopicSpec{Name: s.changelog, Partitions: n, Replication: e.cfg.Replication, Config: compacted})
 		if err != nil {
@@ -79,14 +91,14 @@ func (e *Engine) ensureTopics(ctx context.Context, admin *kafka.Admin, counts ma
 				"changed, give the application another name to start anew): %w", source, n, err)
 		}
 		var topics []string
-		for _, k := range s.sub.Sinks() {
+		for _, k := range e.outputs(s.sub) {
 			topics = append(topics, k.Topic)
 		}
 		there, err := admin.Partitions(ctx, topics...)
 		if err != nil {
 			return fmt.Errorf("engine: start: %w", err)
 		}
-		for _, k := range s.sub.Sinks() {
+		for _, k := range e.outputs(s.sub) {
 			if there[k.Topic] > 0 {
 				continue // the user's own, or of an earlier run: rows go to whatever partitions it has
 			}
@@ -102,14 +114,14 @@ func (e *Engine) ensureTopics(ctx context.Context, admin *kafka.Admin, counts ma
 	return nil
 }
 
-// partitionsOf asks for the partitions of a sub-topology's source and sinks.
+// partitionsOf asks for the partitions of a sub-topology's sources and of its sinks.
 func (e *Engine) partitionsOf(ctx context.Context, s *subState) (source int32, sinks map[string]int32, err error) {
 	admin, err := kafka.NewAdmin(e.kafka)
 	if err != nil {
 		return 0, nil, err
 	}
 	defer admin.Close()
-	topics := []string{s.sub.Source().Topic}
+	topics := s.sub.Topics()
 	for _, k := range s.sub.Sinks() {
 		topics = append(topics, k.Topic)
 	}

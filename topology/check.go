@@ -25,7 +25,7 @@ func CheckName(name string) error {
 
 // Check returns every mistake in the plan, joined, or nil.
 func (p *Plan) Check() error {
-	c := checker{names: map[string]bool{}, sinks: map[string]string{}, sources: map[string]bool{}}
+	c := checker{names: map[string]bool{}, sinks: map[string]string{}, sources: map[string]bool{}, internal: map[string]bool{}}
 	if err := CheckName(p.Name); err != nil {
 		c.errorf(p.Place, "application: %w", err)
 	}
@@ -33,7 +33,15 @@ func (p *Plan) Check() error {
 		c.errorf(p.Place, "plan %q is empty: declare a stream or a table", p.Name)
 	}
 	for _, s := range p.Subs {
-		c.sources[s.Source().Topic] = true
+		for _, topic := range s.Topics() {
+			c.sources[topic] = true
+		}
+	}
+	for _, t := range p.Internal {
+		c.internal[t.Topic] = true
+		if t.Partitions < 0 {
+			c.errorf(t.Place, "topic %q: %d partitions: give 1 or more, or 0 to have them chosen", t.Topic, t.Partitions)
+		}
 	}
 	for _, s := range p.Subs {
 		for n := range s.Nodes() {
@@ -49,10 +57,11 @@ func (p *Plan) Check() error {
 }
 
 type checker struct {
-	errs    []error
-	names   map[string]bool
-	sinks   map[string]string // topic to node
-	sources map[string]bool
+	errs     []error
+	names    map[string]bool
+	sinks    map[string]string // topic to node
+	sources  map[string]bool
+	internal map[string]bool
 }
 
 // errorf notes a mistake at a place.
@@ -77,6 +86,14 @@ func (c *checker) node(n *Node) {
 		c.aggregate(n, o)
 	case *Sink:
 		c.sink(n, o)
+	case *StreamJoin:
+		if o.Before < 0 || o.After < 0 || o.Grace < 0 {
+			c.errorf(n.Place, "join %q: before %v, after %v and grace %v must not be negative", n.Name, o.Before.Std(), o.After.Std(), o.Grace.Std())
+		}
+	case *Suppress:
+		if o.Every < 0 || o.MaxRows < 0 || o.Every == 0 && o.MaxRows == 0 {
+			c.errorf(n.Place, "suppress %q: give a time to hold changes back for, or a number of rows", n.Name)
+		}
 	}
 }
 
@@ -94,6 +111,9 @@ func (c *checker) aggregate(n *Node, a *Aggregate) {
 		c.sink(&Node{Name: n.Name + " late", Place: n.Place}, &Sink{Topic: a.Late})
 	}
 	for _, k := range a.Windows.Kinds() {
+		if k.Form() == windows.FormSliding && a.Program.Bounded() {
+			c.errorf(n.Place, "aggregate %q: sliding windows have no SumDecimal: use Sum, which has no bound", n.Name)
+		}
 		if k.Form() == windows.FormUnbounded && len(a.Changes) == 0 {
 			c.errorf(n.Place, "aggregate %q: a window without bounds never closes: ask for Changes", n.Name)
 		}
@@ -103,6 +123,9 @@ func (c *checker) aggregate(n *Node, a *Aggregate) {
 func (c *checker) sink(n *Node, s *Sink) {
 	if err := CheckName(s.Topic); err != nil {
 		c.errorf(n.Place, "%s: topic: %w", n.Name, err)
+	}
+	if c.internal[s.Topic] {
+		return // several may write it, and the plan reads it
 	}
 	if other, ok := c.sinks[s.Topic]; ok {
 		c.errorf(n.Place, "%s and %s both write to topic %q: name the topics apart with Named or To", other, n.Name, s.Topic)

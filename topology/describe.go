@@ -3,6 +3,9 @@ package topology
 import (
 	"fmt"
 	"strings"
+	"time"
+
+	"github.com/ashi-stream/ashi/windows"
 )
 
 // Describe is the plan as text, a line a step, indented below the step that feeds it. Equal plans give equal text.
@@ -11,7 +14,13 @@ func (p *Plan) Describe() string {
 	fmt.Fprintf(&b, "application %s\n", p.Name)
 	for _, s := range p.Subs {
 		fmt.Fprintf(&b, "sub-topology %s\n", s.Name)
-		describeNode(&b, s.Root, "  ", "")
+		seen := map[*Node]bool{}
+		for _, n := range s.Roots {
+			describeNode(&b, n, "  ", "", seen)
+		}
+	}
+	for _, t := range p.Internal {
+		fmt.Fprintf(&b, "internal topic %s%s\n", t.Topic, t.partitions())
 	}
 	for _, t := range p.Tables {
 		fmt.Fprintf(&b, "table %s/%s <- topic %s (%s)\n", t.Folder, t.File, t.Topic, t.Row)
@@ -19,22 +28,36 @@ func (p *Plan) Describe() string {
 	return b.String()
 }
 
-func describeNode(b *strings.Builder, n *Node, indent, edge string) {
+func (t *Internal) partitions() string {
+	if t.Partitions == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%d partitions)", t.Partitions)
+}
+
+// describeNode writes a node and those below it. An operator with several inputs stands below its first.
+func describeNode(b *strings.Builder, n *Node, indent, edge string, seen map[*Node]bool) {
 	fmt.Fprintf(b, "%s%s%s\n", indent, edge, strings.Join(n.lines(), "\n"+indent+"  "))
-	if a, ok := n.Op.(*Aggregate); ok {
-		for i, w := range a.Windows.Kinds() {
-			describeOutput(b, a.Changes, i, indent, "changes "+w.Name()+": ")
-			describeOutput(b, a.Finals, i, indent, "final "+w.Name()+": ")
+	switch o := n.Op.(type) {
+	case *Input:
+		if !seen[o.To] {
+			seen[o.To] = true
+			describeNode(b, o.To, indent+"  ", "", seen)
+		}
+	case *Aggregate:
+		for i, w := range o.Windows.Kinds() {
+			describeOutput(b, o.Changes, i, indent, "changes "+w.Name()+": ", seen)
+			describeOutput(b, o.Finals, i, indent, "final "+w.Name()+": ", seen)
 		}
 	}
 	for _, c := range n.Next {
-		describeNode(b, c, indent+"  ", "")
+		describeNode(b, c, indent+"  ", "", seen)
 	}
 }
 
-func describeOutput(b *strings.Builder, outputs []*Node, i int, indent, edge string) {
+func describeOutput(b *strings.Builder, outputs []*Node, i int, indent, edge string, seen map[*Node]bool) {
 	if i < len(outputs) && outputs[i] != nil {
-		describeNode(b, outputs[i], indent+"  ", edge)
+		describeNode(b, outputs[i], indent+"  ", edge, seen)
 	}
 }
 
@@ -61,9 +84,32 @@ func (n *Node) lines() []string {
 			s += " compacted"
 		}
 		return []string{s}
+	case *Input:
+		return []string{fmt.Sprintf("input %s -> %s", n.Name, o.To.Name)}
+	case *StreamJoin:
+		return []string{fmt.Sprintf("%s join %s (%s)", o.Form(), n.Name, o.Row),
+			fmt.Sprintf("within %v before, %v after; grace %v", span(o.Before), span(o.After), span(o.Grace))}
+	case *TableLookup:
+		return []string{fmt.Sprintf("%s join %s (%s) with table %s", form([2]bool{o.Keep}), n.Name, o.Row, o.Table.Name)}
+	case *BroadcastLookup:
+		return []string{fmt.Sprintf("%s join %s (%s) with broadcast table %s/%s", form([2]bool{o.Keep}), n.Name, o.Row, o.Table.Folder, o.Table.File)}
+	case *TableJoin:
+		return []string{fmt.Sprintf("%s table join %s (%s) of %s and %s", o.Form(), n.Name, o.Row, o.Sides[0].Name, o.Sides[1].Name)}
+	case *ForeignJoin:
+		return []string{fmt.Sprintf("%s foreign key join %s (%s) with table %s", form([2]bool{o.Keep}), n.Name, o.Row, o.Right.Name)}
+	case *Materialize:
+		line := fmt.Sprintf("table %s (%s)", n.Name, o.Rows.Row)
+		if o.History > 0 {
+			line += fmt.Sprintf(", history %v", span(o.History))
+		}
+		return []string{line}
+	case *Suppress:
+		return []string{fmt.Sprintf("suppress %s (%s) for %v, at most %d rows", n.Name, o.Rows.Row, span(o.Every), o.MaxRows)}
 	}
-	return []string{n.Name}
+	return []string{fmt.Sprintf("%s %s", n.Op.kind(), n.Name)}
 }
+
+func span(t windows.Time) time.Duration { return time.Duration(t) * time.Millisecond }
 
 // Mermaid is the plan as a Mermaid flow chart: a box a step, a cylinder a topic, a frame a sub-topology.
 func (p *Plan) Mermaid() string {
@@ -75,7 +121,9 @@ func (p *Plan) Mermaid() string {
 			fmt.Fprintf(&m.b, "    %s[\"%s\"]\n", m.id("step "+n.Name), strings.Join(n.lines(), "<br/>"))
 		}
 		m.b.WriteString("  end\n")
-		m.edge("topic "+s.Source().Topic, "step "+s.Root.Name)
+		for _, n := range s.Roots {
+			m.edge("topic "+n.Op.(*Source).Topic, "step "+n.Name)
+		}
 		for n := range s.Nodes() {
 			m.node(n)
 		}
@@ -102,6 +150,10 @@ func (m *mermaid) node(n *Node) {
 		if o.Late != "" {
 			m.edge("step "+n.Name, "topic "+o.Late)
 		}
+	case *TableLookup:
+		m.edge("step "+o.Table.Name, "step "+n.Name)
+	case *BroadcastLookup:
+		m.edge("table "+o.Table.Folder+"/"+o.Table.File, "step "+n.Name)
 	}
 }
 

@@ -1,6 +1,6 @@
 // Package topology is the plan of an application: immutable, checked, printable, and without the types of the user's rows.
 //
-// A [Plan] is cut into [SubTopology]s, each with one source topic and a tree of [Node]s below it. A node's Op says what it
+// A [Plan] is cut into [SubTopology]s, each with its source topics and the [Node]s below them. A node's Op says what it
 // does: a [Source] decodes, a [Step] filters, maps, flattens or peeks, an [Aggregate] keeps windows of groups, a [Sink]
 // writes to a topic. One partition of one sub-topology is a task of the engine.
 //

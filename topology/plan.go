@@ -13,6 +13,9 @@ type Record struct {
 	Time  windows.Time // event time
 	// Group is the part of Key that decides the partition: Key itself, or of a windowed key the group's own.
 	Group []byte
+	// Old is of a record of a table: the row that Value replaces, nil where there was none. Value is nil then where the row is
+	// deleted. Both are nil never. In a stream Old is nil.
+	Old any
 }
 
 // Plan is a whole application.
@@ -21,13 +24,25 @@ type Plan struct {
 	Place    string // file and line in the user's program, for messages; so in Node and Table; may be empty
 	Subs     []*SubTopology
 	Tables   []*Table // what is mirrored into every process
+	Internal []*Internal
 	Warnings []string // worth a look, no mistakes
 }
 
-// SubTopology is the steps that run in one task per partition of its source.
+// Internal is a topic between two sub-topologies: rows that have another key than the topic that they come from. The engine creates it,
+// and deletes from it what has been read.
+type Internal struct {
+	Topic string
+	Place string
+	// Partitions is how many it has; 0: as many as the topics that are read together with it, or if there are none, as the largest
+	// topic of the sub-topologies that write it.
+	Partitions int32
+}
+
+// SubTopology is the steps that run together in one task per partition of its sources. These have the same number of partitions
+// (JOIN-2).
 type SubTopology struct {
-	Name string // the source's topic
-	Root *Node  // its Op is a *Source
+	Name  string  // the topic of the first source; of an internal one without the application's name
+	Roots []*Node // the sources: Op is a *Source
 }
 
 // Node is one step and those that it feeds.
@@ -38,12 +53,14 @@ type Node struct {
 	Next  []*Node // in the order in which they get each record
 }
 
-// Op is what a node does: a *Source, *Step, *Aggregate or *Sink.
+// Op is what a node does: a *Source, *Step, *Aggregate, *Sink, or one of those of joins.go and tables.go.
 type Op interface{ kind() string }
 
 // Source reads a topic.
 type Source struct {
 	Topic string
+	// Table says that a null value deletes the row of its key. In a stream it is dropped.
+	Table bool
 	Row   string // type of the rows, for people
 	Codec string
 	// Open returns a decoder, which fills r.Value, and r.Time where a column has the event time, from the key and value on the
@@ -87,8 +104,17 @@ type Sink struct {
 	Row     string
 	Codec   string
 	Compact bool // create the topic compacted
+	Changes bool // values hold Old and Value both; else Old is not written, and a null is written where Value is nil
 	// Open returns an encoder, which appends the value of r's row to dst.
 	Open func() func(r *Record, dst []byte) ([]byte, error)
+}
+
+// Rows is how an operator keeps rows of one type in its state.
+type Rows struct {
+	Row   string
+	Codec string
+	// Open returns an encoder, which appends a row's bytes to dst, and a decoder, whose row is reused: it is good until the next call.
+	Open func() (encode func(row any, dst []byte) ([]byte, error), decode func(b []byte) (any, error))
 }
 
 func (*Source) kind() string    { return "source" }

@@ -59,7 +59,7 @@ func branches(t testing.TB) *topology.Plan {
 	rates := dsl.Stream[rate](b, "rates").Codec(codecs.Fixed[rate]())
 	wide := dsl.Map(rates.Peek(func(*rate) error { return nil }), func(r *rate) (spread, error) { return spread{r.Pair, r.Ask - r.Bid}, nil })
 	dsl.FlatMap(wide, func(s *spread) ([]spread, error) { return []spread{*s}, nil }).To("spreads")
-	dsl.Aggregate(dsl.GroupBy(wide, func(s *spread) string { return s.Pair }), windows.Tumbling(30*time.Second).Grace(0),
+	dsl.Aggregate(dsl.GroupBy(wide, func(s *spread) string { return s.Pair }).InPlace(), windows.Tumbling(30*time.Second).Grace(0),
 		func(g dsl.Group[string, spread]) spread {
 			return spread{g.Key(), aggregates.Avg(g, func(s *spread) float64 { return s.Width })}
 		}).As("widths").Final().Named(func(k windows.Kind) string { return "widths_" + k.Name() })
@@ -117,7 +117,7 @@ func TestStatefulNamesAndFingerprintsAreStable(t *testing.T) {
 		for range c.steps {
 			s = dsl.Map(s.Filter(valid), func(r *rate) (rate, error) { return *r, nil })
 		}
-		w := dsl.Aggregate(dsl.GroupBy(s, pair), c.spec, func(g dsl.Group[string, rate]) bar {
+		w := dsl.Aggregate(dsl.GroupBy(s, pair).InPlace(), c.spec, func(g dsl.Group[string, rate]) bar {
 			row := barOf(g)
 			if c.more {
 				row.High = aggregates.Min(g, bid)

@@ -9,40 +9,69 @@ import (
 	"slices"
 )
 
-// Source is the sub-topology's source.
-func (s *SubTopology) Source() *Source { return s.Root.Op.(*Source) }
-
-// Nodes yields every node, parents first, in the order in which a record reaches them.
-func (s *SubTopology) Nodes() iter.Seq[*Node] {
-	return func(yield func(*Node) bool) { s.Root.walk(yield) }
+// Sources are the sub-topology's sources, in the order of Roots.
+func (s *SubTopology) Sources() []*Source {
+	sources := make([]*Source, len(s.Roots))
+	for i, n := range s.Roots {
+		sources[i] = n.Op.(*Source)
+	}
+	return sources
 }
 
-func (n *Node) walk(yield func(*Node) bool) bool {
+// Topics are those of Sources.
+func (s *SubTopology) Topics() []string {
+	topics := make([]string, len(s.Roots))
+	for i, src := range s.Sources() {
+		topics[i] = src.Topic
+	}
+	return topics
+}
+
+// Nodes yields every node once, parents first, in the order in which a record of the first source, then one of the second and so on,
+// reaches them.
+func (s *SubTopology) Nodes() iter.Seq[*Node] {
+	return func(yield func(*Node) bool) {
+		seen := map[*Node]bool{}
+		for _, n := range s.Roots {
+			if !n.walk(seen, yield) {
+				return
+			}
+		}
+	}
+}
+
+func (n *Node) walk(seen map[*Node]bool, yield func(*Node) bool) bool {
+	if seen[n] {
+		return true
+	}
+	seen[n] = true
 	if !yield(n) {
 		return false
 	}
 	for _, c := range n.children() {
-		if !c.walk(yield) {
+		if !c.walk(seen, yield) {
 			return false
 		}
 	}
 	return true
 }
 
-// children are the nodes fed by n, by way of Next or of an Aggregate's outputs.
+// children are the nodes fed by n, by way of Next, of an Aggregate's outputs, or as the operator whose input it is.
 func (n *Node) children() []*Node {
-	a, ok := n.Op.(*Aggregate)
-	if !ok {
-		return n.Next
+	switch o := n.Op.(type) {
+	case *Input:
+		return []*Node{o.To}
+	case *Aggregate:
+		all := append(append(append([]*Node(nil), o.Changes...), o.Finals...), n.Next...)
+		return slices.DeleteFunc(all, func(n *Node) bool { return n == nil })
 	}
-	all := append(append(append([]*Node(nil), a.Changes...), a.Finals...), n.Next...)
-	return slices.DeleteFunc(all, func(n *Node) bool { return n == nil })
+	return n.Next
 }
 
 // Sinks are the sub-topology's sinks, and one for each topic of late records.
 func (s *SubTopology) Sinks() []*Sink {
 	sinks := ops[*Sink](s)
-	for _, a := range s.Aggregates() {
+	for _, a := range ops[*Aggregate](s) {
 		if a.Late != "" {
 			sinks = append(sinks, &Sink{Topic: a.Late})
 		}
@@ -50,8 +79,14 @@ func (s *SubTopology) Sinks() []*Sink {
 	return sinks
 }
 
-// Aggregates are the sub-topology's aggregates, by ascending ID.
-func (s *SubTopology) Aggregates() []*Aggregate { return ops[*Aggregate](s) }
+// Broadcasts are the tables of every process that the sub-topology reads.
+func (s *SubTopology) Broadcasts() []*Table {
+	var tables []*Table
+	for _, b := range ops[*BroadcastLookup](s) {
+		tables = append(tables, b.Table)
+	}
+	return tables
+}
 
 func ops[O Op](s *SubTopology) []O {
 	var found []O
@@ -63,18 +98,43 @@ func ops[O Op](s *SubTopology) []O {
 	return found
 }
 
-// Fingerprint stands for all that gives meaning to the sub-topology's state: source, and per aggregate its name, place,
-// windows, group key and accumulators. State of another fingerprint must not be read.
+// stateful is an Op with state: its rows have its ID in their keys.
+type stateful interface {
+	Op
+	stateID() uint16
+	setID(uint16)
+	fingerprint(w io.Writer, name string)
+}
+
+// Number gives the operators with state their IDs: their place in Nodes, from 1. It is the last step of building a plan.
+func (s *SubTopology) Number() {
+	id := uint16(0)
+	for n := range s.Nodes() {
+		if o, ok := n.Op.(stateful); ok {
+			id++
+			o.setID(id)
+		}
+	}
+}
+
+// Fingerprint stands for all that gives meaning to the sub-topology's state: sources, and of each operator with state its name,
+// place, and what its rows consist of. State of another fingerprint must not be read.
 func (s *SubTopology) Fingerprint() string {
 	h := sha256.New()
-	fmt.Fprintf(h, "ashi 1\nsource %q\n", s.Source().Topic)
+	fmt.Fprint(h, "ashi 1\n")
+	for _, topic := range s.Topics() {
+		fmt.Fprintf(h, "source %q\n", topic)
+	}
 	for n := range s.Nodes() {
-		if a, ok := n.Op.(*Aggregate); ok {
-			a.fingerprint(h, n.Name)
+		if o, ok := n.Op.(stateful); ok {
+			o.fingerprint(h, n.Name)
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
+
+func (a *Aggregate) stateID() uint16 { return a.ID }
+func (a *Aggregate) setID(id uint16) { a.ID = id }
 
 func (a *Aggregate) fingerprint(w io.Writer, name string) {
 	fmt.Fprintf(w, "aggregate %d %q by %s over %v grace %d sliced %v: %s\n", a.ID, name, a.Key, a.Windows.Kinds(), a.Windows.GraceTime(),
@@ -82,5 +142,6 @@ func (a *Aggregate) fingerprint(w io.Writer, name string) {
 }
 
 // Sliced says that hopping windows are put together from slices when they close, so that a record costs the same however much they
-// overlap. Where changes are asked for each window is kept by itself, as every update is a row of each of them.
-func (a *Aggregate) Sliced() bool { return len(a.Changes) == 0 }
+// overlap. Where changes are asked for each window is kept by itself, as every update is a row of each of them; and where a sum is
+// bounded, as a row may be too much for one window and not for another.
+func (a *Aggregate) Sliced() bool { return len(a.Changes) == 0 && !a.Program.Bounded() }

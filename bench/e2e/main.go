@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,7 +28,7 @@ type options struct {
 	workload, name, codec, emit             string
 	restore, serve                          bool
 	commit                                  time.Duration
-	guarantee                               string
+	guarantee, profile                      string
 	memory                                  size
 }
 
@@ -65,6 +66,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		// As Config.Memory advises: the collector's limit is the program's to set.
 		debug.SetMemoryLimit(int64(o.memory) / 8 * 5)
 	}
+	finish, err := o.startProfile()
+	if err != nil {
+		return err
+	}
+	defer finish()
 	begin := now()
 	eng, err := engine.New(plan, cfg)
 	if err != nil {
@@ -120,6 +126,7 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	f.DurationVar(&o.commit, "commit", time.Second, "time between commits")
 	f.StringVar(&o.guarantee, "guarantee", engine.ExactlyOnce.String(), engine.ExactlyOnce.String()+" or "+engine.AtLeastOnce.String())
 	f.Var(&o.memory, "memory", "bound of the process's memory: bytes, or like 256MB (of 1024*1024); 0: the engine's default, and no limit for the collector")
+	f.StringVar(&o.profile, "cpuprofile", "", "file for a CPU profile of the run, which makes the run a little slower; empty: none")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
@@ -127,6 +134,24 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 		o.name = o.workload
 	}
 	return o, o.validate()
+}
+
+// startProfile begins the CPU profile, if one was asked for, and returns what ends it.
+func (o *options) startProfile() (finish func(), err error) {
+	if o.profile == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(o.profile)
+	if err != nil {
+		return nil, fmt.Errorf("e2e: CPU profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, fmt.Errorf("e2e: CPU profile: %w", errors.Join(err, f.Close()))
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		f.Close()
+	}, nil
 }
 
 func (o *options) validate() error {

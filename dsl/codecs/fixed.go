@@ -32,7 +32,7 @@ func Fixed[T any]() *FixedCodec[T] {
 	if len(errs) > 0 {
 		return &FixedCodec[T]{err: errors.Join(errs...)}
 	}
-	program, errs := compileFixed(m)
+	program, errs := compileFixed(m, false)
 	return &FixedCodec[T]{program, errors.Join(errs...)}
 }
 
@@ -105,12 +105,13 @@ type fixedProgram struct {
 	varies  bool // with strings and nulls
 }
 
-func compileFixed(m *entity.Model) (fixedProgram, []error) {
+// compileFixed compiles the columns that are not in the key, or all.
+func compileFixed(m *entity.Model, all bool) (fixedProgram, []error) {
 	p := fixedProgram{place: m.Type.String(), columns: m.Columns, limits: limitsOf(m)}
 	var errs []error
 	for i := range m.Columns {
 		c := &m.Columns[i]
-		if c.Key {
+		if c.Key && !all {
 			continue
 		}
 		t, null := c.Type, c.Type.Kind() == reflect.Pointer

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -62,8 +63,8 @@ type running struct {
 	task      *task.Task
 	store     stores.Store
 	producer  *producer
-	input     int64 // next offset to feed
-	batches   int   // fed so far
+	inputs    map[string]int64 // next offset to feed, by topic
+	batches   int              // fed so far
 }
 
 // New runs plan with default Options.
@@ -137,51 +138,76 @@ func (d *Driver) openTask(r *running) (err error) {
 	if err != nil {
 		return err
 	}
-	r.input = r.task.Positions()[r.sub.Source().Topic]
+	r.inputs = maps.Clone(r.task.Positions())
 	return nil
 }
 
-// feed gives every task what its input holds.
-func (d *Driver) feed() error {
+// feed gives every task what its inputs hold, and says whether there was anything.
+func (d *Driver) feed() (fed bool, err error) {
 	for _, r := range d.tasks {
-		topic := r.sub.Source().Topic
-		for {
-			records := (*d.log.partition(topic, r.partition))[r.input:]
-			if len(records) == 0 {
-				break
+		for more := true; more; fed = fed || more {
+			if more, err = d.feedTask(r); err != nil {
+				return fed, err
 			}
-			if d.o.Batch > 0 && len(records) > d.o.Batch {
-				records = records[:d.o.Batch]
-			}
-			if err := d.process(r, topic, records); err != nil {
-				return err
-			}
+		}
+	}
+	return fed, nil
+}
+
+// feedTask offers the next batch of each input that the task wants one of, and runs it; false: there is nothing.
+func (d *Driver) feedTask(r *running) (bool, error) {
+	offered := false
+	for _, topic := range r.sub.Topics() {
+		records := (*d.log.partition(topic, r.partition))[r.inputs[topic]:]
+		if len(records) == 0 || !r.task.Wants(topic) {
+			continue
+		}
+		if d.o.Batch > 0 && len(records) > d.o.Batch {
+			records = records[:d.o.Batch]
+		}
+		r.inputs[topic] += int64(len(records))
+		r.task.Offer(&task.Batch{Topic: topic, Records: slices.Clone(records), Next: r.inputs[topic]}, func() {})
+		offered = true
+	}
+	if !offered {
+		return false, nil
+	}
+	err := r.task.Run(context.Background(), func(topic string) bool {
+		return int(r.inputs[topic]) == len(*d.log.partition(topic, r.partition))
+	})
+	if err != nil {
+		return true, err
+	}
+	r.batches++
+	if d.o.CommitBatches > 0 && r.batches%d.o.CommitBatches == 0 {
+		return true, r.task.Commit(context.Background())
+	}
+	return true, nil
+}
+
+// settle feeds the tasks, and commits where every Add does: then others may have something to read.
+func (d *Driver) settle() error {
+	for {
+		fed, err := d.feed()
+		if err != nil || !fed || d.o.Manual || d.o.CommitBatches > 0 {
+			return err
+		}
+		if err := d.commitAll(); err != nil {
+			return err
+		}
+	}
+}
+
+func (d *Driver) commitAll() error {
+	for _, r := range d.tasks {
+		if err := r.task.Commit(context.Background()); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (d *Driver) process(r *running, topic string, records []task.Record) error {
-	r.input += int64(len(records))
-	if err := r.task.Process(context.Background(), &task.Batch{Topic: topic, Records: slices.Clone(records), Next: r.input}, func() {}); err != nil {
-		return err
-	}
-	r.batches++
-	if d.o.CommitBatches > 0 && r.batches%d.o.CommitBatches == 0 {
-		return r.task.Commit(context.Background())
-	}
-	return nil
-}
-
-// settle feeds the tasks, and commits where every Add does.
-func (d *Driver) settle() error {
-	if err := d.feed(); err != nil || d.o.Manual || d.o.CommitBatches > 0 {
-		return err
-	}
-	return d.TryCommit()
-}
-
-// Commit commits what every task has processed.
+// Commit commits what every task has processed, and what follows from it in tasks that read what was committed.
 func (d *Driver) Commit() {
 	d.t.Helper()
 	d.check(d.TryCommit())
@@ -189,12 +215,14 @@ func (d *Driver) Commit() {
 
 // TryCommit is Commit for tests that expect an error: after it there is nothing to do but Crash.
 func (d *Driver) TryCommit() error {
-	for _, r := range d.tasks {
-		if err := r.task.Commit(context.Background()); err != nil {
+	for {
+		if err := d.commitAll(); err != nil {
+			return err
+		}
+		if fed, err := d.feed(); err != nil || !fed {
 			return err
 		}
 	}
-	return nil
 }
 
 // Advance moves the clock on: windows that close by the clock do.

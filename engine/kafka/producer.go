@@ -21,6 +21,7 @@ const (
 	maxBufferedBytes   = 64 << 20
 	// minBufferedBytes has room for a record of the size that brokers take, and for a second request being filled.
 	minBufferedBytes = 4 << 20
+	recordsAtOnce    = 256 // allocated, in place of one by one
 	// abortTimeout bounds the polite end of a transaction that failed. A broker that does not hear it aborts by itself.
 	abortTimeout = 5 * time.Second
 	// maxMillis is as far as franz-go's nanoseconds reach: the year 2262, and 1677 the other way.
@@ -157,10 +158,13 @@ func (p *Producer) record() *kgo.Record {
 		p.free, p.acked = p.acked, p.free
 		p.mu.Unlock()
 	}
-	last := len(p.free) - 1
-	if last < 0 {
-		return new(kgo.Record)
+	if len(p.free) == 0 {
+		more := make([]kgo.Record, recordsAtOnce)
+		for i := range more {
+			p.free = append(p.free, &more[i])
+		}
 	}
+	last := len(p.free) - 1
 	r := p.free[last]
 	p.free = p.free[:last]
 	return r

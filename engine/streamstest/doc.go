@@ -1,7 +1,7 @@
 // Package streamstest holds ashi against Kafka Streams itself. It has tests only:
 //
 //   - keys, windowed keys and their partitions against testdata/golden.json, which java/Golden.java makes with Kafka's own serializers;
-//   - final rows of tumbling, hopping and session windows against java/Finals.java, which runs the same programs in Kafka Streams over
+//   - final rows of tumbling, hopping, session and sliding windows against java/Finals.java, which runs the same programs in Kafka Streams over
 //     the same topics.
 //
 // The first needs no Java, unless the vectors are to be made anew (-rewrite). The second needs a real broker (make kafka-test),

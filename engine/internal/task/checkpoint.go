@@ -29,18 +29,9 @@ func (t *Task) maybeCheckpoint() error {
 // The position is last, and may follow in a later batch than rows. If the process dies between them the store has some rows that
 // are newer than its position. All of those are in the changelog after that position, so restoring writes them once more.
 func (t *Task) checkpoint() error {
-	for _, w := range t.windowed {
-		for _, s := range w.sizes {
-			if s.sessions != nil {
-				if err := w.saveSessions(s); err != nil {
-					return err
-				}
-			}
-			for _, b := range s.open {
-				if err := w.save(s, b); err != nil {
-					return err
-				}
-			}
+	for _, o := range t.operators {
+		if err := o.save(); err != nil {
+			return err
 		}
 	}
 	t.pending.Put(ProgressKey, t.encodeProgress())
@@ -67,8 +58,30 @@ func (t *Task) writePending(least int) error {
 	return nil
 }
 
-// save adds a bucket's changed rows to the checkpoint, by ascending key: stores take that several times faster.
-func (w *windowed) save(s *size, b *bucket) (err error) {
+// save adds the rows that have changed.
+func (w *windowed) save() error {
+	for _, s := range w.sizes {
+		if s.sessions != nil {
+			if err := w.saveSessions(s); err != nil {
+				return err
+			}
+		}
+		if s.sliding != nil {
+			if err := w.saveSliding(s); err != nil {
+				return err
+			}
+		}
+		for _, b := range s.open {
+			if err := w.saveBucket(s, b); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// saveBucket adds a bucket's changed rows to the checkpoint, by ascending key: stores take that several times faster.
+func (w *windowed) saveBucket(s *size, b *bucket) (err error) {
 	if len(b.unsaved) == 0 {
 		return nil
 	}
@@ -93,49 +106,66 @@ func (w *windowed) save(s *size, b *bucket) (err error) {
 // Memory is the bytes that rows and groups take.
 func (t *Task) Memory() int {
 	n := t.pending.Size()
-	for _, w := range t.windowed {
-		n += w.groups.bytes + w.taken
-		for _, s := range w.sizes {
-			if s.hop != nil {
-				n += s.hop.sums.bytes() + s.hop.merged.bytes()
-			}
-			if s.sessions != nil {
-				n += s.sessions.bytes()
-			}
+	for _, o := range t.operators {
+		n += o.memory()
+	}
+	return n
+}
+
+func (w *windowed) memory() int {
+	n := w.groups.bytes + w.taken
+	for _, s := range w.sizes {
+		if s.sessions != nil {
+			n += s.sessions.bytes()
+		}
+		if s.sliding != nil {
+			n += s.sliding.bytes()
 		}
 	}
 	return n
 }
 
-// evict drops rows from memory, oldest windows first, until half of the bound is free. All are in the store.
+// evict drops rows from memory until half of the bound is free. All are in the store.
 func (t *Task) evict() {
-	for _, w := range t.windowed {
-		for _, s := range w.sizes {
-			for _, b := range s.spare {
-				w.taken -= b.taken
-			}
-			s.spare = nil
-			if s.hop != nil {
-				s.hop.sums, s.hop.merged = nil, bucket{perRow: s.hop.merged.perRow} // they have numbers of groups that are let go
-			}
-		}
+	for _, o := range t.operators {
+		others := t.Memory() - o.memory()
+		o.evict(func() bool { return others+o.memory() <= t.cfg.Memory/2 })
 	}
-	for _, w := range t.windowed {
-		for _, s := range w.sizes {
-			if s.sessions != nil {
-				w.evictSessions(s)
+}
+
+// evict drops the oldest windows first.
+func (w *windowed) evict(enough func() bool) {
+	for _, s := range w.sizes {
+		w.dropSpare(s)
+	}
+	for _, s := range w.sizes {
+		if s.sessions != nil {
+			w.evictSessions(s, enough)
+		}
+		if s.sliding != nil {
+			s.sliding.evict(enough)
+		}
+		for _, b := range s.open {
+			if enough() {
+				return
 			}
-			for _, b := range s.open {
-				if t.roomy() {
-					break
-				}
-				w.taken -= b.taken
-				w.forget(b)
-				*b = bucket{start: b.start, end: b.end, closes: b.closes, stored: true, absent: true, perRow: b.perRow}
-			}
+			w.taken -= b.taken
+			w.forget(b)
+			*b = bucket{start: b.start, end: b.end, closes: b.closes, stored: true, absent: true, perRow: b.perRow}
 		}
 	}
 }
 
-// roomy says that half of the bound is free.
-func (t *Task) roomy() bool { return t.Memory() <= t.cfg.Memory/2 }
+// dropSpare drops the buckets that are kept for reuse, and the sums, which have numbers of groups that are let go.
+func (w *windowed) dropSpare(s *size) {
+	spare := s.spare
+	s.spare = nil
+	if s.hop != nil {
+		s.hop.dropSums()
+		spare = append(spare, s.hop.spare...)
+		s.hop.spare = nil
+	}
+	for _, b := range spare {
+		w.taken -= b.taken
+	}
+}

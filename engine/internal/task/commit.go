@@ -60,7 +60,7 @@ func ParseProgress(b []byte) (*Progress, error) {
 
 // Commit ends the transaction under way, if anything was processed since the last one. Order:
 //
-//  1. the results, most of which Process has produced already; changed rows as provisional results;
+//  1. the results, most of which Run has produced already; changed rows as provisional results;
 //  2. changed rows to the changelog, and last the commit record;
 //  3. the end of the transaction;
 //  4. release of the batches that it covers.
@@ -70,14 +70,20 @@ func (t *Task) Commit(ctx context.Context) error {
 	if !t.changed {
 		return nil
 	}
-	for _, w := range t.windowed {
-		if err := w.commit(ctx); err != nil {
+	for _, o := range t.operators {
+		if err := o.flush(ctx); err != nil {
 			return err
 		}
 	}
+	for _, o := range t.operators {
+		if err := o.log(ctx); err != nil {
+			return err
+		}
+	}
+	t.positions()
 	t.progress.Sequence++
 	var offset int64
-	t.produce(ctx, &Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: ProgressKey, Value: t.keep(t.encodeProgress()),
+	t.produce(ctx, Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: ProgressKey, Value: t.keep(t.encodeProgress()),
 		Timestamp: t.logTime(), Offset: &offset})
 	if err := t.cfg.Producer.Commit(ctx); err != nil {
 		return fmt.Errorf("task: commit %d of %s/%d: %w", t.progress.Sequence, t.cfg.Sub.Name, t.cfg.Partition, err)
@@ -93,29 +99,61 @@ func (t *Task) Commit(ctx context.Context) error {
 }
 
 func (t *Task) encodeProgress() []byte {
-	for _, w := range t.windowed {
-		t.progress.StreamTimes[w.name] = w.streamTime
+	for _, o := range t.operators {
+		if name, at := o.clock(); name != "" {
+			t.progress.StreamTimes[name] = at
+		}
 	}
 	t.scratch = t.progress.Append(t.scratch[:0])
 	return t.scratch
 }
 
-// commit puts changed rows out and logs them.
-func (w *windowed) commit(ctx context.Context) error {
+// flush puts changed rows out.
+func (w *windowed) flush(ctx context.Context) error {
+	for _, s := range w.sizes {
+		if s.changes == nil {
+			continue
+		}
+		if s.sessions != nil {
+			if err := w.flushSessions(ctx, s); err != nil {
+				return err
+			}
+		}
+		if s.sliding != nil {
+			if err := w.flushSliding(ctx, s); err != nil {
+				return err
+			}
+		}
+		if w.task.cfg.EveryUpdate {
+			continue
+		}
+		for _, b := range s.open {
+			for _, i := range b.dirty {
+				if err := w.emitChange(ctx, s, b, i); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// log writes changed rows to the changelog.
+func (w *windowed) log(ctx context.Context) error {
 	t := w.task
 	for _, s := range w.sizes {
 		if s.sessions != nil {
-			if err := w.commitSessions(ctx, s); err != nil {
+			if err := w.logSessions(ctx, s); err != nil {
+				return err
+			}
+		}
+		if s.sliding != nil {
+			if err := w.logSliding(ctx, s); err != nil {
 				return err
 			}
 		}
 		for _, b := range s.open {
 			for _, i := range b.dirty {
-				if s.changes != nil && !t.cfg.EveryUpdate {
-					if err := w.emitChange(ctx, s, b, i); err != nil {
-						return err
-					}
-				}
 				b.flags[i] = b.flags[i]&^flagDirty | flagLogged
 				w.wkey = stores.AppendRowKey(w.wkey[:0], s.op, int64(b.start), w.key0(b, i))
 				var err error
@@ -126,12 +164,19 @@ func (w *windowed) commit(ctx context.Context) error {
 					b.measure(i, b.state(i, w.stride, w.vars))
 					w.count(b)
 				}
-				t.produce(ctx, &Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(w.wkey), Value: t.keep(w.row),
-					Timestamp: t.logTime()})
-				t.unsaved += len(w.wkey) + len(w.row)
+				t.log(ctx, w.wkey, w.row)
 			}
 			b.dirty = b.dirty[:0]
 		}
 	}
 	return nil
 }
+
+// log writes a row to the changelog; a nil row is a tombstone. Both are copied.
+func (t *Task) log(ctx context.Context, key, row []byte) {
+	t.produce(ctx, Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(key), Value: t.keep(row), Timestamp: t.logTime()})
+	t.unsaved += len(key) + len(row)
+}
+
+// clock is the operator's stream time.
+func (w *windowed) clock() (string, windows.Time) { return w.name, w.streamTime }

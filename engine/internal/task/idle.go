@@ -26,19 +26,46 @@ func (c *idleClock) streamTime(now time.Time) (windows.Time, bool) {
 	return c.base + windows.Time(quiet.Milliseconds()), true
 }
 
-// closeIdle closes the windows that the clock has closed. Stream time moves only where it closes some: it is part of the next
-// commit together with their rows, so a successor agrees with both.
-func (t *Task) closeIdle(ctx context.Context) error {
-	for _, w := range t.windowed {
-		now, ok := w.idle.streamTime(t.cfg.Now())
-		if !ok || now < w.nextClose {
-			continue
+// sawRecords starts the idle clock anew.
+func (w *windowed) sawRecords() {
+	if w.idle.after > 0 {
+		w.idle.saw(w.task.cfg.Now(), w.streamTime)
+	}
+}
+
+// tick closes the windows that the clock has closed. Stream time moves only where it closes some: it is part of the next commit
+// together with their rows, so a successor agrees with both.
+func (w *windowed) tick(ctx context.Context) (bool, error) {
+	now, ok := w.idle.streamTime(w.task.cfg.Now())
+	if !ok || now < w.nextClose {
+		return false, nil
+	}
+	if closes, err := w.closesBy(now); err != nil || !closes {
+		return false, err
+	}
+	w.streamTime = max(w.streamTime, now)
+	return true, w.close(ctx)
+}
+
+// closesBy says whether a window that has rows would be closed at a stream time. nextClose may be earlier: sessions grow, and a
+// bucket is empty where the aggregates have refused its only record.
+func (w *windowed) closesBy(now windows.Time) (bool, error) {
+	for _, s := range w.sizes {
+		if s.sessions != nil {
+			if closes, err := w.sessionsCloseBy(s, now); err != nil || closes {
+				return closes, err
+			}
 		}
-		w.streamTime = max(w.streamTime, now)
-		t.changed = true
-		if err := w.close(ctx); err != nil {
-			return err
+		if s.sliding != nil {
+			if closes, err := w.slideClosesBy(s, now); err != nil || closes {
+				return closes, err
+			}
+		}
+		for _, b := range s.open {
+			if (len(b.groups) > 0 || b.absent) && s.nextClose(b.start, w.grace) <= now {
+				return true, nil
+			}
 		}
 	}
-	return nil
+	return false, nil
 }

@@ -27,7 +27,8 @@ type Restorer struct {
 // NewRestorer restores into store.
 func NewRestorer(store stores.Store) *Restorer { return &Restorer{store: store} }
 
-// Position is the changelog offset that the store stands for: the one to read next. False: the store is empty.
+// Position is the changelog offset that the store stands for: the one to read next. False: the store is empty. Rows without a position are
+// what is left of a first checkpoint: of which log nobody knows, so they are damage.
 func (r *Restorer) Position() (offset int64, ok bool, err error) {
 	b, ok, err := r.store.Get(nil, positionKey)
 	switch {
@@ -36,6 +37,12 @@ func (r *Restorer) Position() (offset int64, ok bool, err error) {
 	case ok && len(b) != 8:
 		return 0, false, fmt.Errorf("task: position of %d bytes: %w", len(b), ErrDamaged)
 	case !ok:
+		for _, err := range r.store.Scan(nil, nil) {
+			if err == nil {
+				err = fmt.Errorf("task: a store has rows and no position: %w", ErrDamaged)
+			}
+			return 0, false, err
+		}
 		return 0, false, nil
 	}
 	return int64(binary.BigEndian.Uint64(b)), true, nil
@@ -88,33 +95,42 @@ func (t *Task) open() error {
 	case p == nil:
 		return nil
 	case p.Fingerprint != t.progress.Fingerprint:
-		return fmt.Errorf("%w: sub-topology %s, partition %d, changelog %s: its aggregates, windows or grouping are not those of this plan: "+
+		return fmt.Errorf("%w: sub-topology %s, partition %d, changelog %s: its aggregates, joins, windows or grouping are not those of this plan: "+
 			"give the application another name, or delete that topic to start from the beginning of the input",
 			ErrForeign, t.cfg.Sub.Name, t.cfg.Partition, t.cfg.Changelog)
 	}
 	t.progress = *p
-	defer t.sawRecords()
-	_, indexed, err := t.cfg.Store.Get(nil, indexedKey)
-	if err != nil {
-		return fmt.Errorf("task: reading what a store holds: %w", err)
-	}
-	for _, w := range t.windowed {
-		if st, ok := p.StreamTimes[w.name]; ok {
-			w.streamTime = st
+	for _, o := range t.operators {
+		name, at := o.clock()
+		if last, ok := p.StreamTimes[name]; ok {
+			at = last
 		}
-		for _, s := range w.sizes {
-			if s.hop != nil {
-				s.hop.next = s.hop.after(w.streamTime, w.grace)
-			}
-			if s.sessions != nil {
-				if err := w.openSessions(s, indexed); err != nil {
-					return err
-				}
-				continue
-			}
-			if err := w.findOpen(s); err != nil {
-				return err
-			}
+		if err := o.open(at); err != nil {
+			return err
+		}
+		o.sawRecords()
+	}
+	return nil
+}
+
+// open takes over stream time and which windows are open.
+func (w *windowed) open(streamTime windows.Time) error {
+	w.streamTime = streamTime
+	for _, s := range w.sizes {
+		if s.hop != nil {
+			s.hop.next = s.hop.after(w.streamTime, w.grace)
+		}
+		var err error
+		switch {
+		case s.sessions != nil:
+			err = w.openSessions(s)
+		case s.sliding != nil:
+			err = w.findPoints(s)
+		default:
+			err = w.findOpen(s)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -128,7 +144,10 @@ func (w *windowed) findOpen(s *size) error {
 		if err != nil || !ok {
 			return err
 		}
-		b := w.open(s, len(s.open), start)
+		if start < 0 || start > w.streamTime || s.Start(start) != start { // a negative one would also sort behind all others, and be found for ever
+			return fmt.Errorf("task: aggregate %s: a row in a window of %v that starts at %d: %w", w.name, s.Kind, start, ErrDamaged)
+		}
+		b := w.openBucket(s, len(s.open), start)
 		b.stored, b.absent = true, true
 		if start == math.MaxInt64 {
 			return nil

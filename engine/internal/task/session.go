@@ -131,40 +131,39 @@ func (g *sessionGroup) touching(at, gap windows.Time) (first, last int) {
 	return first, last
 }
 
-// connect adds the record to list[first], or to a new session there if first is last, then merges the others up to last into it [S4]:
-// what comes first is told by sequences, not by the order of merging. It is nil if the aggregates refuse the record.
+// connect adds the record to list[first], or to a new session there if first is last; where it belongs to several, these are
+// merged first [S4]: what comes first is told by sequences, not by the order of merging. It is nil if the aggregates refuse the
+// record: what it would have connected stays apart, as it was.
 func (w *windowed) connect(x *sessions, g *sessionGroup, first, last int, merged windows.Window, at windows.Time) (*session, error) {
-	var one *session
-	if first < last {
-		one = g.list[first]
-	} else {
-		one = x.take(w.program)
-	}
-	err := w.program.Add(one.state, w.cells, w.task.at(at))
-	x.count(one)
-	if err != nil {
-		if first == last {
-			x.give(one)
+	if last-first == 1 {
+		one := g.list[first]
+		err := w.program.Add(one.state, w.cells, w.task.at(at))
+		x.count(one)
+		if err != nil {
+			return nil, w.refuse(1, err)
 		}
-		return nil, w.refuse(err)
-	}
-	if first == last {
-		g.list = slices.Insert(g.list, first, one)
+		if one.Window != merged {
+			g.gone(one)
+		}
 		return one, nil
 	}
-	for _, o := range g.list[first:last] {
-		if o.Window != merged {
-			g.gone(o)
-		}
-	}
-	for _, other := range g.list[first+1 : last] {
+	one := x.take(w.program)
+	for _, other := range g.list[first:last] {
 		if err := w.program.Merge(one.state, other.state); err != nil {
 			return nil, fmt.Errorf("task: aggregate %s: merging sessions: %w", w.name, err)
 		}
+	}
+	if err := w.program.Add(one.state, w.cells, w.task.at(at)); err != nil {
+		x.give(one)
+		return nil, w.refuse(1, err)
+	}
+	for _, other := range g.list[first:last] {
+		one.large += other.large
+		g.gone(other)
 		x.give(other)
 	}
 	x.count(one)
-	g.list = slices.Delete(g.list, first+1, last)
+	g.list = slices.Replace(g.list, first, last, one)
 	return one, nil
 }
 
@@ -180,7 +179,7 @@ func (g *sessionGroup) gone(one *session) {
 func (x *sessions) take(p aggregates.Aggregator) *session {
 	if n := len(x.spare) - 1; n >= 0 {
 		one := x.spare[n]
-		x.spare = x.spare[:n]
+		x.spare[n], x.spare = nil, x.spare[:n]
 		return one
 	}
 	x.live++
@@ -324,7 +323,7 @@ func (w *windowed) collectDue(x *sessions, at windows.Time) {
 // settle notes that a session of a group is closed. A group of which there is nothing more, and nothing that waits for a commit or a
 // checkpoint, leaves memory at once: it may have come from the store only to be closed, with a million others.
 func (w *windowed) settle(ctx context.Context, s *size, n uint32) {
-	x, t := s.sessions, w.task
+	x := s.sessions
 	g := x.groups[n]
 	if len(g.list) > 0 || g.flags&(flagDirty|flagUnsaved) != 0 {
 		x.touch(n, g)
@@ -332,10 +331,10 @@ func (w *windowed) settle(ctx context.Context, s *size, n uint32) {
 	}
 	w.wkey = stores.AppendRowKey(w.wkey[:0], s.op, 0, w.groups.entries[n].key)
 	if g.flags&flagLogged != 0 {
-		t.produce(ctx, &Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(w.wkey), Timestamp: t.logTime()})
+		w.task.log(ctx, w.wkey, nil)
 	}
 	if g.indexed != 0 {
-		t.pending.Delete(w.wkey)
+		w.task.pending.Delete(w.wkey)
 		w.unindex(s, n, g)
 	}
 	x.drop(w, n)

@@ -107,6 +107,35 @@ func (w *windowed) loadDue(s *size, at windows.Time) error {
 	}
 }
 
+// sessionsCloseBy says whether a session would be closed at a stream time. What is due too early in memory is put to its place, and
+// of what is due in the store comes into memory what has one time.
+func (w *windowed) sessionsCloseBy(s *size, now windows.Time) (bool, error) {
+	x := s.sessions
+	for {
+		at, err := w.nextDue(s)
+		if err != nil || at > now {
+			return false, err
+		}
+		if err := w.loadDue(s, at); err != nil {
+			return false, err
+		}
+		for len(x.due) > 0 && x.due[0].at <= at {
+			n := x.due.pop().group
+			g := x.groups[n]
+			if g == nil || g.due == 0 || g.due > at {
+				continue // an entry that a later one has replaced
+			}
+			if g.due = 0; len(g.list) == 0 {
+				continue
+			}
+			x.schedule(w, n, g, g.list[0].End)
+			if g.due <= at {
+				return true, nil
+			}
+		}
+	}
+}
+
 // reindex makes the index say when the first session of a group closes that is about to be saved.
 func (w *windowed) reindex(s *size, n uint32, g *sessionGroup) {
 	at := s.sessions.closes(g.list[0].End, w.grace)
@@ -130,11 +159,15 @@ func (w *windowed) unindex(s *size, n uint32, g *sessionGroup) {
 }
 
 // openSessions finds out when sessions in the store close, and leaves them there.
-func (w *windowed) openSessions(s *size, indexed bool) error {
+func (w *windowed) openSessions(s *size) error {
 	from, to := stores.OperatorBounds(s.op)
 	_, some, err := w.firstStart(from, to)
 	if err != nil || !some {
 		return err
+	}
+	_, indexed, err := w.task.cfg.Store.Get(nil, indexedKey)
+	if err != nil {
+		return fmt.Errorf("task: aggregate %s: looking for the index of sessions: %w", w.name, err)
 	}
 	if !indexed {
 		if err := w.indexSessions(s); err != nil {
@@ -182,16 +215,19 @@ func (w *windowed) indexSome(s *size, from, end []byte) (next []byte, err error)
 		if err != nil || len(e.Value) < sessionBounds {
 			return nil, fmt.Errorf("task: aggregate %s: %x in the store is no row of sessions: %w", w.name, e.Key, ErrDamaged)
 		}
-		first := windows.Time(binary.BigEndian.Uint64(e.Value[8:]))
-		w.wkey = stores.AppendRowKey(w.wkey[:0], s.op, int64(s.sessions.closes(first, w.grace)), key)
+		end := windows.Time(binary.BigEndian.Uint64(e.Value[8:]))
+		if end < 0 || end > w.streamTime {
+			return nil, fmt.Errorf("task: aggregate %s: a session in the store ends at %d: %w", w.name, end, ErrDamaged)
+		}
+		w.wkey = stores.AppendRowKey(w.wkey[:0], s.op, int64(s.sessions.closes(end, w.grace)), key)
 		t.pending.Put(w.wkey, nil)
 	}
 	return nil, nil
 }
 
-// evictSessions drops groups from memory until half of the bound is free. All are in the store, and in its index.
-func (w *windowed) evictSessions(s *size) {
-	x, t := s.sessions, w.task
+// evictSessions drops groups from memory until enough says so. All are in the store, and in its index.
+func (w *windowed) evictSessions(s *size, enough func() bool) {
+	x := s.sessions
 	for _, one := range x.spare {
 		x.forget(one)
 	}
@@ -201,7 +237,7 @@ func (w *windowed) evictSessions(s *size) {
 		if g == nil {
 			continue
 		}
-		if t.roomy() {
+		if enough() {
 			x.due.push(due{g.due, uint32(n)})
 			left = n + 1
 			continue

@@ -11,6 +11,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ashi-stream/ashi/dsl"
+	"github.com/ashi-stream/ashi/dsl/codecs"
+	"github.com/ashi-stream/ashi/engine/enginetest"
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/stores"
 	"github.com/ashi-stream/ashi/stores/memory"
@@ -134,4 +137,32 @@ func rowOf(t *testing.T, store stores.Store, group string) (key, row []byte) {
 	row, _, err := store.Get(nil, key)
 	require.NoError(t, err)
 	return key, row
+}
+
+// The clock closes sessions that are in the store only, and moves stream time for no others: not for the end that a session had before it grew.
+func TestClockClosesSessionsInTheStore(t *testing.T) {
+	b := dsl.New("quotes")
+	quotes := dsl.Stream[quote](b, "quotes").Codec(codecs.Fixed[quote]())
+	dsl.Aggregate(dsl.GroupBy(quotes, pairOfQuote), windows.Session(time.Minute).Grace(0).CloseIdle(time.Second), high).Final()
+	plan, err := b.Build()
+	require.NoError(t, err)
+	for _, crash := range []bool{false, true} {
+		d := enginetest.NewWith(t, plan, enginetest.Options{Start: time.UnixMilli(0), Memory: 1, KeepStores: true})
+		closed := func() int { return len(d.Partition(plan.Subs[0].Sinks()[0].Topic, 0)) }
+		d.AddRaw("quotes", quoteOf(t, "EUR", 1, 0), quoteOf(t, "USD", 1, 0))
+		d.AddRaw("quotes", quoteOf(t, "EUR", 2, 30_000), quoteOf(t, "USD", 2, 10_000))
+		if crash {
+			d.Crash()
+		}
+		d.Advance(35 * time.Second) // by the clock stream time is 65 s: both would have closed at 60
+		require.Zero(t, closed())
+		d.AddRaw("quotes", quoteOf(t, "GBP", 1, 3000))
+		require.Zero(t, d.Dropped("late"), "stream time is 30 s")
+		d.Advance(34 * time.Second) // 64 s, and GBP's closes after 63
+		require.Equal(t, 1, closed())
+		d.Advance(7 * time.Second)
+		require.Equal(t, 2, closed(), "USD's after 70")
+		d.Advance(20 * time.Second)
+		require.Equal(t, 3, closed(), "EUR's after 90")
+	}
 }

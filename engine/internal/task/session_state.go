@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -11,37 +12,38 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// commitSessions puts out changes and logs the rows of changed groups; a group without sessions is a tombstone.
-func (w *windowed) commitSessions(ctx context.Context, s *size) error {
+// flushSessions puts out changes.
+func (w *windowed) flushSessions(ctx context.Context, s *size) error {
+	for _, n := range s.sessions.dirty {
+		if err := w.putOutSessions(ctx, s, n, s.sessions.groups[n]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// logSessions logs the rows of changed groups; a group without sessions is a tombstone.
+func (w *windowed) logSessions(ctx context.Context, s *size) error {
 	x, t := s.sessions, w.task
 	for _, n := range x.dirty {
 		g := x.groups[n]
-		if s.changes != nil {
-			if err := w.putOutSessions(ctx, s, n, g); err != nil {
-				return err
-			}
-		}
 		g.flags &^= flagDirty
 		w.wkey = stores.AppendRowKey(w.wkey[:0], s.op, 0, w.groups.entries[n].key)
-		o := &Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(w.wkey), Timestamp: t.logTime()}
 		for _, one := range g.list {
 			if one.changed = false; len(one.state.Objs) > 0 {
 				one.large = one.state.Bytes() // which costs as much as the encoding of some
 				x.count(one)
 			}
 		}
-		if len(g.list) > 0 {
+		switch {
+		case len(g.list) > 0:
 			if err := w.sessionRow(g); err != nil {
 				return err
 			}
-			o.Value = t.keep(w.row)
+			t.log(ctx, w.wkey, w.row)
 			g.flags |= flagLogged
-		}
-		if o.Value != nil || g.flags&flagLogged != 0 {
-			t.produce(ctx, o)
-			t.unsaved += len(o.Key) + len(o.Value)
-		}
-		if o.Value == nil {
+		case g.flags&flagLogged != 0:
+			t.log(ctx, w.wkey, nil)
 			g.flags &^= flagLogged
 		}
 	}
@@ -117,6 +119,10 @@ func (w *windowed) loadSessions(s *size, n uint32) error {
 
 func (w *windowed) loadSessionRow(x *sessions, n uint32, row []byte, shown bool) error {
 	g := x.groups[n]
+	if len(row) == 0 {
+		return errors.New("a row without sessions")
+	}
+	after := windows.Time(0)
 	for d := (decoder{b: row}); len(d.b) > 0; {
 		bounds := d.take(sessionBounds)
 		state := d.take(d.uvarint())
@@ -124,8 +130,11 @@ func (w *windowed) loadSessionRow(x *sessions, n uint32, row []byte, shown bool)
 			return fmt.Errorf("row of %d bytes is cut short", len(row))
 		}
 		win := windows.Window{Start: windows.Time(binary.BigEndian.Uint64(bounds)), End: windows.Time(binary.BigEndian.Uint64(bounds[8:]))}
-		at := x.closes(win.End, w.grace)
-		if at <= x.closed {
+		if win.Start < after || win.End < win.Start || win.End > w.streamTime {
+			return fmt.Errorf("a session from %d to %d", win.Start, win.End)
+		}
+		after = win.End + 1
+		if x.closes(win.End, w.grace) <= x.closed {
 			continue
 		}
 		one := x.take(w.program)

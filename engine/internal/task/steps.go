@@ -12,32 +12,82 @@ type runner interface {
 	process(ctx context.Context, r *topology.Record) error
 }
 
-// runners makes the runners of nodes, and of all below them.
+// runners makes the runners of nodes, and of all below them. A node that stands below several is one runner.
 func (t *Task) runners(nodes []*topology.Node) ([]runner, error) {
 	made := make([]runner, len(nodes))
 	for i, n := range nodes {
-		next, err := t.runners(n.Next)
+		r, err := t.runner(n)
 		if err != nil {
 			return nil, err
 		}
-		switch o := n.Op.(type) {
-		case *topology.Step:
-			made[i] = &step{task: t, name: n.Name, call: o.Open(), next: next}
-		case *topology.Sink:
-			made[i] = &sink{task: t, name: n.Name, topic: o.Topic, encode: o.Open(), partitions: t.cfg.Sinks[o.Topic]}
-		case *topology.Aggregate:
-			w, err := newWindowed(t, n.Name, o)
-			if err != nil {
-				return nil, err
-			}
-			t.windowed = append(t.windowed, w)
-			made[i] = w
-		default:
-			return nil, fmt.Errorf("task: step %s: a %T cannot stand here", n.Name, o)
-		}
+		made[i] = r
 	}
 	return made, nil
 }
+
+// runner makes the runner of a node. Those with state are noted, from below.
+func (t *Task) runner(n *topology.Node) (r runner, err error) {
+	if r, ok := t.made[n]; ok {
+		return r, nil
+	}
+	next, err := t.runners(n.Next)
+	if err != nil {
+		return nil, err
+	}
+	switch o := n.Op.(type) {
+	case *topology.Step:
+		r = &step{task: t, name: n.Name, call: o.Open(), next: next}
+	case *topology.Sink:
+		r = &sink{task: t, name: n.Name, topic: o.Topic, encode: o.Open(), partitions: t.cfg.Sinks[o.Topic], changes: o.Changes, next: next}
+	case *topology.Aggregate:
+		r, err = newWindowed(t, n.Name, o)
+	case *topology.Materialize:
+		r, err = newTable(t, n.Name, o, next)
+	case *topology.Input:
+		r, err = t.newPort(o)
+	case *topology.Merge:
+		r = &merge{next}
+	default:
+		err = fmt.Errorf("task: step %s: a %T cannot stand here", n.Name, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	t.made[n] = r
+	if o, ok := r.(operator); ok {
+		t.operators = append(t.operators, o)
+	}
+	return r, nil
+}
+
+// joiner is a runner with several inputs.
+type joiner interface {
+	runner
+	// from is the runner for what comes from an input.
+	from(port int) runner
+}
+
+// newPort is the runner of one input of a node.
+func (t *Task) newPort(in *topology.Input) (runner, error) {
+	to, err := t.runner(in.To)
+	if err != nil {
+		return nil, err
+	}
+	j, ok := to.(joiner)
+	if !ok {
+		return nil, fmt.Errorf("task: step %s: a %T has no inputs", in.To.Name, in.To.Op)
+	}
+	return j.from(in.Port), nil
+}
+
+// merge hands on what comes from any of its inputs.
+type merge struct{ next []runner }
+
+func (m *merge) process(ctx context.Context, r *topology.Record) error {
+	return forward(ctx, m.next, r)
+}
+
+func (m *merge) from(int) runner { return m }
 
 func forward(ctx context.Context, next []runner, r *topology.Record) error {
 	for _, n := range next {
@@ -89,15 +139,17 @@ type sink struct {
 	name       string
 	topic      string
 	partitions int32
+	changes    bool
 	must       bool // a row that cannot be encoded is an error, no drop
 	encode     func(*topology.Record, []byte) ([]byte, error)
+	next       []runner
 	buf        []byte
 }
 
 func (s *sink) process(ctx context.Context, r *topology.Record) error {
-	if r.Value == nil { // a session that is gone
-		s.task.produce(ctx, &Output{Topic: s.topic, Partition: s.partition(r), Key: s.task.keep(r.Key), Timestamp: r.Time})
-		return nil
+	if r.Value == nil && !s.changes { // a row that is gone
+		s.task.produce(ctx, Output{Topic: s.topic, Partition: s.partition(r), Key: s.task.keep(r.Key), Timestamp: r.Time})
+		return forward(ctx, s.next, r)
 	}
 	if err := s.guarded(r); err != nil {
 		if s.must {
@@ -106,8 +158,8 @@ func (s *sink) process(ctx context.Context, r *topology.Record) error {
 		s.task.drops.drop(Failed, s.name, s.task.offset, err)
 		return nil
 	}
-	s.task.produce(ctx, &Output{Topic: s.topic, Partition: s.partition(r), Key: s.task.keep(r.Key), Value: s.task.keep(s.buf), Timestamp: r.Time})
-	return nil
+	s.task.produce(ctx, Output{Topic: s.topic, Partition: s.partition(r), Key: s.task.keep(r.Key), Value: s.task.keep(s.buf), Timestamp: r.Time})
+	return forward(ctx, s.next, r)
 }
 
 // partition is that of the group, so that windowed keys stay with their group as Kafka Streams has it. Without a key a record

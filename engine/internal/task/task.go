@@ -3,7 +3,7 @@ package task
 import (
 	"context"
 	"fmt"
-	"math"
+	"slices"
 	"time"
 
 	"github.com/ashi-stream/ashi/aggregates"
@@ -14,11 +14,11 @@ import (
 
 // Task is one partition of one sub-topology at work. It is owned by one goroutine at a time.
 type Task struct {
-	cfg      Config
-	drops    dropLog
-	decode   func(*topology.Record, []byte, []byte) error
-	steps    []runner
-	windowed []*windowed
+	cfg       Config
+	drops     dropLog
+	inputs    []*input
+	made      map[*topology.Node]runner
+	operators []operator // those above before those below
 
 	progress Progress
 	position int64   // changelog offset after the last commit
@@ -32,21 +32,48 @@ type Task struct {
 	lastCommit, lastCheckpoint time.Time
 
 	pending stores.Batch // what the next checkpoint writes beside changed rows
-	record  topology.Record
+	out     Output
 	arena   []byte
 	scratch []byte
 	order   []int32
 }
 
+// operator is a node with state.
+type operator interface {
+	runner
+	// open takes over what the restored store holds, and the stream time of the last commit.
+	open(streamTime windows.Time) error
+	// tick lets the clock do its part: windows that no record closes. It says whether there is something to commit.
+	tick(ctx context.Context) (bool, error)
+	// sawRecords is called after records came to the task, whether they reached the operator or not.
+	sawRecords()
+	// flush hands on what waits for the commit, such as changed rows. What is above has been flushed, what is below has not.
+	flush(ctx context.Context) error
+	// log writes what has changed since the last commit to the changelog.
+	log(ctx context.Context) error
+	// clock is the name that the operator's stream time has in the commit record, and that time.
+	clock() (string, windows.Time)
+	// save adds what has changed since the last checkpoint to Task.pending, and lets it be written in between (Task.writePending).
+	save() error
+	// memory is the bytes that rows take, roughly. It is asked for often: it is counted where it changes.
+	memory() int
+	// evict drops rows from memory, all of which are in the store, until enough says so.
+	evict(enough func() bool)
+}
+
 // New opens a task on a store that has been restored. Errors that wrap ErrForeign or ErrDamaged say what the store is.
 func New(cfg Config) (*Task, error) {
-	t := &Task{cfg: cfg, drops: dropLog{drops: cfg.Drops, log: cfg.Log, now: cfg.Now}, decode: cfg.Sub.Source().Open()}
+	t := &Task{cfg: cfg, drops: dropLog{drops: cfg.Drops, log: cfg.Log, now: cfg.Now}, made: map[*topology.Node]runner{}}
 	t.progress = Progress{Fingerprint: cfg.Sub.Fingerprint(), Inputs: map[string]int64{}, StreamTimes: map[string]windows.Time{}}
 	t.lastCommit, t.lastCheckpoint = cfg.Now(), cfg.Now()
-	var err error
-	if t.steps, err = t.runners(cfg.Sub.Root.Next); err != nil {
-		return nil, err
+	for i, source := range cfg.Sub.Sources() {
+		steps, err := t.runners(cfg.Sub.Roots[i].Next)
+		if err != nil {
+			return nil, err
+		}
+		t.inputs = append(t.inputs, &input{task: t, name: cfg.Sub.Roots[i].Name, topic: source.Topic, table: source.Table, decode: source.Open(), steps: steps})
 	}
+	slices.Reverse(t.operators) // runners are made from below
 	return t, t.open()
 }
 
@@ -56,42 +83,20 @@ func (t *Task) Positions() map[string]int64 { return t.progress.Inputs }
 // checkEvery is how many records are processed between two looks at the context.
 const checkEvery = 64
 
-// Process runs a batch through the steps, and commits when that is due. release is called when all that the batch led to is
-// committed. Records that are bad are dropped and counted; an error ends the task.
+// Process is Offer and Run for a task with one input, or of which the others have nothing now.
 func (t *Task) Process(ctx context.Context, b *Batch, release func()) error {
-	t.changed = true
-	t.releases = append(t.releases, release)
-	limit := windows.Time(math.MaxInt64)
-	if t.cfg.Ahead > 0 {
-		limit = windows.At(t.cfg.Now().Add(t.cfg.Ahead))
-	}
-	for i := range b.Records {
-		if i%checkEvery == 0 && ctx.Err() != nil {
-			return ctx.Err() // the partition is wanted elsewhere: what was done since the last commit does not count
-		}
-		r := &b.Records[i]
-		t.offset, t.raw = r.Offset, r
-		if !t.accept(r, limit) {
-			continue
-		}
-		if err := forward(ctx, t.steps, &t.record); err != nil {
-			return fmt.Errorf("offset %d of %s/%d: %w", r.Offset, b.Topic, t.cfg.Partition, err)
-		}
-	}
-	t.progress.Inputs[b.Topic] = b.Next
-	if len(b.Records) > 0 {
-		t.sawRecords()
-	}
-	if t.produced >= t.cfg.CommitBytes || t.cfg.Memory > 0 && t.Memory() > t.cfg.Memory {
-		return t.Commit(ctx)
-	}
-	return t.Tick(ctx)
+	t.Offer(b, release)
+	return t.Run(ctx, func(string) bool { return true })
 }
 
-// Tick closes idle windows, and commits if the last commit is CommitEvery ago. It is to be called when no batch comes.
+// Tick lets the clock do its part, and commits if the last commit is CommitEvery ago. It is to be called when no batch comes.
 func (t *Task) Tick(ctx context.Context) error {
-	if err := t.closeIdle(ctx); err != nil {
-		return err
+	for _, o := range t.operators {
+		changed, err := o.tick(ctx)
+		t.changed = t.changed || changed
+		if err != nil {
+			return err
+		}
 	}
 	if t.cfg.Now().Sub(t.lastCommit) < t.cfg.CommitEvery {
 		return nil
@@ -111,15 +116,6 @@ func (t *Task) Checkpoint() error {
 	return t.checkpoint()
 }
 
-// sawRecords starts the idle clocks anew.
-func (t *Task) sawRecords() {
-	for _, w := range t.windowed {
-		if w.idle.after > 0 {
-			w.idle.saw(t.cfg.Now(), w.streamTime)
-		}
-	}
-}
-
 // at is where the record at work stands: its event time, and the order of processing, which goes on over restarts.
 func (t *Task) at(event windows.Time) aggregates.At {
 	return aggregates.At{Time: int64(event), Seq: int64(t.progress.Rows)}
@@ -132,48 +128,14 @@ func (t *Task) passLate(ctx context.Context, topic string) {
 	if r.Key != nil {
 		partition = t.cfg.PartitionOf(r.Key, t.cfg.Sinks[topic])
 	}
-	t.produce(ctx, &Output{Topic: topic, Partition: partition, Key: r.Key, Value: r.Value, Headers: r.Headers, Timestamp: r.Timestamp})
+	t.produce(ctx, Output{Topic: topic, Partition: partition, Key: r.Key, Value: r.Value, Headers: r.Headers, Timestamp: r.Timestamp})
 }
 
-// accept decodes r into t.record, or drops it.
-func (t *Task) accept(r *Record, limit windows.Time) bool {
-	source := t.cfg.Sub.Root.Name
-	if r.Value == nil {
-		t.drops.drop(NullValue, source, r.Offset, nil)
-		return false
-	}
-	t.record = topology.Record{Key: r.Key, Group: r.Key, Time: r.Timestamp}
-	if err := t.decodeGuarded(r); err != nil {
-		t.drops.drop(Undecodable, source, r.Offset, err)
-		return false
-	}
-	switch at := t.record.Time; {
-	case at < 0:
-		t.drops.drop(Negative, source, r.Offset, nil)
-		return false
-	case at > limit:
-		t.drops.drop(Ahead, source, r.Offset, fmt.Errorf("event time %v is more than %v ahead of the clock", at, t.cfg.Ahead))
-		return false
-	}
-	return true
-}
-
-func (t *Task) decodeGuarded(r *Record) (err error) {
-	done := false
-	defer func() {
-		if !done {
-			err = panicked(recover())
-		}
-	}()
-	err = t.decode(&t.record, r.Key, r.Value)
-	done = true
-	return err
-}
-
-// produce hands an output to the producer.
-func (t *Task) produce(ctx context.Context, o *Output) {
+// produce hands an output to the producer, in the one place that is used for all of them.
+func (t *Task) produce(ctx context.Context, o Output) {
 	t.produced += len(o.Key) + len(o.Value)
-	t.cfg.Producer.Produce(ctx, o)
+	t.out = o
+	t.cfg.Producer.Produce(ctx, &t.out)
 }
 
 // arenaBytes is how much keep takes at a time.

@@ -52,6 +52,7 @@ type size struct {
 	spare           []*bucket
 	hop             *hop      // of hopping windows made of slices, which the buckets are; else nil
 	sessions        *sessions // of session windows, which have no buckets; else nil
+	sliding         *sliding  // of sliding windows, which have none either; else nil
 }
 
 // maxSizes is how many sizes fit beside an aggregate's ID in a row key.
@@ -63,8 +64,8 @@ func newWindowed(t *Task, name string, a *topology.Aggregate) (*windowed, error)
 		idle:   idleClock{after: time.Duration(a.Windows.IdleTime()) * time.Millisecond},
 		groups: newGroupTable(), cells: make([]aggregates.Cell, a.Program.Cells())}
 	if a.Global && t.cfg.Partitions != 1 {
-		return nil, fmt.Errorf("task: aggregate %s: one global group needs one partition, topic %s has %d: write it with one, or group by its key",
-			name, t.cfg.Sub.Source().Topic, t.cfg.Partitions)
+		return nil, fmt.Errorf("task: aggregate %s: one global group needs one partition, topic %s has %d: write it with one, group by its key, or send it through Repartition with one",
+			name, t.cfg.Sub.Topics()[0], t.cfg.Partitions)
 	}
 	for i, kind := range a.Windows.Kinds() {
 		if i >= maxSizes || a.ID >= math.MaxUint16/maxSizes {
@@ -81,6 +82,9 @@ func newWindowed(t *Task, name string, a *topology.Aggregate) (*windowed, error)
 		mustWrite(s.finals)
 		if kind.Form() == windows.FormSession {
 			s.sessions = newSessions(kind, w.program)
+		}
+		if kind.Form() == windows.FormSliding {
+			s.sliding = newSliding(kind, w.program)
 		}
 		if slice, ok := kind.Slice(); ok && w.agg.Sliced() {
 			newHop(s, slice, w.program.Objs())
@@ -177,7 +181,7 @@ func (w *windowed) checkPartition(r *topology.Record) error {
 		return nil
 	}
 	return fmt.Errorf("task: aggregate %s: group %q of the record with key %q at offset %d of %s/%d: %w",
-		w.name, w.key, r.Key, w.task.offset, w.task.cfg.Sub.Source().Topic, c.Partition, errElsewhere)
+		w.name, w.key, r.Key, w.task.offset, w.task.cfg.Sub.Name, c.Partition, errElsewhere)
 }
 
 // addTo adds the record to the windows of one kind that hold it, oldest first, and returns how many of them are closed.
@@ -185,11 +189,13 @@ func (w *windowed) addTo(ctx context.Context, s *size, group uint32, at windows.
 	switch {
 	case s.hop != nil:
 		return w.addToSlice(ctx, s, group, at)
+	case s.sliding != nil:
+		return w.addToSliding(ctx, s, group, at)
 	case s.sessions != nil:
 		return w.addToSession(ctx, s, group, at)
 	}
 	if b := s.last; b != nil && at >= b.start && at < b.end {
-		return 0, w.add(ctx, s, b, group, at)
+		return 0, w.add(ctx, s, b, group, at, 1)
 	}
 	newest := s.Start(at)
 	for start := s.First(at); ; start += windows.Time(s.Advance().Milliseconds()) {
@@ -197,7 +203,7 @@ func (w *windowed) addTo(ctx context.Context, s *size, group uint32, at windows.
 		if b == nil {
 			w.task.drops.drop(Late, w.name, w.task.offset, nil)
 			late++
-		} else if err := w.add(ctx, s, b, group, at); err != nil {
+		} else if err := w.add(ctx, s, b, group, at, 1); err != nil {
 			return late, err
 		}
 		if start >= newest {
@@ -220,11 +226,11 @@ func (w *windowed) bucketAt(s *size, start windows.Time) *bucket {
 			return s.open[i]
 		}
 	}
-	return w.open(s, i, start)
+	return w.openBucket(s, i, start)
 }
 
-// open makes a bucket at place i of the open ones.
-func (w *windowed) open(s *size, i int, start windows.Time) *bucket {
+// openBucket makes a bucket at place i of the open ones.
+func (w *windowed) openBucket(s *size, i int, start windows.Time) *bucket {
 	b := &bucket{perRow: w.program.Objs()}
 	if n := len(s.spare) - 1; n >= 0 {
 		b, s.spare[n] = s.spare[n], nil // or it would be held there when it is dropped for good
@@ -242,8 +248,8 @@ func (w *windowed) open(s *size, i int, start windows.Time) *bucket {
 	return b
 }
 
-// add adds w.cells to the row of a group.
-func (w *windowed) add(ctx context.Context, s *size, b *bucket, group uint32, at windows.Time) error {
+// add adds w.cells to the row of a group. The bucket is part of n open windows.
+func (w *windowed) add(ctx context.Context, s *size, b *bucket, group uint32, at windows.Time, n int) error {
 	i := b.row(group)
 	made := i < 0
 	if made {
@@ -260,7 +266,7 @@ func (w *windowed) add(ctx context.Context, s *size, b *bucket, group uint32, at
 		w.count(b)
 	}
 	if err != nil {
-		return w.refused(b, i, made, err)
+		return w.refused(b, i, made, n, err)
 	}
 	b.saw(i, w.stride, at)
 	b.touch(i)
@@ -278,9 +284,9 @@ func (w *windowed) count(b *bucket) {
 	b.taken = n
 }
 
-// refused drops a record that the aggregates of row i do not take. A row made for it goes too.
-func (w *windowed) refused(b *bucket, i int32, made bool, err error) error {
-	if err := w.refuse(err); err != nil {
+// refused drops a record that the aggregates of row i do not take. A row made for it goes too. n is the windows that do without it.
+func (w *windowed) refused(b *bucket, i int32, made bool, n int, err error) error {
+	if err := w.refuse(n, err); err != nil {
 		return err
 	}
 	if made && b.flags[i]&flagLogged == 0 {
@@ -290,12 +296,14 @@ func (w *windowed) refused(b *bucket, i int32, made bool, err error) error {
 	return nil
 }
 
-// refuse drops the record at work for an error of the aggregates, unless the error is the state's.
-func (w *windowed) refuse(err error) error {
+// refuse drops the record at work from n windows for an error of the aggregates, unless the error is the state's.
+func (w *windowed) refuse(n int, err error) error {
 	if errors.Is(err, aggregates.ErrState) {
 		return fmt.Errorf("task: aggregate %s: %w", w.name, err)
 	}
-	w.task.drops.drop(Failed, w.name, w.task.offset, err)
+	for range n {
+		w.task.drops.drop(Failed, w.name, w.task.offset, err)
+	}
 	return nil
 }
 

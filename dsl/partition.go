@@ -1,0 +1,111 @@
+package dsl
+
+import (
+	"reflect"
+
+	"github.com/ashi-stream/ashi/dsl/codecs"
+	"github.com/ashi-stream/ashi/dsl/entity"
+	"github.com/ashi-stream/ashi/topology"
+)
+
+// moved is a stream whose rows have other keys than the topic that they come from, so that rows of one key may be in several
+// partitions. An operator that needs them together reads them from an internal topic.
+type moved[T any] struct {
+	to *StreamOf[T] // by way of the internal topic; nil: not needed yet
+}
+
+// PartitionBy gives rows another key. Where an operator below needs the rows of one key together, such as an aggregation or a join,
+// they go through an internal topic that is partitioned by it, with their event times; see Repartition to choose its name and partitions.
+func PartitionBy[T, K any](s *StreamOf[T], key func(*T) K) *StreamOf[T] {
+	c, err := entity.KeyOf[K]()
+	if err != nil {
+		s.b.wrong(place(), "PartitionBy: key of type %v: %w", reflect.TypeFor[K](), err)
+	}
+	if s.hasKey(func(row *T) ([]byte, error) { return c.Append(nil, key(row)) }) {
+		return s
+	}
+	below := s.rekey("partition", func(r *topology.Record, dst []byte) ([]byte, error) { return c.Append(dst, key(r.Value.(*T))) })
+	below.keyed = func(row *T) ([]byte, error) { return c.Append(nil, key(row)) }
+	return below
+}
+
+// rekey adds a step that gives rows another key.
+func (s *StreamOf[T]) rekey(kind string, appendKey func(*topology.Record, []byte) ([]byte, error)) *StreamOf[T] {
+	below := step[T, T](s, kind, func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error) {
+		var buf []byte
+		var rekeyed topology.Record
+		return func(r *topology.Record, out []*topology.Record) (_ []*topology.Record, err error) {
+			if buf, err = appendKey(r, buf[:0]); err != nil {
+				return out, err
+			}
+			rekeyed = *r
+			rekeyed.Key, rekeyed.Group = buf, buf
+			return append(out, &rekeyed), nil
+		}
+	})
+	below.moved = &moved[T]{}
+	return below
+}
+
+// Repartition sends the rows through an internal topic, named after the application and name, with so many partitions; 0 leaves the
+// number to the engine: that of the topics that are joined below, or else that of the topic that they come from.
+func (s *StreamOf[T]) Repartition(name string, partitions int) *StreamOf[T] {
+	return s.through(s.b.unique(name), int32(partitions))
+}
+
+// placed is the stream with the rows of one key in one partition.
+func (s *StreamOf[T]) placed() *StreamOf[T] {
+	if s.moved == nil {
+		return s
+	}
+	if s.moved.to == nil {
+		s.moved.to = s.through(s.b.unique(s.origin+"-repartition"), 0)
+	}
+	return s.moved.to
+}
+
+// through writes the stream to an internal topic and reads it again, in another sub-topology.
+func (s *StreamOf[T]) through(name string, partitions int32) *StreamOf[T] {
+	topic := s.b.internal(name, partitions)
+	codec := codecs.Internal[T]()
+	s.node.Next = append(s.node.Next, &topology.Node{Name: s.b.unique("to-" + topic), Place: place(), Op: &topology.Sink{
+		Topic: topic, Row: typeName[T](), Codec: codec.Name(), Open: func() func(*topology.Record, []byte) ([]byte, error) {
+			return func(r *topology.Record, dst []byte) ([]byte, error) { return codec.Encode(dst, r.Value.(*T)) }
+		}}})
+	node := &topology.Node{Name: s.b.unique(topic), Place: place(), Op: &topology.Source{
+		Topic: topic, Row: typeName[T](), Codec: codec.Name(), Open: func() func(*topology.Record, []byte, []byte) error {
+			row := new(T)
+			return func(r *topology.Record, _, value []byte) error {
+				r.Value = row
+				return codec.Decode(value, row)
+			}
+		}}}
+	return &StreamOf[T]{b: s.b, node: node, part: s.b.root(node, true), origin: s.origin, keyed: s.keyed}
+}
+
+// internal notes an internal topic, named after the application.
+func (b *Builder) internal(name string, partitions int32) (topic string) {
+	topic = b.plan.Name + "-" + name
+	b.plan.Internal = append(b.plan.Internal, &topology.Internal{Topic: topic, Place: place(), Partitions: partitions})
+	return topic
+}
+
+// Merge is a stream of the rows of several. Their topics must have the same number of partitions.
+func Merge[T any](first *StreamOf[T], others ...*StreamOf[T]) *StreamOf[T] {
+	b := first.b
+	n := &topology.Node{Name: b.unique(first.node.Name + "-merge"), Place: place(), Op: &topology.Merge{Inputs: 1 + len(others)}}
+	merged := &StreamOf[T]{b: b, node: n, part: first.part, origin: first.origin}
+	for i, s := range append([]*StreamOf[T]{first}, others...) {
+		b.feed(s.node, n, i)
+		unite(first.part, s.part)
+		if s.moved != nil {
+			merged.moved = &moved[T]{}
+		}
+	}
+	return merged
+}
+
+// feed makes from an input of the operator to.
+func (b *Builder) feed(from, to *topology.Node, port int) {
+	from.Next = append(from.Next, &topology.Node{Name: b.unique(to.Name + "-input"), Place: to.Place, Op: &topology.Input{To: to, Port: port}})
+}

@@ -1,0 +1,112 @@
+package dsl_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashi-stream/ashi/aggregates"
+	"github.com/ashi-stream/ashi/dsl"
+	"github.com/ashi-stream/ashi/engine/enginetest"
+	"github.com/ashi-stream/ashi/windows"
+)
+
+type order struct {
+	ID       string `ashi:"id,key"`
+	Customer string
+	Amount   float64
+	At       time.Time `ashi:"at,timestamp"`
+}
+
+type spent struct {
+	Customer string `ashi:"customer,key"`
+	Amount   float64
+	Orders   int64
+}
+
+func spentOf(g dsl.Group[string, order]) spent {
+	return spent{g.Key(), aggregates.Sum(g, func(o *order) float64 { return o.Amount }), aggregates.Count(g)}
+}
+
+// Orders are keyed by their id, and summed by customer.
+func TestGroupByAnotherKey(t *testing.T) {
+	b := dsl.New("shop")
+	orders := dsl.Stream[order](b, "orders")
+	sums := dsl.Aggregate(dsl.GroupBy(orders, func(o *order) string { return o.Customer }), windows.Minutes(1), spentOf).Final()
+	plan, err := b.Build()
+	require.NoError(t, err)
+	require.Len(t, plan.Subs, 2)
+	require.Equal(t, "shop-orders-repartition", plan.Internal[0].Topic)
+
+	d := enginetest.NewWith(t, plan, enginetest.Options{Partitions: 3})
+	at := func(second int) time.Time { return noon.Add(time.Duration(second) * time.Second) }
+	enginetest.Add(d, orders, order{"1", "ann", 5, at(0)}, order{"2", "bob", 1, at(1)}, order{"3", "ann", 7, at(2)}, order{"4", "ann", 9, at(61)})
+	d.Crash()
+	enginetest.Add(d, orders, order{"5", "ann", 0, at(70)}, order{"6", "bob", 0, at(70)})
+	require.ElementsMatch(t, []spent{{"ann", 12, 2}, {"bob", 1, 1}}, enginetest.Rows(d, sums.Size(time.Minute)))
+}
+
+// What is known to be the key of the topic needs no other topic.
+func TestGroupByTheKeyOfTheTopic(t *testing.T) {
+	for name, c := range map[string]struct {
+		key      func(*order) string
+		internal int
+	}{
+		"the key":          {func(o *order) string { return o.ID }, 0},
+		"another column":   {func(o *order) string { return o.Customer }, 1},
+		"a changed key":    {func(o *order) string { return o.ID + "!" }, 1},
+		"one that panics":  {func(*order) string { panic("no rows yet") }, 1},
+		"one that varies":  {func(o *order) string { return map[bool]string{true: o.ID, false: o.Customer}[o.Amount > 20] }, 1},
+		"the empty string": {func(*order) string { return "" }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := dsl.New("shop")
+			dsl.Aggregate(dsl.GroupBy(dsl.Stream[order](b, "orders"), c.key), windows.Minutes(1), spentOf).Final()
+			plan, err := b.Build()
+			require.NoError(t, err)
+			require.Len(t, plan.Internal, c.internal)
+		})
+	}
+}
+
+// One internal topic serves all that is below PartitionBy, and none is made where nothing needs the rows together.
+func TestPartitionBy(t *testing.T) {
+	customer := func(o *order) string { return o.Customer }
+	b := dsl.New("shop")
+	by := dsl.PartitionBy(dsl.Stream[order](b, "orders"), customer)
+	by.Filter(func(o *order) (bool, error) { return o.Amount > 1, nil }).To("by-customer")
+	plan, err := b.Build()
+	require.NoError(t, err)
+	require.Empty(t, plan.Internal)
+
+	b = dsl.New("shop")
+	by = dsl.PartitionBy(dsl.Stream[order](b, "orders"), customer)
+	dsl.Aggregate(dsl.GroupBy(by, customer), windows.Minutes(1), spentOf).As("minutes").Final()
+	dsl.Aggregate(dsl.GroupBy(by, customer), windows.Session(time.Minute), spentOf).As("visits").Final()
+	plan, err = b.Build()
+	require.NoError(t, err)
+	require.Len(t, plan.Internal, 1)
+	require.Len(t, plan.Subs, 2)
+
+	b = dsl.New("shop")
+	dsl.PartitionBy(dsl.Stream[order](b, "orders"), customer).Repartition("by-customer", 6).To("out")
+	plan, err = b.Build()
+	require.NoError(t, err)
+	require.Equal(t, "shop-by-customer", plan.Internal[0].Topic)
+	require.EqualValues(t, 6, plan.Internal[0].Partitions)
+}
+
+func TestMerge(t *testing.T) {
+	b := dsl.New("shop")
+	web, till := dsl.Stream[order](b, "web"), dsl.Stream[order](b, "till")
+	all := dsl.Merge(web, till)
+	count := dsl.Aggregate(dsl.GroupBy(all, func(o *order) string { return o.ID }).InPlace(), windows.Minutes(1), spentOf).Final()
+	plan, err := b.Build()
+	require.NoError(t, err)
+	require.Len(t, plan.Subs, 1)
+	d := enginetest.New(t, plan)
+	enginetest.Add(d, web, order{"1", "ann", 5, noon})
+	enginetest.Add(d, till, order{"1", "ann", 6, noon.Add(time.Second)}, order{"1", "ann", 1, noon.Add(70 * time.Second)})
+	require.Equal(t, []spent{{"1", 11, 2}}, enginetest.Rows(d, count.Size(time.Minute)))
+}

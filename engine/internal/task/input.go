@@ -1,0 +1,167 @@
+package task
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/ashi-stream/ashi/topology"
+	"github.com/ashi-stream/ashi/windows"
+)
+
+// input is one topic of the task's. Its head is the next record that was accepted, decoded ahead so that its event time is known.
+type input struct {
+	task   *Task
+	name   string
+	topic  string
+	table  bool
+	decode func(*topology.Record, []byte, []byte) error
+	steps  []runner
+
+	batch   *Batch // nil: none
+	at      int    // place in the batch of the head, or of the next record to look at
+	headed  bool   // record holds the head
+	record  topology.Record
+	limit   windows.Time // of event times
+	release func()
+}
+
+// Wants says that nothing of a topic is left to process: Offer may be called.
+func (t *Task) Wants(topic string) bool {
+	in := t.input(topic)
+	return in != nil && in.batch == nil
+}
+
+// Offer gives the task the next batch of an input that it Wants. The batch's records must stay as they are until it wants another.
+// release is called when all that the batch led to is committed.
+func (t *Task) Offer(b *Batch, release func()) {
+	in := t.input(b.Topic)
+	in.batch, in.at, in.release, in.limit = b, 0, release, math.MaxInt64
+	if t.cfg.Ahead > 0 {
+		in.limit = windows.At(t.cfg.Now().Add(t.cfg.Ahead))
+	}
+	t.changed = true
+}
+
+func (t *Task) input(topic string) *input {
+	for _, in := range t.inputs {
+		if in.topic == topic {
+			return in
+		}
+	}
+	return nil
+}
+
+// Run processes what was offered, the record with the lowest event time first; of equal ones a table's before a stream's, then in the
+// order of the plan's sources [T5]. It stops when an input has nothing left of which ended does not say that its topic has no more
+// records now: with several inputs the next one is not known then. It commits when that is due. Records that are bad
+// are dropped and counted; an error ends the task.
+func (t *Task) Run(ctx context.Context, ended func(topic string) bool) error {
+	for n := 0; ; n++ {
+		if n%checkEvery == 0 && ctx.Err() != nil {
+			return ctx.Err() // the partition is wanted elsewhere: what was done since the last commit does not count
+		}
+		in := t.next(ended)
+		if in == nil {
+			break
+		}
+		t.raw = &in.batch.Records[in.at]
+		t.offset = t.raw.Offset
+		in.headed = false
+		in.at++
+		if err := forward(ctx, in.steps, &in.record); err != nil {
+			return fmt.Errorf("offset %d of %s/%d: %w", t.offset, in.topic, t.cfg.Partition, err)
+		}
+	}
+	if t.produced >= t.cfg.CommitBytes || t.cfg.Memory > 0 && t.Memory() > t.cfg.Memory {
+		return t.Commit(ctx)
+	}
+	return t.Tick(ctx)
+}
+
+// next is the input whose head is to be processed, nil if that is not known or there is none.
+func (t *Task) next(ended func(topic string) bool) (first *input) {
+	for _, in := range t.inputs {
+		switch {
+		case !in.fill():
+			if !ended(in.topic) {
+				return nil
+			}
+		case first == nil, in.record.Time < first.record.Time, in.record.Time == first.record.Time && in.table && !first.table:
+			first = in
+		}
+	}
+	return first
+}
+
+// fill makes sure that there is a head; false if the batch has no record left that is accepted: then the batch is done.
+func (in *input) fill() bool {
+	if in.headed {
+		return true
+	}
+	if in.batch == nil {
+		return false
+	}
+	for ; in.at < len(in.batch.Records); in.at++ {
+		if in.accept(&in.batch.Records[in.at]) {
+			in.headed = true
+			return true
+		}
+	}
+	t := in.task
+	t.progress.Inputs[in.topic] = in.batch.Next
+	t.releases = append(t.releases, in.release)
+	if len(in.batch.Records) > 0 {
+		for _, o := range t.operators {
+			o.sawRecords()
+		}
+	}
+	in.batch, in.release = nil, nil
+	return false
+}
+
+// accept decodes r into in.record, or drops it.
+func (in *input) accept(r *Record) bool {
+	t := in.task
+	in.record = topology.Record{Key: r.Key, Group: r.Key, Time: r.Timestamp}
+	switch {
+	case r.Value != nil:
+		if err := in.decodeGuarded(r); err != nil {
+			t.drops.drop(Undecodable, in.name, r.Offset, err)
+			return false
+		}
+	case !in.table:
+		t.drops.drop(NullValue, in.name, r.Offset, nil)
+		return false
+	}
+	switch at := in.record.Time; {
+	case at < 0:
+		t.drops.drop(Negative, in.name, r.Offset, nil)
+		return false
+	case at > in.limit:
+		t.drops.drop(Ahead, in.name, r.Offset, fmt.Errorf("event time %v is more than %v ahead of the clock", at, t.cfg.Ahead))
+		return false
+	}
+	return true
+}
+
+func (in *input) decodeGuarded(r *Record) (err error) {
+	done := false
+	defer func() {
+		if !done {
+			err = panicked(recover())
+		}
+	}()
+	err = in.decode(&in.record, r.Key, r.Value)
+	done = true
+	return err
+}
+
+// positions brings the commit record up to the records that have been processed.
+func (t *Task) positions() {
+	for _, in := range t.inputs {
+		if in.batch != nil && in.at < len(in.batch.Records) {
+			t.progress.Inputs[in.topic] = in.batch.Records[in.at].Offset
+		}
+	}
+}
