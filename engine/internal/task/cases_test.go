@@ -39,14 +39,19 @@ func TestCases(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			text, err := os.ReadFile(file)
 			require.NoError(t, err)
-			got := (&cases{t: t}).run(string(text))
-			if *rewrite {
-				require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
-				return
-			}
-			require.Equal(t, string(text), got)
+			checkCases(t, file, string(text), (&cases{t: t}).block)
 		})
 	}
+}
+
+// checkCases holds the output of each block of a file against what it is now.
+func checkCases(t *testing.T, file, text string, block func([]string) string) {
+	got := runCases(text, block)
+	if *rewrite {
+		require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
+		return
+	}
+	require.Equal(t, text, got)
 }
 
 type entry struct {
@@ -72,8 +77,8 @@ type cases struct {
 	dropped map[string]int64
 }
 
-// run returns text with the output of each block as it is now.
-func (c *cases) run(text string) string {
+// runCases returns text with the output of each block as it is now.
+func runCases(text string, run func([]string) string) string {
 	var out bytes.Buffer
 	var block []string
 	old := false // in the output that is to be replaced
@@ -81,7 +86,7 @@ func (c *cases) run(text string) string {
 		trimmed := strings.TrimSpace(line)
 		switch {
 		case trimmed == "----":
-			out.WriteString("----\n" + c.block(block))
+			out.WriteString("----\n" + run(block))
 			block, old = nil, true
 			continue
 		case trimmed == "":

@@ -1,6 +1,7 @@
 package task_test
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"testing"
@@ -29,9 +30,11 @@ func TestCheckpointCutShort(t *testing.T) {
 				whole := newLarge(t, plan, bound)
 				most := 0
 				for n := range largeRounds {
-					before := whole.store.Calls(storetest.CallWrite)
-					require.NoError(t, whole.round(n))
-					most = max(most, whole.store.Calls(storetest.CallWrite)-before)
+					for _, topic := range plan.Subs[0].Topics() {
+						before := whole.store.Calls(storetest.CallWrite)
+						require.NoError(t, whole.round(n, topic))
+						most = max(most, whole.store.Calls(storetest.CallWrite)-before)
+					}
 				}
 				require.GreaterOrEqual(t, most, 2, "writes of a checkpoint")
 				step := 1
@@ -43,10 +46,12 @@ func TestCheckpointCutShort(t *testing.T) {
 					l.store.Fail(storetest.CallWrite, cut, errDisk)
 					failed := 0
 					for n := range largeRounds {
-						if err := l.round(n); err != nil {
-							require.ErrorIs(t, err, errDisk)
-							failed++
-							l.crash()
+						for _, topic := range plan.Subs[0].Topics() {
+							if err := l.round(n, topic); err != nil {
+								require.ErrorIs(t, err, errDisk)
+								failed++
+								l.crash()
+							}
 						}
 					}
 					require.Equal(t, 1, failed)
@@ -78,6 +83,14 @@ func largePlans(t *testing.T) map[string]*topology.Plan {
 	build("table", func(b *dsl.Builder) {
 		dsl.Table[string, quote](b, "quotes").Codec(codecs.Fixed[quote]()).To("out").Codec(codecs.Fixed[quote]())
 	})
+	for name, join := range map[string]func(left, right *dsl.StreamOf[quote], span dsl.Span, f func(*quote, *quote) (quote, error)) *dsl.StreamOf[quote]{
+		"join": dsl.OuterJoin[quote, quote, quote], "as of": dsl.LeftAsOf[quote, quote, quote]} {
+		build(name, func(b *dsl.Builder) {
+			left, right := dsl.Stream[quote](b, "quotes").Codec(codecs.Fixed[quote]()), dsl.Stream[quote](b, "others").Codec(codecs.Fixed[quote]())
+			either := func(l, r *quote) (quote, error) { return *cmp.Or(l, r), nil }
+			join(left, right, dsl.Back(10*time.Second).Grace(time.Second), either).To("out").Codec(codecs.Fixed[quote]())
+		})
+	}
 	return plans
 }
 
@@ -127,8 +140,8 @@ const (
 	largeGroups = 16
 )
 
-// round adds records of one commit: all groups, half of them again, half of them when the others' windows have closed, and one when all have.
-func (l *large) round(n int) error {
+// round adds records of one topic and commit: all groups, half of them again, half of them when the others' windows have closed, and one when all have.
+func (l *large) round(n int, topic string) error {
 	first, last := 0, largeGroups
 	at := []windows.Time{0, 6000, 21_000, 32_000, 90_000, 91_000}[n]
 	switch n {
@@ -147,5 +160,5 @@ func (l *large) round(n int) error {
 		}
 		records = append(records, r)
 	}
-	return l.d.TryRaw("quotes", records...)
+	return l.d.TryRaw(topic, records...)
 }

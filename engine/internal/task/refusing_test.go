@@ -155,7 +155,7 @@ var words = aggregates.Definition[*string, map[string]bool, string]{
 		}
 		return a
 	},
-	Encode: func(dst []byte, s map[string]bool) []byte { return append(dst, joined(s)...) },
+	Encode: func(dst []byte, s map[string]bool) []byte { return append(dst, wordList(s)...) },
 	Decode: func(b []byte) (map[string]bool, error) {
 		s := map[string]bool{}
 		for _, v := range strings.SplitAfter(string(b), ";") {
@@ -165,11 +165,11 @@ var words = aggregates.Definition[*string, map[string]bool, string]{
 		}
 		return s, nil
 	},
-	Result: func(s map[string]bool) string { return joined(s) },
+	Result: func(s map[string]bool) string { return wordList(s) },
 }
 
-// joined is the words in their order, each with a semicolon behind it.
-func joined(s map[string]bool) string {
+// wordList is the words in their order, each with a semicolon behind it.
+func wordList(s map[string]bool) string {
 	var all []string
 	for v := range s {
 		all = append(all, v+";")

@@ -115,8 +115,8 @@ func (s *steady) plan(t testing.TB) *topology.Plan {
 	return plan
 }
 
-// feeder processes a steady stream.
-type feeder struct {
+// steadyFeed processes a steady stream.
+type steadyFeed struct {
 	t       testing.TB
 	task    *task.Task
 	out     *discard
@@ -125,8 +125,8 @@ type feeder struct {
 	next    int
 }
 
-func (s *steady) open(t testing.TB, plan *topology.Plan) *feeder {
-	f := &feeder{t: t, batches: tickBatches(10 * commitEvery)}
+func (s *steady) open(t testing.TB, plan *topology.Plan) *steadyFeed {
+	f := &steadyFeed{t: t, batches: tickBatches(10 * commitEvery)}
 	f.task, f.out = benchTask(t, plan)
 	for i := range f.batches {
 		at := int64(i)*s.step.Milliseconds() + int64(i/commitEvery)*s.pause.Milliseconds() - int64(i)*1000
@@ -139,7 +139,7 @@ func (s *steady) open(t testing.TB, plan *topology.Plan) *feeder {
 }
 
 // process feeds n batches of 1,000 records.
-func (f *feeder) process(n int) {
+func (f *steadyFeed) process(n int) {
 	for range n {
 		if f.next == len(f.batches) {
 			f.next = 0

@@ -47,6 +47,8 @@ func (t *Task) runner(n *topology.Node) (r runner, err error) {
 		r, err = t.newPort(o)
 	case *topology.Merge:
 		r = &merge{next}
+	case *topology.StreamJoin:
+		r, err = newJoin(t, n.Name, o, next)
 	default:
 		err = fmt.Errorf("task: step %s: a %T cannot stand here", n.Name, o)
 	}

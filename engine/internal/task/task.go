@@ -71,7 +71,7 @@ func New(cfg Config) (*Task, error) {
 		if err != nil {
 			return nil, err
 		}
-		t.inputs = append(t.inputs, &input{task: t, name: cfg.Sub.Roots[i].Name, topic: source.Topic, table: source.Table, decode: source.Open(), steps: steps})
+		t.inputs = append(t.inputs, &input{task: t, name: cfg.Sub.Roots[i].Name, topic: source.Topic, table: source.Table, rank: rank(source), decode: source.Open(), steps: steps})
 	}
 	slices.Reverse(t.operators) // runners are made from below
 	return t, t.open()
