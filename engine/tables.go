@@ -25,7 +25,7 @@ type table struct {
 
 	mu        sync.Mutex
 	positions map[int32]int64
-	changed   chan struct{} // closed and replaced when a position moves
+	changed   chan struct{} // closed and replaced when a position moves, and when the table is ready
 }
 
 // TableReader reads a table: see its methods in package tables, by way of this alias.
@@ -129,12 +129,12 @@ func (e *Engine) follow(ctx context.Context, t *table, caughtUp func()) error {
 			return err
 		}
 		t.moved(p, next)
-		if t.has(ends) && !t.ready.Swap(true) {
+		if t.has(ends) && t.becomesReady() {
 			caughtUp()
 		}
 		return nil
 	}
-	if reached(from, ends) && !t.ready.Swap(true) {
+	if reached(from, ends) && t.becomesReady() {
 		caughtUp()
 	}
 	err = kafka.Follow(ctx, e.kafka, kafka.FollowConfig{Topic: t.plan.Topic, From: from, Apply: apply})
@@ -172,6 +172,18 @@ func (t *table) moved(p int32, next int64) {
 	t.positions[p] = next
 	close(t.changed)
 	t.changed = make(chan struct{})
+}
+
+// becomesReady says that the table has caught up; false if it had before.
+func (t *table) becomesReady() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ready.Swap(true) {
+		return false
+	}
+	close(t.changed)
+	t.changed = make(chan struct{})
+	return true
 }
 
 // empty deletes all that the table holds.

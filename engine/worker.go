@@ -39,6 +39,9 @@ func (w *worker) Open(ctx context.Context) (map[string]int64, error) {
 	if w.producer, err = kafka.NewProducer(ctx, e.kafka, pc); err != nil {
 		return nil, w.wrap("open", err)
 	}
+	if err = e.awaitBroadcasts(ctx, s.sub); err != nil {
+		return nil, w.wrap("open", err)
+	}
 	if w.store, err = w.restored(ctx); err != nil {
 		return nil, w.wrap("restore", err)
 	}
@@ -54,6 +57,9 @@ func (w *worker) Open(ctx context.Context) (map[string]int64, error) {
 	if err != nil {
 		return nil, w.wrap("open", err)
 	}
+	for topic, next := range w.task.Positions() {
+		e.purger.release(topic, w.partition, next)
+	}
 	e.cfg.Log.Info("task opened", "sub", s.sub.Name, "partition", w.partition, "took", time.Since(began), "positions", w.task.Positions())
 	return w.task.Positions(), nil
 }
@@ -64,7 +70,7 @@ func (e *Engine) taskConfig(s *subState) task.Config {
 	return task.Config{Sub: s.sub, Changelog: s.changelog, PartitionOf: murmur.Partition, Now: time.Now, Log: c.Log.With("sub", s.sub.Name),
 		Drops: &s.drops, CommitEvery: c.CommitInterval, CommitBytes: c.CommitBytes, CheckpointEvery: c.CheckpointInterval,
 		CheckpointBytes: c.CheckpointBytes, Memory: e.shareOf(s).rows, Ahead: max(c.MaxAhead, 0),
-		EveryUpdate: c.EveryUpdate}
+		EveryUpdate: c.EveryUpdate, Tables: e.broadcast}
 }
 
 // restored opens the task's store and brings it to the end of the changelog. A store that is damaged, of another plan or not in
@@ -136,10 +142,22 @@ func (w *worker) restore(ctx context.Context, store stores.Store) error {
 	return err
 }
 
-// Process hands a batch to the task.
-func (w *worker) Process(ctx context.Context, b *task.Batch, release func()) error {
+// Wants says that the task has nothing left of a topic.
+func (w *worker) Wants(topic string) bool { return w.task.Wants(topic) }
+
+// Offer hands a batch to the task.
+func (w *worker) Offer(b *task.Batch, release func()) {
 	w.state.records.Add(int64(len(b.Records)))
-	return w.task.Process(ctx, b, release)
+	topic, next := b.Topic, b.Next
+	w.task.Offer(b, func() {
+		w.engine.purger.release(topic, w.partition, next)
+		release()
+	})
+}
+
+// Run lets the task process what it has.
+func (w *worker) Run(ctx context.Context, ended func(string) bool) error {
+	return w.task.Run(ctx, ended)
 }
 
 // Tick lets the task commit when no batch comes.
@@ -147,6 +165,7 @@ func (w *worker) Tick(ctx context.Context) error { return w.task.Tick(ctx) }
 
 // Close ends the task: with a last commit and checkpoint if clean, else where it is.
 func (w *worker) Close(ctx context.Context, clean bool) error {
+	defer w.engine.purger.forget(w.state.sub.Topics(), w.partition)
 	var errs []error
 	if clean && w.task != nil {
 		err := w.task.Commit(ctx)

@@ -66,6 +66,12 @@ func OperatorBounds(op uint16) (from, to []byte) {
 	return prefixBounds(binary.BigEndian.AppendUint16([]byte{kindRow}, op))
 }
 
+// RowPrefixBounds are the bounds of the rows of one operator, of those that have no window (start 0), whose group key begins with the
+// bytes of prefix: from <= key < to.
+func RowPrefixBounds(op uint16, prefix []byte) (from, to []byte) {
+	return prefixBounds(AppendRowKey(nil, op, 0, prefix))
+}
+
 // AppendTableKey appends the key of a table's row. Rows sort as their keys do.
 func AppendTableKey(dst, key []byte) []byte {
 	return append(appendEscaped(append(dst, kindTable), key), escape, escapedEnd)

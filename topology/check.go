@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 
 	"github.com/ashi-stream/ashi/windows"
 )
@@ -25,7 +26,7 @@ func CheckName(name string) error {
 
 // Check returns every mistake in the plan, joined, or nil.
 func (p *Plan) Check() error {
-	c := checker{names: map[string]bool{}, sinks: map[string]string{}, sources: map[string]bool{}, internal: map[string]bool{}}
+	c := checker{names: map[string]bool{}, sinks: map[string]string{}, sources: map[string]bool{}, internal: map[string]bool{}, tables: p.Tables}
 	if err := CheckName(p.Name); err != nil {
 		c.errorf(p.Place, "application: %w", err)
 	}
@@ -62,6 +63,7 @@ type checker struct {
 	sinks    map[string]string // topic to node
 	sources  map[string]bool
 	internal map[string]bool
+	tables   []*Table
 }
 
 // errorf notes a mistake at a place.
@@ -89,6 +91,14 @@ func (c *checker) node(n *Node) {
 	case *StreamJoin:
 		if o.Before < 0 || o.After < 0 || o.Grace < 0 {
 			c.errorf(n.Place, "join %q: before %v, after %v and grace %v must not be negative", n.Name, o.Before.Std(), o.After.Std(), o.Grace.Std())
+		}
+	case *ForeignJoin:
+		c.sink(&Node{Name: n.Name + " orders", Place: n.Place}, &Sink{Topic: o.Orders})
+	case *Subscriptions:
+		c.sink(&Node{Name: n.Name + " answers", Place: n.Place}, &Sink{Topic: o.Answers})
+	case *BroadcastLookup:
+		if !slices.Contains(c.tables, o.Table) {
+			c.errorf(n.Place, "join %q: table %q is not declared in this plan", n.Name, o.Table.Topic)
 		}
 	case *Suppress:
 		if o.Every < 0 || o.MaxRows < 0 || o.Every == 0 && o.MaxRows == 0 {

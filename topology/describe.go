@@ -96,15 +96,29 @@ func (n *Node) lines() []string {
 	case *TableJoin:
 		return []string{fmt.Sprintf("%s table join %s (%s) of %s and %s", o.Form(), n.Name, o.Row, o.Sides[0].Name, o.Sides[1].Name)}
 	case *ForeignJoin:
-		return []string{fmt.Sprintf("%s foreign key join %s (%s) with table %s", form([2]bool{o.Keep}), n.Name, o.Row, o.Right.Name)}
+		return []string{fmt.Sprintf("%s foreign key join %s (%s) of table %s", form([2]bool{o.Keep}), n.Name, o.Row, o.Left.Name),
+			"orders -> topic " + o.Orders}
+	case *Subscriptions:
+		return []string{fmt.Sprintf("subscriptions %s to table %s", n.Name, o.Right.Name), "answers -> topic " + o.Answers}
 	case *Materialize:
 		line := fmt.Sprintf("table %s (%s)", n.Name, o.Rows.Row)
 		if o.History > 0 {
 			line += fmt.Sprintf(", history %v", span(o.History))
 		}
 		return []string{line}
+	case *TableStep:
+		return []string{fmt.Sprintf("%s %s (%s)", o.Kind, n.Name, o.Row)}
+	case *Regroup:
+		return []string{fmt.Sprintf("regroup %s (%s)", n.Name, o.Row)}
 	case *Suppress:
-		return []string{fmt.Sprintf("suppress %s (%s) for %v, at most %d rows", n.Name, o.Rows.Row, span(o.Every), o.MaxRows)}
+		line := fmt.Sprintf("suppress %s (%s)", n.Name, o.Rows.Row)
+		if o.Every > 0 {
+			line += fmt.Sprintf(" for %v", span(o.Every))
+		}
+		if o.MaxRows > 0 {
+			line += fmt.Sprintf(", at most %d rows", o.MaxRows)
+		}
+		return []string{line}
 	}
 	return []string{fmt.Sprintf("%s %s", n.Op.kind(), n.Name)}
 }
@@ -152,6 +166,10 @@ func (m *mermaid) node(n *Node) {
 		}
 	case *TableLookup:
 		m.edge("step "+o.Table.Name, "step "+n.Name)
+	case *ForeignJoin:
+		m.edge("step "+n.Name, "topic "+o.Orders)
+	case *Subscriptions:
+		m.edge("step "+n.Name, "topic "+o.Answers)
 	case *BroadcastLookup:
 		m.edge("table "+o.Table.Folder+"/"+o.Table.File, "step "+n.Name)
 	}

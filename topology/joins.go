@@ -64,32 +64,16 @@ type TableJoin struct {
 	Open func() func(left, right any) (any, error)
 }
 
-// ForeignJoin joins the rows of a table, which come in by way of an internal topic that is partitioned by their foreign key, with
-// the rows of the table that this is the key of (semantics.md [FK1] to [FK5]). What it puts out goes to another internal topic, by
-// the key of the left row.
-type ForeignJoin struct {
-	ID    uint16
-	Row   string
-	Right *Node // its Op is a *Materialize of the same sub-topology
-	Keep  bool  // left rows without a partner are in the result
-	Left  Rows
-	// Open returns the joiner: right may be nil. User code.
-	Open func() func(left, right any) (any, error)
-}
-
 func (*Input) kind() string           { return "input" }
 func (*Merge) kind() string           { return "merge" }
 func (*StreamJoin) kind() string      { return "join" }
 func (*TableLookup) kind() string     { return "lookup" }
 func (*BroadcastLookup) kind() string { return "broadcast" }
 func (*TableJoin) kind() string       { return "table join" }
-func (*ForeignJoin) kind() string     { return "foreign join" }
 
-func (j *StreamJoin) stateID() uint16  { return j.ID }
-func (j *ForeignJoin) stateID() uint16 { return j.ID }
+func (j *StreamJoin) stateID() uint16 { return j.ID }
 
-func (j *StreamJoin) setID(id uint16)  { j.ID = id }
-func (j *ForeignJoin) setID(id uint16) { j.ID = id }
+func (j *StreamJoin) setID(id uint16) { j.ID = id }
 
 // Form is the join as ksqlDB names it: inner, left, right or outer; or as-of.
 func (j *StreamJoin) Form() string {
@@ -109,8 +93,4 @@ func form(keep [2]bool) string {
 func (j *StreamJoin) fingerprint(w io.Writer, name string) {
 	fmt.Fprintf(w, "join %d %q %s before %d after %d grace %d: %s %s, %s %s\n", j.ID, name, j.Form(), j.Before, j.After, j.Grace,
 		j.Sides[0].Codec, j.Sides[0].Row, j.Sides[1].Codec, j.Sides[1].Row)
-}
-
-func (j *ForeignJoin) fingerprint(w io.Writer, name string) {
-	fmt.Fprintf(w, "foreign join %d %q: %s %s\n", j.ID, name, j.Left.Codec, j.Left.Row)
 }

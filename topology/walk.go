@@ -68,13 +68,19 @@ func (n *Node) children() []*Node {
 	return n.Next
 }
 
-// Sinks are the sub-topology's sinks, and one for each topic of late records.
+// Sinks are the sub-topology's sinks, and one for each topic that another operator writes by itself: of late records, orders, answers.
 func (s *SubTopology) Sinks() []*Sink {
 	sinks := ops[*Sink](s)
 	for _, a := range ops[*Aggregate](s) {
 		if a.Late != "" {
 			sinks = append(sinks, &Sink{Topic: a.Late})
 		}
+	}
+	for _, j := range ops[*ForeignJoin](s) {
+		sinks = append(sinks, &Sink{Topic: j.Orders})
+	}
+	for _, j := range ops[*Subscriptions](s) {
+		sinks = append(sinks, &Sink{Topic: j.Answers})
 	}
 	return sinks
 }

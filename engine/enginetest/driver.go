@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/ashi-stream/ashi/engine/internal/murmur"
-	"github.com/ashi-stream/ashi/engine/internal/tables"
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/stores"
 	"github.com/ashi-stream/ashi/stores/memory"
@@ -43,6 +43,10 @@ type Options struct {
 	CheckpointEvery time.Duration
 	// Ahead bounds event times ahead of the clock. 0 is no bound.
 	Ahead time.Duration
+	// Random, if not nil, lets each Add do some steps only, drawn from it: which task gets its next batch, which one commits, and now and then
+	// which one crashes. So tasks are ahead of each other as they are in several processes. Commit does all that is left, in an order that is
+	// drawn too.
+	Random *rand.Rand
 }
 
 // Driver runs a plan in a test. See New.
@@ -55,6 +59,8 @@ type Driver struct {
 	drops task.Drops
 	tasks []*running
 	read  map[string][]int // how far ReadRaw has come, by topic and partition
+
+	broadcasts map[string]*mirrored // tables that tasks read, by topic
 }
 
 // running is a task with what it works on.
@@ -85,8 +91,11 @@ func NewWith(t testing.TB, plan *topology.Plan, o Options) *Driver {
 		o.Store = func(string, int32) (stores.Store, error) { return memory.New(), nil }
 	}
 	d := &Driver{t: t, plan: plan, o: o, now: o.Start, log: &brokerLog{partitions: o.Partitions, topics: map[string][][]task.Record{}},
-		read: map[string][]int{}}
+		read: map[string][]int{}, broadcasts: map[string]*mirrored{}}
 	for _, sub := range plan.Subs {
+		for _, t := range sub.Broadcasts() {
+			d.broadcasts[t.Topic] = d.newMirrored(t)
+		}
 		for p := range o.Partitions {
 			d.tasks = append(d.tasks, &running{sub: sub, changelog: fmt.Sprintf("%s-%s-changelog", plan.Name, sub.Name), partition: p})
 		}
@@ -136,7 +145,8 @@ func (d *Driver) openTask(r *running) (err error) {
 	r.task, err = task.New(task.Config{Sub: r.sub, Partition: r.partition, Partitions: d.o.Partitions, Sinks: sinks, Changelog: r.changelog,
 		PartitionOf: murmur.Partition, Store: r.store, Producer: r.producer, Now: func() time.Time { return d.now },
 		Log: slog.New(slog.NewTextHandler(d.t.Output(), nil)), Drops: &d.drops, CommitEvery: 1 << 62, CommitBytes: 1 << 40,
-		CheckpointEvery: d.o.CheckpointEvery, CheckpointBytes: 1 << 40, Memory: d.o.Memory, Ahead: d.o.Ahead, EveryUpdate: d.o.EveryUpdate})
+		CheckpointEvery: d.o.CheckpointEvery, CheckpointBytes: 1 << 40, Memory: d.o.Memory, Ahead: d.o.Ahead, EveryUpdate: d.o.EveryUpdate,
+		Tables: d.broadcast})
 	if err != nil {
 		return err
 	}
@@ -146,7 +156,7 @@ func (d *Driver) openTask(r *running) (err error) {
 
 // feed gives every task what its inputs hold, and says whether there was anything.
 func (d *Driver) feed() (fed bool, err error) {
-	for _, r := range d.tasks {
+	for _, r := range d.inOrder() {
 		for more := true; more; fed = fed || more {
 			if more, err = d.feedTask(r); err != nil {
 				return fed, err
@@ -170,6 +180,9 @@ func (d *Driver) Step() bool {
 
 // feedTask offers the next batch of each input that the task wants one of, and runs it; false: there is nothing.
 func (d *Driver) feedTask(r *running) (bool, error) {
+	if err := d.catchUp(); err != nil {
+		return false, err
+	}
 	offered := false
 	for _, topic := range r.sub.Topics() {
 		records := (*d.log.partition(topic, r.partition))[r.inputs[topic]:]
@@ -201,6 +214,9 @@ func (d *Driver) feedTask(r *running) (bool, error) {
 
 // settle feeds the tasks, and commits where every Add does: then others may have something to read.
 func (d *Driver) settle() error {
+	if d.o.Random != nil {
+		return d.wander()
+	}
 	for !d.o.Paced {
 		fed, err := d.feed()
 		if err != nil || !fed || d.o.Manual || d.o.CommitBatches > 0 {
@@ -214,7 +230,7 @@ func (d *Driver) settle() error {
 }
 
 func (d *Driver) commitAll() error {
-	for _, r := range d.tasks {
+	for _, r := range d.inOrder() {
 		if err := r.task.Commit(context.Background()); err != nil {
 			return err
 		}
@@ -257,14 +273,20 @@ func (d *Driver) Advance(by time.Duration) {
 func (d *Driver) Crash() {
 	d.t.Helper()
 	for _, r := range d.tasks {
-		d.check(r.producer.Close())
-		if !d.o.KeepStores {
-			d.check(r.store.Close())
-			r.store = nil
-		}
+		d.check(d.end(r))
 	}
 	d.check(d.open())
 	d.check(d.settle())
+}
+
+// end ends a task where it is.
+func (d *Driver) end(r *running) error {
+	err := r.producer.Close()
+	if err == nil && !d.o.KeepStores {
+		err = r.store.Close()
+		r.store = nil
+	}
+	return err
 }
 
 // FailCommits makes the next commit of every task fail with err, as if the broker had aborted the transaction.
@@ -294,20 +316,4 @@ func (d *Driver) close() {
 			}
 		}
 	}
-}
-
-// mirror is the store of a table with all that is committed to its topic.
-func (d *Driver) mirror(table *topology.Table) (stores.Store, error) {
-	store := memory.New()
-	m := tables.NewMirror(table, store, slog.New(slog.NewTextHandler(d.t.Output(), nil)))
-	for p := range d.log.partitions {
-		records := *d.log.partition(table.Topic, p)
-		if err := m.Apply(p, records, int64(len(records))); err != nil {
-			return nil, err
-		}
-	}
-	if m.Contradictions.Load() > 0 || m.Duplicates.Load() > 0 {
-		return nil, fmt.Errorf("table %s: %d rows were written twice, %d with other contents", table.Topic, m.Duplicates.Load(), m.Contradictions.Load())
-	}
-	return store, nil
 }

@@ -35,4 +35,6 @@ type Config struct {
 	Ahead time.Duration
 	// EveryUpdate puts every update of a row out as a change, in place of the last one before each commit.
 	EveryUpdate bool
+	// Tables gives access to a table that the process mirrors, by its topic; nil if it does not. Only plans with broadcast joins need it.
+	Tables func(topic string) TableRows
 }

@@ -15,7 +15,8 @@ type input struct {
 	name   string
 	topic  string
 	table  bool
-	rank   int // of records at one event time the input with the lowest goes first
+	rank   int  // of records at one event time the input with the lowest goes first
+	ours   bool // written by the plan itself: no event time is too far ahead any more, whatever this machine's clock says
 	decode func(*topology.Record, []byte, []byte) error
 	steps  []runner
 
@@ -49,7 +50,7 @@ func (t *Task) Wants(topic string) bool {
 func (t *Task) Offer(b *Batch, release func()) {
 	in := t.input(b.Topic)
 	in.batch, in.at, in.release, in.limit = b, 0, release, math.MaxInt64
-	if t.cfg.Ahead > 0 {
+	if t.cfg.Ahead > 0 && !in.ours {
 		in.limit = windows.At(t.cfg.Now().Add(t.cfg.Ahead))
 	}
 	t.changed = true
@@ -81,6 +82,7 @@ func (t *Task) Run(ctx context.Context, ended func(topic string) bool) error {
 		t.offset = t.raw.Offset
 		in.headed = false
 		in.at++
+		t.changed = true
 		if err := forward(ctx, in.steps, &in.record); err != nil {
 			return fmt.Errorf("offset %d of %s/%d: %w", t.offset, in.topic, t.cfg.Partition, err)
 		}
@@ -121,6 +123,7 @@ func (in *input) fill() bool {
 		}
 	}
 	t := in.task
+	t.changed = true
 	t.progress.Inputs[in.topic] = in.batch.Next
 	t.releases = append(t.releases, in.release)
 	if len(in.batch.Records) > 0 {
@@ -172,8 +175,12 @@ func (in *input) decodeGuarded(r *Record) (err error) {
 // positions brings the commit record up to the records that have been processed.
 func (t *Task) positions() {
 	for _, in := range t.inputs {
-		if in.batch != nil && in.at < len(in.batch.Records) {
+		switch {
+		case in.batch == nil:
+		case in.at < len(in.batch.Records):
 			t.progress.Inputs[in.topic] = in.batch.Records[in.at].Offset
+		default: // its last record is processed, and fill has not looked since
+			t.progress.Inputs[in.topic] = in.batch.Next
 		}
 	}
 }

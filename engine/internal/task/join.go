@@ -170,25 +170,13 @@ func (j *join) alone(ctx context.Context, s *joinSide, key []byte, row any, at w
 
 // emit puts out a result. One that the joiner fails to make is dropped and counted; what it was to be made of counts as matched.
 func (j *join) emit(ctx context.Context, key []byte, left, right any, at windows.Time) error {
-	row, err := j.callGuarded(left, right)
+	row, err := joinGuarded(j.call, left, right)
 	if err != nil {
 		j.task.drops.drop(Failed, j.name, j.task.offset, err)
 		return nil
 	}
 	j.out = topology.Record{Key: key, Group: key, Value: row, Time: at}
 	return forward(ctx, j.next, &j.out)
-}
-
-func (j *join) callGuarded(left, right any) (row any, err error) {
-	done := false
-	defer func() {
-		if !done {
-			err = panicked(recover())
-		}
-	}()
-	row, err = j.call(left, right)
-	done = true
-	return row, err
 }
 
 // encodeGuarded fills join.row with the bytes of a row: a codec may call methods of the user's.

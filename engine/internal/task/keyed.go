@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/tidwall/btree"
+
 	"github.com/ashi-stream/ashi/stores"
 )
 
@@ -21,6 +23,7 @@ type keyed struct {
 	bytes   int
 	absent  bool // the store may hold rows that are not in memory
 	skey    []byte
+	sorted  *btree.BTreeG[*keyedRow] // rows by key, where they are asked for by the beginning of it; else nil (sorted.go)
 }
 
 // keyedRow is a row in memory.
@@ -78,6 +81,9 @@ func (k *keyed) row(key []byte) (*keyedRow, error) {
 func (k *keyed) add(key []byte) *keyedRow {
 	r := &keyedRow{key: string(key)}
 	k.rows[r.key] = r
+	if k.sorted != nil {
+		k.sorted.Set(r)
+	}
 	k.bytes += keyedBytes + len(key)
 	return r
 }
@@ -164,6 +170,9 @@ func (k *keyed) save() error {
 func (k *keyed) drop(r *keyedRow) {
 	k.bytes -= keyedBytes + len(r.key) + cap(r.value)
 	delete(k.rows, r.key)
+	if k.sorted != nil {
+		k.sorted.Delete(r)
+	}
 }
 
 // evict drops rows from memory until enough says so. All are in the store.

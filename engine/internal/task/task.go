@@ -35,7 +35,6 @@ type Task struct {
 	out     Output
 	arena   []byte
 	scratch []byte
-	order   []int32
 }
 
 // operator is a node with state.
@@ -71,9 +70,13 @@ func New(cfg Config) (*Task, error) {
 		if err != nil {
 			return nil, err
 		}
-		t.inputs = append(t.inputs, &input{task: t, name: cfg.Sub.Roots[i].Name, topic: source.Topic, table: source.Table, rank: rank(source), decode: source.Open(), steps: steps})
+		t.inputs = append(t.inputs, &input{task: t, name: cfg.Sub.Roots[i].Name, topic: source.Topic, table: source.Table, rank: rank(source),
+			ours: source.Internal, decode: source.Open(), steps: steps})
 	}
 	slices.Reverse(t.operators) // runners are made from below
+	if err := t.link(); err != nil {
+		return nil, err
+	}
 	return t, t.open()
 }
 

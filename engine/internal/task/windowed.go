@@ -37,9 +37,11 @@ type windowed struct {
 
 	key   []byte
 	cells []aggregates.Cell
+	table tableChange
 	out   topology.Record // reused for rows that are put out
 	wkey  []byte
 	row   []byte
+	order []int32 // by byKey; what closes may close something below, so it is each operator's own
 }
 
 // size is one kind of windows of an aggregate.
@@ -118,7 +120,11 @@ func (w *windowed) process(ctx context.Context, r *topology.Record) error {
 		w.task.drops.drop(NullKey, w.name, w.task.offset, nil)
 		return nil
 	}
-	if err := w.evaluate(r); err != nil {
+	if w.agg.Table {
+		if !w.evaluateChange(r) {
+			return nil
+		}
+	} else if err := w.evaluate(r); err != nil {
 		w.task.drops.drop(Failed, w.name, w.task.offset, err)
 		return nil
 	}
@@ -177,7 +183,7 @@ var errElsewhere = errors.New("the group's key is not the record's key and belon
 // checkPartition makes sure that a new group is this task's: its key is the record's own, or hashes to this partition.
 func (w *windowed) checkPartition(r *topology.Record) error {
 	c := &w.task.cfg
-	if string(w.key) == string(r.Key) || w.task.cfg.PartitionOf(w.key, c.Partitions) == c.Partition {
+	if string(w.key) == string(r.Key) && !w.agg.Table || w.task.cfg.PartitionOf(w.key, c.Partitions) == c.Partition {
 		return nil
 	}
 	return fmt.Errorf("task: aggregate %s: group %q of the record with key %q at offset %d of %s/%d: %w",
@@ -260,7 +266,7 @@ func (w *windowed) add(ctx context.Context, s *size, b *bucket, group uint32, at
 	}
 	state := b.state(i, w.stride, w.vars)
 	before := held(state)
-	err := w.program.Add(state, w.cells, w.task.at(at))
+	err := w.apply(state, w.task.at(at))
 	after := held(state)
 	if b.held += after - before; made || after != before {
 		w.count(b)
@@ -282,6 +288,14 @@ func (w *windowed) count(b *bucket) {
 	n := b.bytes()
 	w.taken += n - b.taken
 	b.taken = n
+}
+
+// apply adds the record at work to a state.
+func (w *windowed) apply(s aggregates.State, at aggregates.At) error {
+	if w.agg.Table {
+		return w.applyChange(s, at)
+	}
+	return w.program.Add(s, w.cells, at)
 }
 
 // refused drops a record that the aggregates of row i do not take. A row made for it goes too. n is the windows that do without it.
