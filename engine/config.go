@@ -47,7 +47,13 @@ type Config struct {
 	CheckpointInterval time.Duration
 	// CheckpointBytes of changed rows make a checkpoint earlier: 256 MiB.
 	CheckpointBytes int
-	// Memory bounds the bytes of rows that all tasks of this process keep in memory: 512 MiB. Rows beyond are read from the stores.
+	// Memory is what all tasks of this process may take, in bytes: 512 MiB. Three eighths are for rows, sessions and groups, those beyond
+	// are read from the stores; three sixteenths for the stores' write buffers and block caches; some for batches on their way in
+	// and out; what is left is the collector's spare room. Tables, whose caches come on top, are not in it, nor are the program's own
+	// pages, some 35 MB. The stores of an empty StateDir are all in memory whatever this says.
+	//
+	// In a container of this size set GOMEMLIMIT, or debug.SetMemoryLimit, to five eighths of it: Go would else let garbage grow to
+	// the size of what is in use. MALLOC_ARENA_MAX=1 keeps the C library's allocator from holding on to memory in several places.
 	Memory int
 	// MaxAhead is how far ahead of this machine's clock an event time may be: 1 h, which is also how far ahead brokers let a record's
 	// timestamp be unless they are told otherwise. Records beyond are dropped, counted and logged, as a single one would close every

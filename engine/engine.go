@@ -154,7 +154,7 @@ func (e *Engine) ended() error {
 func (e *Engine) runSub(ctx context.Context, s *subState) error {
 	g, err := kafka.NewGroup(e.kafka, kafka.GroupConfig{
 		ID: e.plan.Name + "-" + s.sub.Name, Topics: s.sub.Topics(), Changelog: s.changelog,
-		Tick:       e.cfg.CommitInterval,
+		Tick: e.cfg.CommitInterval, Ahead: e.fetchBytes(),
 		NewWorker:  func(partition int32) kafka.Worker { return &worker{engine: e, state: s, partition: partition} },
 		OnAssigned: func(partitions []int32) { s.owned.Store(int32(len(partitions))) },
 	})

@@ -95,15 +95,15 @@ func (d *stateDir) taskPath(changelog string, partition int32) string {
 }
 
 // open opens a task's store. What cannot be opened because it is damaged is thrown away, with a log line.
-func (d *stateDir) open(changelog string, partition int32, log *slog.Logger) (stores.Store, error) {
+func (d *stateDir) open(changelog string, partition int32, o rocksdb.Options, log *slog.Logger) (stores.Store, error) {
 	if d.path == "" {
 		return memory.New(), nil
 	}
-	return openOrRebuild(d.taskPath(changelog, partition), rocksdb.Options{Compression: true}, log)
+	return openOrRebuild(d.taskPath(changelog, partition), o, log)
 }
 
 // reopenEmpty throws a task's store away and opens a new one.
-func (d *stateDir) reopenEmpty(changelog string, partition int32) (stores.Store, error) {
+func (d *stateDir) reopenEmpty(changelog string, partition int32, o rocksdb.Options) (stores.Store, error) {
 	if d.path == "" {
 		return memory.New(), nil
 	}
@@ -111,7 +111,7 @@ func (d *stateDir) reopenEmpty(changelog string, partition int32) (stores.Store,
 	if err := rocksdb.Destroy(path); err != nil {
 		return nil, err
 	}
-	return rocksdb.Open(path, rocksdb.Options{Compression: true})
+	return rocksdb.Open(path, o)
 }
 
 // openTable opens a table's store.

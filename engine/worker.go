@@ -32,7 +32,7 @@ func (w *worker) Open(ctx context.Context) (map[string]int64, error) {
 	if err != nil {
 		return nil, w.wrap("open", err)
 	}
-	pc := kafka.ProducerConfig{}
+	pc := kafka.ProducerConfig{Buffer: e.shareOf(s).producer}
 	if e.cfg.Guarantee == ExactlyOnce {
 		pc.TransactionalID = fmt.Sprintf("%s-%s-%d", e.plan.Name, s.sub.Name, w.partition)
 	}
@@ -69,14 +69,14 @@ func (e *Engine) taskConfig(s *subState) task.Config {
 	c := e.cfg
 	return task.Config{Sub: s.sub, Changelog: s.changelog, PartitionOf: murmur.Partition, Now: time.Now, Log: c.Log.With("sub", s.sub.Name),
 		Drops: &s.drops, CommitEvery: c.CommitInterval, CommitBytes: c.CommitBytes, CheckpointEvery: c.CheckpointInterval,
-		CheckpointBytes: c.CheckpointBytes, Memory: c.Memory / int(max(s.owned.Load(), 1)) / len(e.subs), Ahead: max(c.MaxAhead, 0),
+		CheckpointBytes: c.CheckpointBytes, Memory: e.shareOf(s).rows, Ahead: max(c.MaxAhead, 0),
 		EveryUpdate: c.EveryUpdate, Tables: e.broadcast}
 }
 
 // restored opens the task's store and brings it to the end of the changelog. A store that is damaged, of another plan or not in
 // the log's past is thrown away and rebuilt, with a log line; so is one where that is found out only now.
 func (w *worker) restored(ctx context.Context) (stores.Store, error) {
-	store, err := w.engine.state.open(w.state.changelog, w.partition, w.engine.cfg.Log)
+	store, err := w.engine.state.open(w.state.changelog, w.partition, w.engine.shareOf(w.state).store, w.engine.cfg.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func (w *worker) rebuilt(ctx context.Context, store stores.Store, reason error) 
 	if err := store.Close(); err != nil {
 		return nil, err
 	}
-	store, err := w.engine.state.reopenEmpty(w.state.changelog, w.partition)
+	store, err := w.engine.state.reopenEmpty(w.state.changelog, w.partition, w.engine.shareOf(w.state).store)
 	if err != nil {
 		return nil, err
 	}

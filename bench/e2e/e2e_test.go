@@ -136,3 +136,16 @@ func TestWrongFlags(t *testing.T) {
 	err = run(t.Context(), []string{"-topic", "a", "-out", "b", "-brokers", "127.0.0.1:1"}, nil, io.Discard, io.Discard)
 	require.ErrorContains(t, err, "127.0.0.1:1", "no broker there")
 }
+
+func TestMemoryFlag(t *testing.T) {
+	for text, want := range map[string]int{"0": 0, "1000": 1000, "64K": 64 << 10, "256MB": 256 << 20, "2G": 2 << 30} {
+		var s size
+		require.NoError(t, s.Set(text), text)
+		require.EqualValues(t, want, s)
+	}
+	for _, text := range []string{"", "MB", "-1", "1.5GB", "99999999999GB"} {
+		require.Error(t, new(size).Set(text), text)
+	}
+	require.Equal(t, "256MB", size(256<<20).String())
+	require.Equal(t, "1000", size(1000).String())
+}

@@ -11,8 +11,10 @@ import (
 	"math"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"runtime/pprof"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -27,6 +29,7 @@ type options struct {
 	restore, serve                          bool
 	commit                                  time.Duration
 	guarantee, profile                      string
+	memory                                  size
 }
 
 func main() {
@@ -54,10 +57,14 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	opened := new(atomic.Int32)
 	cfg := engine.Config{Brokers: o.brokerList(), StateDir: o.state, CommitInterval: o.commit, MaxAhead: engine.NoBound,
-		WithoutTables: "a measurement: the peers keep no tables either",
-		Log:           slog.New(openings{slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}), opened})}
+		WithoutTables: "a measurement: the peers keep no tables either", Memory: int(o.memory),
+		Log: slog.New(openings{slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}), opened})}
 	if o.guarantee == engine.AtLeastOnce.String() {
 		cfg.Guarantee = engine.AtLeastOnce
+	}
+	if o.memory > 0 {
+		// As Config.Memory advises: the collector's limit is the program's to set.
+		debug.SetMemoryLimit(int64(o.memory) / 8 * 5)
 	}
 	finish, err := o.startProfile()
 	if err != nil {
@@ -118,6 +125,7 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	f.BoolVar(&o.serve, "serve", false, "print RUNNING when ready, run until standard input ends")
 	f.DurationVar(&o.commit, "commit", time.Second, "time between commits")
 	f.StringVar(&o.guarantee, "guarantee", engine.ExactlyOnce.String(), engine.ExactlyOnce.String()+" or "+engine.AtLeastOnce.String())
+	f.Var(&o.memory, "memory", "bound of the process's memory: bytes, or like 256MB (of 1024*1024); 0: the engine's default, and no limit for the collector")
 	f.StringVar(&o.profile, "cpuprofile", "", "file for a CPU profile of the run, which makes the run a little slower; empty: none")
 	if err := f.Parse(args); err != nil {
 		return nil, err
@@ -180,7 +188,47 @@ func (o *options) settings() string {
 	if o.state == "" {
 		store = "memory"
 	}
-	return fmt.Sprintf("guarantee=%s commit=%v emit=%s codec=%s store=%s compression=none tables=none", o.guarantee, o.commit, o.emit, o.codec, store)
+	bound := ""
+	if o.memory > 0 {
+		bound = " memory=" + o.memory.String()
+	}
+	if n := os.Getenv("MALLOC_ARENA_MAX"); n != "" {
+		bound += " MALLOC_ARENA_MAX=" + n
+	}
+	return fmt.Sprintf("guarantee=%s commit=%v emit=%s codec=%s store=%s compression=none tables=none%s", o.guarantee, o.commit, o.emit, o.codec, store, bound)
+}
+
+// size is a number of bytes as a flag.
+type size int
+
+const (
+	kib = 1 << 10
+	mib = 1 << 20
+	gib = 1 << 30
+)
+
+// String is in MB where it is a whole number of them.
+func (s size) String() string {
+	if s%mib == 0 {
+		return fmt.Sprintf("%dMB", int(s)/mib)
+	}
+	return strconv.Itoa(int(s))
+}
+
+// Set reads bytes, or a number with KB, MB or GB behind it.
+func (s *size) Set(text string) error {
+	unit, digits := 1, strings.TrimSuffix(text, "B")
+	for suffix, n := range map[string]int{"K": kib, "M": mib, "G": gib} {
+		if d, ok := strings.CutSuffix(digits, suffix); ok {
+			unit, digits = n, d
+		}
+	}
+	n, err := strconv.Atoi(digits)
+	if err != nil || n < 0 || n > math.MaxInt/unit {
+		return fmt.Errorf("%q is no size: 268435456 and 256MB are", text)
+	}
+	*s = size(n * unit)
+	return nil
 }
 
 // beside runs the engine while f works, and ends it when f has returned.

@@ -24,12 +24,13 @@ const (
 	Oldest int64 = -2
 
 	// queueLimit is how many chunks wait for one partition's reader, and outLimit how many it may have: one being read, one ready.
-	queueLimit   = 2
-	outLimit     = 2
-	maxChunk     = 1 << 20
-	minChunk     = 64 << 10
-	chunksBudget = 64 << 20 // of a full round over all partitions; many partitions get smaller chunks
-	maxAnswer    = 16 << 20
+	queueLimit = 2
+	outLimit   = 2
+	maxChunk   = 1 << 20
+	minChunk   = 64 << 10
+	inFlight   = 8         // chunks of a partition: being fetched, queued, on their way through goka, being read
+	maxAhead   = 512 << 20 // of all partitions; many of them get smaller chunks
+	maxAnswer  = 16 << 20
 	// shortPoll is the wait for data where a partition sits out because its queue is full: it may have room any moment; and where it
 	// is not known whether one has reached its end.
 	shortPoll = 10 * time.Millisecond
@@ -83,8 +84,12 @@ type place struct {
 	partition int32
 }
 
-func newFetcher(client *kgo.Client, log *slog.Logger, maxWait time.Duration, feeds []*feed) *fetcher {
-	size := int32(min(max(chunksBudget/max(len(feeds), 1), minChunk), maxChunk))
+// newFetcher takes how many bytes may be on their way to the readers at a time.
+func newFetcher(client *kgo.Client, log *slog.Logger, maxWait time.Duration, ahead int, feeds []*feed) *fetcher {
+	if ahead == 0 {
+		ahead = maxAhead
+	}
+	size := int32(min(max(ahead/inFlight/max(len(feeds), 1), minChunk), maxChunk))
 	byPlace := make(map[place]*feed, len(feeds))
 	for _, d := range feeds {
 		d.leader, d.size, d.fromStart = -1, size, d.fromStart || d.next < 0

@@ -55,7 +55,7 @@ func Follow(ctx context.Context, cfg Config, fc FollowConfig) error {
 	if fc.Until != nil {
 		wait = boundedWait
 	}
-	f.fetcher = newFetcher(client, cfg.Logger, wait, f.feeds)
+	f.fetcher = newFetcher(client, cfg.Logger, wait, 0, f.feeds)
 	if err := f.run(ctx); err != nil {
 		return fmt.Errorf("kafka: follow topic %s: %w", fc.Topic, err)
 	}

@@ -16,9 +16,12 @@ import (
 )
 
 const (
-	maxBufferedRecords = 1 << 16
+	// maxBufferedRecords wait for the broker at most: a few requests' worth. Each takes some 300 bytes beside its own.
+	maxBufferedRecords = 1 << 14
 	maxBufferedBytes   = 64 << 20
-	recordsAtOnce      = 256 // allocated, in place of one by one
+	// minBufferedBytes has room for a record of the size that brokers take, and for a second request being filled.
+	minBufferedBytes = 4 << 20
+	recordsAtOnce    = 256 // allocated, in place of one by one
 	// abortTimeout bounds the polite end of a transaction that failed. A broker that does not hear it aborts by itself.
 	abortTimeout = 5 * time.Second
 	// maxMillis is as far as franz-go's nanoseconds reach: the year 2262, and 1677 the other way.
@@ -30,6 +33,15 @@ type ProducerConfig struct {
 	// TransactionalID names the task for as long as its log lives. Empty: no transactions; records are visible as they are
 	// written, and those of a failed commit may be, which is at-least-once.
 	TransactionalID string
+	// Buffer bounds the bytes of records that wait for the broker: beyond it Produce waits. Default, and most: 64 MiB; least: 4 MiB.
+	Buffer int
+}
+
+func (pc ProducerConfig) buffer() int {
+	if pc.Buffer == 0 {
+		return maxBufferedBytes
+	}
+	return min(max(pc.Buffer, minBufferedBytes), maxBufferedBytes)
 }
 
 // Producer is a [task.Producer] on a cluster: acks from all in-sync replicas, idempotent, uncompressed, keys placed by
@@ -39,16 +51,16 @@ type ProducerConfig struct {
 // records may turn out to be visible. The truth is in the log: whoever opens the same TransactionalID next gets it settled,
 // and must read the log before writing.
 type Producer struct {
-	cfg     Config
-	client  *kgo.Client
-	id      string
-	open    bool          // a transaction is under way
-	records []*kgo.Record // reused by every transaction
-	used    int           // of records, in this transaction
-	done    func(*kgo.Record, error)
+	cfg    Config
+	client *kgo.Client
+	id     string
+	open   bool          // a transaction is under way
+	free   []*kgo.Record // to be used again
+	done   func(*kgo.Record, error)
 
-	mu  sync.Mutex
-	err error // the first since the last commit; set by franz-go's goroutine
+	mu    sync.Mutex    // guards what franz-go's goroutine sets
+	err   error         // the first since the last commit
+	acked []*kgo.Record // that franz-go has let go of
 }
 
 var _ task.Producer = (*Producer)(nil)
@@ -67,7 +79,7 @@ func NewProducer(ctx context.Context, cfg Config, pc ProducerConfig) (*Producer,
 		kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record, int) int { return choose })),
 		kgo.ProducerBatchCompression(kgo.NoCompression()),
 		kgo.MaxBufferedRecords(maxBufferedRecords),
-		kgo.MaxBufferedBytes(maxBufferedBytes),
+		kgo.MaxBufferedBytes(pc.buffer()),
 	}
 	if pc.TransactionalID != "" {
 		opts = append(opts, kgo.TransactionalID(pc.TransactionalID), kgo.TransactionTimeout(cfg.TransactionTimeout))
@@ -139,25 +151,36 @@ func (p *Producer) begin() {
 	}
 }
 
-// record is the next one of this transaction; franz-go has let go of all those of the last.
+// record is one to be used: those that were acknowledged are, within a transaction too, which may be of millions.
 func (p *Producer) record() *kgo.Record {
-	if p.used == len(p.records) {
+	if len(p.free) == 0 {
+		p.mu.Lock()
+		p.free, p.acked = p.acked, p.free
+		p.mu.Unlock()
+	}
+	if len(p.free) == 0 {
 		more := make([]kgo.Record, recordsAtOnce)
 		for i := range more {
-			p.records = append(p.records, &more[i])
+			p.free = append(p.free, &more[i])
 		}
 	}
-	r := p.records[p.used]
-	p.used++
+	last := len(p.free) - 1
+	r := p.free[last]
+	p.free = p.free[:last]
 	return r
 }
 
-func (p *Producer) acknowledged(_ *kgo.Record, err error) {
-	if err == nil {
-		return
+// acknowledged takes a record back from franz-go, which does not look at it any more.
+func (p *Producer) acknowledged(r *kgo.Record, err error) {
+	if r != nil {
+		*r = kgo.Record{Headers: r.Headers[:0]}
+		clear(r.Headers[:cap(r.Headers)])
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if r != nil {
+		p.acked = append(p.acked, r)
+	}
 	if p.err == nil {
 		p.err = err
 	}
@@ -186,7 +209,6 @@ func (p *Producer) Commit(ctx context.Context) error {
 		return fmt.Errorf("kafka: commit of producer %q: %w: %w", p.id, verdict, err)
 	}
 	p.open = false
-	p.recycle()
 	return nil
 }
 
@@ -198,13 +220,6 @@ func (p *Producer) end(ctx context.Context) error {
 		return err
 	}
 	return p.client.EndTransaction(ctx, kgo.TryCommit)
-}
-
-func (p *Producer) recycle() {
-	for _, r := range p.records[:p.used] {
-		*r = kgo.Record{}
-	}
-	p.used = 0
 }
 
 // Close is [task.Producer]'s. It waits a few seconds at most.

@@ -51,6 +51,9 @@ type GroupConfig struct {
 	Topics []string
 	// Tick is how long a partition may be idle before its worker's Tick; 0 means 100 ms.
 	Tick time.Duration
+	// Ahead bounds, roughly, the bytes that are fetched and not yet processed, of all partitions together. A partition takes 64 KiB at
+	// least and 8 MiB at most, which is also the default.
+	Ahead int
 	// Changelog is the topic of the workers' log: goka's group table. It must exist, with a partition for each of the
 	// inputs'. Empty: the workers keep no log and nothing is checked.
 	Changelog string

@@ -24,7 +24,10 @@ func (t *Task) maybeCheckpoint() error {
 }
 
 // checkpoint writes the rows that have changed since the last one, the commit record and the changelog position that they
-// stand for, as one. Windows that were opened and closed in between never reach the store.
+// stand for. Windows that were opened and closed in between never reach the store.
+//
+// The position is last, and may follow in a later batch than rows. If the process dies between them the store has some rows that
+// are newer than its position. All of those are in the changelog after that position, so restoring writes them once more.
 func (t *Task) checkpoint() error {
 	for _, o := range t.operators {
 		if err := o.save(); err != nil {
@@ -33,11 +36,25 @@ func (t *Task) checkpoint() error {
 	}
 	t.pending.Put(ProgressKey, t.encodeProgress())
 	t.pending.Put(positionKey, binary.BigEndian.AppendUint64(nil, uint64(t.position)))
+	if err := t.writePending(0); err != nil {
+		return err
+	}
+	t.unsaved, t.lastCheckpoint = 0, t.cfg.Now()
+	return nil
+}
+
+// pendingBytes of a checkpoint are written at a time: as one it would take as much memory as its rows, twice.
+const pendingBytes = 1 << 20
+
+// writePending writes what is pending to the store if it has come to so many bytes.
+func (t *Task) writePending(least int) error {
+	if t.pending.Size() < least {
+		return nil
+	}
 	if err := t.cfg.Store.Write(&t.pending); err != nil {
 		return fmt.Errorf("task: checkpoint of %s/%d: %w", t.cfg.Sub.Name, t.cfg.Partition, err)
 	}
 	t.pending.Reset()
-	t.unsaved, t.lastCheckpoint = 0, t.cfg.Now()
 	return nil
 }
 
@@ -78,6 +95,9 @@ func (w *windowed) saveBucket(s *size, b *bucket) (err error) {
 			return err
 		}
 		w.task.pending.Put(w.wkey, w.row)
+		if err := w.task.writePending(pendingBytes); err != nil {
+			return err
+		}
 	}
 	b.unsaved, b.stored = b.unsaved[:0], true
 	return nil
@@ -85,7 +105,7 @@ func (w *windowed) saveBucket(s *size, b *bucket) (err error) {
 
 // Memory is the bytes that rows and groups take.
 func (t *Task) Memory() int {
-	n := 0
+	n := t.pending.Size()
 	for _, o := range t.operators {
 		n += o.memory()
 	}
@@ -93,16 +113,10 @@ func (t *Task) Memory() int {
 }
 
 func (w *windowed) memory() int {
-	n := w.groups.bytes
+	n := w.groups.bytes + w.taken
 	for _, s := range w.sizes {
-		for _, b := range s.open {
-			n += b.bytes()
-		}
-		for _, b := range s.spare {
-			n += b.bytes()
-		}
-		if s.hop != nil {
-			n += s.hop.bytes()
+		if s.sessions != nil {
+			n += s.sessions.bytes()
 		}
 		if s.sliding != nil {
 			n += s.sliding.bytes()
@@ -122,21 +136,36 @@ func (t *Task) evict() {
 // evict drops the oldest windows first.
 func (w *windowed) evict(enough func() bool) {
 	for _, s := range w.sizes {
-		s.spare = nil
+		w.dropSpare(s)
+	}
+	for _, s := range w.sizes {
+		if s.sessions != nil {
+			w.evictSessions(s, enough)
+		}
 		if s.sliding != nil {
 			s.sliding.evict(enough)
 		}
-		if s.hop != nil {
-			s.hop.sums, s.hop.spare = nil, nil // sums have numbers of groups that are let go
-		}
-	}
-	for _, s := range w.sizes {
 		for _, b := range s.open {
 			if enough() {
 				return
 			}
+			w.taken -= b.taken
 			w.forget(b)
 			*b = bucket{start: b.start, end: b.end, closes: b.closes, stored: true, absent: true, perRow: b.perRow}
 		}
+	}
+}
+
+// dropSpare drops the buckets that are kept for reuse, and the sums, which have numbers of groups that are let go.
+func (w *windowed) dropSpare(s *size) {
+	spare := s.spare
+	s.spare = nil
+	if s.hop != nil {
+		s.hop.dropSums()
+		spare = append(spare, s.hop.spare...)
+		s.hop.spare = nil
+	}
+	for _, b := range spare {
+		w.taken -= b.taken
 	}
 }

@@ -91,9 +91,9 @@ func TestGroupsWithoutRowsTakeNoMemory(t *testing.T) {
 	require.Equal(t, before, tk.Memory(), "1,000 groups that are late")
 	process(0, 1000, 1)
 	full := tk.Memory()
-	require.Greater(t, full, before+1000*96)
+	require.Greater(t, full, before+1000*56)
 	process(0, 1, 2)
-	require.Less(t, tk.Memory(), full-900*96, "a window later; the space of its rows is kept for the next")
+	require.Less(t, tk.Memory(), full-900*56, "a window later; the space of its rows is kept for the next")
 }
 
 // The bound of memory holds after each batch, as far as a window's first rows leave room.
@@ -154,4 +154,16 @@ func TestMemoryOfStrings(t *testing.T) {
 			require.Greater(t, tk.Memory(), 1<<20)
 		}
 	}
+}
+
+// A stream of windows takes as much memory after many of them as after a few.
+func TestMemoryIsGivenBack(t *testing.T) {
+	tk := openTask(t, sevenPlan(t, windows.Minutes(1)), memory.New(), &discard{})
+	batches := tickBatches(200) // more than three windows
+	after := map[int]int{}
+	for i := range batches {
+		require.NoError(t, tk.Process(t.Context(), &batches[i], func() {}))
+		after[i] = tk.Memory()
+	}
+	require.InDelta(t, after[119], after[199], 0.1*float64(after[119]), "as much as a minute and more before: the space of closed windows is used again")
 }

@@ -175,13 +175,17 @@ func (w *windowed) stored(s *size, b *bucket, visit func(key, row []byte) error)
 	return nil
 }
 
-// free forgets a bucket's rows and keeps its space for the next one.
+// free forgets a bucket's rows and keeps its space for the next one, unless memory is short: while a window closes slowly, the
+// next one has grown already.
 func (w *windowed) free(s *size, b *bucket) {
 	w.forget(b)
+	w.count(b)
 	const spares = 2 // as many as close at once in a steady stream
-	if len(s.spare) < spares {
+	if limit := w.task.cfg.Memory; len(s.spare) < spares && (limit == 0 || w.task.Memory() <= limit/2) {
 		s.spare = append(s.spare, b)
+		return
 	}
+	w.taken -= b.taken
 }
 
 // forget drops a bucket's rows from memory.

@@ -160,7 +160,10 @@ func (w *windowed) log(ctx context.Context) error {
 				if w.row, err = w.appendRow(w.row[:0], b, i); err != nil {
 					return err
 				}
-				b.measure(i, b.state(i, w.stride, w.vars))
+				if b.perRow > 0 {
+					b.measure(i, b.state(i, w.stride, w.vars))
+					w.count(b)
+				}
 				t.log(ctx, w.wkey, w.row)
 			}
 			b.dirty = b.dirty[:0]

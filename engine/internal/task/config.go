@@ -28,7 +28,7 @@ type Config struct {
 	// CheckpointEvery is the time between checkpoints, CheckpointBytes the bytes of rows changed after which one is made earlier.
 	CheckpointEvery time.Duration
 	CheckpointBytes int
-	// Memory bounds the bytes of rows in memory. Past it the task commits, checkpoints, and drops rows, to be read back on demand.
+	// Memory bounds the bytes of rows, sessions and groups in memory; 0 is no bound. Past it the task commits, checkpoints, and drops rows, to be read back on demand.
 	Memory int
 	// Ahead bounds how far ahead of Now an event time may be; a record beyond is dropped (Drops.Ahead), since it would close every
 	// window of its partition. 0 is no bound.

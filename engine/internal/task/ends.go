@@ -88,7 +88,7 @@ func (e *ends) log(ctx context.Context) {
 	e.dirty = e.dirty[:0]
 }
 
-func (e *ends) save() {
+func (e *ends) save() error {
 	for _, c := range e.unsaved {
 		e.key = stores.AppendRowKey(e.key[:0], e.op, int64(c.at), []byte(c.key))
 		if c.gone {
@@ -96,9 +96,13 @@ func (e *ends) save() {
 		} else {
 			e.task.pending.Put(e.key, []byte{1})
 		}
+		if err := e.task.writePending(pendingBytes); err != nil {
+			return err
+		}
 	}
 	clear(e.unsaved)
 	e.unsaved = e.unsaved[:0]
+	return nil
 }
 
 func (e *ends) memory() int { return endBytes * (len(e.first) + len(e.dirty) + len(e.unsaved)) }

@@ -297,15 +297,11 @@ func (j *foreignJoin) tick(context.Context) (bool, error) { return false, nil }
 func (j *foreignJoin) sawRecords()                        {}
 func (j *foreignJoin) flush(context.Context) error        { return nil }
 func (j *foreignJoin) clock() (string, windows.Time)      { return "", 0 }
+func (j *foreignJoin) save() error                        { return j.rows.save() }
 func (j *foreignJoin) memory() int                        { return j.rows.bytes }
 func (j *foreignJoin) evict(enough func() bool)           { j.rows.evict(enough) }
 
 func (j *foreignJoin) log(ctx context.Context) error {
 	j.rows.log(ctx)
-	return nil
-}
-
-func (j *foreignJoin) save() error {
-	j.rows.save()
 	return nil
 }

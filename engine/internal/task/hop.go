@@ -140,6 +140,7 @@ func (w *windowed) mergeAll(m, b *bucket) error {
 			return err
 		}
 	}
+	w.count(m)
 	return nil
 }
 
@@ -150,7 +151,11 @@ func (w *windowed) merge(m, b *bucket, i int32, group uint32) error {
 		j = m.add(group, len(w.groups.entries), w.stride, w.vars)
 	}
 	m.saw(j, w.stride, b.newest(i, w.stride))
-	if err := w.program.Merge(m.state(j, w.stride, w.vars), b.state(i, w.stride, w.vars)); err != nil {
+	state := m.state(j, w.stride, w.vars)
+	before := held(state)
+	err := w.program.Merge(state, b.state(i, w.stride, w.vars))
+	m.held += held(state) - before
+	if err != nil {
 		return fmt.Errorf("task: aggregate %s: merging rows of group %q: %w", w.name, w.key0(b, i), err)
 	}
 	return nil

@@ -51,8 +51,10 @@ func (w *windowed) tick(ctx context.Context) (bool, error) {
 // bucket is empty where the aggregates have refused its only record.
 func (w *windowed) closesBy(now windows.Time) (bool, error) {
 	for _, s := range w.sizes {
-		if s.sessions != nil && s.sessions.closesBy(w, now) {
-			return true, nil
+		if s.sessions != nil {
+			if closes, err := w.sessionsCloseBy(s, now); err != nil || closes {
+				return closes, err
+			}
 		}
 		if s.sliding != nil {
 			if closes, err := w.slideClosesBy(s, now); err != nil || closes {

@@ -42,7 +42,7 @@ func newJoin(t *Task, name string, o *topology.StreamJoin, next []runner) (*join
 		return nil, fmt.Errorf("task: join %s: more than %d operators with state", name, math.MaxUint16/maxSizes)
 	}
 	j := &join{task: t, name: name, asOf: o.AsOf, grace: o.Grace, call: o.Open(), next: next, streamTime: windows.Min,
-		groups: groupTable{numbers: map[string]uint32{}}}
+		groups: newGroupTable()}
 	for port := range j.sides {
 		s := &joinSide{join: j, port: port, op: o.ID*maxSizes + uint16(port), keeps: o.Keep[port], late: o.Before + o.After + o.Grace}
 		s.back, s.ahead = o.Before, o.After
@@ -114,7 +114,7 @@ func (s *joinSide) process(ctx context.Context, r *topology.Record) error {
 // over with the record.
 func (s *joinSide) pass(ctx context.Context, r *topology.Record) error {
 	j := s.join
-	group, known := j.groups.numbers[string(r.Key)]
+	group, known := j.groups.find(r.Key)
 	if j.asOf {
 		return j.lookUp(ctx, r.Key, group, known, r.Value, r.Time)
 	}

@@ -87,6 +87,9 @@ func (j *join) save() error {
 			j.task.pending.Put(j.key, b.data)
 			b.saved = true
 			s.bucket(b.start).stored = true
+			if err := j.task.writePending(pendingBytes); err != nil {
+				return err
+			}
 		}
 		for _, b := range s.unsavedMarks {
 			b.marksUnsaved = false
@@ -95,6 +98,9 @@ func (j *join) save() error {
 			}
 			j.key = b.appendKey(j.key[:0], s.op+marksOp)
 			j.task.pending.Put(j.key, b.bits)
+			if err := j.task.writePending(pendingBytes); err != nil {
+				return err
+			}
 		}
 		clear(s.unsaved)
 		clear(s.unsavedMarks)

@@ -147,20 +147,24 @@ func (k *keyed) log(ctx context.Context) {
 }
 
 // save adds what changed since the last checkpoint to it, by ascending key, and forgets what was deleted.
-func (k *keyed) save() {
+func (k *keyed) save() error {
 	slices.SortFunc(k.unsaved, func(a, b *keyedRow) int { return bytes.Compare([]byte(a.key), []byte(b.key)) })
 	for _, r := range k.unsaved {
 		r.flags &^= flagUnsaved
 		k.skey = stores.AppendRowKey(k.skey[:0], k.op, 0, []byte(r.key))
 		if r.value != nil {
 			k.task.pending.Put(k.skey, r.value)
-			continue
+		} else {
+			k.task.pending.Delete(k.skey)
+			k.drop(r)
 		}
-		k.task.pending.Delete(k.skey)
-		k.drop(r)
+		if err := k.task.writePending(pendingBytes); err != nil {
+			return err
+		}
 	}
 	clear(k.unsaved)
 	k.unsaved = k.unsaved[:0]
+	return nil
 }
 
 func (k *keyed) drop(r *keyedRow) {

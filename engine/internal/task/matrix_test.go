@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -62,7 +63,8 @@ func TestMatrix(t *testing.T) {
 			for _, s := range settings() {
 				t.Run(fmt.Sprintf("%d partitions/%s", partitions, s.name), func(t *testing.T) {
 					t.Logf("seed %d", at)
-					s.check(t, rand.New(rand.NewPCG(at, uint64(partitions))), partitions)
+					r := rand.New(rand.NewPCG(at, uint64(partitions)))
+					s.check(t, r, randomProgram(r, partitions), partitions)
 				})
 				if t.Failed() {
 					return
@@ -72,8 +74,29 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
-func (s setting) check(t *testing.T, r *rand.Rand, partitions int32) {
-	p := randomProgram(r, partitions)
+// TestMatrixOfSessions is the same for programs with sessions, in the settings that drop them from memory.
+func TestMatrixOfSessions(t *testing.T) {
+	at := rand.Uint64N(1 << 40)
+	if *seed != 0 {
+		at = *seed
+	}
+	for _, s := range settings() {
+		if s.options.Memory == 0 {
+			continue
+		}
+		t.Run(s.name, func(t *testing.T) {
+			t.Logf("seed %d", at)
+			r := rand.New(rand.NewPCG(at, 1))
+			p := randomProgram(r, 1)
+			for !slices.ContainsFunc(p.kinds, func(f form) bool { return f.what == "session" }) {
+				p = randomProgram(r, 1)
+			}
+			s.check(t, r, p, 1)
+		})
+	}
+}
+
+func (s setting) check(t *testing.T, r *rand.Rand, p *program, partitions int32) {
 	in := randomStream(t, r, p, 250)
 	t.Log(p)
 	built := p.build(t)

@@ -445,7 +445,8 @@ func checkSetting(t *testing.T, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 2))
 	s := pick(r, settings()...)
 	t.Logf("seed %d: %s", seed, s.name)
-	s.check(t, r, pick[int32](r, 1, 3))
+	partitions := pick[int32](r, 1, 3)
+	s.check(t, r, randomProgram(r, partitions), partitions)
 }
 
 // compare compares all outputs.

@@ -27,7 +27,8 @@ type Restorer struct {
 // NewRestorer restores into store.
 func NewRestorer(store stores.Store) *Restorer { return &Restorer{store: store} }
 
-// Position is the changelog offset that the store stands for: the one to read next. False: the store is empty.
+// Position is the changelog offset that the store stands for: the one to read next. False: the store is empty. Rows without a position are
+// what is left of a first checkpoint: of which log nobody knows, so they are damage.
 func (r *Restorer) Position() (offset int64, ok bool, err error) {
 	b, ok, err := r.store.Get(nil, positionKey)
 	switch {
@@ -36,6 +37,12 @@ func (r *Restorer) Position() (offset int64, ok bool, err error) {
 	case ok && len(b) != 8:
 		return 0, false, fmt.Errorf("task: position of %d bytes: %w", len(b), ErrDamaged)
 	case !ok:
+		for _, err := range r.store.Scan(nil, nil) {
+			if err == nil {
+				err = fmt.Errorf("task: a store has rows and no position: %w", ErrDamaged)
+			}
+			return 0, false, err
+		}
 		return 0, false, nil
 	}
 	return int64(binary.BigEndian.Uint64(b)), true, nil
@@ -53,6 +60,9 @@ func (r *Restorer) Apply(records []Record, next int64) error {
 		default:
 			r.batch.Put(rec.Key, rec.Value)
 		}
+	}
+	if len(records) > 0 {
+		r.batch.Delete(indexedKey)
 	}
 	r.batch.Put(positionKey, binary.BigEndian.AppendUint64(nil, uint64(next)))
 	if err := r.store.Write(&r.batch); err != nil {
@@ -113,7 +123,7 @@ func (w *windowed) open(streamTime windows.Time) error {
 		var err error
 		switch {
 		case s.sessions != nil:
-			err = w.loadSessions(s)
+			err = w.openSessions(s)
 		case s.sliding != nil:
 			err = w.findPoints(s)
 		default:

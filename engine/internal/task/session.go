@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/ashi-stream/ashi/aggregates"
+	"github.com/ashi-stream/ashi/stores"
 	"github.com/ashi-stream/ashi/topology"
 	"github.com/ashi-stream/ashi/windows"
 )
@@ -15,21 +16,36 @@ import (
 // sessions is the session windows of one aggregate in a task. The open sessions of a group are one row, keyed by the group alone,
 // since a record may join any of them: one point get finds all. They are few.
 //
-// All rows are in memory, and are loaded when the task is opened; Config.Memory does not bound them.
+// Groups are in memory from the record that asks for them until memory is short. When their sessions close is then told by an
+// index in the store (dueIndex).
 type sessions struct {
 	kind    windows.Kind
 	gap     windows.Time
-	groups  []*sessionGroup // by group number; nil where a group has none
-	due     dueHeap         // when groups have something to close, or earlier
+	groups  []*sessionGroup // by group number; nil where a group has none in memory
+	due     dueHeap         // when groups in memory have something to close, or earlier
+	index   dueIndex        // when others have
+	closed  windows.Time    // what this stream time closes is closed and put out
+	closing []closedSession // reused
 	dirty   []uint32        // groups changed since the last commit
 	unsaved []uint32        // groups changed since the last checkpoint
 	spare   []*session
+
+	loaded int // groups in memory
+	live   int // sessions in memory, spare ones too
+	fixed  int // bytes of a session without what its parts and objects hold
+	held   int // bytes of those: of objects as they were at the last commit
+}
+
+func newSessions(kind windows.Kind, p aggregates.Aggregator) *sessions {
+	return &sessions{kind: kind, gap: windows.Time(kind.Size().Milliseconds()), closed: windows.Min,
+		fixed: sessionBytes + p.Size() + 24*p.Vars() + 16*p.Objs()}
 }
 
 // sessionGroup is the open sessions of a group.
 type sessionGroup struct {
-	list    []*session // by ascending end; they do not overlap, nor touch within the gap
-	due     windows.Time
+	list    []*session   // by ascending end; they do not overlap, nor touch within the gap
+	due     windows.Time // of its entry in the heap; 0: it has none
+	indexed windows.Time // of its entry in the store's index; 0: the store has neither that nor the row
 	flags   uint8
 	removed []windows.Window // sessions that were put out as changes and are gone: their tombstones wait for the commit
 }
@@ -38,6 +54,8 @@ type sessionGroup struct {
 type session struct {
 	windows.Window
 	state   aggregates.State
+	large   int  // bytes of its objects at its last commit
+	held    int  // bytes of those and its parts when they were last counted
 	changed bool // since the last commit
 	shown   bool // was put out as a change
 }
@@ -46,7 +64,10 @@ type session struct {
 // that session is closed (semantics.md [S2] to [S5]).
 func (w *windowed) addToSession(ctx context.Context, s *size, group uint32, at windows.Time) (late int, err error) {
 	x := s.sessions
-	g := x.group(w, group)
+	g, err := w.sessionGroup(s, group)
+	if err != nil {
+		return 0, err
+	}
 	first, last := g.touching(at, x.gap)
 	merged := windows.Window{Start: at, End: at}
 	if first < last {
@@ -72,16 +93,30 @@ func (w *windowed) addToSession(ctx context.Context, s *size, group uint32, at w
 	return 0, nil
 }
 
-// group is the sessions of a group, made if need be. In the table of groups it counts as a row.
-func (x *sessions) group(w *windowed, n uint32) *sessionGroup {
+// sessionGroup is the sessions of a group: those in memory, or in the store, or none. In the table of groups it counts as a row.
+func (w *windowed) sessionGroup(s *size, n uint32) (*sessionGroup, error) {
+	x := s.sessions
 	for int(n) >= len(x.groups) {
 		x.groups = append(x.groups, nil)
 	}
 	if x.groups[n] == nil {
 		x.groups[n] = &sessionGroup{}
+		x.loaded++
 		w.groups.entries[n].rows++
+		if x.index.some {
+			if err := w.loadSessions(s, n); err != nil {
+				return nil, err
+			}
+		}
 	}
-	return x.groups[n]
+	return x.groups[n], nil
+}
+
+// drop takes a group out of memory. What it has in the heap is passed over there.
+func (x *sessions) drop(w *windowed, n uint32) {
+	x.groups[n] = nil
+	x.loaded--
+	w.groups.entries[n].rows--
 }
 
 // touching is the sessions that a record at a time belongs to or connects: list[first:last] [S3].
@@ -102,7 +137,9 @@ func (g *sessionGroup) touching(at, gap windows.Time) (first, last int) {
 func (w *windowed) connect(x *sessions, g *sessionGroup, first, last int, merged windows.Window, at windows.Time) (*session, error) {
 	if last-first == 1 {
 		one := g.list[first]
-		if err := w.program.Add(one.state, w.cells, w.task.at(at)); err != nil {
+		err := w.program.Add(one.state, w.cells, w.task.at(at))
+		x.count(one)
+		if err != nil {
 			return nil, w.refuse(1, err)
 		}
 		if one.Window != merged {
@@ -121,9 +158,11 @@ func (w *windowed) connect(x *sessions, g *sessionGroup, first, last int, merged
 		return nil, w.refuse(1, err)
 	}
 	for _, other := range g.list[first:last] {
+		one.large += other.large
 		g.gone(other)
 		x.give(other)
 	}
+	x.count(one)
 	g.list = slices.Replace(g.list, first, last, one)
 	return one, nil
 }
@@ -140,10 +179,36 @@ func (g *sessionGroup) gone(one *session) {
 func (x *sessions) take(p aggregates.Aggregator) *session {
 	if n := len(x.spare) - 1; n >= 0 {
 		one := x.spare[n]
-		x.spare = x.spare[:n]
+		x.spare[n], x.spare = nil, x.spare[:n]
 		return one
 	}
+	x.live++
 	return &session{state: aggregates.NewState(p)}
+}
+
+// count notes what the parts and objects of a session hold.
+func (x *sessions) count(one *session) {
+	n := held(one.state) + one.large
+	x.held += n - one.held
+	one.held = n
+}
+
+// forget takes a session out of the count.
+func (x *sessions) forget(one *session) {
+	x.live--
+	x.held -= one.held
+}
+
+// sessionBytes and groupBytes are what a session takes beside its state, and a group in memory beside its sessions: with the
+// places that lists have for them.
+const (
+	sessionBytes = 144
+	groupBytes   = 120
+)
+
+// bytes is how much memory sessions take, roughly.
+func (x *sessions) bytes() int {
+	return groupBytes*x.loaded + x.fixed*x.live + x.held + 16*cap(x.due) + x.index.bytes()
 }
 
 // maxSpare is how many sessions are kept for reuse.
@@ -152,6 +217,7 @@ const maxSpare = 1024
 // give takes a session back for reuse.
 func (x *sessions) give(one *session) {
 	if len(x.spare) >= maxSpare {
+		x.forget(one)
 		return
 	}
 	clear(one.state.Fixed)
@@ -159,7 +225,8 @@ func (x *sessions) give(one *session) {
 	for i := range one.state.Vars {
 		one.state.Vars[i] = one.state.Vars[i][:0]
 	}
-	one.Window, one.changed, one.shown = windows.Window{}, false, false
+	one.Window, one.large, one.changed, one.shown = windows.Window{}, 0, false, false
+	x.count(one)
 	x.spare = append(x.spare, one)
 }
 
@@ -176,8 +243,7 @@ func (x *sessions) touch(n uint32, g *sessionGroup) {
 // tidy forgets a group that has nothing. process lets go of its number.
 func (x *sessions) tidy(w *windowed, n uint32) {
 	if g := x.groups[n]; len(g.list) == 0 && g.flags == 0 {
-		x.groups[n] = nil
-		w.groups.entries[n].rows--
+		x.drop(w, n)
 	}
 }
 
@@ -196,65 +262,83 @@ func (x *sessions) schedule(w *windowed, n uint32, g *sessionGroup, end windows.
 	w.nextClose = min(w.nextClose, at)
 }
 
-// closesBy says whether a session would be closed at a stream time. What is due too early is put to its place.
-func (x *sessions) closesBy(w *windowed, now windows.Time) bool {
-	for len(x.due) > 0 && x.due[0].at <= now {
-		n := x.due.pop().group
-		g := x.groups[n]
-		if g == nil || g.due == 0 || g.due > now {
-			continue // an entry that a later one has replaced
-		}
-		if g.due = 0; len(g.list) == 0 {
-			continue
-		}
-		x.schedule(w, n, g, g.list[0].End)
-		if g.due <= now {
-			return true
-		}
-	}
-	return false
-}
-
-// closeSessions puts out and forgets the sessions that stream time has closed, in order of (end, start, key) [S9].
+// closeSessions puts out and forgets the sessions that stream time has closed, in order of (end, start, key) [S9]. It goes from end to
+// end, so that no more of them are in memory than have one end.
 func (w *windowed) closeSessions(ctx context.Context, s *size) error {
 	x := s.sessions
-	var closed []closedSession
-	for len(x.due) > 0 && x.due[0].at <= w.streamTime {
-		n := x.due.pop().group
-		g := x.groups[n]
-		if g == nil || g.due == 0 || g.due > w.streamTime {
-			continue // an entry that a later one has replaced
-		}
-		g.due = 0
-		k := 0
-		for ; k < len(g.list) && x.closes(g.list[k].End, w.grace) <= w.streamTime; k++ {
-			closed = append(closed, closedSession{n, g.list[k]})
-		}
-		g.list = slices.Delete(g.list, 0, k)
-		if k > 0 {
-			x.touch(n, g)
-		}
-		if len(g.list) > 0 {
-			x.schedule(w, n, g, g.list[0].End)
-		}
-	}
-	slices.SortFunc(closed, func(a, b closedSession) int {
-		return cmp.Or(cmp.Compare(a.End, b.End), cmp.Compare(a.Start, b.Start), bytes.Compare(w.groups.entries[a.group].key, w.groups.entries[b.group].key))
-	})
-	if len(x.due) > 0 {
-		w.nextClose = min(w.nextClose, x.due[0].at)
-	}
-	for _, c := range closed {
-		if err := w.putOutClosed(ctx, s, c); err != nil {
+	for {
+		at, err := w.nextDue(s)
+		if err != nil {
 			return err
 		}
+		if at > w.streamTime {
+			x.closed = w.streamTime
+			w.nextClose = min(w.nextClose, at)
+			return nil
+		}
+		if err := w.loadDue(s, at); err != nil {
+			return err
+		}
+		w.collectDue(x, at)
+		for _, c := range x.closing {
+			if err := w.putOutClosed(ctx, s, c); err != nil {
+				return err
+			}
+		}
+		x.closed = at
+		for _, c := range x.closing {
+			w.settle(ctx, s, c.group)
+		}
 	}
-	return nil
 }
 
 type closedSession struct {
 	group uint32
 	*session
+}
+
+// collectDue takes the sessions that close at a time out of their groups, which have been found by it, in order of (start, key).
+func (w *windowed) collectDue(x *sessions, at windows.Time) {
+	x.closing = x.closing[:0]
+	for len(x.due) > 0 && x.due[0].at == at {
+		n := x.due.pop().group
+		g := x.groups[n]
+		if g == nil || g.due != at {
+			continue // an entry that a later one has replaced
+		}
+		g.due = 0
+		if len(g.list) > 0 && x.closes(g.list[0].End, w.grace) == at {
+			x.closing = append(x.closing, closedSession{n, g.list[0]})
+			g.list = slices.Delete(g.list, 0, 1)
+		}
+		if len(g.list) > 0 {
+			x.schedule(w, n, g, g.list[0].End)
+		}
+	}
+	slices.SortFunc(x.closing, func(a, b closedSession) int {
+		return cmp.Or(cmp.Compare(a.Start, b.Start), bytes.Compare(w.groups.entries[a.group].key, w.groups.entries[b.group].key))
+	})
+}
+
+// settle notes that a session of a group is closed. A group of which there is nothing more, and nothing that waits for a commit or a
+// checkpoint, leaves memory at once: it may have come from the store only to be closed, with a million others.
+func (w *windowed) settle(ctx context.Context, s *size, n uint32) {
+	x := s.sessions
+	g := x.groups[n]
+	if len(g.list) > 0 || g.flags&(flagDirty|flagUnsaved) != 0 {
+		x.touch(n, g)
+		return
+	}
+	w.wkey = stores.AppendRowKey(w.wkey[:0], s.op, 0, w.groups.entries[n].key)
+	if g.flags&flagLogged != 0 {
+		w.task.log(ctx, w.wkey, nil)
+	}
+	if g.indexed != 0 {
+		w.task.pending.Delete(w.wkey)
+		w.unindex(s, n, g)
+	}
+	x.drop(w, n)
+	w.groups.release(n, 0)
 }
 
 // putOutClosed puts out a session that has closed: as a change too, if it has changed since the last commit.

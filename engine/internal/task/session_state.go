@@ -30,7 +30,10 @@ func (w *windowed) logSessions(ctx context.Context, s *size) error {
 		g.flags &^= flagDirty
 		w.wkey = stores.AppendRowKey(w.wkey[:0], s.op, 0, w.groups.entries[n].key)
 		for _, one := range g.list {
-			one.changed = false
+			if one.changed = false; len(one.state.Objs) > 0 {
+				one.large = one.state.Bytes() // which costs as much as the encoding of some
+				x.count(one)
+			}
 		}
 		switch {
 		case len(g.list) > 0:
@@ -61,13 +64,19 @@ func (w *windowed) saveSessions(s *size) error {
 				return err
 			}
 			w.task.pending.Put(w.wkey, w.row)
-			continue
+			w.reindex(s, n, g)
+		} else {
+			w.task.pending.Delete(w.wkey)
+			w.unindex(s, n, g)
+			x.drop(w, n)
+			w.groups.release(n, 0)
 		}
-		w.task.pending.Delete(w.wkey)
-		x.groups[n] = nil
-		w.groups.release(n, 1)
+		if err := w.task.writePending(pendingBytes); err != nil {
+			return err
+		}
 	}
 	x.unsaved = x.unsaved[:0]
+	w.task.pending.Put(indexedKey, nil)
 	return nil
 }
 
@@ -87,45 +96,52 @@ func (w *windowed) sessionRow(g *sessionGroup) (err error) {
 	return nil
 }
 
-// loadSessions brings all rows into memory when the task is opened.
-func (w *windowed) loadSessions(s *size) error {
-	from, to := stores.OperatorBounds(s.op)
-	for e, err := range w.task.cfg.Store.Scan(from, to) {
-		if err != nil {
-			return fmt.Errorf("task: aggregate %s: loading sessions: %w", w.name, err)
-		}
-		_, _, key, err := stores.ParseRowKey(e.Key)
-		if err == nil {
-			err = w.loadSessionRow(s.sessions, key, e.Value, s.changes != nil)
-		}
-		if err != nil {
-			return fmt.Errorf("task: aggregate %s: sessions in the store: %w: %w", w.name, err, ErrDamaged)
-		}
+// sessionBounds is the bytes of a session's bounds in a row.
+const sessionBounds = 16
+
+// loadSessions brings the row of a group into memory, if the store has one. Sessions that are closed are left out: a group that had no
+// others is gone from memory, and from the store with the next checkpoint.
+func (w *windowed) loadSessions(s *size, n uint32) error {
+	w.wkey = stores.AppendRowKey(w.wkey[:0], s.op, 0, w.groups.entries[n].key)
+	var ok bool
+	var err error
+	if w.row, ok, err = w.task.cfg.Store.Get(w.row[:0], w.wkey); err != nil {
+		return fmt.Errorf("task: aggregate %s: reading sessions: %w", w.name, err)
+	}
+	if !ok {
+		return nil
+	}
+	if err := w.loadSessionRow(s.sessions, n, w.row, s.changes != nil); err != nil {
+		return fmt.Errorf("task: aggregate %s: sessions in the store: %w: %w", w.name, err, stores.ErrCorrupt)
 	}
 	return nil
 }
 
-func (w *windowed) loadSessionRow(x *sessions, key, row []byte, shown bool) error {
-	n, _ := w.groups.intern(key)
-	g := x.group(w, n)
-	g.flags = flagLogged
+func (w *windowed) loadSessionRow(x *sessions, n uint32, row []byte, shown bool) error {
+	g := x.groups[n]
 	if len(row) == 0 {
 		return errors.New("a row without sessions")
 	}
 	after := windows.Time(0)
 	for d := (decoder{b: row}); len(d.b) > 0; {
-		one := x.take(w.program)
-		bounds := d.take(16)
+		bounds := d.take(sessionBounds)
 		state := d.take(d.uvarint())
 		if d.bad {
 			return fmt.Errorf("row of %d bytes is cut short", len(row))
 		}
-		one.Start, one.End = windows.Time(binary.BigEndian.Uint64(bounds)), windows.Time(binary.BigEndian.Uint64(bounds[8:]))
-		if one.Start < after || one.End < one.Start || one.End > w.streamTime {
-			return fmt.Errorf("a session from %d to %d", one.Start, one.End)
+		win := windows.Window{Start: windows.Time(binary.BigEndian.Uint64(bounds)), End: windows.Time(binary.BigEndian.Uint64(bounds[8:]))}
+		if win.Start < after || win.End < win.Start || win.End > w.streamTime {
+			return fmt.Errorf("a session from %d to %d", win.Start, win.End)
 		}
-		after = one.End + 1
+		after = win.End + 1
+		if x.closes(win.End, w.grace) <= x.closed {
+			continue
+		}
+		one := x.take(w.program)
+		one.Window = win
 		err := w.program.Load(one.state, state)
+		one.large = one.state.Bytes()
+		x.count(one)
 		if err != nil {
 			return err
 		}
@@ -138,6 +154,7 @@ func (w *windowed) loadSessionRow(x *sessions, key, row []byte, shown bool) erro
 		g.list = append(g.list, one)
 	}
 	if len(g.list) > 0 {
+		g.flags, g.indexed = flagLogged, x.closes(g.list[0].End, w.grace)
 		x.schedule(w, n, g, g.list[0].End)
 	}
 	return nil

@@ -191,7 +191,7 @@ func (x *sliding) take(p aggregates.Aggregator) *point {
 	x.inUse++
 	if n := len(x.spare) - 1; n >= 0 {
 		one := x.spare[n]
-		x.spare = x.spare[:n]
+		x.spare[n], x.spare = nil, x.spare[:n]
 		return one
 	}
 	return &point{state: aggregates.NewState(p)}

@@ -120,6 +120,9 @@ func (w *windowed) saveSliding(s *size) (err error) {
 		}
 		p.flags = p.flags&^flagUnsaved | flagStored
 		w.task.pending.Put(w.pointKey(s, ref.group, p.at), w.row)
+		if err := w.task.writePending(pendingBytes); err != nil {
+			return err
+		}
 	}
 	x.unsaved = x.unsaved[:0]
 	return nil

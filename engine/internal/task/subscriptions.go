@@ -123,15 +123,11 @@ func (s *subscriptions) tick(context.Context) (bool, error) { return false, nil 
 func (s *subscriptions) sawRecords()                        {}
 func (s *subscriptions) flush(context.Context) error        { return nil }
 func (s *subscriptions) clock() (string, windows.Time)      { return "", 0 }
+func (s *subscriptions) save() error                        { return s.rows.save() }
 func (s *subscriptions) memory() int                        { return s.rows.bytes }
 func (s *subscriptions) evict(enough func() bool)           { s.rows.evict(enough) }
 
 func (s *subscriptions) log(ctx context.Context) error {
 	s.rows.log(ctx)
-	return nil
-}
-
-func (s *subscriptions) save() error {
-	s.rows.save()
 	return nil
 }

@@ -95,7 +95,7 @@ func (h *hop) dropSums() {
 func (h *hop) take() *bucket {
 	if n := len(h.spare) - 1; n >= 0 {
 		b := h.spare[n]
-		h.spare = h.spare[:n]
+		h.spare[n], h.spare = nil, h.spare[:n]
 		return b
 	}
 	return &bucket{perRow: h.objs}
@@ -115,24 +115,7 @@ func (w *windowed) copyAll(m, b *bucket) error {
 	m.slot = append(m.slot[:0], b.slot...)
 	m.groups = append(m.groups[:0], b.groups...)
 	m.flags = append(m.flags[:0], b.flags...)
-	m.slab = append(m.slab[:0], b.slab...)
+	m.copyRows(b)
+	w.count(m)
 	return nil
-}
-
-// bytes is roughly the memory that the sums take, and the space for the next ones.
-func (h *hop) bytes() int {
-	n := 0
-	for _, b := range h.spare {
-		n += b.bytes()
-	}
-	if h.sums == nil {
-		return n
-	}
-	n += h.sums.back.bytes()
-	for _, b := range h.sums.fronts {
-		if b != nil {
-			n += b.bytes()
-		}
-	}
-	return n
 }

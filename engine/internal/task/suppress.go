@@ -216,15 +216,11 @@ func (s *suppress) tick(context.Context) (bool, error) { return false, nil }
 func (s *suppress) sawRecords()                        {}
 func (s *suppress) flush(context.Context) error        { return nil }
 func (s *suppress) clock() (string, windows.Time)      { return s.name, s.streamTime }
+func (s *suppress) save() error                        { return s.rows.save() }
 func (s *suppress) memory() int                        { return s.rows.bytes + s.bytes }
 func (s *suppress) evict(enough func() bool)           { s.rows.evict(enough) }
 
 func (s *suppress) log(ctx context.Context) error {
 	s.rows.log(ctx)
-	return nil
-}
-
-func (s *suppress) save() error {
-	s.rows.save()
 	return nil
 }

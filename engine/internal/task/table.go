@@ -229,7 +229,8 @@ func (x *table) log(ctx context.Context) error {
 }
 
 func (x *table) save() error {
-	x.rows.save()
-	x.ends.save()
-	return nil
+	if err := x.rows.save(); err != nil {
+		return err
+	}
+	return x.ends.save()
 }

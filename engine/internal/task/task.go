@@ -52,9 +52,9 @@ type operator interface {
 	log(ctx context.Context) error
 	// clock is the name that the operator's stream time has in the commit record, and that time.
 	clock() (string, windows.Time)
-	// save adds what has changed since the last checkpoint to Task.pending.
+	// save adds what has changed since the last checkpoint to Task.pending, and lets it be written in between (Task.writePending).
 	save() error
-	// memory is the bytes that rows take, roughly.
+	// memory is the bytes that rows take, roughly. It is asked for often: it is counted where it changes.
 	memory() int
 	// evict drops rows from memory, all of which are in the store, until enough says so.
 	evict(enough func() bool)

@@ -33,6 +33,7 @@ type windowed struct {
 
 	groups groupTable
 	sizes  []*size
+	taken  int // bytes of the buckets of all sizes, spare ones too
 
 	key   []byte
 	cells []aggregates.Cell
@@ -63,7 +64,7 @@ func newWindowed(t *Task, name string, a *topology.Aggregate) (*windowed, error)
 	w := &windowed{task: t, name: name, agg: a, program: a.Program, stride: rowHeader + a.Program.Size(), vars: a.Program.Vars(),
 		groupKey: a.OpenKey(), project: a.OpenRow(), streamTime: windows.Min, nextClose: math.MaxInt64, grace: a.Windows.GraceTime(),
 		idle:   idleClock{after: time.Duration(a.Windows.IdleTime()) * time.Millisecond},
-		groups: groupTable{numbers: map[string]uint32{}}, cells: make([]aggregates.Cell, a.Program.Cells())}
+		groups: newGroupTable(), cells: make([]aggregates.Cell, a.Program.Cells())}
 	if a.Global && t.cfg.Partitions != 1 {
 		return nil, fmt.Errorf("task: aggregate %s: one global group needs one partition, topic %s has %d: write it with one, group by its key, or send it through Repartition with one",
 			name, t.cfg.Sub.Topics()[0], t.cfg.Partitions)
@@ -82,7 +83,7 @@ func newWindowed(t *Task, name string, a *topology.Aggregate) (*windowed, error)
 		}
 		mustWrite(s.finals)
 		if kind.Form() == windows.FormSession {
-			s.sessions = &sessions{kind: kind, gap: windows.Time(kind.Size().Milliseconds())}
+			s.sessions = newSessions(kind, w.program)
 		}
 		if kind.Form() == windows.FormSliding {
 			s.sliding = newSliding(kind, w.program)
@@ -238,7 +239,8 @@ func (w *windowed) bucketAt(s *size, start windows.Time) *bucket {
 func (w *windowed) openBucket(s *size, i int, start windows.Time) *bucket {
 	b := &bucket{perRow: w.program.Objs()}
 	if n := len(s.spare) - 1; n >= 0 {
-		b, s.spare = s.spare[n], s.spare[:n]
+		b, s.spare[n] = s.spare[n], nil // or it would be held there when it is dropped for good
+		s.spare = s.spare[:n]
 		b.stored, b.absent = false, false
 	}
 	if s.hop != nil {
@@ -265,7 +267,10 @@ func (w *windowed) add(ctx context.Context, s *size, b *bucket, group uint32, at
 	state := b.state(i, w.stride, w.vars)
 	before := held(state)
 	err := w.apply(state, w.task.at(at))
-	b.held += held(state) - before
+	after := held(state)
+	if b.held += after - before; made || after != before {
+		w.count(b)
+	}
 	if err != nil {
 		return w.refused(b, i, made, n, err)
 	}
@@ -275,6 +280,14 @@ func (w *windowed) add(ctx context.Context, s *size, b *bucket, group uint32, at
 		return w.emitChange(ctx, s, b, i)
 	}
 	return nil
+}
+
+// count brings what is known of a bucket's memory up to date. It is called where that has changed, so that Task.Memory, which is
+// asked after each batch, need not look at the buckets: there may be as many as rows.
+func (w *windowed) count(b *bucket) {
+	n := b.bytes()
+	w.taken += n - b.taken
+	b.taken = n
 }
 
 // apply adds the record at work to a state.
@@ -310,8 +323,7 @@ func (w *windowed) refuse(n int, err error) error {
 
 // appendRow appends row i as it is stored and logged: header, then state.
 func (w *windowed) appendRow(dst []byte, b *bucket, i int32) ([]byte, error) {
-	n := int(i) * w.stride
-	dst, err := w.program.Append(append(dst, b.slab[n:n+rowHeader]...), b.state(i, w.stride, w.vars))
+	dst, err := w.program.Append(append(dst, b.bytesOf(i, w.stride)[:rowHeader]...), b.state(i, w.stride, w.vars))
 	if err != nil {
 		return nil, fmt.Errorf("task: aggregate %s: encoding the row of group %q: %w", w.name, w.key0(b, i), err)
 	}
@@ -346,11 +358,12 @@ func (w *windowed) loadRow(b *bucket, i int32, row []byte) error {
 	if len(row) < rowHeader {
 		return fmt.Errorf("task: aggregate %s: row of %d bytes in the store: %w", w.name, len(row), stores.ErrCorrupt)
 	}
-	copy(b.slab[int(i)*w.stride:], row[:rowHeader])
+	copy(b.bytesOf(i, w.stride), row[:rowHeader])
 	state := b.state(i, w.stride, w.vars)
 	before := held(state)
 	err := w.program.Load(state, row[rowHeader:])
 	b.held += held(state) - before
+	w.count(b)
 	if err != nil {
 		return fmt.Errorf("task: aggregate %s: row in the store: %w: %w", w.name, err, stores.ErrCorrupt)
 	}

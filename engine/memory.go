@@ -1,0 +1,31 @@
+package engine
+
+import "github.com/ashi-stream/ashi/stores/rocksdb"
+
+// share is what one task may take of Config.Memory. What is not given out, three eighths, is for batches on their way from the broker,
+// for what is encoded and sent, and for memory that the collector has not yet found free.
+type share struct {
+	rows     int // rows and groups in memory
+	producer int // results and changed rows that wait for the broker
+	store    rocksdb.Options
+}
+
+const (
+	leastWriteBuffer = 256 << 10 // below it a store makes files all the time
+	mostWriteBuffer  = 16 << 20
+	leastBlockCache  = 1 << 20
+	mostBlockCache   = 64 << 20
+)
+
+// shareOf divides Memory by the sub-topologies, and by the partitions that this process has of each.
+func (e *Engine) shareOf(s *subState) share {
+	m := e.cfg.Memory / int(max(s.owned.Load(), 1)) / len(e.subs)
+	return share{rows: m / 8 * 3, producer: m / 16, store: rocksdb.Options{
+		WriteBuffer: int64(min(max(m/64*3, leastWriteBuffer), mostWriteBuffer)), // there are two of it
+		BlockCache:  int64(min(max(m/32*3, leastBlockCache), mostBlockCache)),
+		Compression: true,
+	}}
+}
+
+// fetchBytes is what one sub-topology may have fetched and not processed.
+func (e *Engine) fetchBytes() int { return e.cfg.Memory / 32 / len(e.subs) }
