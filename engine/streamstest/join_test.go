@@ -61,7 +61,7 @@ func (j *join) results(t *testing.T, c *kafkatest.Cluster, side int) (all []resu
 			}
 			return nil
 		}}))
-	return j.comparable(all)
+	return j.comparable(side, all)
 }
 
 // Each form is run calm and wild: Kafka Streams gives what the oracle says after its rules.
@@ -90,8 +90,8 @@ func TestJoinsAgainstKafkaStreams(t *testing.T) {
 // The rules of both sides give the same where a join is calm.
 func TestCalmJoins(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed(t), 0))
-	for range 200 {
-		for _, form := range forms {
+	for range 100 {
+		for _, form := range forms[:len(forms)-2] { // foreign joins are compared by what is left at the end, of which there is one rule
 			j := randomJoin(r, form, true, 60)
 			require.Equal(t, lines(j.expect(theirs)), lines(j.expect(ours)), "%s: before %d, after %d, grace %d", j.name, j.before, j.after, j.grace)
 		}

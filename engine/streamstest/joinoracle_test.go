@@ -3,6 +3,7 @@ package streamstest
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -33,29 +34,28 @@ func (j *join) expect(side int) []result {
 	if j.kind() == "foreign" {
 		all = j.foreign()
 	}
-	return j.comparable(all)
+	return j.comparable(side, all)
 }
 
 // comparable is results in an order that does not depend on partitions: of a stream sorted, of tables by key. Of a foreign join only the last
-// row of a key counts, as the order of two topics that are repartitioned is not given [FK5].
-func (j *join) comparable(all []result) []result {
+// row of a key counts, as the order of two topics that are repartitioned is not given [FK5], nor its time in Kafka Streams, nor in
+// ashi without a right row, which may have been there and be deleted.
+func (j *join) comparable(side int, all []result) []result {
 	switch j.kind() {
 	case "streams":
-		slices.SortFunc(all, func(a, b result) int { return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.at, b.at), cmp.Compare(a.text, b.text)) })
+		slices.SortFunc(all, func(a, b result) int {
+			return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.at, b.at), cmp.Compare(a.text, b.text))
+		})
 	case "foreign":
 		last := map[string]result{}
 		for _, r := range all {
-			last[r.key] = r
-			if r.text == "" {
-				delete(last, r.key)
-			} else if strings.HasSuffix(r.text, "+null") { // its time may be that of a right row that was deleted meanwhile
-				last[r.key] = result{r.key, r.text, 0}
+			if side == theirs || strings.HasSuffix(r.text, "+null") {
+				r.at = 0
 			}
+			last[r.key] = r
 		}
-		all = nil
-		for _, r := range last {
-			all = append(all, r)
-		}
+		maps.DeleteFunc(last, func(_ string, r result) bool { return r.text == "" })
+		all = slices.Collect(maps.Values(last))
 		fallthrough
 	default:
 		slices.SortStableFunc(all, func(a, b result) int { return cmp.Compare(a.key, b.key) })
@@ -213,7 +213,7 @@ func (s *stream) match(w, o *waiting) {
 
 // theirs is KStreamKStreamJoin: [J2] to [J10].
 func (s *stream) theirs(f fact) {
-	if f.key != nil && f.row != nil { // the store comes before the join
+	if f.key != nil { // a null too moves the time of a store in memory
 		s.times[f.side] = max(s.times[f.side], f.at)
 	}
 	s.now = max(s.now, f.at)
@@ -259,10 +259,10 @@ func (s *stream) scan(side int) {
 	slices.SortStableFunc(all, func(a, b *waiting) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(b.side, a.side)) })
 	var open [2]bool
 	for _, w := range all {
+		s.least = w.at
 		if open[left] && open[right] {
 			break
 		}
-		s.least = w.at
 		if w.at+s.reach(w.side)+s.grace >= s.now {
 			open[w.side] = true
 		} else {

@@ -109,13 +109,17 @@ func randomJoin(r *rand.Rand, form string, calm bool, records int) *join {
 	}
 	at := int64(1_400_000_000_000) + grain
 	present := [2]map[string]bool{{}, {}}
+	keys := [2]int{6, 6}
+	if j.kind() == "foreign" {
+		keys[left] = 60
+	}
 	for i := range records {
 		at += grain * r.Int64N(3)
 		if r.IntN(60) == 0 {
 			at += grain * r.Int64N(60)
 		}
-		side, key, when := r.IntN(2), fmt.Sprintf("k%d", r.IntN(6)), at
-		v := fmt.Sprintf("%c%d", "LR"[side], i)
+		side, when := r.IntN(2), at
+		key, v := fmt.Sprintf("k%d", r.IntN(keys[side])), fmt.Sprintf("%c%d", "LR"[side], i)
 		if r.IntN(3) == 0 {
 			when -= grain * r.Int64N(back)
 		}
