@@ -64,7 +64,7 @@ func (j *join) results(t *testing.T, c *kafkatest.Cluster, side int) (all []resu
 	return j.comparable(side, all)
 }
 
-// Each form is run calm and wild: Kafka Streams gives what the oracle says after its rules.
+// Each form is run calm and wild, and each difference that is known: Kafka Streams gives what the oracle says after its rules.
 func TestJoinsAgainstKafkaStreams(t *testing.T) {
 	classes := jars(t)
 	r := rand.New(rand.NewPCG(seed(t), 0))
@@ -82,7 +82,6 @@ func TestJoinsAgainstKafkaStreams(t *testing.T) {
 	joinStreams(ctx, t, classes, strings.Join(c.Brokers, ","), c.Name("joins"), joins)
 	for _, j := range joins {
 		want, got := lines(j.expect(theirs)), lines(j.results(t, c, theirs))
-		require.NotEmpty(t, want, j.name)
 		require.Equal(t, want, got, "%s: before %d, after %d, grace %d", j.name, j.before, j.after, j.grace)
 	}
 }
@@ -93,6 +92,7 @@ func TestCalmJoins(t *testing.T) {
 	for range 100 {
 		for _, form := range forms[:len(forms)-2] { // foreign joins are compared by what is left at the end, of which there is one rule
 			j := randomJoin(r, form, true, 60)
+			require.NotEmpty(t, j.expect(theirs), j.name)
 			require.Equal(t, lines(j.expect(theirs)), lines(j.expect(ours)), "%s: before %d, after %d, grace %d", j.name, j.before, j.after, j.grace)
 		}
 	}

@@ -126,16 +126,14 @@ type stream struct {
 	now   int64    // stream time
 	times [2]int64 // of Kafka Streams' two stores
 	rows  [2][]*waiting
-	least int64 // Kafka Streams: of the rows that wait, as it believes
+	least int64 // of the rows that wait, as Kafka Streams believes
 	out   []result
 }
-
-// reach is how much later than itself a row of a side may find a partner; that of the other side is how much earlier.
-func (j *join) reach(side int) int64 { return [2]int64{j.after, j.before}[side] }
 
 func (j *join) streams(facts []fact, side int) []result {
 	s := &stream{join: j, now: math.MinInt64, times: [2]int64{math.MinInt64 / 2, math.MinInt64 / 2}, least: math.MaxInt64}
 	for _, f := range facts {
+		s.now = max(s.now, f.at)
 		if side == ours {
 			s.ours(f)
 		} else {
@@ -145,43 +143,47 @@ func (j *join) streams(facts []fact, side int) []result {
 	return s.out
 }
 
+// reach is how much later than a row of a side one that matches it may be.
+func (j *join) reach(side int) int64 { return [2]int64{j.after, j.before}[side] }
+
+// open says that a row may find a partner still: then its reach and grace are not over [J10].
+func (s *stream) open(w *waiting) bool { return w.at+s.reach(w.side)+s.grace >= s.now }
+
 func (s *stream) ours(f fact) {
-	if f.key == nil {
+	s.putOut(s.parked(func(w *waiting) bool { return !s.open(w) }))
+	switch {
+	case f.key == nil:
 		s.keyless(f)
 		return
-	}
-	s.now = max(s.now, f.at)
-	s.release()
-	if f.at < s.now-s.before-s.after-s.grace {
+	case f.at < s.now-s.before-s.after-s.grace:
 		return // late
 	}
 	w := &waiting{fact: f, alone: true}
-	for _, o := range s.partners(f, s.now-s.before-s.after-s.grace) {
-		if !o.gone {
+	for _, o := range s.partners(f) {
+		if s.open(o) {
 			s.match(w, o)
 		}
 	}
 	s.rows[f.side] = append(s.rows[f.side], w)
-	s.release() // a row whose time is over when it comes goes out at once
+	s.putOut(s.parked(func(w *waiting) bool { return !s.open(w) })) // this one may come when its time is over
 }
 
-// release puts out alone what can have no partner any more, in order of time, right before left, key [J10].
-func (s *stream) release() {
-	var over []*waiting
+// parked is the rows that wait to go out alone and pass, by time, right before left, key [J10].
+func (s *stream) parked(pass func(*waiting) bool) (list []*waiting) {
 	for side, rows := range s.rows {
 		for _, w := range rows {
-			if s.keep()[side] && w.alone && !w.gone && w.at+s.reach(side)+s.grace < s.now {
-				over = append(over, w)
+			if s.keep()[side] && w.alone && !w.gone && pass(w) {
+				list = append(list, w)
 			}
 		}
 	}
-	s.putOut(over)
+	slices.SortStableFunc(list, func(a, b *waiting) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(b.side, a.side), cmp.Compare(*a.key, *b.key))
+	})
+	return list
 }
 
 func (s *stream) putOut(over []*waiting) {
-	slices.SortStableFunc(over, func(a, b *waiting) int {
-		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(b.side, a.side), cmp.Compare(*a.key, *b.key))
-	})
 	for _, w := range over {
 		w.gone = true
 		s.out = append(s.out, result{*w.key, pair(w.side, w.row, nil), w.at})
@@ -195,10 +197,10 @@ func (s *stream) keyless(f fact) {
 	}
 }
 
-// partners are the rows that match f, not older than oldest, by time and arrival [J1].
-func (s *stream) partners(f fact, oldest int64) (found []*waiting) {
+// partners are the rows that match f, by time and arrival [J1].
+func (s *stream) partners(f fact) (found []*waiting) {
 	for _, o := range s.rows[1-f.side] {
-		if *o.key == *f.key && o.at >= f.at-s.reach(1-f.side) && o.at <= f.at+s.reach(f.side) && o.at >= oldest {
+		if *o.key == *f.key && o.at >= f.at-s.reach(1-f.side) && o.at <= f.at+s.reach(f.side) {
 			found = append(found, o)
 		}
 	}
@@ -216,7 +218,6 @@ func (s *stream) theirs(f fact) {
 	if f.key != nil { // a null too moves the time of a store in memory
 		s.times[f.side] = max(s.times[f.side], f.at)
 	}
-	s.now = max(s.now, f.at)
 	switch {
 	case f.key == nil:
 		s.keyless(f)
@@ -227,49 +228,40 @@ func (s *stream) theirs(f fact) {
 	if f.at == s.now && s.keep() != [2]bool{} {
 		s.scan(f.side)
 	}
-	retention := s.before + s.after + s.grace
-	w := &waiting{fact: f, alone: s.keep()[f.side]}
-	for _, o := range s.partners(f, s.times[1-f.side]-retention+1) {
-		s.match(w, o) // one that went out alone too
-	}
-	switch {
-	case w.alone && f.at+s.reach(f.side) < s.now: // [J8]: without grace
-		w.gone = true
-		s.out = append(s.out, result{*w.key, pair(w.side, w.row, nil), w.at})
-	case w.alone:
-		s.least = min(s.least, w.at)
+	w := &waiting{fact: f, alone: true}
+	for _, o := range s.partners(f) {
+		if o.at > s.times[1-f.side]-s.before-s.after-s.grace { // [J4]
+			s.match(w, o) // also if it went out alone
+		}
 	}
 	s.rows[f.side] = append(s.rows[f.side], w)
+	switch {
+	case !w.alone || !s.keep()[f.side]:
+	case f.at+s.reach(f.side) < s.now: // [J8]: without grace
+		s.putOut([]*waiting{w})
+	default:
+		s.least = min(s.least, w.at)
+	}
 }
 
-// scan is emitNonJoinedOuterRecords: it looks only when the last row that it saw, or a newer one, must go by the reach of the side that asks.
+// scan is emitNonJoinedOuterRecords. It looks only when the row at which it stopped must go, or a newer one, by the reach of the side that asks.
 func (s *stream) scan(side int) {
 	if s.least+s.reach(side)+s.grace >= s.now {
 		return
 	}
 	s.least = math.MaxInt64
-	var all, over []*waiting
-	for side, rows := range s.rows {
-		for _, w := range rows {
-			if s.keep()[side] && w.alone && !w.gone {
-				all = append(all, w)
-			}
-		}
-	}
-	slices.SortStableFunc(all, func(a, b *waiting) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(b.side, a.side)) })
 	var open [2]bool
-	for _, w := range all {
+	for _, w := range s.parked(func(*waiting) bool { return true }) {
 		s.least = w.at
 		if open[left] && open[right] {
 			break
 		}
-		if w.at+s.reach(w.side)+s.grace >= s.now {
+		if s.open(w) {
 			open[w.side] = true
 		} else {
-			over = append(over, w)
+			s.putOut([]*waiting{w})
 		}
 	}
-	s.putOut(over)
 }
 
 // lookups joins a stream with a table [ST1, ST2].
