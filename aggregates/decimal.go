@@ -19,11 +19,16 @@ var decimals = apd.Context{Precision: decimalPrecision, Rounding: apd.RoundHalfU
 // SumDecimal is the sum of a column that is a DECIMAL(precision, scale) of ksqlDB: each value is rounded half up to scale digits
 // behind the point, and the sum has that scale too. A row that would bring the sum to 10^(precision-scale) or beyond is refused
 // with ErrOverflow: no accumulator of its group and window counts it (in ksqlDB it stops the query; semantics.md [U3]). Neither
-// Undo nor Merge looks at the bound, as in ksqlDB. precision is from 1 to 38, scale from 0 to precision.
+// Undo nor Merge looks at the bound, as in ksqlDB: for hopping windows each row is added to each of its windows, which costs more than
+// the slices of other aggregates, and of sessions the sum counts that the record makes. precision is from 1 to 38, scale from 0 to
+// precision.
 func SumDecimal[T any, V apd.Decimal | *apd.Decimal](g Rows[T], precision, scale int, column func(*T) V) V {
 	r := g.Recorder()
 	if precision < 1 || precision > decimalPrecision || scale < 0 || scale > precision {
 		r.fail("SumDecimal: DECIMAL(%d, %d): want a precision of 1 to %d and a scale of 0 to the precision", precision, scale, decimalPrecision)
+	}
+	if !r.reading {
+		r.program.bounded = true
 	}
 	k := &boundedSums{precision: precision, scale: scale}
 	s, _ := keep(r, "SumDecimal", k, layout{kind: kindDecimal}, columnOf(r, column)).(*boundedSum)

@@ -96,7 +96,7 @@ func (o op) fixed() int {
 
 // prepare sets what follows from the rest.
 func (o *op) prepare() {
-	o.plain = !o.kind.variable() && !o.nulls && !o.seq && slices.Contains(
+	o.plain = !o.kind.variable() && !o.nulls && slices.Contains(
 		[]opcode{opSum, opAvg, opMin, opMax, opEarliest, opLatest, opCountOf}, o.code)
 }
 
@@ -112,7 +112,7 @@ func (o *op) undoes() bool {
 }
 
 // addPlain adds the bits of one value that is not null.
-func (o *op) addPlain(f []byte, bits uint64) {
+func (o *op) addPlain(f []byte, bits uint64, seq int64) {
 	switch o.code {
 	case opSum:
 		o.sum(f, bits)
@@ -129,12 +129,20 @@ func (o *op) addPlain(f []byte, bits uint64) {
 		}
 	case opEarliest:
 		if f[8] == 0 {
-			setValue(f, bits)
+			o.setEnd(f, bits, seq)
 		}
 	case opLatest:
-		setValue(f, bits)
+		o.setEnd(f, bits, seq)
 	case opCountOf:
 		addInt(f, 1)
+	}
+}
+
+// setEnd sets an Earliest or Latest, with its sequence number if it keeps that. Rows are added in the order of these numbers.
+func (o *op) setEnd(f []byte, bits uint64, seq int64) {
+	setValue(f, bits)
+	if o.seq {
+		binary.LittleEndian.PutUint64(f[9:], uint64(seq))
 	}
 }
 

@@ -152,6 +152,12 @@ func (o *op) mergePick(dst, src *State) {
 	if from[flag] == pickNothing {
 		return
 	}
+	if o.plain {
+		if to[flag] == pickNothing || o.takesPlain(to, from) {
+			copy(to, from)
+		}
+		return
+	}
 	var part, other []byte
 	if o.kind.variable() {
 		part, other = dst.Vars[o.part], src.Vars[o.part]
@@ -165,6 +171,21 @@ func (o *op) mergePick(dst, src *State) {
 	copy(to, from)
 	if o.kind.variable() {
 		dst.Vars[o.part] = append(part[:0], other...)
+	}
+}
+
+// takesPlain is takes for what a plain accumulator keeps in from: nothing but bytes is looked at.
+func (o *op) takesPlain(to, from []byte) bool {
+	a, b := binary.LittleEndian.Uint64(from), binary.LittleEndian.Uint64(to)
+	switch o.code {
+	case opMin:
+		return o.kind.order(a) < o.kind.order(b)
+	case opMax:
+		return o.kind.order(a) > o.kind.order(b)
+	case opEarliest:
+		return o.seqAt(from) < o.seqAt(to)
+	default: // opLatest
+		return o.seqAt(from) >= o.seqAt(to)
 	}
 }
 

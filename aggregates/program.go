@@ -36,6 +36,9 @@ type Aggregator interface {
 	CheckUndo() error
 	// Mergeable says that Merge may be called.
 	Mergeable() bool
+	// Bounded says that Add may refuse a row for what the state holds already (SumDecimal): whoever wants to know whether a row counts
+	// in a window must add it to the state of that very window.
+	Bounded() bool
 	// Signature names the accumulators and their layout: states of equal signatures can be read by each other's programs.
 	Signature() string
 }
@@ -50,6 +53,7 @@ type Program[T any] struct {
 	vars      int
 	mergeable bool
 	user      bool // has a Custom
+	bounded   bool // has a SumDecimal
 }
 
 // input evaluates one function of the user's. One of the three is set; the first two spare the common types a step.
@@ -74,6 +78,9 @@ func (p *Program[T]) Cells() int { return len(p.columns) }
 
 // Mergeable says that the program was recorded for Merge.
 func (p *Program[T]) Mergeable() bool { return p.mergeable }
+
+// Bounded says that Add may refuse a row for what the state holds already.
+func (p *Program[T]) Bounded() bool { return p.bounded }
 
 // Signature is the accumulators in their order, such as "count,max float,latest text".
 func (p *Program[T]) Signature() string {
@@ -141,7 +148,7 @@ func (p *Program[T]) Add(s State, cells []Cell, at At) error {
 		switch {
 		case c.Null && !o.nulls:
 		case o.plain:
-			o.addPlain(s.Fixed[o.off:], c.Bits)
+			o.addPlain(s.Fixed[o.off:], c.Bits, at.Seq)
 		default:
 			o.add(&s, cells, at)
 		}

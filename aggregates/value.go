@@ -122,6 +122,10 @@ func fill[V any](c *Cell, v *V) {
 		c.Bits = uint64(*p)
 	case *int32:
 		c.Bits = uint64(*p)
+	case *uint64:
+		c.Bits = *p
+	case *float32:
+		c.Bits = math.Float64bits(float64(*p))
 	case *string:
 		c.Text = *p
 	case *time.Time:
@@ -184,6 +188,16 @@ func value[V any](bits uint64, text []byte) (v V) {
 		*p = int(bits)
 	case *int32:
 		*p = int32(bits)
+	case *uint64:
+		*p = bits
+	case *float32:
+		*p = float32(math.Float64frombits(bits))
+	case *bool:
+		*p = bits != 0
+	case **float64:
+		*p = pointerTo[float64](bits, text)
+	case **int64:
+		*p = pointerTo[int64](bits, text)
 	case *string:
 		*p = string(text)
 	case *time.Time:
@@ -192,6 +206,12 @@ func value[V any](bits uint64, text []byte) (v V) {
 		return valueReflect[V](bits, text)
 	}
 	return v
+}
+
+// pointerTo is a value on the heap: who gets a row with it may keep it.
+func pointerTo[V any](bits uint64, text []byte) *V {
+	v := value[V](bits, text)
+	return &v
 }
 
 // valueReflect is value for all other types; apart, so that only these pay for a V on the heap.

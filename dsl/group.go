@@ -94,7 +94,7 @@ func (g Group[K, T]) Key() K { return g.ref.key }
 // WindowStart is the start of the window, in UTC.
 func (g Group[K, T]) WindowStart() time.Time { return g.ref.window.Start.Std() }
 
-// WindowEnd is the end of the window, not included, in UTC; the zero Time where it has none.
+// WindowEnd is the end of the window, in UTC: not included, but of sessions and sliding windows; the zero Time where it has none.
 func (g Group[K, T]) WindowEnd() time.Time {
 	if g.ref.window.End == math.MaxInt64 {
 		return time.Time{}

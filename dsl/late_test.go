@@ -65,3 +65,20 @@ func TestCloseIdle(t *testing.T) {
 	require.EqualValues(t, 3, enginetest.Rows(d, final.Size(5*time.Minute))[0].Ticks)
 	require.ErrorContains(t, windows.Minutes(1).CloseIdle(0).Validate(), "idle time 0s")
 }
+
+// Stream time stays where the clock closes nothing: the session of A has grown beyond what it is at, so B is not late.
+func TestCloseIdleWithoutAnythingToClose(t *testing.T) {
+	b := dsl.New("fx")
+	rates := dsl.Stream[Rate](b, "rates")
+	gap := windows.Session(30 * time.Second).CloseIdle(10 * time.Second)
+	final := dsl.Aggregate(dsl.GroupBy(rates, pair), gap, bar).Final()
+	plan, err := b.Build()
+	require.NoError(t, err)
+	d := enginetest.New(t, plan)
+	enginetest.Add(d, rates, at("A", 0), at("A", 20_000))
+	d.Advance(15 * time.Second)
+	enginetest.Add(d, rates, at("B", 1000))
+	require.Zero(t, d.Dropped("late"))
+	d.Advance(35 * time.Second)
+	require.Len(t, enginetest.Rows(d, final.Of(gap)), 2)
+}

@@ -80,7 +80,7 @@ func (s *StreamOf[T]) through(name string, partitions int32) *StreamOf[T] {
 				return codec.Decode(value, row)
 			}
 		}}}
-	return &StreamOf[T]{b: s.b, node: node, part: s.b.root(node, true), origin: s.origin, keyed: s.keyed}
+	return &StreamOf[T]{b: s.b, node: node, part: s.b.root(node, true), origin: s.origin, keyed: s.keyed, joined: s.joined}
 }
 
 // internal notes an internal topic, named after the application.

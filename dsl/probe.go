@@ -4,32 +4,54 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 )
 
 // probes is how many rows hasKey tries.
 const probes = 3
 
+// trial is a row, and the keys that a record with it can have: that it has one of them is known, not which.
+type trial[T any] struct {
+	row  *T
+	keys [][]byte
+}
+
 // hasKey says whether key gives the key that records of s have. It is found out by trying rows whose columns differ: a
 // function that depends on more than them may be misjudged, and the task then ends with an error that says so when a row's group turns
 // out to belong to another partition.
 func (s *StreamOf[T]) hasKey(key func(*T) ([]byte, error)) bool {
-	if s.keyed == nil {
-		return false
-	}
 	for n := range probes {
-		row := new(T)
-		fields := 0
-		fillRow(reflect.ValueOf(row).Elem(), n, &fields)
-		want, err := tried(s.keyed, row)
-		if err != nil {
-			return false
+		trials := s.trials(n)
+		for _, t := range trials {
+			got, err := tried(key, t.row)
+			if err != nil || !slices.ContainsFunc(t.keys, func(want []byte) bool { return bytes.Equal(got, want) }) {
+				return false
+			}
 		}
-		if got, err := tried(key, row); err != nil || !bytes.Equal(got, want) {
+		if len(trials) == 0 {
 			return false
 		}
 	}
 	return true
+}
+
+// trials are rows to try, others for each n; none: the key is not known to be a function of the row.
+func (s *StreamOf[T]) trials(n int) []trial[T] {
+	if s.joined != nil {
+		return s.joined(n)
+	}
+	if s.keyed == nil {
+		return nil
+	}
+	row := new(T)
+	fields := 0
+	fillRow(reflect.ValueOf(row).Elem(), n, &fields)
+	key, err := tried(s.keyed, row)
+	if err != nil {
+		return nil
+	}
+	return []trial[T]{{row, [][]byte{key}}}
 }
 
 // tried is key's answer; a panic is an error.

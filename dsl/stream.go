@@ -19,6 +19,7 @@ type StreamOf[T any] struct {
 	source *sourceOf[T]             // nil of what was not declared
 	keyed  func(*T) ([]byte, error) // the key of the topic, where it is known to be a function of the row; else nil
 	moved  *moved[T]                // the key is not that of the topic any more; else nil
+	joined func(n int) []trial[T]   // of the result of a join in place of keyed: see hasKey; else nil
 }
 
 // sourceOf is what a declared stream or table has beside its node.

@@ -196,3 +196,32 @@ func requireWithin(t *testing.T, want bool, key []byte, b span) {
 		t.Fatalf("%x within [%x, %x): %v, want %v", key, b.from, b.to, got, want)
 	}
 }
+
+// Whatever bytes a store or a topic has, a key that is taken apart is one that can be written, and two keys sort as what is in them.
+func FuzzKeys(f *testing.F) {
+	for _, key := range [][]byte{nil, []byte("a"), {0}, {0, 1}, {0, 0xff, 1}, {0xff}} {
+		f.Add(stores.AppendRowKey(nil, 257, 5, key), stores.AppendTableKey(nil, key))
+		f.Add(stores.AppendTableWindowKey(nil, key, 5), stores.AppendTableSessionKey(nil, key, 5, 6))
+		f.Add(key, append(key, 0))
+	}
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		if op, start, group, err := stores.ParseRowKey(a); err == nil {
+			require.Equal(t, a, stores.AppendRowKey(nil, op, start, group))
+			from, to := stores.RowBounds(op, start)
+			require.True(t, bytes.Compare(from, a) <= 0 && bytes.Compare(a, to) < 0)
+		}
+		if row, err := stores.ParseTableKey([]byte("x"), a); err == nil {
+			require.Equal(t, a, stores.AppendTableKey(nil, row[1:]))
+		}
+		if row, start, err := stores.ParseTableWindowKey([]byte("x"), a); err == nil {
+			require.True(t, bytes.HasPrefix(a, stores.AppendTableWindowKey(nil, row[1:], start)))
+			from, to := stores.TableKeyBounds(row[1:])
+			require.True(t, bytes.Compare(from, a) <= 0 && bytes.Compare(a, to) < 0)
+		}
+		require.Equal(t, bytes.Compare(a, b), bytes.Compare(stores.AppendTableKey(nil, a), stores.AppendTableKey(nil, b)))
+		require.Equal(t, bytes.Compare(a, b), bytes.Compare(stores.AppendTableWindowKey(nil, a, 9), stores.AppendTableWindowKey(nil, b, 9)))
+		from, to := stores.TablePrefixBounds(a)
+		key := stores.AppendTableKey(nil, b)
+		require.Equal(t, bytes.HasPrefix(b, a), bytes.Compare(from, key) <= 0 && bytes.Compare(key, to) < 0)
+	})
+}

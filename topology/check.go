@@ -111,6 +111,9 @@ func (c *checker) aggregate(n *Node, a *Aggregate) {
 		c.sink(&Node{Name: n.Name + " late", Place: n.Place}, &Sink{Topic: a.Late})
 	}
 	for _, k := range a.Windows.Kinds() {
+		if k.Form() == windows.FormSliding && a.Program.Bounded() {
+			c.errorf(n.Place, "aggregate %q: sliding windows have no SumDecimal: use Sum, which has no bound", n.Name)
+		}
 		if k.Form() == windows.FormUnbounded && len(a.Changes) == 0 {
 			c.errorf(n.Place, "aggregate %q: a window without bounds never closes: ask for Changes", n.Name)
 		}

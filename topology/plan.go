@@ -61,6 +61,9 @@ type Source struct {
 	Topic string
 	// Table says that a null value deletes the row of its key. In a stream it is dropped.
 	Table bool
+	// First says that of records at one event time those of this topic go before those of other streams, as the right side of an
+	// as-of join needs it.
+	First bool
 	Row   string // type of the rows, for people
 	Codec string
 	// Open returns a decoder, which fills r.Value, and r.Time where a column has the event time, from the key and value on the

@@ -142,5 +142,6 @@ func (a *Aggregate) fingerprint(w io.Writer, name string) {
 }
 
 // Sliced says that hopping windows are put together from slices when they close, so that a record costs the same however much they
-// overlap. Where changes are asked for each window is kept by itself, as every update is a row of each of them.
-func (a *Aggregate) Sliced() bool { return len(a.Changes) == 0 }
+// overlap. Where changes are asked for each window is kept by itself, as every update is a row of each of them; and where a sum is
+// bounded, as a row may be too much for one window and not for another.
+func (a *Aggregate) Sliced() bool { return len(a.Changes) == 0 && !a.Program.Bounded() }

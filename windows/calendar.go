@@ -2,6 +2,7 @@ package windows
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -28,8 +29,13 @@ type calendar struct {
 	opening time.Duration // from midnight to the start of each day; negative: on the evening before
 }
 
+// lastDate is the end of dates: from half a year before the last Time on they are not told apart, as the numbers would not hold what
+// follows them. Such times come from broken clocks and foreign topics.
+const lastDate Time = math.MaxInt64 - 183*24*3600*1000
+
 // start is the start of the window that holds t.
 func (c calendar) start(t Time) Time {
+	t = min(t, lastDate)
 	// The date of the window is that of t, but for the hours between midnight and the opening.
 	local := t.Std().In(c.zone)
 	year, month, day := local.Date()
@@ -44,6 +50,9 @@ func (c calendar) start(t Time) Time {
 
 // end is the start of the window after the one that starts at start.
 func (c calendar) end(start Time) Time {
+	if start > lastDate {
+		return math.MaxInt64
+	}
 	// Day by day, to the first on which a window begins after start.
 	local := start.Std().In(c.zone)
 	year, month, day := local.Date()

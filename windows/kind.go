@@ -28,13 +28,16 @@ const (
 	FormUnbounded
 	// FormSession: as long as there is no gap between the records of a key [S1].
 	FormSession
+	// FormSliding: of one size, ending at each record of a key, and beginning behind each one where others follow, so that there is one for
+	// every set of records within the size of each other [L1].
+	FormSliding
 )
 
 // Kind is windows of one form and size: one of those that a Spec asks for. Kinds can be compared with ==. The zero Kind is of no
 // use; a Spec makes valid ones.
 type Kind struct {
 	form    Form
-	size    Time // of sessions: the gap
+	size    Time // of sessions: the gap; of sliding windows the time from start to end, both in the window
 	advance Time
 	cal     calendar
 }
@@ -42,14 +45,15 @@ type Kind struct {
 // Form is how the windows lie.
 func (k Kind) Form() Form { return k.form }
 
-// Size is the length of each window; of sessions the gap; 0 where lengths differ.
+// Size is the length of each window; of sessions the gap; of sliding windows the time between the first and the last instant in them; 0
+// where lengths differ.
 func (k Kind) Size() time.Duration { return time.Duration(k.size) * time.Millisecond }
 
 // Advance is the distance between the starts of hopping windows; of tumbling ones their size.
 func (k Kind) Advance() time.Duration { return time.Duration(k.advance) * time.Millisecond }
 
 // Start is the start of the newest window that holds t: of hopping windows there may be older ones (First). A t before 1970 is in
-// no window [W2]: do not ask for it, nor for the start of sessions.
+// no window [W2]: do not ask for it, nor for the start of sessions and sliding windows, which other records decide.
 func (k Kind) Start(t Time) Time {
 	switch k.form {
 	case FormCalendar:
@@ -68,7 +72,8 @@ func (k Kind) First(t Time) Time {
 	return max(0, t-k.size+k.advance) / k.advance * k.advance
 }
 
-// End is the end, not included, of the window that starts at start. It saturates at the largest Time.
+// End is the end, not included, of the window that starts at start; of sliding windows it is included [L1]. It saturates at the largest
+// Time.
 func (k Kind) End(start Time) Time {
 	switch k.form {
 	case FormCalendar:
@@ -79,8 +84,15 @@ func (k Kind) End(start Time) Time {
 	return saturatingAdd(start, k.size)
 }
 
-// Closes is the stream time from which on the window that starts at start is closed: its end plus grace, saturating.
-func (k Kind) Closes(start, grace Time) Time { return saturatingAdd(k.End(start), grace) }
+// Closes is the stream time from which on the window that starts at start is closed: its end plus grace, saturating; of sliding windows,
+// whose end is in them, 1 ms later [L2].
+func (k Kind) Closes(start, grace Time) Time {
+	closes := saturatingAdd(k.End(start), grace)
+	if k.form == FormSliding {
+		return saturatingAdd(closes, 1)
+	}
+	return closes
+}
 
 // Slice is tumbling windows of the largest size that every window of k is made of: the greatest common divisor of size and
 // advance. ok is false for forms that are not made of slices.
@@ -96,7 +108,7 @@ func (k Kind) Slice() (slice Kind, ok bool) {
 }
 
 // Name is the kind as it stands in names of topics, files and tables: 15min where it is whole minutes, else 30s, else 250ms
-// (requirement FIN-3); 60min_by_1min for hopping windows; session_30s; 1day, 1week, 1month; all.
+// (requirement FIN-3); 60min_by_1min for hopping windows; session_30s; sliding_5min; 1day, 1week, 1month; all.
 func (k Kind) Name() string {
 	switch k.form {
 	case FormHopping:
@@ -107,6 +119,8 @@ func (k Kind) Name() string {
 		return "all"
 	case FormSession:
 		return "session_" + Name(k.Size())
+	case FormSliding:
+		return "sliding_" + Name(k.Size())
 	}
 	return Name(k.Size())
 }
@@ -122,6 +136,8 @@ func (k Kind) String() string {
 		return "calendar " + k.cal.String()
 	case FormSession:
 		return "session gap " + Name(k.Size())
+	case FormSliding:
+		return "sliding " + Name(k.Size())
 	case FormUnbounded:
 		return "unbounded"
 	}

@@ -69,6 +69,26 @@ func Session(gap time.Duration) Spec {
 	return s.finished()
 }
 
+// Sliding is windows in which the records of a key are at most diff apart, as Kafka Streams' SlidingWindows: [t - diff, t] for each time t
+// of a record, and [t+1, t+1+diff] where others follow it within that [L1]; both bounds are in the window. There is one for each set of records
+// that a span of diff can have. In place of windows that would start before 1970 there is one, [0, diff] [L2]. Whole milliseconds, more
+// than 0.
+//
+// Sliding(10ms), one key; of the windows those that are new or have changed:
+//
+//	record at   windows
+//	20          [10,20] 20
+//	25          [15,25] 20 25   [21,31] 25
+//	31          [21,31] 25 31   [26,36] 31
+//	23          [15,25] 20 23 25   [13,23] 20 23   [21,31] 23 25 31   [24,34] 25 31
+func Sliding(diff time.Duration) Spec {
+	var s Spec
+	if ms := s.positive("time difference", diff); ms > 0 {
+		s.kinds = []Kind{{form: FormSliding, size: ms}}
+	}
+	return s.finished()
+}
+
 // Days is calendar days of a zone, from opening after midnight on: Days(newYork, 17*time.Hour) is the trading day that begins at
 // 17:00. A negative opening is on the evening before: Days(newYork, -7*time.Hour) has the same bounds, but names of weeks and months
 // go by the day after. Between -24 h and 24 h, whole milliseconds. Days on which clocks are changed are longer or shorter; an opening in the hour that is
@@ -177,9 +197,9 @@ func (s Spec) Validate() error {
 // Kinds are the kinds, ascending, each once. The slice is the caller's.
 func (s Spec) Kinds() []Kind { return slices.Clone(s.kinds) }
 
-// Merges says that rows of some of the kinds may be made by merging others: of hopping windows and of sessions.
+// Merges says that rows of some of the kinds may be made by merging others: of hopping and sliding windows, and of sessions.
 func (s Spec) Merges() bool {
-	return slices.ContainsFunc(s.kinds, func(k Kind) bool { return k.form == FormHopping || k.form == FormSession })
+	return slices.ContainsFunc(s.kinds, func(k Kind) bool { return k.form == FormHopping || k.form == FormSession || k.form == FormSliding })
 }
 
 // GraceTime is the grace in milliseconds.

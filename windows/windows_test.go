@@ -2,6 +2,7 @@ package windows
 
 import (
 	"bufio"
+	"bytes"
 	"math"
 	"os"
 	"strings"
@@ -85,6 +86,32 @@ func TestSpec(t *testing.T) {
 	require.NoError(t, Minutes(1).Validate(), "a copy's mistake stays with the copy")
 }
 
+func TestSliding(t *testing.T) {
+	s := Sliding(time.Minute).And(Session(time.Second)).Grace(0)
+	require.NoError(t, s.Validate())
+	require.True(t, Sliding(time.Minute).Merges())
+	require.Equal(t, "session gap 1s, sliding 1min; grace 0s", s.String())
+	k, err := s.Pick(Sliding(60 * time.Second))
+	require.NoError(t, err)
+	require.Equal(t, FormSliding, k.Form())
+	require.Equal(t, time.Minute, k.Size())
+	require.EqualValues(t, 60_010, k.End(10), "in the window")
+	require.EqualValues(t, 60_011, k.Closes(10, 0), "after the end, not at it [L2]")
+	require.EqualValues(t, math.MaxInt64, k.End(math.MaxInt64-5))
+	require.EqualValues(t, math.MaxInt64, k.Closes(math.MaxInt64-60_005, 4))
+	require.EqualValues(t, math.MaxInt64, k.Closes(math.MaxInt64-60_005, 5))
+
+	key := k.AppendKey([]byte("EUR"), Window{Start: 258, End: 60_258})
+	require.Equal(t, "EUR\x00\x00\x00\x00\x00\x00\x01\x02", string(key))
+	group, w, ok := k.CutKey(key)
+	require.True(t, ok)
+	require.Equal(t, "EUR", string(group))
+	require.Equal(t, Window{Start: 258, End: 60_258}, w)
+
+	require.ErrorContains(t, Sliding(0).Validate(), "time difference 0s")
+	require.ErrorContains(t, Sliding(time.Microsecond).Validate(), "whole milliseconds")
+}
+
 func TestTimeText(t *testing.T) {
 	require.Equal(t, "2014-05-01T00:00:00.292Z", Time(1398902400292).String())
 	require.Equal(t, "none", Min.String())
@@ -101,4 +128,27 @@ func BenchmarkStart(b *testing.B) {
 	if sum == 1 {
 		b.Log(sum)
 	}
+}
+
+// What CutKey takes apart AppendKey puts together again, and a window that it gives holds together: whatever the bytes of a topic are.
+func FuzzCutKey(f *testing.F) {
+	kinds := Tumbling(time.Minute).And(Hopping(time.Minute, 7*time.Second)).And(Session(time.Second)).And(Days(time.UTC, time.Hour)).
+		And(Months(time.FixedZone("east", 3600), 0)).And(Unbounded()).Kinds()
+	for _, k := range kinds {
+		f.Add(k.AppendKey([]byte("key"), Window{Start: 1_700_000_000_000, End: 1_700_000_060_000}))
+	}
+	f.Add([]byte{})
+	f.Add(bytes.Repeat([]byte{0xff}, 16))
+	f.Add([]byte("\x7f\xff\xff\xff\xff\xff\xff\xff\x7f\xff\xff\xff\xff\xff\xff\xff"))
+	f.Fuzz(func(t *testing.T, key []byte) {
+		for _, k := range kinds {
+			group, w, ok := k.CutKey(key)
+			if !ok {
+				continue
+			}
+			require.GreaterOrEqual(t, w.Start, Time(0))
+			require.GreaterOrEqual(t, w.End, w.Start)
+			require.Equal(t, key, k.AppendKey(bytes.Clone(group), w), "%v", k)
+		}
+	})
 }

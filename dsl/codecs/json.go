@@ -34,8 +34,13 @@ type JSONCodec[T any] struct {
 //
 // Decode takes names in any case, ignores names it does not know, and lets the last of two equal names win. A column that
 // is missing or null has its default, or is zero. Refused are: a number for a string and the other way round, a number
-// that the column cannot hold, anything behind the object, and invalid UTF-8. Encode refuses NaN, infinities, and a string column
-// that is not UTF-8 (inside slices, maps and structs and behind pointers, bad bytes become U+FFFD). Both refuse decimals beyond precision or scale and columns over their maxlen.
+// that the column cannot hold, anything behind the object, and invalid UTF-8. Encode refuses a string column that is not UTF-8
+// (inside slices, maps and structs and behind pointers, bad bytes become U+FFFD). Both refuse decimals beyond precision or scale
+// and columns over their maxlen.
+//
+// Floats that JSON has no number for are the texts "NaN", "Infinity" and "-Infinity", as ksqlDB writes and reads them. Such a row
+// takes longer. They are refused in an any, in a struct that embeds another or has a field that is not exported, and in the inner
+// values of a type that refers to itself.
 func JSON[T any]() *JSONCodec[T] {
 	m, errs := entity.For[T]()
 	if len(errs) > 0 {
@@ -56,6 +61,9 @@ func (c *JSONCodec[T]) Encode(dst []byte, v *T) ([]byte, error) {
 		return dst, c.err
 	}
 	out, err := c.form.encode(dst, unsafe.Pointer(v))
+	if err != nil && c.form.quoted != nil && hasNoNumber(err) {
+		out, err = c.form.quoted.encode(dst, unsafe.Pointer(v))
+	}
 	if err != nil {
 		return dst, fmt.Errorf("codecs: json %T: %w", v, err)
 	}
@@ -70,6 +78,10 @@ func (c *JSONCodec[T]) Decode(data []byte, v *T) error {
 	var zero T
 	*v = zero
 	err := c.form.decode(data, unsafe.Pointer(v))
+	if err != nil && c.form.quoted != nil && mayQuote(data) {
+		*v = zero
+		err = c.form.quoted.decode(data, unsafe.Pointer(v))
+	}
 	if err != nil && err != ErrNull {
 		return fmt.Errorf("codecs: json %T: %w", v, err)
 	}

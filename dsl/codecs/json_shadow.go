@@ -22,6 +22,7 @@ type jsonForm struct {
 	moves   []move
 	initial reflect.Value // a shadow with the default of every column
 	shadows sync.Pool     // of *shadow, equal to initial
+	quoted  *jsonForm     // with floats that may be text; nil where there are none, and in itself
 }
 
 // shadow is one value of the shadow type.
@@ -32,6 +33,16 @@ type shadow struct {
 }
 
 func newJSONForm(m *entity.Model) *jsonForm {
+	same := func(t reflect.Type) reflect.Type { return t }
+	plain, quoted := formOf(m, same), formOf(m, quotedType)
+	if plain.initial.Type() != quoted.initial.Type() {
+		plain.quoted = quoted
+	}
+	return plain
+}
+
+// formOf makes the form whose shadow has columns of the types that as gives, which must lie in memory like their own.
+func formOf(m *entity.Model, as func(reflect.Type) reflect.Type) *jsonForm {
 	f := &jsonForm{limits: limitsOf(m)}
 	var fields []reflect.StructField
 	for i := range m.Columns {
@@ -43,7 +54,7 @@ func newJSONForm(m *entity.Model) *jsonForm {
 		}
 		f.moves = append(f.moves, mv)
 		fields = append(fields, reflect.StructField{
-			Name: "C" + strconv.Itoa(i), Type: shown(c, mv.kind), Tag: reflect.StructTag("json:" + strconv.Quote(c.Name+",")),
+			Name: "C" + strconv.Itoa(i), Type: as(shown(c, mv.kind)), Tag: reflect.StructTag("json:" + strconv.Quote(c.Name+",")),
 		})
 	}
 	typ := reflect.StructOf(fields)

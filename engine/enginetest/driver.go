@@ -25,6 +25,8 @@ type Options struct {
 	Start time.Time
 	// Manual leaves commits to Driver.Commit; else every Add commits.
 	Manual bool
+	// Paced leaves processing to Driver.Step: Add and Crash do none.
+	Paced bool
 	// Batch is the most records that a task gets at once. 0 is no bound.
 	Batch int
 	// CommitBatches makes each task commit after so many batches, and at Driver.Commit, in place of after every Add. 0 does not.
@@ -154,6 +156,18 @@ func (d *Driver) feed() (fed bool, err error) {
 	return fed, nil
 }
 
+// Step gives each task one batch of each of its inputs, with Options.Paced; false: there was none.
+func (d *Driver) Step() bool {
+	d.t.Helper()
+	fed := false
+	for _, r := range d.tasks {
+		more, err := d.feedTask(r)
+		d.check(err)
+		fed = fed || more
+	}
+	return fed
+}
+
 // feedTask offers the next batch of each input that the task wants one of, and runs it; false: there is nothing.
 func (d *Driver) feedTask(r *running) (bool, error) {
 	offered := false
@@ -187,7 +201,7 @@ func (d *Driver) feedTask(r *running) (bool, error) {
 
 // settle feeds the tasks, and commits where every Add does: then others may have something to read.
 func (d *Driver) settle() error {
-	for {
+	for !d.o.Paced {
 		fed, err := d.feed()
 		if err != nil || !fed || d.o.Manual || d.o.CommitBatches > 0 {
 			return err
@@ -196,6 +210,7 @@ func (d *Driver) settle() error {
 			return err
 		}
 	}
+	return nil
 }
 
 func (d *Driver) commitAll() error {

@@ -45,10 +45,16 @@ func (d *Driver) AddRaw(topic string, records ...Record) {
 
 // TryRaw is AddRaw for tests that expect an error that ends the task.
 func (d *Driver) TryRaw(topic string, records ...Record) error {
+	d.Queue(topic, records...)
+	return d.settle()
+}
+
+// Queue puts records into a topic, in the partition of their key, and leaves them there: they are processed with the next Add, Commit
+// or Crash. So records of several topics can be there before the first of them is processed, as a task that catches up finds them.
+func (d *Driver) Queue(topic string, records ...Record) {
 	for _, r := range records {
 		d.log.append(&task.Output{Topic: topic, Partition: task.OnKey, Key: r.Key, Value: r.Value, Timestamp: r.Timestamp})
 	}
-	return d.settle()
 }
 
 // Rows is the table with all that is committed, in order of (key, window start). A final that was written twice fails the test.

@@ -18,6 +18,7 @@ import (
 const (
 	maxBufferedRecords = 1 << 16
 	maxBufferedBytes   = 64 << 20
+	recordsAtOnce      = 256 // allocated, in place of one by one
 	// abortTimeout bounds the polite end of a transaction that failed. A broker that does not hear it aborts by itself.
 	abortTimeout = 5 * time.Second
 	// maxMillis is as far as franz-go's nanoseconds reach: the year 2262, and 1677 the other way.
@@ -141,7 +142,10 @@ func (p *Producer) begin() {
 // record is the next one of this transaction; franz-go has let go of all those of the last.
 func (p *Producer) record() *kgo.Record {
 	if p.used == len(p.records) {
-		p.records = append(p.records, new(kgo.Record))
+		more := make([]kgo.Record, recordsAtOnce)
+		for i := range more {
+			p.records = append(p.records, &more[i])
+		}
 	}
 	r := p.records[p.used]
 	p.used++

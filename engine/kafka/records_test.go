@@ -178,3 +178,26 @@ func BenchmarkDecoder(b *testing.B) {
 	}
 	b.ReportMetric(b.Elapsed().Seconds()*1e9/float64(b.N)/1000, "ns/record")
 }
+
+// A broker's answer may be anything. Whole batches are within it, and what is not whole or not right is an error or the end.
+func FuzzBatches(f *testing.F) {
+	good := append(batchOf(0, 1, 0x10, "a", "b"), batchOf(2, -1, 0, "c")...)
+	f.Add(good)
+	f.Add(good[:len(good)-3])
+	f.Add(append([]byte{0xff, 0xff}, good[2:]...))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		length, next, err := wholeBatches(raw)
+		if err != nil || length == 0 {
+			return
+		}
+		require.LessOrEqual(t, length, len(raw))
+		d := newDecoder()
+		d.start(&chunk{raw: raw[:length], next: next})
+		records := make([]task.Record, 16)
+		for range 64 {
+			if n, err := d.fill(records); err != nil || n == 0 {
+				return
+			}
+		}
+	})
+}

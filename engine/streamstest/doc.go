@@ -1,8 +1,8 @@
 // Package streamstest holds ashi against Kafka Streams itself. It has tests only:
 //
 //   - keys, windowed keys and their partitions against testdata/golden.json, which java/Golden.java makes with Kafka's own serializers;
-//   - final rows of tumbling, hopping and session windows against java/Finals.java, which runs the same programs in Kafka Streams over
-//     the same topics;
+//   - final rows of tumbling, hopping, session and sliding windows against java/Finals.java, which runs the same programs in
+//     Kafka Streams over the same topics;
 //   - joins against java/Joins.java by way of an oracle (joinoracle_test.go), a slow program that knows the rules of both sides: Kafka
 //     Streams must give what it says after the one, ashi after the other.
 //

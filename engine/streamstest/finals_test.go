@@ -200,7 +200,8 @@ func TestFinalsAgainstKafkaStreams(t *testing.T) {
 	c := kafkatest.Start(t)
 	// RocksDB takes a folder per minute of a store's event time, and tens of milliseconds to open each: a short input.
 	same := []*scene{randomScene(r, "from-1970", "memory", 0, 2500, 6), randomScene(r, "from-2001", "memory", 1_000_000_000_000, 2500, 6),
-		randomScene(r, "rocksdb", "rocksdb", 1_400_000_000_000, 200, 2)}
+		randomScene(r, "rocksdb", "rocksdb", 1_400_000_000_000, 200, 2), slidingScene(r, "sliding-from-1970", "memory", 0, 1500, 4),
+		slidingScene(r, "sliding-from-2001", "memory", 1_000_000_000_000, 1500, 4), slidingScene(r, "sliding-rocksdb", "rocksdb", 1_400_000_000_000, 200, 2)}
 	all := slices.Clone(same)
 	differ := differences()
 	for _, d := range differ {

@@ -96,6 +96,13 @@ func TestGoldenKeys(t *testing.T) {
 		if v.Window != "none" {
 			require.Equal(t, w, read, "%+v: the window is read back", v)
 		}
+		if v.Window == "time" { // keys of sliding windows are no others
+			sliding := windows.Sliding(time.Duration(v.End-v.Start) * time.Millisecond).Kinds()[0]
+			require.Equal(t, want, sliding.AppendKey(append([]byte{}, group...), w), "%+v: bytes of a sliding window", v)
+			_, read, ok = sliding.CutKey(want)
+			require.True(t, ok, "%+v: the key of a sliding window is read back", v)
+			require.Equal(t, w, read, "%+v: the sliding window is read back", v)
+		}
 
 		require.Equal(t, v.Murmur2&math.MaxInt32%math.MaxInt32, murmur.Partition(got, math.MaxInt32), "%+v: murmur2", v)
 		require.NotEmpty(t, v.Partitions)

@@ -30,7 +30,7 @@ func NewReader[K, R any](ref topology.TableOf[K, R], store stores.Store, ready f
 var (
 	errWindowed   = errors.New("the table has windows: use GetAt or Range")
 	errUnwindowed = errors.New("the table has no windows: use Get")
-	errSessions   = errors.New("sessions begin anywhere: use Range")
+	errSessions   = errors.New("sessions and sliding windows begin anywhere: use Range")
 )
 
 // Get is the row of key in a table without windows. False: there is none.
@@ -51,7 +51,7 @@ func (t *Reader[K, R]) GetAt(ctx context.Context, key K, at time.Time) (row R, o
 		_, err := t.open(ctx, key)
 		return row, false, t.wrap("get", err)
 	}
-	if w.Form() == windows.FormSession {
+	if w.Form() == windows.FormSession || w.Form() == windows.FormSliding {
 		return row, false, t.wrap("get at", errSessions)
 	}
 	start := w.Start(windows.At(at))

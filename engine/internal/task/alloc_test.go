@@ -2,6 +2,7 @@ package task_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -39,4 +40,31 @@ func TestNoAllocationPerRecord(t *testing.T) {
 			require.GreaterOrEqual(t, free, 17, "measurements without an allocation")
 		})
 	}
+}
+
+// With sliding windows each record is a point and closes two windows. Rows that are put out are all that is allocated, one of them once, and
+// the memory that they are copied to.
+func TestSlidingAllocatesRowsOnly(t *testing.T) {
+	tk, out := benchTask(t, sevenPlan(t, windows.Sliding(10*time.Second)))
+	batches := tickBatches(20)
+	next, ctx := 0, t.Context()
+	process := func() {
+		if next == len(batches) {
+			next = 0
+			shiftBatches(batches, 20_000)
+		}
+		if err := tk.Process(ctx, &batches[next], func() {}); err != nil {
+			t.Fatal(err)
+		}
+		next++
+	}
+	for range 60 {
+		process()
+	}
+	const runs = 10
+	before := out.outputs
+	allocs := testing.AllocsPerRun(runs, process) // after one that does not count
+	rows := float64(out.outputs-before) / (runs + 1)
+	require.InDelta(t, 2000, rows, 0.1, "rows a batch of 1,000 records")
+	require.Less(t, allocs, rows+20, "allocations a batch")
 }

@@ -26,7 +26,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the cases in testdata give
 // TestCases runs testdata/*.txt: blocks of a directive with its lines, ---- and what comes of it: the rows that were committed
 // since the block before, and the records that were dropped. Everything between blocks is for people.
 //
-//	program windows=1min,5min grace=3s [start=TIME] [ahead=1h] [manual] [keep] [every]
+//	program windows=1min,5min [sliding=10s] grace=3s [start=TIME] [ahead=1h] [manual] [keep] [every] [evict]
 //	record                 lines "key value @time": key may be null or empty; value a number, null, empty, bad, or pad:N for N
 //	                       bytes; time milliseconds or RFC 3339
 //	commit, crash, advance 10s
@@ -39,14 +39,19 @@ func TestCases(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			text, err := os.ReadFile(file)
 			require.NoError(t, err)
-			got := (&cases{t: t}).run(string(text))
-			if *rewrite {
-				require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
-				return
-			}
-			require.Equal(t, string(text), got)
+			checkCases(t, file, string(text), (&cases{t: t}).block)
 		})
 	}
+}
+
+// checkCases holds the output of each block of a file against what it is now.
+func checkCases(t *testing.T, file, text string, block func([]string) string) {
+	got := runCases(text, block)
+	if *rewrite {
+		require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
+		return
+	}
+	require.Equal(t, text, got)
 }
 
 type entry struct {
@@ -66,14 +71,14 @@ type tally struct {
 type cases struct {
 	t       *testing.T
 	d       *enginetest.Driver
-	sizes   []time.Duration
+	specs   []windows.Spec
 	finals  *dsl.OutputOf[string, tally]
 	changes *dsl.OutputOf[string, tally]
 	dropped map[string]int64
 }
 
-// run returns text with the output of each block as it is now.
-func (c *cases) run(text string) string {
+// runCases returns text with the output of each block as it is now.
+func runCases(text string, run func([]string) string) string {
 	var out bytes.Buffer
 	var block []string
 	old := false // in the output that is to be replaced
@@ -81,7 +86,7 @@ func (c *cases) run(text string) string {
 		trimmed := strings.TrimSpace(line)
 		switch {
 		case trimmed == "----":
-			out.WriteString("----\n" + c.block(block))
+			out.WriteString("----\n" + run(block))
 			block, old = nil, true
 			continue
 		case trimmed == "":
@@ -130,17 +135,21 @@ func (c *cases) block(lines []string) string {
 func (c *cases) program(words []string) string {
 	o := enginetest.Options{Start: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)}
 	grace := windows.DefaultGrace
-	c.sizes, c.dropped = nil, map[string]int64{}
+	c.specs, c.dropped = nil, map[string]int64{}
 	for _, w := range words {
 		name, value, _ := strings.Cut(w, "=")
 		var err error
 		switch name {
-		case "windows":
+		case "windows", "sliding":
 			for s := range strings.SplitSeq(value, ",") {
 				var d time.Duration
 				d, err = time.ParseDuration(strings.ReplaceAll(s, "min", "m"))
 				require.NoError(c.t, err)
-				c.sizes = append(c.sizes, d)
+				if name == "sliding" {
+					c.specs = append(c.specs, windows.Sliding(d))
+				} else {
+					c.specs = append(c.specs, windows.Tumbling(d))
+				}
 			}
 		case "grace":
 			grace, err = time.ParseDuration(value)
@@ -152,6 +161,8 @@ func (c *cases) program(words []string) string {
 			o.Manual = true
 		case "keep":
 			o.KeepStores = true
+		case "evict": // no row stays in memory after a commit
+			o.Memory = 1
 		case "every":
 			o.EveryUpdate = true
 		default:
@@ -159,9 +170,13 @@ func (c *cases) program(words []string) string {
 		}
 		require.NoError(c.t, err)
 	}
+	spec := c.specs[0]
+	for _, s := range c.specs[1:] {
+		spec = spec.And(s)
+	}
 	b := dsl.New("cases")
 	sums := dsl.Aggregate(dsl.GroupBy(dsl.Stream[entry](b, "in"), func(e *entry) string { return e.K }),
-		windows.Tumbling(c.sizes[0], c.sizes[1:]...).Grace(grace), tallyOf)
+		spec.Grace(grace), tallyOf)
 	c.finals, c.changes = sums.Final(), sums.Changes()
 	plan, err := b.Build()
 	require.NoError(c.t, err)
@@ -223,9 +238,9 @@ func (c *cases) record(line string) (r enginetest.Record) {
 // output is what was committed and what was dropped since the last one.
 func (c *cases) output() string {
 	var out strings.Builder
-	for _, size := range c.sizes {
-		c.rows(&out, "changes", c.changes, size)
-		c.rows(&out, "final", c.finals, size)
+	for _, spec := range c.specs {
+		c.rows(&out, "changes", c.changes, spec)
+		c.rows(&out, "final", c.finals, spec)
 	}
 	for _, reason := range task.Reasons() {
 		n := c.d.Dropped(reason.String())
@@ -237,13 +252,17 @@ func (c *cases) output() string {
 	return out.String()
 }
 
-func (c *cases) rows(out *strings.Builder, what string, from *dsl.OutputOf[string, tally], size time.Duration) {
-	topic, err := from.Topic(size)
-	require.NoError(c.t, err)
-	for _, r := range c.d.ReadRaw(topic) {
+func (c *cases) rows(out *strings.Builder, what string, from *dsl.OutputOf[string, tally], spec windows.Spec) {
+	stream := from.StreamOf(spec)
+	require.NoError(c.t, stream.Err)
+	end := ")"
+	if stream.Windows.Form() == windows.FormSliding {
+		end = "]"
+	}
+	for _, r := range c.d.ReadRaw(stream.Topic) {
 		var row tally
-		require.NoError(c.t, from.Stream(size).Decode(r.Key[:len(r.Key)-8], r.Value, &row))
-		fmt.Fprintf(out, "%s %s %s [%s, %s) count %d sum %d first %d last %d", what, windows.Name(size), row.K, ms(row.From), ms(row.Until),
+		require.NoError(c.t, stream.Decode(r.Key[:len(r.Key)-8], r.Value, &row))
+		fmt.Fprintf(out, "%s %s %s [%s, %s%s count %d sum %d first %d last %d", what, stream.Windows.Name(), row.K, ms(row.From), ms(row.Until), end,
 			row.Count, row.Sum, row.First, row.Last)
 		if row.Text > 0 {
 			fmt.Fprintf(out, " text of %d", row.Text)

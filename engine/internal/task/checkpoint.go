@@ -49,6 +49,11 @@ func (w *windowed) save() error {
 				return err
 			}
 		}
+		if s.sliding != nil {
+			if err := w.saveSliding(s); err != nil {
+				return err
+			}
+		}
 		for _, b := range s.open {
 			if err := w.saveBucket(s, b); err != nil {
 				return err
@@ -97,7 +102,10 @@ func (w *windowed) memory() int {
 			n += b.bytes()
 		}
 		if s.hop != nil {
-			n += s.hop.sums.bytes() + s.hop.merged.bytes()
+			n += s.hop.bytes()
+		}
+		if s.sliding != nil {
+			n += s.sliding.bytes()
 		}
 	}
 	return n
@@ -115,8 +123,11 @@ func (t *Task) evict() {
 func (w *windowed) evict(enough func() bool) {
 	for _, s := range w.sizes {
 		s.spare = nil
+		if s.sliding != nil {
+			s.sliding.evict(enough)
+		}
 		if s.hop != nil {
-			s.hop.sums, s.hop.merged = nil, bucket{perRow: s.hop.merged.perRow} // they have numbers of groups that are let go
+			s.hop.sums, s.hop.spare = nil, nil // sums have numbers of groups that are let go
 		}
 	}
 	for _, s := range w.sizes {

@@ -24,6 +24,12 @@ func (w *windowed) close(ctx context.Context) error {
 			}
 			continue
 		}
+		if s.sliding != nil {
+			if err := w.closeSliding(ctx, s); err != nil {
+				return err
+			}
+			continue
+		}
 		if s.hop != nil {
 			if err := w.closeHops(ctx, s); err != nil {
 				return err
@@ -49,7 +55,10 @@ func (w *windowed) close(ctx context.Context) error {
 
 // closeBucket puts the rows out, in memory and in the store, in order of their keys, and deletes them everywhere.
 func (w *windowed) closeBucket(ctx context.Context, s *size, b *bucket) error {
-	rows := w.byKey(b)
+	rows := w.inOrder(b)
+	if b.absent || s.finals != nil || s.changes != nil {
+		rows = w.byKey(b) // slices have tombstones only, which need no order
+	}
 	i := 0
 	upTo := func(key []byte) error { // puts out the rows in memory before key, all if it is nil
 		for ; i < len(rows) && (key == nil || bytes.Compare(w.key0(b, rows[i]), key) < 0); i++ {
@@ -87,14 +96,20 @@ func (w *windowed) closeBucket(ctx context.Context, s *size, b *bucket) error {
 // key0 is the group key of row i.
 func (w *windowed) key0(b *bucket, i int32) []byte { return w.groups.entries[b.groups[i]].key }
 
-// byKey is the rows of b in memory by ascending group key. The slice is good until the next call.
-func (w *windowed) byKey(b *bucket) []int32 {
+// inOrder is the rows of b in memory as they were made. The slice is good until the next call of this or byKey.
+func (w *windowed) inOrder(b *bucket) []int32 {
 	w.task.order = w.task.order[:0]
 	for i := range b.groups {
 		w.task.order = append(w.task.order, int32(i))
 	}
-	slices.SortFunc(w.task.order, func(i, j int32) int { return bytes.Compare(w.key0(b, i), w.key0(b, j)) })
 	return w.task.order
+}
+
+// byKey is the rows of b in memory by ascending group key. The slice is good until the next call.
+func (w *windowed) byKey(b *bucket) []int32 {
+	rows := w.inOrder(b)
+	slices.SortFunc(rows, func(i, j int32) int { return bytes.Compare(w.key0(b, i), w.key0(b, j)) })
+	return rows
 }
 
 // closeRow puts a row in memory out, and takes it out of the changelog if it is there.
@@ -139,7 +154,7 @@ func (w *windowed) closeStored(ctx context.Context, s *size, b *bucket, key, row
 func (w *windowed) bury(ctx context.Context, s *size, b *bucket, group []byte) {
 	w.row = stores.AppendRowKey(w.row[:0], s.op, int64(b.start), group)
 	t := w.task
-	t.produce(ctx, &Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(w.row), Timestamp: t.logTime()})
+	t.produce(ctx, Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(w.row), Timestamp: t.logTime()})
 }
 
 // stored calls visit for each row of a window in the store, by ascending group key.

@@ -83,7 +83,7 @@ func (t *Task) Commit(ctx context.Context) error {
 	t.positions()
 	t.progress.Sequence++
 	var offset int64
-	t.produce(ctx, &Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: ProgressKey, Value: t.keep(t.encodeProgress()),
+	t.produce(ctx, Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: ProgressKey, Value: t.keep(t.encodeProgress()),
 		Timestamp: t.logTime(), Offset: &offset})
 	if err := t.cfg.Producer.Commit(ctx); err != nil {
 		return fmt.Errorf("task: commit %d of %s/%d: %w", t.progress.Sequence, t.cfg.Sub.Name, t.cfg.Partition, err)
@@ -119,6 +119,11 @@ func (w *windowed) flush(ctx context.Context) error {
 				return err
 			}
 		}
+		if s.sliding != nil {
+			if err := w.flushSliding(ctx, s); err != nil {
+				return err
+			}
+		}
 		if w.task.cfg.EveryUpdate {
 			continue
 		}
@@ -142,6 +147,11 @@ func (w *windowed) log(ctx context.Context) error {
 				return err
 			}
 		}
+		if s.sliding != nil {
+			if err := w.logSliding(ctx, s); err != nil {
+				return err
+			}
+		}
 		for _, b := range s.open {
 			for _, i := range b.dirty {
 				b.flags[i] = b.flags[i]&^flagDirty | flagLogged
@@ -161,7 +171,7 @@ func (w *windowed) log(ctx context.Context) error {
 
 // log writes a row to the changelog; a nil row is a tombstone. Both are copied.
 func (t *Task) log(ctx context.Context, key, row []byte) {
-	t.produce(ctx, &Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(key), Value: t.keep(row), Timestamp: t.logTime()})
+	t.produce(ctx, Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(key), Value: t.keep(row), Timestamp: t.logTime()})
 	t.unsaved += len(key) + len(row)
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -38,7 +37,7 @@ func checkFault(t *testing.T, call storetest.Call, n int) {
 	p := &program{kinds: []form{tumbling(7), tumbling(50), {what: "hopping", size: 50, advance: 20}}, grace: 10, finals: true, changes: n%2 == 0,
 		group: "key", parts: mergeable(parts())[:20]}
 	in := randomStream(t, r, p, 200)
-	o := newOracle(p, in.clock.Add(in.ahead).UnixMilli())
+	o := newOracle(p, in)
 	built := p.build(t)
 	store, err := storetest.NewFaulty(memory.New())
 	require.NoError(t, err)
@@ -121,12 +120,28 @@ func TestProjectionThatFails(t *testing.T) {
 
 // A final row that its codec refuses ends the task too: dropped, it would be lost for good.
 func TestFinalThatCannotBeEncoded(t *testing.T) {
-	d := quotes(t, enginetest.Options{}, pairOfQuote, high)
-	d.AddRaw("quotes", quoteOf(t, "EUR", math.NaN(), 0))
+	d := quotes(t, enginetest.Options{}, pairOfQuote, func(g dsl.Group[string, quote]) quote {
+		row := high(g)
+		row.Pair = "\xff"
+		return row
+	})
+	d.AddRaw("quotes", quoteOf(t, "EUR", 1, 0))
 	err := d.TryRaw("quotes", quoteOf(t, "EUR", 1, 63_000))
 	require.ErrorContains(t, err, "to-quotes_1min_final: final row with key")
-	require.ErrorContains(t, err, "NaN")
+	require.ErrorContains(t, err, "UTF-8")
 	require.Zero(t, d.Dropped("failed"))
+}
+
+// A correlation of one row is not a number, and its final row is put out all the same.
+func TestFinalWithoutANumber(t *testing.T) {
+	d := quotes(t, enginetest.Options{}, pairOfQuote, func(g dsl.Group[string, quote]) quote {
+		bid := func(q *quote) float64 { return q.Bid }
+		return quote{Pair: g.Key(), Bid: aggregates.Correlation(g, bid, bid)}
+	})
+	d.AddRaw("quotes", quoteOf(t, "EUR", 1, 0), quoteOf(t, "EUR", 1, 63_000))
+	final := d.Partition("quotes_1min_final", 0)
+	require.Len(t, final, 1)
+	require.Contains(t, string(final[0].Value), `"NaN"`)
 }
 
 // A group that belongs to another partition would be two groups: the task ends with an explanation.

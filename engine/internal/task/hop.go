@@ -17,13 +17,14 @@ type hop struct {
 	windows.Kind
 	finals []runner
 	next   windows.Time // start of the oldest window that has not been put out
-	merged bucket       // scratch
+	objs   int          // of a row
 	sums   *sums        // nil: none
+	spare  []*bucket    // for merged rows
 }
 
 // newHop makes s, of hopping windows, one of slices.
 func newHop(s *size, slice windows.Kind, objs int) {
-	s.hop = &hop{Kind: s.Kind, finals: s.finals, merged: bucket{perRow: objs}}
+	s.hop = &hop{Kind: s.Kind, finals: s.finals, objs: objs}
 	s.Kind, s.finals = slice, nil
 }
 
@@ -54,8 +55,8 @@ func (s *size) closes(start, grace windows.Time) windows.Time {
 
 // addToSlice adds the record to its slice, unless all windows that have it are closed, and returns how many are.
 func (w *windowed) addToSlice(ctx context.Context, s *size, group uint32, at windows.Time) (late int, err error) {
-	newest := s.hop.Start(at)
-	for start := s.hop.First(at); start <= newest && s.hop.Closes(start, w.grace) <= w.streamTime; start += windows.Time(s.hop.Advance().Milliseconds()) {
+	oldest, newest, advance := s.hop.First(at), s.hop.Start(at), windows.Time(s.hop.Advance().Milliseconds())
+	for start := oldest; start <= newest && s.hop.Closes(start, w.grace) <= w.streamTime; start += advance {
 		w.task.drops.drop(Late, w.name, w.task.offset, nil)
 		late++
 	}
@@ -67,9 +68,9 @@ func (w *windowed) addToSlice(ctx context.Context, s *size, group uint32, at win
 		s.last = b
 	}
 	if h := s.hop; h.sums != nil && b.start < h.sums.upTo {
-		h.sums = nil // they have an older state of the slice
+		h.dropSums() // they have an older state of the slice
 	}
-	return late, w.add(ctx, s, b, group, at)
+	return late, w.add(ctx, s, b, group, at, int((newest-oldest)/advance)+1-late)
 }
 
 // closeHops puts out the windows that stream time has closed, oldest first, and frees the slices that no open window has. Windows
@@ -100,12 +101,11 @@ func (w *windowed) closeHops(ctx context.Context, s *size) error {
 
 // putOutHop merges the slices of one window and puts its rows out in order of their keys.
 func (w *windowed) putOutHop(ctx context.Context, s *size, start windows.Time) error {
-	m := &s.hop.merged
-	m.start, m.end = start, s.hop.End(start)
-	defer m.forget()
-	if err := w.mergeWindow(s, m); err != nil {
+	m, err := w.mergeWindow(s, start)
+	if err != nil {
 		return err
 	}
+	defer s.hop.give(m)
 	for _, i := range w.byKey(m) {
 		if err := w.emitFinal(ctx, s.hop.finals, m, i); err != nil {
 			return err

@@ -40,6 +40,30 @@ func (w *windowed) tick(ctx context.Context) (bool, error) {
 	if !ok || now < w.nextClose {
 		return false, nil
 	}
+	if closes, err := w.closesBy(now); err != nil || !closes {
+		return false, err
+	}
 	w.streamTime = max(w.streamTime, now)
 	return true, w.close(ctx)
+}
+
+// closesBy says whether a window that has rows would be closed at a stream time. nextClose may be earlier: sessions grow, and a
+// bucket is empty where the aggregates have refused its only record.
+func (w *windowed) closesBy(now windows.Time) (bool, error) {
+	for _, s := range w.sizes {
+		if s.sessions != nil && s.sessions.closesBy(w, now) {
+			return true, nil
+		}
+		if s.sliding != nil {
+			if closes, err := w.slideClosesBy(s, now); err != nil || closes {
+				return closes, err
+			}
+		}
+		for _, b := range s.open {
+			if (len(b.groups) > 0 || b.absent) && s.nextClose(b.start, w.grace) <= now {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
 }

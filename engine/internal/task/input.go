@@ -15,6 +15,7 @@ type input struct {
 	name   string
 	topic  string
 	table  bool
+	rank   int // of records at one event time the input with the lowest goes first
 	decode func(*topology.Record, []byte, []byte) error
 	steps  []runner
 
@@ -24,6 +25,17 @@ type input struct {
 	record  topology.Record
 	limit   windows.Time // of event times
 	release func()
+}
+
+// rank is an input's place among those that have a record at one event time.
+func rank(s *topology.Source) int {
+	switch {
+	case s.Table:
+		return 0
+	case s.First:
+		return 1
+	}
+	return 2
 }
 
 // Wants says that nothing of a topic is left to process: Offer may be called.
@@ -52,8 +64,8 @@ func (t *Task) input(topic string) *input {
 	return nil
 }
 
-// Run processes what was offered, the record with the lowest event time first; of equal ones a table's before a stream's, then in the
-// order of the plan's sources [T5]. It stops when an input has nothing left of which ended does not say that its topic has no more
+// Run processes what was offered, the record with the lowest event time first; of equal ones a table's before a stream's, those of a
+// Source.First before other streams', then in the order of the plan's sources [T5]. It stops when an input has nothing left of which ended does not say that its topic has no more
 // records now: with several inputs the next one is not known then. It commits when that is due. Records that are bad
 // are dropped and counted; an error ends the task.
 func (t *Task) Run(ctx context.Context, ended func(topic string) bool) error {
@@ -87,7 +99,7 @@ func (t *Task) next(ended func(topic string) bool) (first *input) {
 			if !ended(in.topic) {
 				return nil
 			}
-		case first == nil, in.record.Time < first.record.Time, in.record.Time == first.record.Time && in.table && !first.table:
+		case first == nil, in.record.Time < first.record.Time, in.record.Time == first.record.Time && in.rank < first.rank:
 			first = in
 		}
 	}

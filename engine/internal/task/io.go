@@ -53,7 +53,7 @@ const OnKey int32 = -1
 // Producer writes the outputs of one task, a transaction at a time. It is used by the task's goroutine only.
 type Producer interface {
 	// Produce buffers o in the transaction under way, beginning one if there is none. It does not wait for the broker, except
-	// where the buffer is full. What goes wrong is told by Commit.
+	// where the buffer is full. What goes wrong is told by Commit. The caller may write to *o when Produce has returned.
 	Produce(ctx context.Context, o *Output)
 	// Commit returns when all that was produced since the last Commit is visible to those who read committed, as one. After
 	// an error (ErrFenced, ErrAborted or another) the producer can only be closed. Where the broker's last answer was lost it is

@@ -77,7 +77,7 @@ func (s setting) check(t *testing.T, r *rand.Rand, partitions int32) {
 	in := randomStream(t, r, p, 250)
 	t.Log(p)
 	built := p.build(t)
-	o := newOracle(p, in.clock.Add(in.ahead).UnixMilli())
+	o := newOracle(p, in)
 	o.every = s.options.EveryUpdate
 	s.options.Partitions, s.options.Start, s.options.Ahead, s.options.Store = partitions, in.clock, in.ahead, s.stores(t, r)
 	d := enginetest.NewWith(t, built.plan, s.options)
@@ -142,7 +142,7 @@ func TestAbortedCommits(t *testing.T) {
 	p := randomProgram(r, 1)
 	in := randomStream(t, r, p, 200)
 	built := p.build(t)
-	o := newOracle(p, in.clock.Add(in.ahead).UnixMilli())
+	o := newOracle(p, in)
 	d := enginetest.NewWith(t, built.plan, enginetest.Options{Manual: true, Start: in.clock, Ahead: in.ahead, KeepStores: true, CheckpointEvery: time.Hour})
 	for i := range in.records {
 		o.record(0, &in.records[i])

@@ -108,6 +108,48 @@ func TestRefusedRowsLeaveNoTrace(t *testing.T) {
 	require.Equal(t, []dealt{{"A", noon, "99.95", 3, []string{"90.00", "9.00", "0.95"}}}, sortedRows(enginetest.Rows(d, five)))
 }
 
+// Where windows overlap or are merged a row is refused by the sum that it would make there, as if the window had been filled by
+// itself: a hopping window does not take what is too much for it and fits its neighbours, and a record that would connect two
+// sessions to a sum too large leaves them apart.
+func TestRefusedWhereRowsAreMerged(t *testing.T) {
+	noon := time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC)
+	gap := windows.Session(10 * time.Second).Grace(time.Minute)
+	for _, c := range []struct {
+		name   string
+		spec   windows.Spec
+		sizes  []int64 // at, in seconds behind noon, and hundredths
+		want   []string
+		failed int64
+	}{
+		{"hopping", windows.Hopping(2*time.Minute, time.Minute), []int64{0, 9000, 60, 900, 70, 200, 120, 9000, 600, 1},
+			[]string{"-60 90.00", "0 99.00", "60 11.00", "120 90.00"}, 2},
+		{"sessions", gap, []int64{0, 6000, 15, 5000, 8, 1, 1000, 1}, []string{"0 60.00", "15 50.00"}, 1},
+		{"the last record makes it fit", gap, []int64{0, 6000, 15, 5000, 8, -1500, 1000, 1}, []string{"0 95.00"}, 0},
+		{"as would the other session", gap, []int64{0, 6000, 15, -5000, 8, 9000 - 1, 1000, 1}, []string{"0 99.99"}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := dsl.New("refused")
+			trades := dsl.Stream[deal](b, "trades")
+			final := dsl.Aggregate(dsl.GroupBy(trades, func(r *deal) string { return r.Pair }), c.spec, func(g dsl.Group[string, deal]) dealt {
+				sum := aggregates.SumDecimal(g, 4, 2, func(r *deal) apd.Decimal { return r.Size })
+				return dealt{Pair: g.Key(), Start: g.WindowStart(), Sum: sum.String()}
+			}).Final()
+			plan, err := b.Build()
+			require.NoError(t, err)
+			d := enginetest.NewWith(t, plan, enginetest.Options{Start: noon.Add(time.Hour)})
+			for i := 0; i < len(c.sizes); i += 2 {
+				enginetest.Add(d, trades, deal{"A", *apd.New(c.sizes[i+1], -2), noon.Add(time.Duration(c.sizes[i]) * time.Second)})
+			}
+			var got []string
+			for _, row := range enginetest.Rows(d, final.Of(c.spec)) {
+				got = append(got, fmt.Sprint(row.Start.Sub(noon).Seconds(), " ", row.Sum))
+			}
+			require.Equal(t, c.want, got)
+			require.Equal(t, c.failed, d.Dropped("failed"))
+		})
+	}
+}
+
 func sortedRows(rows []dealt) []dealt {
 	for i := range rows {
 		rows[i].Start = rows[i].Start.UTC()

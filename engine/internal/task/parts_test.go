@@ -86,7 +86,7 @@ func parts() []part {
 		extremes("until", func(e *event) *time.Time { return e.Until }, func(a, b *time.Time) bool { return a.Before(*b) }),
 		ends("until", func(e *event) *time.Time { return e.Until }),
 		ends("ok", func(e *event) *bool { return e.OK }),
-		objectParts(), listParts(), momentParts(),
+		objectParts(), listParts(), momentParts(), refusingParts(),
 	)
 }
 

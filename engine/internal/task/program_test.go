@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -28,6 +29,7 @@ type program struct {
 	shape                 string // "", map or flatmap
 	group                 string // key, number, both or all
 	parts                 []part
+	having                uint32 // one row in so many does not pass; 0: all do
 }
 
 // outcome is a result row: all results in one text.
@@ -53,20 +55,34 @@ func randomProgram(r *rand.Rand, partitions int32) *program {
 	if !p.finals || slices.ContainsFunc(p.kinds, func(f form) bool { return f.what == "all" }) {
 		p.changes = true
 	}
-	all := parts()
+	all := slices.DeleteFunc(parts(), func(one part) bool {
+		return slices.ContainsFunc(refusers, func(r refuser) bool { return r.name == one.name })
+	})
 	if p.merges() {
 		all = mergeable(all)
 	}
 	for _, i := range r.Perm(len(all))[:1+r.IntN(6)] {
 		p.parts = append(p.parts, all[i])
 	}
+	sliding := slices.ContainsFunc(p.kinds, func(f form) bool { return f.what == "sliding" }) // no sums by window, so none with a bound
+	if refusing := refusingParts(); r.IntN(3) == 0 && !sliding {                              // few among all, so they are picked for themselves
+		p.parts = append(p.parts, pick(r, refusing...))
+	}
+	p.having = pick[uint32](r, 0, 0, 2, 3)
 	return p
+}
+
+// passes is the condition of Having: it jumps with each change of a row, and sees nothing that may be rounded.
+func (p *program) passes(line string) bool {
+	h := fnv.New32a()
+	h.Write([]byte(rough.ReplaceAllString(line, "")))
+	return p.having == 0 || h.Sum32()%p.having != 0
 }
 
 // merges says that rows are put together from others.
 func (p *program) merges() bool {
 	return slices.ContainsFunc(p.kinds, func(f form) bool {
-		return f.what == "session" || f.what == "hopping" && f.size != f.advance && !p.changes
+		return f.what == "session" || f.what == "sliding" || f.what == "hopping" && f.size != f.advance && !p.changes
 	})
 }
 
@@ -77,7 +93,7 @@ func (p *program) String() string {
 	for i := range p.parts {
 		names[i] = p.parts[i].name
 	}
-	return fmt.Sprintf("%v grace %d idle %d finals %v changes %v late %v filter %v shape %q group by %s: %s", p.kinds, p.grace, p.idle, p.finals, p.changes, p.late, p.filter, p.shape, p.group, strings.Join(names, ", "))
+	return fmt.Sprintf("%v grace %d idle %d finals %v changes %v late %v having %d filter %v shape %q group by %s: %s", p.kinds, p.grace, p.idle, p.finals, p.changes, p.late, p.having, p.filter, p.shape, p.group, strings.Join(names, ", "))
 }
 
 // What the program's functions do: the plan calls them, and the oracle does.
@@ -206,6 +222,9 @@ func aggregate[K any](t testing.TB, p *program, g *dsl.GroupedOf[K, event], out 
 		}
 		return outcome{Group: fmt.Sprint(g.Key()), Start: g.WindowStart(), End: g.WindowEnd(), Line: strings.Join(texts, " ")}
 	})
+	if p.having > 0 {
+		w.Having(func(row *outcome) bool { return p.passes(row.Line) })
+	}
 	name := func(of map[int]string, suffix string) func(windows.Kind) string {
 		return func(k windows.Kind) string {
 			of[kinds[k]] = fmt.Sprint("out", kinds[k], suffix)

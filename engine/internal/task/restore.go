@@ -111,9 +111,12 @@ func (w *windowed) open(streamTime windows.Time) error {
 			s.hop.next = s.hop.after(w.streamTime, w.grace)
 		}
 		var err error
-		if s.sessions != nil {
+		switch {
+		case s.sessions != nil:
 			err = w.loadSessions(s)
-		} else {
+		case s.sliding != nil:
+			err = w.findPoints(s)
+		default:
 			err = w.findOpen(s)
 		}
 		if err != nil {
@@ -130,6 +133,9 @@ func (w *windowed) findOpen(s *size) error {
 		start, ok, err := w.firstStart(from, to)
 		if err != nil || !ok {
 			return err
+		}
+		if start < 0 || start > w.streamTime || s.Start(start) != start { // a negative one would also sort behind all others, and be found for ever
+			return fmt.Errorf("task: aggregate %s: a row in a window of %v that starts at %d: %w", w.name, s.Kind, start, ErrDamaged)
 		}
 		b := w.openBucket(s, len(s.open), start)
 		b.stored, b.absent = true, true

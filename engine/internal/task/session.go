@@ -96,36 +96,35 @@ func (g *sessionGroup) touching(at, gap windows.Time) (first, last int) {
 	return first, last
 }
 
-// connect adds the record to list[first], or to a new session there if first is last, then merges the others up to last into it [S4]:
-// what comes first is told by sequences, not by the order of merging. It is nil if the aggregates refuse the record.
+// connect adds the record to list[first], or to a new session there if first is last; where it belongs to several, these are
+// merged first [S4]: what comes first is told by sequences, not by the order of merging. It is nil if the aggregates refuse the
+// record: what it would have connected stays apart, as it was.
 func (w *windowed) connect(x *sessions, g *sessionGroup, first, last int, merged windows.Window, at windows.Time) (*session, error) {
-	one := x.take(w.program)
-	if first < last {
-		x.give(one)
-		one = g.list[first]
-	}
-	if err := w.program.Add(one.state, w.cells, w.task.at(at)); err != nil {
-		if first == last {
-			x.give(one)
+	if last-first == 1 {
+		one := g.list[first]
+		if err := w.program.Add(one.state, w.cells, w.task.at(at)); err != nil {
+			return nil, w.refuse(1, err)
 		}
-		return nil, w.refuse(err)
-	}
-	if first == last {
-		g.list = slices.Insert(g.list, first, one)
+		if one.Window != merged {
+			g.gone(one)
+		}
 		return one, nil
 	}
-	for _, o := range g.list[first:last] {
-		if o.Window != merged {
-			g.gone(o)
-		}
-	}
-	for _, other := range g.list[first+1 : last] {
+	one := x.take(w.program)
+	for _, other := range g.list[first:last] {
 		if err := w.program.Merge(one.state, other.state); err != nil {
 			return nil, fmt.Errorf("task: aggregate %s: merging sessions: %w", w.name, err)
 		}
+	}
+	if err := w.program.Add(one.state, w.cells, w.task.at(at)); err != nil {
+		x.give(one)
+		return nil, w.refuse(1, err)
+	}
+	for _, other := range g.list[first:last] {
+		g.gone(other)
 		x.give(other)
 	}
-	g.list = slices.Delete(g.list, first+1, last)
+	g.list = slices.Replace(g.list, first, last, one)
 	return one, nil
 }
 
@@ -195,6 +194,25 @@ func (x *sessions) schedule(w *windowed, n uint32, g *sessionGroup, end windows.
 	g.due = at
 	x.due.push(due{at, n})
 	w.nextClose = min(w.nextClose, at)
+}
+
+// closesBy says whether a session would be closed at a stream time. What is due too early is put to its place.
+func (x *sessions) closesBy(w *windowed, now windows.Time) bool {
+	for len(x.due) > 0 && x.due[0].at <= now {
+		n := x.due.pop().group
+		g := x.groups[n]
+		if g == nil || g.due == 0 || g.due > now {
+			continue // an entry that a later one has replaced
+		}
+		if g.due = 0; len(g.list) == 0 {
+			continue
+		}
+		x.schedule(w, n, g, g.list[0].End)
+		if g.due <= now {
+			return true
+		}
+	}
+	return false
 }
 
 // closeSessions puts out and forgets the sessions that stream time has closed, in order of (end, start, key) [S9].

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -108,6 +109,10 @@ func (w *windowed) loadSessionRow(x *sessions, key, row []byte, shown bool) erro
 	n, _ := w.groups.intern(key)
 	g := x.group(w, n)
 	g.flags = flagLogged
+	if len(row) == 0 {
+		return errors.New("a row without sessions")
+	}
+	after := windows.Time(0)
 	for d := (decoder{b: row}); len(d.b) > 0; {
 		one := x.take(w.program)
 		bounds := d.take(16)
@@ -116,6 +121,10 @@ func (w *windowed) loadSessionRow(x *sessions, key, row []byte, shown bool) erro
 			return fmt.Errorf("row of %d bytes is cut short", len(row))
 		}
 		one.Start, one.End = windows.Time(binary.BigEndian.Uint64(bounds)), windows.Time(binary.BigEndian.Uint64(bounds[8:]))
+		if one.Start < after || one.End < one.Start || one.End > w.streamTime {
+			return fmt.Errorf("a session from %d to %d", one.Start, one.End)
+		}
+		after = one.End + 1
 		err := w.program.Load(one.state, state)
 		if err != nil {
 			return err

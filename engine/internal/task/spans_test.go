@@ -14,7 +14,7 @@ import (
 
 // form is a kind of windows of a random program, in the oracle's own words.
 type form struct {
-	what          string // hopping (tumbling too), session, calendar or all
+	what          string // hopping (tumbling too), session, sliding, calendar or all
 	size, advance int64  // ms; of sessions size is the gap, of calendars about their length
 	unit          string // of calendars: day, week or month
 	first         time.Weekday
@@ -28,7 +28,7 @@ const dayLength = 24 * 3600 * 1000
 
 func randomForm(r *rand.Rand) form {
 	size := pick[int64](r, 1, 2, 7, 10, 50, 333, 1000, 1001, 60_000, 3_599_999)
-	switch r.IntN(8) {
+	switch r.IntN(10) {
 	case 0, 1:
 		return tumbling(size)
 	case 2, 3, 4: // at most 25 windows have a record
@@ -39,6 +39,9 @@ func randomForm(r *rand.Rand) form {
 		unit := r.IntN(3)
 		return form{what: "calendar", unit: []string{"day", "week", "month"}[unit], size: []int64{1, 7, 30}[unit] * dayLength, first: time.Weekday(r.IntN(7)),
 			zone: pick(r, zones...), opening: pick(r, 0, 17*time.Hour, -7*time.Hour, 90*time.Minute, 150*time.Minute, -23*time.Hour)}
+	}
+	if r.IntN(3) > 0 {
+		return form{what: "sliding", size: size}
 	}
 	return form{what: "all", size: 1000}
 }
@@ -60,6 +63,8 @@ func (f form) spec() windows.Spec {
 	switch {
 	case f.what == "session":
 		return windows.Session(ms(f.size))
+	case f.what == "sliding":
+		return windows.Sliding(ms(f.size))
 	case f.what == "all":
 		return windows.Unbounded()
 	case f.unit == "day":
@@ -76,7 +81,7 @@ func (f form) spec() windows.Spec {
 
 func (f form) String() string { return f.spec().Kinds()[0].String() }
 
-// bounds are the windows that hold a time, oldest first: by trying [W1] [W2]. Not for sessions.
+// bounds are the windows that hold a time, oldest first: by trying [W1] [W2]. Not for sessions and sliding windows.
 func (f form) bounds(at int64) (all [][2]int64) {
 	switch f.what {
 	case "all":

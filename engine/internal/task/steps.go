@@ -41,10 +41,14 @@ func (t *Task) runner(n *topology.Node) (r runner, err error) {
 		r = &sink{task: t, name: n.Name, topic: o.Topic, encode: o.Open(), partitions: t.cfg.Sinks[o.Topic], changes: o.Changes, next: next}
 	case *topology.Aggregate:
 		r, err = newWindowed(t, n.Name, o)
+	case *topology.Materialize:
+		r, err = newTable(t, n.Name, o, next)
 	case *topology.Input:
 		r, err = t.newPort(o)
 	case *topology.Merge:
 		r = &merge{next}
+	case *topology.StreamJoin:
+		r, err = newJoin(t, n.Name, o, next)
 	default:
 		err = fmt.Errorf("task: step %s: a %T cannot stand here", n.Name, o)
 	}
@@ -146,7 +150,7 @@ type sink struct {
 
 func (s *sink) process(ctx context.Context, r *topology.Record) error {
 	if r.Value == nil && !s.changes { // a row that is gone
-		s.task.produce(ctx, &Output{Topic: s.topic, Partition: s.partition(r), Key: s.task.keep(r.Key), Timestamp: r.Time})
+		s.task.produce(ctx, Output{Topic: s.topic, Partition: s.partition(r), Key: s.task.keep(r.Key), Timestamp: r.Time})
 		return forward(ctx, s.next, r)
 	}
 	if err := s.guarded(r); err != nil {
@@ -156,7 +160,7 @@ func (s *sink) process(ctx context.Context, r *topology.Record) error {
 		s.task.drops.drop(Failed, s.name, s.task.offset, err)
 		return nil
 	}
-	s.task.produce(ctx, &Output{Topic: s.topic, Partition: s.partition(r), Key: s.task.keep(r.Key), Value: s.task.keep(s.buf), Timestamp: r.Time})
+	s.task.produce(ctx, Output{Topic: s.topic, Partition: s.partition(r), Key: s.task.keep(r.Key), Value: s.task.keep(s.buf), Timestamp: r.Time})
 	return forward(ctx, s.next, r)
 }
 

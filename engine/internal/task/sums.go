@@ -20,37 +20,49 @@ type sums struct {
 // worthSums is the number of slices in a window from which on sums are kept.
 const worthSums = 6
 
-// mergeWindow adds the slices of [m.start, m.end) to m.
-func (w *windowed) mergeWindow(s *size, m *bucket) error {
+// mergeWindow is the rows of the window that starts at start, merged from its slices. Give the bucket back.
+func (w *windowed) mergeWindow(s *size, start windows.Time) (m *bucket, err error) {
 	h := s.hop
+	end := h.End(start)
 	if h.Size() < worthSums*s.Size() {
-		return w.mergeSlices(s, m, m.start, m.end)
+		m = h.take()
+		err = w.mergeSlices(s, m, start, end)
+	} else {
+		m, err = w.mergeSums(s, start, end)
 	}
-	if h.sums == nil || m.start < h.sums.first || m.start >= h.sums.front {
-		if err := w.newSums(s, m.start, m.end); err != nil {
-			return err
+	if m != nil {
+		m.start, m.end = start, end
+	}
+	return m, err
+}
+
+// mergeSums is the sum of the front for the window [start, end), with that of the back added to it.
+func (w *windowed) mergeSums(s *size, start, end windows.Time) (*bucket, error) {
+	h := s.hop
+	if h.sums == nil || start < h.sums.first || start >= h.sums.front {
+		if err := w.newSums(s, start, end); err != nil {
+			return nil, err
 		}
 	}
 	c := h.sums
-	if err := w.mergeSlices(s, c.back, c.upTo, m.end); err != nil {
-		return err
+	if err := w.mergeSlices(s, c.back, c.upTo, end); err != nil {
+		return nil, err
 	}
-	c.upTo = max(c.upTo, m.end)
-	i := (m.start - c.first) / windows.Time(h.Advance().Milliseconds())
-	if err := w.copyAll(m, c.fronts[i]); err != nil {
-		return err
-	}
-	c.fronts[i] = nil
-	return w.mergeAll(m, c.back)
+	c.upTo = max(c.upTo, end)
+	i := (start - c.first) / windows.Time(h.Advance().Milliseconds())
+	m := c.fronts[i]
+	c.fronts[i] = nil // no other window needs it
+	return m, w.mergeAll(m, c.back)
 }
 
 // newSums makes the slices of [from, to) the front, and the back empty.
 func (w *windowed) newSums(s *size, from, to windows.Time) error {
+	s.hop.dropSums()
 	advance := windows.Time(s.hop.Advance().Milliseconds())
 	n := (to - from + advance - 1) / advance
-	c := &sums{first: from, front: to, upTo: to, fronts: make([]*bucket, n), back: w.newBucket()}
+	c := &sums{first: from, front: to, upTo: to, fronts: make([]*bucket, n), back: s.hop.take()}
 	for i := n - 1; i >= 0; i-- {
-		b := w.newBucket()
+		b := s.hop.take()
 		if i+1 < n {
 			if err := w.copyAll(b, c.fronts[i+1]); err != nil {
 				return err
@@ -65,7 +77,35 @@ func (w *windowed) newSums(s *size, from, to windows.Time) error {
 	return nil
 }
 
-func (w *windowed) newBucket() *bucket { return &bucket{perRow: w.program.Objs()} }
+// dropSums forgets the sums and keeps their space.
+func (h *hop) dropSums() {
+	if h.sums == nil {
+		return
+	}
+	h.give(h.sums.back)
+	for _, b := range h.sums.fronts {
+		if b != nil {
+			h.give(b)
+		}
+	}
+	h.sums = nil
+}
+
+// take is an empty bucket.
+func (h *hop) take() *bucket {
+	if n := len(h.spare) - 1; n >= 0 {
+		b := h.spare[n]
+		h.spare = h.spare[:n]
+		return b
+	}
+	return &bucket{perRow: h.objs}
+}
+
+// give takes a bucket back for reuse. There are never more of them than one set of sums needs.
+func (h *hop) give(b *bucket) {
+	b.forget()
+	h.spare = append(h.spare, b)
+}
 
 // copyAll makes m, which is empty, what b is.
 func (w *windowed) copyAll(m, b *bucket) error {
@@ -79,13 +119,17 @@ func (w *windowed) copyAll(m, b *bucket) error {
 	return nil
 }
 
-// bytes is roughly the memory that the sums take.
-func (c *sums) bytes() int {
-	if c == nil {
-		return 0
+// bytes is roughly the memory that the sums take, and the space for the next ones.
+func (h *hop) bytes() int {
+	n := 0
+	for _, b := range h.spare {
+		n += b.bytes()
 	}
-	n := c.back.bytes()
-	for _, b := range c.fronts {
+	if h.sums == nil {
+		return n
+	}
+	n += h.sums.back.bytes()
+	for _, b := range h.sums.fronts {
 		if b != nil {
 			n += b.bytes()
 		}

@@ -32,6 +32,7 @@ type Task struct {
 	lastCommit, lastCheckpoint time.Time
 
 	pending stores.Batch // what the next checkpoint writes beside changed rows
+	out     Output
 	arena   []byte
 	scratch []byte
 	order   []int32
@@ -70,7 +71,7 @@ func New(cfg Config) (*Task, error) {
 		if err != nil {
 			return nil, err
 		}
-		t.inputs = append(t.inputs, &input{task: t, name: cfg.Sub.Roots[i].Name, topic: source.Topic, table: source.Table, decode: source.Open(), steps: steps})
+		t.inputs = append(t.inputs, &input{task: t, name: cfg.Sub.Roots[i].Name, topic: source.Topic, table: source.Table, rank: rank(source), decode: source.Open(), steps: steps})
 	}
 	slices.Reverse(t.operators) // runners are made from below
 	return t, t.open()
@@ -127,13 +128,14 @@ func (t *Task) passLate(ctx context.Context, topic string) {
 	if r.Key != nil {
 		partition = t.cfg.PartitionOf(r.Key, t.cfg.Sinks[topic])
 	}
-	t.produce(ctx, &Output{Topic: topic, Partition: partition, Key: r.Key, Value: r.Value, Headers: r.Headers, Timestamp: r.Timestamp})
+	t.produce(ctx, Output{Topic: topic, Partition: partition, Key: r.Key, Value: r.Value, Headers: r.Headers, Timestamp: r.Timestamp})
 }
 
-// produce hands an output to the producer.
-func (t *Task) produce(ctx context.Context, o *Output) {
+// produce hands an output to the producer, in the one place that is used for all of them.
+func (t *Task) produce(ctx context.Context, o Output) {
 	t.produced += len(o.Key) + len(o.Value)
-	t.cfg.Producer.Produce(ctx, o)
+	t.out = o
+	t.cfg.Producer.Produce(ctx, &t.out)
 }
 
 // arenaBytes is how much keep takes at a time.

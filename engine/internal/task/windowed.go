@@ -51,6 +51,7 @@ type size struct {
 	spare           []*bucket
 	hop             *hop      // of hopping windows made of slices, which the buckets are; else nil
 	sessions        *sessions // of session windows, which have no buckets; else nil
+	sliding         *sliding  // of sliding windows, which have none either; else nil
 }
 
 // maxSizes is how many sizes fit beside an aggregate's ID in a row key.
@@ -80,6 +81,9 @@ func newWindowed(t *Task, name string, a *topology.Aggregate) (*windowed, error)
 		mustWrite(s.finals)
 		if kind.Form() == windows.FormSession {
 			s.sessions = &sessions{kind: kind, gap: windows.Time(kind.Size().Milliseconds())}
+		}
+		if kind.Form() == windows.FormSliding {
+			s.sliding = newSliding(kind, w.program)
 		}
 		if slice, ok := kind.Slice(); ok && w.agg.Sliced() {
 			newHop(s, slice, w.program.Objs())
@@ -184,11 +188,13 @@ func (w *windowed) addTo(ctx context.Context, s *size, group uint32, at windows.
 	switch {
 	case s.hop != nil:
 		return w.addToSlice(ctx, s, group, at)
+	case s.sliding != nil:
+		return w.addToSliding(ctx, s, group, at)
 	case s.sessions != nil:
 		return w.addToSession(ctx, s, group, at)
 	}
 	if b := s.last; b != nil && at >= b.start && at < b.end {
-		return 0, w.add(ctx, s, b, group, at)
+		return 0, w.add(ctx, s, b, group, at, 1)
 	}
 	newest := s.Start(at)
 	for start := s.First(at); ; start += windows.Time(s.Advance().Milliseconds()) {
@@ -196,7 +202,7 @@ func (w *windowed) addTo(ctx context.Context, s *size, group uint32, at windows.
 		if b == nil {
 			w.task.drops.drop(Late, w.name, w.task.offset, nil)
 			late++
-		} else if err := w.add(ctx, s, b, group, at); err != nil {
+		} else if err := w.add(ctx, s, b, group, at, 1); err != nil {
 			return late, err
 		}
 		if start >= newest {
@@ -240,8 +246,8 @@ func (w *windowed) openBucket(s *size, i int, start windows.Time) *bucket {
 	return b
 }
 
-// add adds w.cells to the row of a group.
-func (w *windowed) add(ctx context.Context, s *size, b *bucket, group uint32, at windows.Time) error {
+// add adds w.cells to the row of a group. The bucket is part of n open windows.
+func (w *windowed) add(ctx context.Context, s *size, b *bucket, group uint32, at windows.Time, n int) error {
 	i := b.row(group)
 	made := i < 0
 	if made {
@@ -255,7 +261,7 @@ func (w *windowed) add(ctx context.Context, s *size, b *bucket, group uint32, at
 	err := w.program.Add(state, w.cells, w.task.at(at))
 	b.held += held(state) - before
 	if err != nil {
-		return w.refused(b, i, made, err)
+		return w.refused(b, i, made, n, err)
 	}
 	b.saw(i, w.stride, at)
 	b.touch(i)
@@ -265,9 +271,9 @@ func (w *windowed) add(ctx context.Context, s *size, b *bucket, group uint32, at
 	return nil
 }
 
-// refused drops a record that the aggregates of row i do not take. A row made for it goes too.
-func (w *windowed) refused(b *bucket, i int32, made bool, err error) error {
-	if err := w.refuse(err); err != nil {
+// refused drops a record that the aggregates of row i do not take. A row made for it goes too. n is the windows that do without it.
+func (w *windowed) refused(b *bucket, i int32, made bool, n int, err error) error {
+	if err := w.refuse(n, err); err != nil {
 		return err
 	}
 	if made && b.flags[i]&flagLogged == 0 {
@@ -277,12 +283,14 @@ func (w *windowed) refused(b *bucket, i int32, made bool, err error) error {
 	return nil
 }
 
-// refuse drops the record at work for an error of the aggregates, unless the error is the state's.
-func (w *windowed) refuse(err error) error {
+// refuse drops the record at work from n windows for an error of the aggregates, unless the error is the state's.
+func (w *windowed) refuse(n int, err error) error {
 	if errors.Is(err, aggregates.ErrState) {
 		return fmt.Errorf("task: aggregate %s: %w", w.name, err)
 	}
-	w.task.drops.drop(Failed, w.name, w.task.offset, err)
+	for range n {
+		w.task.drops.drop(Failed, w.name, w.task.offset, err)
+	}
 	return nil
 }
 

@@ -29,6 +29,7 @@ import org.apache.kafka.streams.kstream.Materialized;
 import org.apache.kafka.streams.kstream.Materialized.StoreType;
 import org.apache.kafka.streams.kstream.Produced;
 import org.apache.kafka.streams.kstream.SessionWindows;
+import org.apache.kafka.streams.kstream.SlidingWindows;
 import org.apache.kafka.streams.kstream.Suppressed;
 import org.apache.kafka.streams.kstream.Suppressed.BufferConfig;
 import org.apache.kafka.streams.kstream.TimeWindows;
@@ -43,8 +44,8 @@ import org.apache.kafka.streams.state.WindowStore;
  * Runs windowed programs in Kafka Streams over topics as they are, and ends when all of their records are taken.
  *
  * <p>Arguments: brokers, application, then one per program: input,form,size,advance,grace,output,store, in milliseconds, where form is time
- * (hopping, and tumbling if advance equals size) or session (size is the gap), and store is memory or rocksdb. An input's keys are
- * strings, its values {"bid":1.5}; an output's keys are windowed, its values are those of Total.text.
+ * (hopping, and tumbling if advance equals size), session (size is the gap) or sliding (size is the time difference), and store is memory or
+ * rocksdb. An input's keys are strings, its values {"bid":1.5}; an output's keys are windowed, its values are those of Total.text.
  */
 public class Finals {
     /** What is counted in a window. What came first and last goes by offset, so that sessions can be merged in any order. */
@@ -117,6 +118,13 @@ public class Finals {
                     (key, tick, total) -> total.and(Total.of(tick)), (key, a, b) -> a.and(b),
                     Materialized.<String, Total, SessionStore<Bytes, byte[]>>with(Serdes.String(), TOTAL).withLoggingDisabled().withStoreType(store)),
                 WindowedSerdes.sessionWindowedSerdeFrom(String.class), program[5]);
+            return;
+        }
+        if (program[1].equals("sliding")) {
+            finals(in.windowedBy(SlidingWindows.ofTimeDifferenceAndGrace(length, grace)).aggregate(() -> Total.NONE,
+                    (key, tick, total) -> total.and(Total.of(tick)),
+                    Materialized.<String, Total, WindowStore<Bytes, byte[]>>with(Serdes.String(), TOTAL).withLoggingDisabled().withStoreType(store)),
+                WindowedSerdes.timeWindowedSerdeFrom(String.class, size), program[5]);
             return;
         }
         finals(in.windowedBy(TimeWindows.ofSizeAndGrace(length, grace).advanceBy(advance)).aggregate(() -> Total.NONE,

@@ -1,0 +1,190 @@
+package dsl
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ashi-stream/ashi/dsl/codecs"
+	"github.com/ashi-stream/ashi/topology"
+	"github.com/ashi-stream/ashi/windows"
+)
+
+// Span is how far apart in event time two rows may be that are joined. See Within and Back.
+type Span struct{ before, after, grace time.Duration }
+
+// Within is a span in which a left row at t is joined with right rows from t-before to t+after, both inclusive. Both are whole
+// milliseconds, 0 or more. Grace is 3 s unless Grace says otherwise.
+func Within(before, after time.Duration) Span { return Span{before, after, windows.DefaultGrace} }
+
+// Back is Within(before, 0): right rows at or before the left one. An as-of join takes only the last of them.
+func Back(before time.Duration) Span { return Within(before, 0) }
+
+// Grace is s with another grace: how much older than the newest row another may be when it comes, and still be joined with all that it
+// matches. Whole milliseconds, 0 or more.
+func (s Span) Grace(d time.Duration) Span {
+	s.grace = d
+	return s
+}
+
+// validate returns what is wrong with s.
+func (s Span) validate(asOf bool) error {
+	for _, d := range []time.Duration{s.before, s.after, s.grace} {
+		if d < 0 || d%time.Millisecond != 0 {
+			return fmt.Errorf("before %v, after %v, grace %v: whole milliseconds, 0 or more", s.before, s.after, s.grace)
+		}
+	}
+	if asOf && s.after != 0 {
+		return fmt.Errorf("after %v: an as-of join takes right rows at or before the left one: use Back", s.after)
+	}
+	return nil
+}
+
+// Join joins the rows of two streams that have the same key and event times within span: join is called once for each pair, as soon as the
+// second row of it comes (semantics.md, Joins of streams). The result has the join key as its key and the later event time of both; f
+// makes its rows, which are dropped and counted where it fails. Rows without a key are dropped and counted.
+//
+// Rows of both streams go through internal topics where their key is not that of their topic any more (see PartitionBy). A stream may be
+// joined with itself. Where rows are grouped below a join by the join key, they stay where they are: to find that out f is called
+// with made-up rows when the plan is built.
+//
+// State is kept under the name of the join, that of both topics with -join unless As says otherwise.
+func Join[L, R, O any](left *StreamOf[L], right *StreamOf[R], span Span, f func(*L, *R) (O, error)) *StreamOf[O] {
+	return joinStreams("Join", left, right, span, topology.StreamJoin{}, f)
+}
+
+// LeftJoin is Join where a left row that nothing has matched goes out alone, once, when its span and grace are over: f then gets a nil
+// right row, and the result has the left row's event time. A left row without a key goes out alone at once.
+func LeftJoin[L, R, O any](left *StreamOf[L], right *StreamOf[R], span Span, f func(*L, *R) (O, error)) *StreamOf[O] {
+	return joinStreams("LeftJoin", left, right, span, topology.StreamJoin{Keep: [2]bool{true, false}}, f)
+}
+
+// RightJoin is LeftJoin with the sides exchanged: f gets a nil left row for a right row that nothing has matched.
+func RightJoin[L, R, O any](left *StreamOf[L], right *StreamOf[R], span Span, f func(*L, *R) (O, error)) *StreamOf[O] {
+	return joinStreams("RightJoin", left, right, span, topology.StreamJoin{Keep: [2]bool{false, true}}, f)
+}
+
+// OuterJoin is LeftJoin and RightJoin in one: rows of either side go out alone where nothing has matched them.
+func OuterJoin[L, R, O any](left *StreamOf[L], right *StreamOf[R], span Span, f func(*L, *R) (O, error)) *StreamOf[O] {
+	return joinStreams("OuterJoin", left, right, span, topology.StreamJoin{Keep: [2]bool{true, true}}, f)
+}
+
+// AsOf joins each left row with the right row that was in force at its time: the last one of its key at or before it, if that is in
+// span; of several at one time the one that came last. A trade with the quote that it met:
+//
+//	dsl.AsOf(trades, quotes, dsl.Back(5*time.Second).Grace(time.Second), fill)
+//
+// Each left row goes out once, when stream time has come to its own and grace, and not at all if there is no such right row. With
+// grace 0 that is at once; right rows that come later than a left one of their time or a newer one are then too late for it. At
+// one event time right rows go first. The result has the left row's event time and key.
+func AsOf[L, R, O any](left *StreamOf[L], right *StreamOf[R], span Span, f func(*L, *R) (O, error)) *StreamOf[O] {
+	return joinStreams("AsOf", left, right, span, topology.StreamJoin{AsOf: true}, f)
+}
+
+// LeftAsOf is AsOf where a left row without a right one goes out too: f then gets a nil right row.
+func LeftAsOf[L, R, O any](left *StreamOf[L], right *StreamOf[R], span Span, f func(*L, *R) (O, error)) *StreamOf[O] {
+	return joinStreams("LeftAsOf", left, right, span, topology.StreamJoin{AsOf: true, Keep: [2]bool{true, false}}, f)
+}
+
+// As names the join that makes the stream. Its state is kept under the name: a plan that is changed keeps state only where names stay.
+// What is made of the stream further on is named after it too, so As comes first. Without it two joins of the same topics have one name,
+// which is a mistake.
+func (s *StreamOf[T]) As(name string) *StreamOf[T] {
+	if _, ok := s.node.Op.(*topology.StreamJoin); !ok {
+		s.b.wrong(place(), "As: only the result of a join has state to be named")
+		return s
+	}
+	s.node.Name, s.origin = name, name
+	return s
+}
+
+// joinStreams adds a join; op says which.
+func joinStreams[L, R, O any](what string, left *StreamOf[L], right *StreamOf[R], span Span, op topology.StreamJoin, f func(*L, *R) (O, error)) *StreamOf[O] {
+	b, at := left.b, place()
+	if right.b != b {
+		b.wrong(at, "%s: the streams belong to two plans", what)
+	}
+	if err := span.validate(op.AsOf); err != nil {
+		b.wrong(at, "%s: %w", what, err)
+	}
+	left, right = left.placed(), right.placed()
+	op.Row, op.Open = typeName[O](), openJoin(f)
+	op.Before, op.After, op.Grace = windows.Time(span.before.Milliseconds()), windows.Time(span.after.Milliseconds()), windows.Time(span.grace.Milliseconds())
+	op.Sides = [2]topology.Rows{keptRows[L](), keptRows[R]()}
+	origin := left.origin + "-" + right.origin
+	n := &topology.Node{Name: origin + "-join", Place: at, Op: &op}
+	if op.AsOf && left.part.whole() != right.part.whole() {
+		b.first(right.part)
+	}
+	b.feed(left.node, n, 0)
+	b.feed(right.node, n, 1)
+	unite(left.part, right.part)
+	joined := &StreamOf[O]{b: b, node: n, part: left.part, origin: origin}
+	joined.joined = func(n int) []trial[O] { return tryJoin(left.trials(n), right.trials(n), op.Keep, f) }
+	return joined
+}
+
+// openJoin makes a task's own joiner.
+func openJoin[L, R, O any](f func(*L, *R) (O, error)) func() func(left, right any) (any, error) {
+	return func() func(left, right any) (any, error) {
+		row := new(O)
+		return func(left, right any) (_ any, err error) {
+			l, _ := left.(*L)
+			r, _ := right.(*R)
+			*row, err = f(l, r)
+			return row, err
+		}
+	}
+}
+
+// keptRows is how rows of T are kept in the state of joins.
+func keptRows[T any]() topology.Rows {
+	codec := codecs.Internal[T]()
+	return topology.Rows{Row: typeName[T](), Codec: codec.Name(), Open: func() (func(any, []byte) ([]byte, error), func([]byte) (any, error)) {
+		row := new(T)
+		return func(row any, dst []byte) ([]byte, error) { return codec.Encode(dst, row.(*T)) },
+			func(data []byte) (any, error) { return row, codec.Decode(data, row) }
+	}}
+}
+
+// first lets the sources of a part go before others at one event time.
+func (b *Builder) first(p *part) {
+	for _, s := range b.sources {
+		if source := s.node.Op.(*topology.Source); s.part.whole() == p.whole() {
+			source.First = true
+		}
+	}
+}
+
+// tryJoin tries a joiner, to find out where in its result the key is. In a pair both rows have the same key, so the result has the
+// join key where it has that of either row; a row alone has its own. nil: f fails, or a key is not known.
+func tryJoin[L, R, O any](left []trial[L], right []trial[R], keep [2]bool, f func(*L, *R) (O, error)) (made []trial[O]) {
+	whole := true
+	try := func(l *L, r *R, keys ...[]byte) {
+		defer func() {
+			if recover() != nil {
+				whole = false
+			}
+		}()
+		row, err := f(l, r)
+		whole = whole && err == nil
+		made = append(made, trial[O]{&row, keys})
+	}
+	for _, l := range left {
+		for _, r := range right {
+			try(l.row, r.row, slices.Concat(l.keys, r.keys)...)
+		}
+		if keep[0] {
+			try(l.row, nil, l.keys...)
+		}
+	}
+	for _, r := range right {
+		if keep[1] {
+			try(nil, r.row, r.keys...)
+		}
+	}
+	if !whole || len(left) == 0 || len(right) == 0 {
+		return nil
+	}
+	return made
+}
