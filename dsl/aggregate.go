@@ -14,6 +14,7 @@ import (
 type WindowedOf[K, R any] struct {
 	b       *Builder
 	node    *topology.Node
+	part    *part
 	agg     *topology.Aggregate
 	origin  string
 	codec   codecs.Codec[R]
@@ -40,10 +41,13 @@ func Aggregate[K, T, R any](g *GroupedOf[K, T], w windows.Spec, project func(Gro
 		b.wrong(place(), "Aggregate: result: %w", err)
 	}
 	agg := &topology.Aggregate{Key: typeName[K](), Global: g.global, Row: typeName[R](), Windows: w, Program: program,
-		OpenKey: g.openKey, OpenRow: openRow(g, program, project)}
+		Table: g.table, OpenKey: g.openKey, OpenRow: openRow(g, program, project)}
+	if g.table {
+		checkTable(b, agg)
+	}
 	node := &topology.Node{Name: g.stream.origin + "-aggregate", Place: place(), Op: agg}
 	g.stream.node.Next = append(g.stream.node.Next, node)
-	return &WindowedOf[K, R]{b: b, node: node, agg: agg, origin: g.stream.origin, codec: codecs.JSON[R](), model: model, keyOf: g.append}
+	return &WindowedOf[K, R]{b: b, node: node, part: g.stream.part, agg: agg, origin: g.stream.origin, codec: codecs.JSON[R](), model: model, keyOf: g.append}
 }
 
 // record learns the calls of a projection, for windows whose states are merged if mergeable.

@@ -18,6 +18,7 @@ type GroupedOf[K, T any] struct {
 	codec   entity.KeyCodec[K]
 	global  bool
 	inPlace bool
+	table   bool // the stream is changes of a table's groups, from a topology.Regroup
 }
 
 // All is the key of the one group of GroupAll.
@@ -70,6 +71,8 @@ func (g *GroupedOf[K, T]) placed() *GroupedOf[K, T] {
 	switch s := g.stream; {
 	case g.global, g.inPlace:
 		return g
+	case g.table:
+		return &GroupedOf[K, T]{stream: s.placedChanges(), codec: g.codec, table: true}
 	case s.hasKey(key):
 		return &GroupedOf[K, T]{stream: s.placed(), key: g.key, codec: g.codec}
 	}

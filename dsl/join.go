@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ashi-stream/ashi/dsl/codecs"
 	"github.com/ashi-stream/ashi/topology"
 	"github.com/ashi-stream/ashi/windows"
 )
@@ -110,7 +109,7 @@ func joinStreams[L, R, O any](what string, left *StreamOf[L], right *StreamOf[R]
 	left, right = left.placed(), right.placed()
 	op.Row, op.Open = typeName[O](), openJoin(f)
 	op.Before, op.After, op.Grace = windows.Time(span.before.Milliseconds()), windows.Time(span.after.Milliseconds()), windows.Time(span.grace.Milliseconds())
-	op.Sides = [2]topology.Rows{keptRows[L](), keptRows[R]()}
+	op.Sides = [2]topology.Rows{rowsOf[L](), rowsOf[R]()}
 	origin := left.origin + "-" + right.origin
 	n := &topology.Node{Name: origin + "-join", Place: at, Op: &op}
 	if op.AsOf && left.part.whole() != right.part.whole() {
@@ -122,29 +121,6 @@ func joinStreams[L, R, O any](what string, left *StreamOf[L], right *StreamOf[R]
 	joined := &StreamOf[O]{b: b, node: n, part: left.part, origin: origin}
 	joined.joined = func(n int) []trial[O] { return tryJoin(left.trials(n), right.trials(n), op.Keep, f) }
 	return joined
-}
-
-// openJoin makes a task's own joiner.
-func openJoin[L, R, O any](f func(*L, *R) (O, error)) func() func(left, right any) (any, error) {
-	return func() func(left, right any) (any, error) {
-		row := new(O)
-		return func(left, right any) (_ any, err error) {
-			l, _ := left.(*L)
-			r, _ := right.(*R)
-			*row, err = f(l, r)
-			return row, err
-		}
-	}
-}
-
-// keptRows is how rows of T are kept in the state of joins.
-func keptRows[T any]() topology.Rows {
-	codec := codecs.Internal[T]()
-	return topology.Rows{Row: typeName[T](), Codec: codec.Name(), Open: func() (func(any, []byte) ([]byte, error), func([]byte) (any, error)) {
-		row := new(T)
-		return func(row any, dst []byte) ([]byte, error) { return codec.Encode(dst, row.(*T)) },
-			func(data []byte) (any, error) { return row, codec.Decode(data, row) }
-	}}
 }
 
 // first lets the sources of a part go before others at one event time.

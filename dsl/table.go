@@ -3,10 +3,12 @@ package dsl
 import (
 	"fmt"
 	"reflect"
+	"time"
 
 	"github.com/ashi-stream/ashi/dsl/codecs"
 	"github.com/ashi-stream/ashi/dsl/entity"
 	"github.com/ashi-stream/ashi/topology"
+	"github.com/ashi-stream/ashi/windows"
 )
 
 // TableOf is a table of rows of type T by key K in a plan: the last row of each key counts, a null deletes it.
@@ -19,7 +21,9 @@ type TableOf[K, T any] struct {
 	origin string
 	node   *topology.Node // puts out its changes; nil of one that is declared and not used yet
 	part   *part
-	kept   *topology.Node // the same with its rows kept: node itself or one below it; nil: not needed yet
+	kept   *topology.Node // the one that keeps its rows, which is node then; nil: not needed yet
+	name   string         // of kept, if the program gave one
+	made   bool           // of other tables: its rows come in the order of their changes, not of event times
 
 	source *sourceOf[T]    // nil of what was not declared
 	table  *topology.Table // the mirror; nil of what was not declared
@@ -54,7 +58,7 @@ func ToTable[K, T any](s *StreamOf[T]) *TableOf[K, T] {
 		s.b.wrong(place(), "ToTable: key of type %v: %w", reflect.TypeFor[K](), err)
 	}
 	s = s.placed()
-	n := s.b.keep(s.node, s.b.unique(s.node.Name+"-table"), rowsOf[T]())
+	n := s.b.keep(s.node, s.b.unique(s.origin+"-table"), rowsOf[T]())
 	return &TableOf[K, T]{b: s.b, key: key, origin: s.origin, node: n, kept: n, part: s.part}
 }
 
@@ -84,7 +88,11 @@ func (t *TableOf[K, T]) use() *TableOf[K, T] {
 	source := &topology.Node{Name: t.b.unique(s.topic), Place: s.at, Op: &topology.Source{Topic: s.topic, Table: true, Row: typeName[T](), Open: s.open}}
 	checkCodec(t.b, s.at, func() codecs.Codec[T] { return s.codec }, func(name string) { source.Op.(*topology.Source).Codec = name })
 	t.part = t.b.root(source, false)
-	t.kept = t.b.keep(source, t.b.unique(s.topic+"-table"), rowsOf[T]())
+	name := t.name
+	if name == "" {
+		name = t.b.unique(s.topic + "-table")
+	}
+	t.kept = t.b.keep(source, name, rowsOf[T]())
 	t.node = t.kept
 	return t
 }
@@ -93,9 +101,41 @@ func (t *TableOf[K, T]) use() *TableOf[K, T] {
 func (t *TableOf[K, T]) keeping() *topology.Node {
 	t.use()
 	if t.kept == nil {
-		t.kept = t.b.keep(t.node, t.b.unique(t.node.Name+"-table"), rowsOf[T]())
+		name := t.name
+		if name == "" {
+			name = t.b.unique(t.origin + "-table")
+		}
+		t.kept = t.b.keep(t.node, name, rowsOf[T]())
+		t.node = t.kept
 	}
 	return t.kept
+}
+
+// As names the table. Its rows are kept under the name: a plan that is changed keeps its state only where the names of what has state
+// stay, and their order. Without it the name is that of the topic with -table, numbered where several come from one topic.
+func (t *TableOf[K, T]) As(name string) *TableOf[K, T] {
+	if t.name = name; t.kept != nil {
+		t.kept.Name = name
+	}
+	return t
+}
+
+// Versioned keeps, beside the last row of each key, those that were in force back to history before the newest event time of the table,
+// each from its own event time until that of the next. Rows that come out of order are put in their place, deletions too; older ones than
+// the history are dropped and counted as late [VT1]. JoinTable then takes the row that was in force at the time of the stream's record
+// [ST3], and only the newest row of a key by event time is handed on to joins of tables, groups and topics [TT3]. What is made of a
+// versioned table, such as by Filter, is a table of newest rows, and cannot be versioned itself.
+func (t *TableOf[K, T]) Versioned(history time.Duration) *TableOf[K, T] {
+	switch {
+	case history < time.Millisecond:
+		t.b.wrong(place(), "Versioned: a history of %v: give a millisecond or more", history)
+		return t
+	case t.made:
+		t.b.wrong(place(), "Versioned: only a table that was declared with Table or made by ToTable can keep a history")
+		return t
+	}
+	t.keeping().Op.(*topology.Materialize).History = windows.Time(history.Milliseconds())
+	return t
 }
 
 // Codec sets how values are encoded: JSON if it is not called.

@@ -32,6 +32,7 @@ type Engine struct {
 	tables map[string]*table // by topic
 
 	adder   adder
+	purger  *purger
 	started atomic.Bool
 	ready   chan struct{} // closed when all tables have caught up
 	done    chan struct{} // closed when Run has ended
@@ -59,7 +60,7 @@ func New(plan *topology.Plan, cfg Config) (*Engine, error) {
 		return nil, fmt.Errorf("engine: application %q:\n%w", plan.Name, err)
 	}
 	cfg = cfg.withDefaults()
-	e := &Engine{plan: plan, cfg: cfg, tables: map[string]*table{}, ready: make(chan struct{}), done: make(chan struct{})}
+	e := &Engine{plan: plan, cfg: cfg, tables: map[string]*table{}, purger: newPurger(plan), ready: make(chan struct{}), done: make(chan struct{})}
 	e.kafka = kafka.Config{Brokers: cfg.Brokers, ClientID: plan.Name, Dial: cfg.Dial, Logger: cfg.Log, SessionTimeout: cfg.SessionTimeout}
 	var err error
 	if e.state, err = openState(cfg.StateDir, plan.Name); err != nil {
@@ -101,6 +102,9 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, s := range e.subs {
 		group.Go(func() error { return e.runSub(ctx, s) })
+	}
+	if len(e.plan.Internal) > 0 {
+		group.Go(func() error { return e.purge(ctx) })
 	}
 	e.runTables(ctx, group)
 	return group.Wait()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/ashi-stream/ashi/engine"
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
+	"github.com/ashi-stream/ashi/topology"
 )
 
 // wire is a member's network, which can be cut: open connections break and new ones are refused.
@@ -57,6 +58,14 @@ func (w *wire) sever() {
 //
 // ASHI_SIM_SEED repeats a schedule.
 func TestSimulatedDay(t *testing.T) {
+	seed, hours := simSeed(t), 24
+	if testing.Short() {
+		hours = 3
+	}
+	synctest.Test(t, func(t *testing.T) { simulate(t, seed, hours) })
+}
+
+func simSeed(t *testing.T) uint64 {
 	seed := rand.Uint64()
 	if s := os.Getenv("ASHI_SIM_SEED"); s != "" {
 		var err error
@@ -64,11 +73,7 @@ func TestSimulatedDay(t *testing.T) {
 		require.NoError(t, err)
 	}
 	t.Logf("ASHI_SIM_SEED=%d", seed)
-	hours := 24
-	if testing.Short() {
-		hours = 3
-	}
-	synctest.Test(t, func(t *testing.T) { simulate(t, seed, hours) })
+	return seed
 }
 
 func simulate(t *testing.T, seed uint64, hours int) {
@@ -77,7 +82,7 @@ func simulate(t *testing.T, seed uint64, hours int) {
 	c := kafkatest.StartVirtual(t)
 	p := newPipeline(t, "sim", c.Topic(t, "rates", partitions))
 	began := time.Now() // of the bubble's clock
-	join := func() *member { return startMember(t, p, c) }
+	join := func() *member { return startMember(t, p.plan, c) }
 	members := []*member{join(), join()}
 	var rates []Rate
 	lose := time.Duration(r.Int64N(int64(time.Hour)))
@@ -116,9 +121,9 @@ type member struct {
 	*running
 }
 
-func startMember(t *testing.T, p *pipeline, c *kafkatest.Cluster) *member {
+func startMember(t *testing.T, plan *topology.Plan, c *kafkatest.Cluster) *member {
 	w := &wire{dial: c.Dial}
-	e, err := engine.New(p.plan, engine.Config{Brokers: c.Brokers, Dial: w.Dial, CommitInterval: 5 * time.Second, SessionTimeout: 30 * time.Second,
+	e, err := engine.New(plan, engine.Config{Brokers: c.Brokers, Dial: w.Dial, CommitInterval: 5 * time.Second, SessionTimeout: 30 * time.Second,
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -54,6 +54,9 @@ func (w *worker) Open(ctx context.Context) (map[string]int64, error) {
 	if err != nil {
 		return nil, w.wrap("open", err)
 	}
+	for topic, next := range w.task.Positions() {
+		e.purger.release(topic, w.partition, next)
+	}
 	e.cfg.Log.Info("task opened", "sub", s.sub.Name, "partition", w.partition, "took", time.Since(began), "positions", w.task.Positions())
 	return w.task.Positions(), nil
 }
@@ -136,10 +139,22 @@ func (w *worker) restore(ctx context.Context, store stores.Store) error {
 	return err
 }
 
-// Process hands a batch to the task.
-func (w *worker) Process(ctx context.Context, b *task.Batch, release func()) error {
+// Wants says that the task has nothing left of a topic.
+func (w *worker) Wants(topic string) bool { return w.task.Wants(topic) }
+
+// Offer hands a batch to the task.
+func (w *worker) Offer(b *task.Batch, release func()) {
 	w.state.records.Add(int64(len(b.Records)))
-	return w.task.Process(ctx, b, release)
+	topic, next := b.Topic, b.Next
+	w.task.Offer(b, func() {
+		w.engine.purger.release(topic, w.partition, next)
+		release()
+	})
+}
+
+// Run lets the task process what it has.
+func (w *worker) Run(ctx context.Context, ended func(string) bool) error {
+	return w.task.Run(ctx, ended)
 }
 
 // Tick lets the task commit when no batch comes.
@@ -147,6 +162,7 @@ func (w *worker) Tick(ctx context.Context) error { return w.task.Tick(ctx) }
 
 // Close ends the task: with a last commit and checkpoint if clean, else where it is.
 func (w *worker) Close(ctx context.Context, clean bool) error {
+	defer w.engine.purger.forget(w.state.sub.Topics(), w.partition)
 	var errs []error
 	if clean && w.task != nil {
 		err := w.task.Commit(ctx)

@@ -103,6 +103,10 @@ func (n *Node) lines() []string {
 			line += fmt.Sprintf(", history %v", span(o.History))
 		}
 		return []string{line}
+	case *TableStep:
+		return []string{fmt.Sprintf("%s %s (%s)", o.Kind, n.Name, o.Row)}
+	case *Regroup:
+		return []string{fmt.Sprintf("regroup %s (%s)", n.Name, o.Row)}
 	case *Suppress:
 		return []string{fmt.Sprintf("suppress %s (%s) for %v, at most %d rows", n.Name, o.Rows.Row, span(o.Every), o.MaxRows)}
 	}

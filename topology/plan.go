@@ -66,7 +66,7 @@ type Source struct {
 	First bool
 	Row   string // type of the rows, for people
 	Codec string
-	// Open returns a decoder, which fills r.Value, and r.Time where a column has the event time, from the key and value on the
+	// Open returns a decoder, which fills r.Value, and r.Old where the topic has both ([Sink].Changes), and r.Time where a column has the event time, from the key and value on the
 	// wire, neither of them null. The row is reused for the next record.
 	Open func() func(r *Record, key, value []byte) error
 }
@@ -90,7 +90,10 @@ type Aggregate struct {
 	// Having says which rows are put out; nil: all. A row that was put out as a change and does not pass any more is deleted by a
 	// tombstone. User code.
 	Having func(row any) bool
-	Late   string // topic that late records are written to as they came; empty: they are dropped
+	// Changes of a table come here, from a Regroup: the row in Old is undone, then the one in Value added, as one change of the result
+	// ([A1]). Windows has no bounds then, and Program has undo.
+	Table bool
+	Late  string // topic that late records are written to as they came; empty: they are dropped
 	// OpenKey returns what appends a row's group key to dst. User code.
 	OpenKey func() func(r *Record, dst []byte) ([]byte, error)
 	// OpenRow returns the projection: the row for a group and window. User code. The row is reused.

@@ -13,11 +13,22 @@ type Materialize struct {
 	ID   uint16 // as of an Aggregate
 	Rows Rows
 	// History is how far back a table keeps the rows that were in force, on its own stream time; 0: only the last, whatever its
-	// event time ([T7], [VT1]).
+	// event time ([T7], [VT1]). With a history only what is the newest of its key by event time is handed on [TT3]; what is older than
+	// the history is dropped and counted as late.
 	History windows.Time
 	// Ordered says that records have a version ahead of their row (Numbered), and that one with a lower version than the last of its key is
 	// dropped in silence: it was overtaken on another way.
 	Ordered bool
+}
+
+// TableStep keeps some rows of a table, or turns them into others: it is applied to Old and Value both, so that a row which was in
+// the result and is not any more is deleted [A3].
+type TableStep struct {
+	Kind string // table filter, table map
+	Row  string
+	// Open returns the step for one of the two: nil says that the row is not in the result. What it returns is good until its next
+	// call. It is user code, and must give the same for the same row: a row for which it fails is not in the result.
+	Open func() func(row any) (any, error)
 }
 
 // Numbered is the row of a record that comes to an Ordered Materialize: results of one left row come from several tasks.
@@ -53,6 +64,7 @@ type Suppress struct {
 
 func (*Materialize) kind() string { return "table" }
 func (*Regroup) kind() string     { return "regroup" }
+func (s *TableStep) kind() string { return s.Kind }
 func (*Subscribe) kind() string   { return "subscribe" }
 func (*Suppress) kind() string    { return "suppress" }
 

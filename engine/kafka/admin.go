@@ -27,7 +27,7 @@ type TopicSpec struct {
 	Config map[string]string
 }
 
-// Admin asks a cluster about topics and offsets, and creates and deletes topics. Each call waits 10 s at most, or for as long
+// Admin asks a cluster about topics and offsets, creates and deletes topics, and deletes records. Each call waits 10 s at most, or for as long
 // as its context allows if that is shorter, and names the addresses when no broker answers.
 type Admin struct {
 	cfg    Config
@@ -132,13 +132,13 @@ func (a *Admin) create(ctx context.Context, s TopicSpec) (created bool, err erro
 		created = answer.Err == nil
 		return answer.Err
 	})
-	if !created || err != nil {
+	if err != nil {
 		return false, err
 	}
-	return true, a.awaitTopic(ctx, s.Name)
+	return created, a.awaitTopic(ctx, s.Name)
 }
 
-// awaitTopic returns when the metadata knows a topic that was just created: on a real cluster that takes a moment.
+// awaitTopic returns when the metadata knows a topic that was just created, here or elsewhere: on a real cluster that takes a moment.
 func (a *Admin) awaitTopic(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -260,6 +260,33 @@ func (a *Admin) Delete(ctx context.Context, topics ...string) error {
 				errs = append(errs, fmt.Errorf("topic %s: %w", name, answer.Err))
 			}
 		}
+		return errors.Join(errs...)
+	})
+}
+
+// DeleteBefore deletes the records of each partition before an offset, by topic and partition. Those that are gone already are no
+// error.
+func (a *Admin) DeleteBefore(ctx context.Context, offsets map[string]map[int32]int64) error {
+	var all kadm.Offsets
+	for topic, partitions := range offsets {
+		for partition, offset := range partitions {
+			all.Add(kadm.Offset{Topic: topic, Partition: partition, At: offset})
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return a.ask(ctx, "delete records", func(ctx context.Context) error {
+		answers, err := a.client.DeleteRecords(ctx, all)
+		if err != nil {
+			return err
+		}
+		var errs []error
+		answers.Each(func(r kadm.DeleteRecordsResponse) {
+			if r.Err != nil && !errors.Is(r.Err, kerr.OffsetOutOfRange) {
+				errs = append(errs, fmt.Errorf("topic %s partition %d: %w", r.Topic, r.Partition, r.Err))
+			}
+		})
 		return errors.Join(errs...)
 	})
 }

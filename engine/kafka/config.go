@@ -39,7 +39,8 @@ type Config struct {
 	SessionTimeout time.Duration
 	// HeartbeatInterval is how often a member says that it is alive; at most a third of SessionTimeout.
 	HeartbeatInterval time.Duration
-	// RebalanceTimeout is how long a member may take to finish its work when partitions move.
+	// RebalanceTimeout is how long a member may take to finish its work when partitions move. It is also how long the others wait for
+	// a member that is lost while they do; hence 5 session timeouts, 60 s at most, where it is not set.
 	RebalanceTimeout time.Duration
 	// TransactionTimeout is when the broker aborts a transaction whose producer is silent. It also bounds a commit.
 	TransactionTimeout time.Duration
@@ -52,7 +53,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	orDefault(&c.SessionTimeout, DefaultSessionTimeout)
 	orDefault(&c.HeartbeatInterval, min(DefaultHeartbeatInterval, c.SessionTimeout/3))
-	orDefault(&c.RebalanceTimeout, DefaultRebalanceTimeout)
+	orDefault(&c.RebalanceTimeout, min(DefaultRebalanceTimeout, 5*c.SessionTimeout))
 	orDefault(&c.TransactionTimeout, DefaultTransactionTimeout)
 	if c.ClientID == "" {
 		c.ClientID = "ashi"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -22,13 +23,15 @@ const (
 	// Oldest as an offset is the start of the log.
 	Oldest int64 = -2
 
-	// queueLimit is how many chunks wait for one partition's reader: one being read, one ready.
+	// queueLimit is how many chunks wait for one partition's reader, and outLimit how many it may have: one being read, one ready.
 	queueLimit   = 2
+	outLimit     = 2
 	maxChunk     = 1 << 20
 	minChunk     = 64 << 10
 	chunksBudget = 64 << 20 // of a full round over all partitions; many partitions get smaller chunks
 	maxAnswer    = 16 << 20
-	// shortPoll is the wait for data where a partition sits out because its queue is full: it may have room any moment.
+	// shortPoll is the wait for data where a partition sits out because its queue is full: it may have room any moment; and where it
+	// is not known whether one has reached its end.
 	shortPoll = 10 * time.Millisecond
 )
 
@@ -43,10 +46,16 @@ type feed struct {
 	topicID [16]byte
 	size    int32
 	queue   []*chunk
+	out     int  // chunks that were popped and are not used up
+	atEnd   bool // the last answer left nothing up to the last stable offset
 	ended   bool
+	dry     atomic.Bool // nothing to read now: at the end, and nothing queued or out
 
-	arrived chan struct{} // a token whenever the queue gets a chunk; feeds of one reader share it
+	arrived chan struct{} // a token whenever the queue gets a chunk, has one to give again, or runs dry; feeds of one reader share it
 }
+
+// settle brings dry up to date; the fetcher's lock is held.
+func (d *feed) settle() { d.dry.Store(d.atEnd && len(d.queue) == 0 && d.out == 0) }
 
 // fetcher reads committed records of its feeds, a goroutine per leader, and queues them per feed. A feed whose queue is full
 // sits out; its neighbours go on. It works on raw batches, because only their headers tell a position past markers, aborted
@@ -88,20 +97,32 @@ func newFetcher(client *kgo.Client, log *slog.Logger, maxWait time.Duration, fee
 	}
 }
 
-// pop takes the oldest chunk of a feed, nil if there is none.
+// pop takes the oldest chunk of a feed, nil if there is none, or if the reader has not used up what it has.
 func (f *fetcher) pop(d *feed) *chunk {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(d.queue) == 0 {
+	if len(d.queue) == 0 || d.out == outLimit {
 		return nil
 	}
 	c := d.queue[0]
 	d.queue[0] = nil
 	d.queue = d.queue[1:]
+	d.out++
 	if wake := f.wakes[d.leader]; wake != nil {
 		token(wake)
 	}
 	return c
+}
+
+// used says that the reader has used up the oldest chunk that it popped.
+func (f *fetcher) used(d *feed) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if d.out == outLimit && len(d.queue) > 0 {
+		token(d.arrived)
+	}
+	d.out--
+	d.settle()
 }
 
 // end stops fetching a feed and drops what is queued.
@@ -318,6 +339,9 @@ func (f *fetcher) request(leader int32) (*kmsg.FetchRequest, []*feed) {
 			wait = shortPoll
 			continue
 		}
+		if !d.atEnd {
+			wait = shortPoll // a reader may wait to hear that there is nothing
+		}
 		asked = append(asked, d)
 		at, known := topics[d.topic]
 		if !known {
@@ -383,11 +407,24 @@ func (f *fetcher) take(ctx context.Context, d *feed, p *kmsg.FetchResponseTopicP
 	case empty && p.LastStableOffset > d.next:
 		next = p.LastStableOffset
 	default:
+		f.answered(d, p.LastStableOffset)
 		return
 	}
 	d.queue = append(d.queue, &chunk{raw: p.RecordBatches[:length], from: d.next, next: next, aborted: p.AbortedTransactions})
 	d.next, d.fromStart = next, false
+	d.atEnd = next >= p.LastStableOffset
+	d.settle()
 	token(d.arrived)
+}
+
+// answered notes how far an answer without records says that committed ones go; the lock is held. A reader that waits to know is
+// woken.
+func (f *fetcher) answered(d *feed, stable int64) {
+	d.atEnd = d.next >= stable
+	wasDry := d.dry.Load()
+	if d.settle(); d.dry.Load() && !wasDry {
+		token(d.arrived)
+	}
 }
 
 // refused decides what a partition's error means.
@@ -424,7 +461,8 @@ func (f *fetcher) outOfRange(ctx context.Context, d *feed) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	d.queue = append(d.queue, &chunk{from: start.Offset, next: start.Offset})
-	d.next = start.Offset
+	d.next, d.atEnd = start.Offset, false
+	d.settle()
 	token(d.arrived)
 }
 

@@ -165,6 +165,7 @@ func (f *follower) read(ctx context.Context, failed chan error) error {
 				if err := f.apply(d.partition, c); err != nil {
 					return err
 				}
+				f.fetcher.used(d)
 				f.reached(d, c.next)
 			}
 		}

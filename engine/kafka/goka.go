@@ -20,8 +20,9 @@ var errInert = errors.New("kafka: goka does not read, write or create topics her
 // delivery is what a lane's worker is to do next. It travels through goka as a handle.
 type delivery struct {
 	lane  *lane
-	topic string
-	chunk *chunk // nil: a tick, or the end
+	claim *claim // of the chunk
+	chunk *chunk // nil: a tick, unless one of the following says what it is
+	wake  bool   // it may be known now what the worker waits for
 	last  bool   // nothing comes after it: close the worker
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/engine/kafka"
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
+	"github.com/ashi-stream/ashi/windows"
 	"github.com/stretchr/testify/require"
 )
 
@@ -31,8 +32,9 @@ type toy struct {
 	partition int32
 	producer  *kafka.Producer
 	state     state
+	held      map[string]*held
+	dirty     bool // something is to be committed
 	releases  []func()
-	last      map[string]int64
 	since     time.Time
 }
 
@@ -46,7 +48,9 @@ type bench struct {
 	every     time.Duration // between commits
 	tick      time.Duration
 	onProcess func(ctx context.Context, w *toy, b *task.Batch) error
+	onRecord  func(topic string, r *task.Record)
 	onCommit  func(w *toy) error
+	onClose   func(w *toy)
 	opened    atomic.Int32
 	closed    atomic.Int32
 }
@@ -104,7 +108,7 @@ func (w *toy) Open(ctx context.Context) (map[string]int64, error) {
 		return nil, err
 	}
 	w.state = readState(ctx, w.bench, w.partition)
-	w.last = make(map[string]int64)
+	w.held = make(map[string]*held)
 	w.since = time.Now()
 	start := make(map[string]int64)
 	for topic, next := range w.state.Next {
@@ -134,23 +138,68 @@ func readState(ctx context.Context, b *bench, partition int32) state {
 	return s
 }
 
-func (w *toy) Process(ctx context.Context, b *task.Batch, release func()) error {
-	if w.bench.onProcess != nil {
-		if err := w.bench.onProcess(ctx, w, b); err != nil {
-			return err
+func (w *toy) Wants(topic string) bool { return w.held[topic] == nil }
+
+func (w *toy) Offer(b *task.Batch, release func()) {
+	w.held[b.Topic] = &held{batch: b, release: release}
+}
+
+// Run takes the record with the lowest timestamp, again and again.
+func (w *toy) Run(ctx context.Context, ended func(string) bool) error {
+	for _, h := range w.held {
+		if h.at == 0 && w.bench.onProcess != nil {
+			if err := w.bench.onProcess(ctx, w, h.batch); err != nil {
+				return err
+			}
 		}
 	}
-	for _, r := range b.Records {
-		if r.Offset < w.state.Next[b.Topic] {
-			return fmt.Errorf("offset %d of %s comes after %d", r.Offset, b.Topic, w.state.Next[b.Topic])
+	for topic := w.next(ended); topic != ""; topic = w.next(ended) {
+		h := w.held[topic]
+		r := h.batch.Records[h.at]
+		if r.Offset < w.state.Next[topic] {
+			return fmt.Errorf("offset %d of %s comes after %d", r.Offset, topic, w.state.Next[topic])
 		}
-		w.state.Next[b.Topic] = r.Offset + 1
-		w.state.Count[b.Topic]++
+		h.at++
+		w.state.Next[topic] = r.Offset + 1
+		w.state.Count[topic]++
+		w.dirty = true
+		if w.bench.onRecord != nil {
+			w.bench.onRecord(topic, &r)
+		}
 	}
-	w.state.Next[b.Topic] = b.Next
-	w.releases = append(w.releases, release)
 	return w.Tick(ctx)
 }
+
+// next is the topic whose record is next, empty if that is not known or there is none.
+func (w *toy) next(ended func(string) bool) (first string) {
+	for _, topic := range w.bench.topics {
+		h := w.held[topic]
+		if h != nil && h.at == len(h.batch.Records) {
+			w.state.Next[topic], w.dirty = h.batch.Next, true
+			w.releases = append(w.releases, h.release)
+			delete(w.held, topic)
+			h = nil
+		}
+		switch {
+		case h == nil:
+			if !ended(topic) {
+				return ""
+			}
+		case first == "" || h.time() < w.held[first].time():
+			first = topic
+		}
+	}
+	return first
+}
+
+// held is a batch that a toy has, and how many of its records it has taken.
+type held struct {
+	batch   *task.Batch
+	at      int
+	release func()
+}
+
+func (h *held) time() windows.Time { return h.batch.Records[h.at].Timestamp }
 
 func (w *toy) Tick(ctx context.Context) error {
 	if time.Since(w.since) < w.bench.every {
@@ -161,9 +210,10 @@ func (w *toy) Tick(ctx context.Context) error {
 
 func (w *toy) commit(ctx context.Context) error {
 	w.since = time.Now()
-	if len(w.releases) == 0 {
+	if !w.dirty {
 		return nil
 	}
+	w.dirty = false
 	value, err := json.Marshal(w.state)
 	if err != nil {
 		return err
@@ -186,6 +236,9 @@ func (w *toy) commit(ctx context.Context) error {
 
 func (w *toy) Close(ctx context.Context, clean bool) error {
 	w.bench.closed.Add(1)
+	if w.bench.onClose != nil {
+		w.bench.onClose(w)
+	}
 	var err error
 	if clean {
 		err = w.commit(ctx)

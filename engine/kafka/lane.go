@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/IBM/sarama"
 	"github.com/lovoo/goka"
-
-	"github.com/ashi-stream/ashi/engine/internal/task"
 )
 
 // lane is one partition's way from the fetcher to its worker, for one session. Two goroutines work on it: feed puts
@@ -21,34 +20,25 @@ type lane struct {
 	session   *session
 	partition int32
 	claims    []*claim      // one per input topic
-	arrived   chan struct{} // a token: one of the claims' feeds has a chunk
+	arrived   chan struct{} // a token: one of the claims' feeds has a chunk, or has run dry
 	closed    chan struct{} // the worker is closed
+	stalled   atomic.Bool   // the worker has records that it cannot take before it knows what comes in another topic
 
 	// Owned by goka's goroutine.
-	worker  Worker
-	start   map[string]int64
-	decoder *decoder
-	records []task.Record
-	batch   task.Batch
-	ended   bool // nothing goes to the worker any more, save Close
+	worker Worker
+	start  map[string]int64
+	ended  bool // nothing goes to the worker any more, save Close
 
-	mu      sync.Mutex
-	sealed  bool    // releases and marks do not count any more
-	pending []*debt // chunks whose deferred commit goka still waits for, in order
+	mu     sync.Mutex
+	sealed bool    // releases and marks do not count any more
+	owed   []*debt // chunks whose deferred commit goka still waits for
 }
 
 // debt is a deferred commit of goka: it must be paid, or goka waits 60 s when the partition ends.
-type debt struct {
-	pay  func(error)
-	paid bool
-}
+type debt struct{ pay func(error) }
 
 func newLane(s *session, partition int32) *lane {
-	return &lane{
-		session: s, partition: partition,
-		arrived: make(chan struct{}, 1), closed: make(chan struct{}),
-		decoder: newDecoder(), records: make([]task.Record, batchSize),
-	}
+	return &lane{session: s, partition: partition, arrived: make(chan struct{}, 1), closed: make(chan struct{})}
 }
 
 // open opens the worker; goka calls it as the opening of the partition's storage.
@@ -84,29 +74,42 @@ func (l *lane) feed() {
 
 // more sends what is there, or waits for it; false when the session stops.
 func (l *lane) more(tick *time.Timer) bool {
+	sent, ok := l.sendChunks()
+	if sent || !ok {
+		tick.Reset(l.session.member.group.gc.Tick)
+		return ok
+	}
+	select {
+	case <-l.session.stopping:
+		return false
+	case <-tick.C:
+		tick.Reset(l.session.member.group.gc.Tick)
+		return l.send(&delivery{lane: l})
+	case <-l.arrived:
+	}
+	if sent, ok = l.sendChunks(); ok && !sent && l.stalled.Load() {
+		return l.send(&delivery{lane: l, wake: true})
+	}
+	return ok
+}
+
+// sendChunks sends a chunk of each claim that has one and room for it; ok is false when the session stops.
+func (l *lane) sendChunks() (sent, ok bool) {
 	s := l.session
-	sent := false
 	for _, c := range l.claims {
 		if chunk := s.fetcher.pop(c.feed); chunk != nil {
-			if !c.send(s.message(c, &delivery{lane: l, topic: c.topic, chunk: chunk}), s.stopping) {
-				return false
+			if !c.send(s.message(c, &delivery{lane: l, claim: c, chunk: chunk}), s.stopping) {
+				return sent, false
 			}
 			sent = true
 		}
 	}
-	if sent {
-		tick.Reset(s.member.group.gc.Tick)
-		return true
-	}
-	select {
-	case <-s.stopping:
-		return false
-	case <-l.arrived:
-		return true
-	case <-tick.C:
-		tick.Reset(s.member.group.gc.Tick)
-		return l.claims[0].send(s.message(l.claims[0], &delivery{lane: l}), s.stopping)
-	}
+	return sent, true
+}
+
+// send sends what is no chunk.
+func (l *lane) send(d *delivery) bool {
+	return l.claims[0].send(l.session.message(l.claims[0], d), l.session.stopping)
 }
 
 // handle runs in goka's goroutine of the partition.
@@ -115,37 +118,68 @@ func (l *lane) handle(ctx goka.Context, d *delivery) {
 	case d.last:
 		l.close()
 	case l.ended:
-	case d.chunk == nil:
+	case d.chunk != nil:
+		d.claim.chunks = append(d.claim.chunks, lent{d.chunk, l.borrow(ctx.DeferCommit())})
+		l.work()
+	case d.wake:
+		l.work()
+	default:
 		if err := guard(func() error { return l.worker.Tick(l.session.work) }); err != nil {
 			l.fail("tick", err)
 		}
-	default:
-		l.process(d, l.borrow(ctx.DeferCommit()))
 	}
 }
 
-// process gives a chunk to the worker, batch by batch. A chunk that is cut short by the session's end is not released.
-func (l *lane) process(d *delivery, last *debt) {
-	l.decoder.start(d.chunk)
-	for done := false; !done && !l.stopping(); {
-		n, err := l.decoder.fill(l.records)
-		if err != nil {
-			l.fail("decode "+d.topic, err)
-			return
-		}
-		done = l.decoder.position >= d.chunk.next
-		l.batch = task.Batch{Topic: d.topic, Records: l.records[:n], Next: l.decoder.position}
-		var paid *debt
-		if done {
-			paid = last
-		}
-		next := l.decoder.position
-		release := func() { l.release(d.topic, next, paid) }
-		if err := guard(func() error { return l.worker.Process(l.session.work, &l.batch, release) }); err != nil {
-			l.fail(fmt.Sprintf("process %s before offset %d", d.topic, next), err)
+// work lets the worker run for as long as it takes records. Chunks that are cut short by the session's end are not released.
+func (l *lane) work() {
+	l.stalled.Store(false)
+	for l.offer() && !l.stopping() {
+		if err := guard(func() error { return l.worker.Run(l.session.work, l.dry) }); err != nil {
+			l.fail("process", err)
 			return
 		}
 	}
+}
+
+// offer gives the worker a batch of each topic that it wants and that has one, and says whether it can run.
+func (l *lane) offer() (run bool) {
+	waits := false
+	for _, c := range l.claims {
+		switch {
+		case !l.worker.Wants(c.topic):
+			waits = true
+		case len(c.chunks) > 0:
+			done, err := c.fill()
+			if err != nil {
+				l.fail("decode "+c.topic, err)
+				return false
+			}
+			l.worker.Offer(&c.batch, l.releaseOf(c.topic, c.batch.Next, done))
+			run = true
+		}
+	}
+	if run || !waits {
+		return run
+	}
+	// A feed that runs dry from now on is followed by a delivery (see more); one that did so before is seen here.
+	l.stalled.Store(true)
+	for _, c := range l.claims {
+		if l.worker.Wants(c.topic) && !c.feed.dry.Load() {
+			return false
+		}
+	}
+	l.stalled.Store(false)
+	return true
+}
+
+// dry says that nothing of a topic is left to read now, nor on its way to the worker.
+func (l *lane) dry(topic string) bool {
+	for _, c := range l.claims {
+		if c.topic == topic {
+			return c.feed.dry.Load()
+		}
+	}
+	return true
 }
 
 func (l *lane) stopping() bool {
@@ -197,29 +231,29 @@ func (l *lane) borrow(pay func(error)) *debt {
 	d := &debt{pay: pay}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.pending = append(l.pending, d)
+	l.owed = append(l.owed, d)
 	return d
 }
 
-// release is what a worker calls for a batch: the group may know its position; for a chunk's last batch goka may too.
-func (l *lane) release(topic string, next int64, d *debt) {
-	l.mu.Lock()
-	if l.sealed || d != nil && d.paid {
+// releaseOf is what a worker calls for a batch that ends before next: the group may know its position; for a chunk's last batch,
+// which has a debt, goka may too.
+func (l *lane) releaseOf(topic string, next int64, d *debt) func() {
+	return func() {
+		l.mu.Lock()
+		at := slices.Index(l.owed, d)
+		if l.sealed || d != nil && at < 0 {
+			l.mu.Unlock()
+			return
+		}
+		if d != nil {
+			l.owed = slices.Delete(l.owed, at, at+1) // a topic far ahead in time may owe for long: nothing waits behind it
+		}
 		l.mu.Unlock()
-		return
-	}
-	if d != nil {
-		d.paid = true
-	}
-	for len(l.pending) > 0 && l.pending[0].paid {
-		l.pending[0] = nil
-		l.pending = l.pending[1:]
-	}
-	l.mu.Unlock()
-	l.session.released.Store(true)
-	l.session.marks.mark(topic, l.partition, next)
-	if d != nil {
-		d.pay(nil)
+		l.session.released.Store(true)
+		l.session.marks.mark(topic, l.partition, next)
+		if d != nil {
+			d.pay(nil)
+		}
 	}
 }
 
@@ -227,13 +261,11 @@ func (l *lane) release(topic string, next int64, d *debt) {
 func (l *lane) seal() {
 	l.mu.Lock()
 	l.sealed = true
-	owed := l.pending
-	l.pending = nil
+	owed := l.owed
+	l.owed = nil
 	l.mu.Unlock()
 	for _, d := range owed {
-		if !d.paid {
-			d.pay(nil)
-		}
+		d.pay(nil)
 	}
 }
 
@@ -254,32 +286,3 @@ func guard(f func() error) (err error) {
 }
 
 var errPanic = errors.New("panic")
-
-// claim is a sarama.ConsumerGroupClaim: one topic of a lane.
-type claim struct {
-	topic     string
-	partition int32
-	start     int64
-	feed      *feed
-	messages  chan *sarama.ConsumerMessage
-	gone      chan struct{} // goka does not take messages any more
-}
-
-var _ sarama.ConsumerGroupClaim = (*claim)(nil)
-
-func (c *claim) Topic() string                            { return c.topic }
-func (c *claim) Partition() int32                         { return c.partition }
-func (c *claim) InitialOffset() int64                     { return c.start }
-func (c *claim) HighWaterMarkOffset() int64               { return 0 } // goka does not ask
-func (c *claim) Messages() <-chan *sarama.ConsumerMessage { return c.messages }
-
-// send waits until goka takes the message, or until over.
-func (c *claim) send(m *sarama.ConsumerMessage, over <-chan struct{}) bool {
-	select {
-	case c.messages <- m:
-		return true
-	case <-c.gone:
-	case <-over:
-	}
-	return false
-}

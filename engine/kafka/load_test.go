@@ -26,19 +26,27 @@ func cpu() time.Duration {
 
 // idle reads every value's first byte and releases.
 type idle struct {
-	end chan<- int64
-	sum byte
+	end   chan<- int64
+	sum   byte
+	batch *task.Batch
 }
 
 func (w *idle) Open(context.Context) (map[string]int64, error) { return nil, nil }
-func (w *idle) Process(_ context.Context, b *task.Batch, release func()) error {
-	for i := range b.Records {
-		w.sum += b.Records[i].Value[0]
-	}
+func (w *idle) Wants(string) bool                              { return w.batch == nil }
+func (w *idle) Offer(b *task.Batch, release func()) {
+	w.batch = b
 	release()
-	w.end <- int64(len(b.Records))
+}
+
+func (w *idle) Run(context.Context, func(string) bool) error {
+	for i := range w.batch.Records {
+		w.sum += w.batch.Records[i].Value[0]
+	}
+	w.end <- int64(len(w.batch.Records))
+	w.batch = nil
 	return nil
 }
+
 func (w *idle) Tick(context.Context) error        { return nil }
 func (w *idle) Close(context.Context, bool) error { return nil }
 

@@ -58,10 +58,7 @@ func newSession(m *member, g *generation, handler sarama.ConsumerGroupHandler) *
 				l = newLane(s, partition)
 				s.lanes[partition] = l
 			}
-			c := &claim{
-				topic: topic, partition: partition,
-				messages: make(chan *sarama.ConsumerMessage), gone: make(chan struct{}),
-			}
+			c := newClaim(topic, partition)
 			l.claims = append(l.claims, c)
 			s.claims = append(s.claims, c)
 		}
@@ -222,12 +219,16 @@ func (s *session) connect() {
 				next = Oldest
 			}
 			c.start = next
+			s.marks.mark(c.topic, c.partition, next) // the last owner may have ended before it told the group
 			c.feed = &feed{topic: c.topic, partition: c.partition, next: next, arrived: l.arrived}
 			feeds = append(feeds, c.feed)
 		}
 	}
 	s.fetcher = newFetcher(s.member.data, s.member.cfg.Logger, patientWait, feeds)
 	s.fetcher.resume = true
+	for _, c := range s.claims {
+		c.fetcher = s.fetcher
+	}
 }
 
 func (s *session) consumeClaim(c *claim) {

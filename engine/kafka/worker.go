@@ -11,7 +11,7 @@ import (
 // a time. One Worker serves one session: it is opened once, and closed exactly once, even if Open failed. Afterwards a new
 // one takes its place, here or at another member.
 //
-// An error of Open, Process or Tick ends the session. If it wraps [task.ErrFenced], [task.ErrAborted] or [ErrUnavailable], the
+// An error of Open, Run or Tick ends the session. If it wraps [task.ErrFenced], [task.ErrAborted] or [ErrUnavailable], the
 // member closes its other workers cleanly, waits until the group confirms that it is a member, and opens new workers for all
 // its partitions; after ten such sessions in a row in which nothing was released it gives up, save for ErrUnavailable. Any
 // other error is fatal to the Group; so is a panic.
@@ -21,10 +21,19 @@ type Worker interface {
 	// ctx is done: then the partition is wanted elsewhere, or the program ends.
 	Open(ctx context.Context) (start map[string]int64, err error)
 
-	// Process takes the next records of one input topic; b may have none, when only the position moved, and belongs to the
-	// caller again when Process returns. The worker keeps release and calls it when the batch's effect is committed, in the
-	// order of the batches. It must return soon when ctx is done: then its work no longer counts.
-	Process(ctx context.Context, b *task.Batch, release func()) error
+	// Wants says that nothing of a topic is left to work on: Offer may be called.
+	Wants(topic string) bool
+
+	// Offer gives the next records of a topic that the worker Wants; b may have none, when only the position moved. b and its
+	// records stay as they are until the worker Wants more of the topic. The worker keeps release and calls it when the batch's
+	// effect is committed, in the order of the topic's batches.
+	Offer(b *task.Batch, release func())
+
+	// Run works on what was offered. It may stop where a topic has nothing left: what comes next is not known before that
+	// topic's next batch is there, or ended says that the topic has no record now which is committed and not offered yet. Then
+	// Run is called again as soon as either is the case [T5]. It must return soon when ctx is done: then its work no longer
+	// counts.
+	Run(ctx context.Context, ended func(topic string) bool) error
 
 	// Tick is called when no batch has come for the group's tick interval.
 	Tick(ctx context.Context) error

@@ -98,11 +98,11 @@ func (w *windowed) key0(b *bucket, i int32) []byte { return w.groups.entries[b.g
 
 // inOrder is the rows of b in memory as they were made. The slice is good until the next call of this or byKey.
 func (w *windowed) inOrder(b *bucket) []int32 {
-	w.task.order = w.task.order[:0]
+	w.order = w.order[:0]
 	for i := range b.groups {
-		w.task.order = append(w.task.order, int32(i))
+		w.order = append(w.order, int32(i))
 	}
-	return w.task.order
+	return w.order
 }
 
 // byKey is the rows of b in memory by ascending group key. The slice is good until the next call.

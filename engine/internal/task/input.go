@@ -81,6 +81,7 @@ func (t *Task) Run(ctx context.Context, ended func(topic string) bool) error {
 		t.offset = t.raw.Offset
 		in.headed = false
 		in.at++
+		t.changed = true
 		if err := forward(ctx, in.steps, &in.record); err != nil {
 			return fmt.Errorf("offset %d of %s/%d: %w", t.offset, in.topic, t.cfg.Partition, err)
 		}
@@ -121,6 +122,7 @@ func (in *input) fill() bool {
 		}
 	}
 	t := in.task
+	t.changed = true
 	t.progress.Inputs[in.topic] = in.batch.Next
 	t.releases = append(t.releases, in.release)
 	if len(in.batch.Records) > 0 {
@@ -172,8 +174,12 @@ func (in *input) decodeGuarded(r *Record) (err error) {
 // positions brings the commit record up to the records that have been processed.
 func (t *Task) positions() {
 	for _, in := range t.inputs {
-		if in.batch != nil && in.at < len(in.batch.Records) {
+		switch {
+		case in.batch == nil:
+		case in.at < len(in.batch.Records):
 			t.progress.Inputs[in.topic] = in.batch.Records[in.at].Offset
+		default: // its last record is processed, and fill has not looked since
+			t.progress.Inputs[in.topic] = in.batch.Next
 		}
 	}
 }

@@ -33,7 +33,7 @@ type Record struct {
 // Batch is what was fetched at once of one input partition.
 type Batch struct {
 	Topic   string
-	Records []Record // valid until Process returns; ascending offsets, gaps are normal
+	Records []Record // valid until the task wants more of the topic; ascending offsets, gaps are normal
 	Next    int64    // the offset to read next: past the last record and past transaction markers after it
 }
 

@@ -16,11 +16,12 @@ import (
 
 // TestJoinCases runs testdata/join/*.txt, which are like those of TestCases:
 //
-//	join KIND before=MS after=MS grace=MS      a new join: inner, left, right, outer, as-of, left-as-of
+//	join KIND before=MS after=MS grace=MS [keep]
+//	                                           a new join: inner, left, right, outer, as-of, left-as-of; keep: stores stay over a crash
 //	record                                     lines "side key number @time", processed one by one in their order; key may be null or empty,
 //	                                           number null
 //	queue                                      the same, but all lines are there before the first is processed
-//	crash                                      everything comes from the changelog again
+//	crash                                      everything comes from the changelog again, or with keep from the store
 //
 // Results are lines "key: left right @time", - where a side is absent.
 func TestJoinCases(t *testing.T) {
@@ -71,13 +72,18 @@ func (c *joinCases) block(lines []string) string {
 
 func (c *joinCases) open(words []string) {
 	p := &joinProgram{kind: strings.Replace(words[0], "left-", "left ", 1)}
+	var o enginetest.Options
 	for _, w := range words[1:] {
+		if w == "keep" {
+			o.KeepStores = true
+			continue
+		}
 		name, value, _ := strings.Cut(w, "=")
 		n, err := strconv.ParseInt(value, 10, 64)
 		require.NoError(c.t, err)
 		*map[string]*int64{"before": &p.before, "after": &p.after, "grace": &p.grace}[name] = n
 	}
-	c.d, c.seen, c.dropped = enginetest.New(c.t, p.build(c.t)), 0, map[string]int64{}
+	c.d, c.seen, c.dropped = enginetest.NewWith(c.t, p.build(c.t), o), 0, map[string]int64{}
 }
 
 func (c *joinCases) record(line string) joinInput {

@@ -200,7 +200,11 @@ func TestJoinStateIsBounded(t *testing.T) {
 				var records []joinInput
 				for i := range 100 {
 					now += 20
-					records = append(records, joinRecord(t, i%2, &joinEvent{K: fmt.Sprint("k", now/20%70), N: int64(i)}, now))
+					key := fmt.Sprint("k", now/40%35)
+					if i%6 == 1 { // a third of the rows match nothing
+						key += "'"
+					}
+					records = append(records, joinRecord(t, i%2, &joinEvent{K: key, N: int64(i)}, now))
 				}
 				now += jump
 				f.add(records...)

@@ -104,14 +104,15 @@ func (s setting) check(t *testing.T, r *rand.Rand, partitions int32) {
 func (s setting) stores(t *testing.T, r *rand.Rand) func(string, int32) (stores.Store, error) {
 	switch s.store {
 	case "lossy":
-		left := map[int32]stores.Store{}
-		return func(_ string, partition int32) (stores.Store, error) {
-			if left[partition] == nil {
-				left[partition] = memory.New()
+		left := map[string]stores.Store{}
+		return func(changelog string, partition int32) (stores.Store, error) {
+			name := fmt.Sprint(changelog, partition)
+			if left[name] == nil {
+				left[name] = memory.New()
 			}
-			f, err := storetest.NewFaulty(left[partition])
+			f, err := storetest.NewFaulty(left[name])
 			return &lossy{Faulty: f, crashed: func() (err error) {
-				left[partition], err = f.Crash(r.IntN(f.Unflushed() + 1))
+				left[name], err = f.Crash(r.IntN(f.Unflushed() + 1))
 				return err
 			}}, err
 		}

@@ -43,6 +43,14 @@ func (t *Task) runner(n *topology.Node) (r runner, err error) {
 		r, err = newWindowed(t, n.Name, o)
 	case *topology.Materialize:
 		r, err = newTable(t, n.Name, o, next)
+	case *topology.TableStep:
+		r = newTableStep(t, n.Name, o, next)
+	case *topology.TableLookup:
+		r = newLookup(t, n.Name, o, next)
+	case *topology.TableJoin:
+		r = newTableJoin(t, n.Name, o, next)
+	case *topology.Regroup:
+		r = newRegroup(t, n.Name, o, next)
 	case *topology.Input:
 		r, err = t.newPort(o)
 	case *topology.Merge:

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -10,26 +11,33 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// table is a topology.Materialize at work: the last row of each key. A row is its event time, 8 bytes big-endian, and its encoded value.
+// table is a topology.Materialize at work: the last row of each key. A row is its event time, 8 bytes big-endian, and its encoded value;
+// with a history it is the versions that are kept (versions.go).
 type table struct {
-	task   *Task
-	name   string
-	next   []runner
-	rows   *keyed
-	encode func(any, []byte) ([]byte, error)
-	old    func([]byte) (any, error) // decoders: of what a change replaces, and of what joins ask for
-	found  func([]byte) (any, error)
+	task    *Task
+	name    string
+	next    []runner
+	rows    *keyed
+	history windows.Time // 0: none
+	ends    ends         // with a history
+	encode  func(any, []byte) ([]byte, error)
+	old     func([]byte) (any, error) // decoders: of what a change replaces, and of what joins ask for
+	found   func([]byte) (any, error)
 
 	streamTime windows.Time
-	buf, was   []byte
+	value, buf []byte // encoded: of the change under way, and its row
+	was        []byte
 	out        topology.Record
+	outWas     windows.Time // event time of out.Old
+	changes    uint64       // handed on so far; the last is under way while handing is true
+	handing    bool
 }
 
 func newTable(t *Task, name string, m *topology.Materialize, next []runner) (*table, error) {
 	encode, old := m.Rows.Open()
 	_, found := m.Rows.Open()
-	return &table{task: t, name: name, next: next, rows: newKeyed(t, name, m.ID*maxSizes), encode: encode, old: old, found: found,
-		streamTime: windows.Min}, nil
+	return &table{task: t, name: name, next: next, rows: newKeyed(t, name, m.ID*maxSizes), history: m.History,
+		ends: ends{task: t, op: m.ID*maxSizes + 1}, encode: encode, old: old, found: found, streamTime: windows.Min}, nil
 }
 
 // process takes a change over and hands it on with the row that it replaces.
@@ -38,60 +46,172 @@ func (x *table) process(ctx context.Context, r *topology.Record) error {
 		x.task.drops.drop(NullKey, x.name, x.task.offset, nil)
 		return nil
 	}
+	x.streamTime = max(x.streamTime, r.Time)
+	if x.history > 0 && r.Time < x.streamTime-x.history {
+		x.task.drops.drop(Late, x.name, x.task.offset, nil)
+		return nil
+	}
+	if err := x.expire(); err != nil {
+		return err
+	}
 	before, err := x.rows.get(r.Key)
 	if err != nil {
 		return err
 	}
 	x.out = *r
-	x.out.Old = nil
+	x.out.Old, x.outWas = nil, windows.Min
+	x.was = append(x.was[:0], before...) // put writes to the row's memory
 	if before != nil {
-		x.was = append(x.was[:0], before...) // put writes to the row's memory
-		if x.out.Old, _, err = x.decode(x.was, x.old); err != nil {
+		if x.out.Old, x.outWas, err = x.decode(x.was, x.old); err != nil {
 			return err
 		}
 	}
-	switch {
-	case r.Value != nil:
-		x.buf = binary.BigEndian.AppendUint64(x.buf[:0], uint64(r.Time))
-		if x.buf, err = x.encode(r.Value, x.buf); err != nil {
+	x.value = x.value[:0]
+	if r.Value != nil {
+		if x.value, err = x.encode(r.Value, x.value); err != nil {
 			x.task.drops.drop(Failed, x.name, x.task.offset, err)
 			return nil
 		}
-		err = x.rows.put(r.Key, x.buf)
-	case before == nil:
-		return nil
-	default:
-		err = x.rows.delete(r.Key)
 	}
-	if err != nil {
+	if err := x.put(r); err != nil {
 		return err
 	}
-	x.streamTime = max(x.streamTime, r.Time)
-	return forward(ctx, x.next, &x.out)
+	overtaken := x.history > 0 && r.Time < x.outWas
+	if x.history > 0 && r.Value == nil && !overtaken {
+		x.ends.add(r.Time, r.Key)
+	}
+	if overtaken || r.Value == nil && x.out.Old == nil {
+		return nil
+	}
+	x.changes++
+	x.handing = true
+	err = forward(ctx, x.next, &x.out)
+	x.handing = false
+	return err
+}
+
+// expire forgets keys whose newest version is a deletion from before the history.
+func (x *table) expire() error {
+	for {
+		e, ok := x.ends.pop(x.streamTime - x.history)
+		if !ok {
+			return nil
+		}
+		row, err := x.rows.get([]byte(e.key))
+		if err != nil {
+			return err
+		}
+		if row == nil {
+			continue
+		}
+		v, _, err := history(row).next()
+		if err != nil {
+			return x.rows.wrap("row", err)
+		}
+		if v.value == nil && v.at == e.at {
+			if err := x.rows.delete([]byte(e.key)); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// put keeps x.value as the row of a record's key, whose row was x.was.
+func (x *table) put(r *topology.Record) (err error) {
+	switch {
+	case x.history > 0:
+		v := version{at: r.Time}
+		if r.Value != nil {
+			if v.value = x.value; v.value == nil {
+				v.value = []byte{}
+			}
+		}
+		if x.buf, err = history(x.was).with(x.buf[:0], v, x.streamTime-x.history); err != nil {
+			return x.rows.wrap("row", err)
+		}
+	case r.Value != nil:
+		x.buf = binary.BigEndian.AppendUint64(x.buf[:0], uint64(r.Time))
+		x.buf = append(x.buf, x.value...)
+	default:
+		x.buf = x.buf[:0]
+	}
+	if len(x.buf) == 0 {
+		return x.rows.delete(r.Key)
+	}
+	return x.rows.put(r.Key, x.buf)
 }
 
 // get is the row of a key and its event time, nil if there is none. It is good until the next get.
-func (x *table) get(key []byte) (any, windows.Time, error) {
+func (x *table) get(key []byte) (any, windows.Time, error) { return x.find(key, x.found) }
+
+// find is get with the caller's own decoder: the row is good until its next call.
+func (x *table) find(key []byte, decode func([]byte) (any, error)) (any, windows.Time, error) {
 	b, err := x.rows.get(key)
 	if err != nil || b == nil {
-		return nil, 0, err
+		return nil, windows.Min, err
 	}
-	return x.decode(b, x.found)
+	return x.decode(b, decode)
 }
 
-func (x *table) decode(b []byte, decode func([]byte) (any, error)) (any, windows.Time, error) {
-	if len(b) < 8 {
-		return nil, 0, fmt.Errorf("task: table %s: row of %d bytes: %w", x.name, len(b), stores.ErrCorrupt)
+// findAsOf is the row that was in force at a time. What was in force before the history begins is not known, except where it still is.
+func (x *table) findAsOf(key []byte, at windows.Time, decode func([]byte) (any, error)) (any, error) {
+	b, err := x.rows.get(key)
+	if err != nil || b == nil {
+		return nil, err
 	}
-	row, err := decode(b[8:])
+	v, newest, ok, err := history(b).asOf(at)
 	if err != nil {
-		return nil, 0, fmt.Errorf("task: table %s: row in the store: %w: %w", x.name, err, stores.ErrCorrupt)
+		return nil, x.rows.wrap("row", err)
 	}
-	return row, windows.Time(binary.BigEndian.Uint64(b)), nil
+	if !ok || v.value == nil || !newest && at < x.streamTime-x.history {
+		return nil, nil
+	}
+	return x.row(v.value, decode)
+}
+
+// findTold is the row of a key as those know it who were told so many changes: while the last one is being handed on, it is the row
+// before for those below who have not been told yet. So the inputs of a join change one after the other also where one is made from the other.
+func (x *table) findTold(key []byte, told uint64, decode func([]byte) (any, error)) (any, windows.Time, error) {
+	if x.handing && told != x.changes && bytes.Equal(key, x.out.Key) {
+		return x.out.Old, x.outWas, nil
+	}
+	return x.find(key, decode)
+}
+
+// decode is the row and event time of what the state has for a key; of versions the newest, of which the row may be nil.
+func (x *table) decode(b []byte, decode func([]byte) (any, error)) (any, windows.Time, error) {
+	v := version{}
+	switch {
+	case x.history > 0:
+		var err error
+		if v, _, err = history(b).next(); err != nil {
+			return nil, 0, x.rows.wrap("row", err)
+		}
+		if v.value == nil {
+			return nil, v.at, nil
+		}
+	case len(b) < 8:
+		return nil, 0, fmt.Errorf("task: table %s: row of %d bytes: %w", x.name, len(b), stores.ErrCorrupt)
+	default:
+		v = version{windows.Time(binary.BigEndian.Uint64(b)), b[8:]}
+	}
+	row, err := x.row(v.value, decode)
+	return row, v.at, err
+}
+
+func (x *table) row(value []byte, decode func([]byte) (any, error)) (any, error) {
+	row, err := decode(value)
+	if err != nil {
+		return nil, fmt.Errorf("task: table %s: row in the store: %w: %w", x.name, err, stores.ErrCorrupt)
+	}
+	return row, nil
 }
 
 func (x *table) open(streamTime windows.Time) error {
 	x.streamTime = streamTime
+	if err := x.ends.open(); err != nil {
+		return err
+	}
 	return x.rows.open()
 }
 
@@ -99,15 +219,17 @@ func (x *table) tick(context.Context) (bool, error) { return false, nil }
 func (x *table) sawRecords()                        {}
 func (x *table) flush(context.Context) error        { return nil }
 func (x *table) clock() (string, windows.Time)      { return x.name, x.streamTime }
-func (x *table) memory() int                        { return x.rows.bytes }
+func (x *table) memory() int                        { return x.rows.bytes + x.ends.memory() }
 func (x *table) evict(enough func() bool)           { x.rows.evict(enough) }
 
 func (x *table) log(ctx context.Context) error {
 	x.rows.log(ctx)
+	x.ends.log(ctx)
 	return nil
 }
 
 func (x *table) save() error {
 	x.rows.save()
+	x.ends.save()
 	return nil
 }

@@ -35,7 +35,6 @@ type Task struct {
 	out     Output
 	arena   []byte
 	scratch []byte
-	order   []int32
 }
 
 // operator is a node with state.
@@ -74,6 +73,9 @@ func New(cfg Config) (*Task, error) {
 		t.inputs = append(t.inputs, &input{task: t, name: cfg.Sub.Roots[i].Name, topic: source.Topic, table: source.Table, rank: rank(source), decode: source.Open(), steps: steps})
 	}
 	slices.Reverse(t.operators) // runners are made from below
+	if err := t.link(); err != nil {
+		return nil, err
+	}
 	return t, t.open()
 }
 

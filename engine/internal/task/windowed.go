@@ -36,9 +36,11 @@ type windowed struct {
 
 	key   []byte
 	cells []aggregates.Cell
+	table tableChange
 	out   topology.Record // reused for rows that are put out
 	wkey  []byte
 	row   []byte
+	order []int32 // by byKey; what closes may close something below, so it is each operator's own
 }
 
 // size is one kind of windows of an aggregate.
@@ -117,7 +119,11 @@ func (w *windowed) process(ctx context.Context, r *topology.Record) error {
 		w.task.drops.drop(NullKey, w.name, w.task.offset, nil)
 		return nil
 	}
-	if err := w.evaluate(r); err != nil {
+	if w.agg.Table {
+		if !w.evaluateChange(r) {
+			return nil
+		}
+	} else if err := w.evaluate(r); err != nil {
 		w.task.drops.drop(Failed, w.name, w.task.offset, err)
 		return nil
 	}
@@ -176,7 +182,7 @@ var errElsewhere = errors.New("the group's key is not the record's key and belon
 // checkPartition makes sure that a new group is this task's: its key is the record's own, or hashes to this partition.
 func (w *windowed) checkPartition(r *topology.Record) error {
 	c := &w.task.cfg
-	if string(w.key) == string(r.Key) || w.task.cfg.PartitionOf(w.key, c.Partitions) == c.Partition {
+	if string(w.key) == string(r.Key) && !w.agg.Table || w.task.cfg.PartitionOf(w.key, c.Partitions) == c.Partition {
 		return nil
 	}
 	return fmt.Errorf("task: aggregate %s: group %q of the record with key %q at offset %d of %s/%d: %w",
@@ -258,7 +264,7 @@ func (w *windowed) add(ctx context.Context, s *size, b *bucket, group uint32, at
 	}
 	state := b.state(i, w.stride, w.vars)
 	before := held(state)
-	err := w.program.Add(state, w.cells, w.task.at(at))
+	err := w.apply(state, w.task.at(at))
 	b.held += held(state) - before
 	if err != nil {
 		return w.refused(b, i, made, n, err)
@@ -269,6 +275,14 @@ func (w *windowed) add(ctx context.Context, s *size, b *bucket, group uint32, at
 		return w.emitChange(ctx, s, b, i)
 	}
 	return nil
+}
+
+// apply adds the record at work to a state.
+func (w *windowed) apply(s aggregates.State, at aggregates.At) error {
+	if w.agg.Table {
+		return w.applyChange(s, at)
+	}
+	return w.program.Add(s, w.cells, at)
 }
 
 // refused drops a record that the aggregates of row i do not take. A row made for it goes too. n is the windows that do without it.

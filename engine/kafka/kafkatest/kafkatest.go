@@ -58,6 +58,14 @@ func On(t testing.TB, broker *embedded.Broker) *Cluster {
 	return c
 }
 
+// At is a cluster of several brokers that the test runs by itself.
+func At(t testing.TB, brokers ...string) *Cluster {
+	t.Helper()
+	c := &Cluster{Brokers: brokers}
+	c.ask(t)
+	return c
+}
+
 func (c *Cluster) embed(t testing.TB, virtual bool) {
 	broker, err := embedded.Start(embedded.Config{Virtual: virtual})
 	require.NoError(t, err)

@@ -1,0 +1,91 @@
+package dsl
+
+import (
+	"github.com/ashi-stream/ashi/dsl/entity"
+	"github.com/ashi-stream/ashi/topology"
+	"github.com/ashi-stream/ashi/windows"
+)
+
+// ToStream is the stream of the rows of one kind of windows, to be filtered, joined and aggregated again:
+// bars.Final().ToStream(windows.Tumbling(time.Minute)). A row's key is its group's, without the window, and its event time the newest
+// in it [W6]. Key columns of R are filled from the group's key. Rows are in the stream as they are put out, in the topic too; of changes
+// that is one row a commit, and deletions are not in it.
+func (o *OutputOf[K, R]) ToStream(one windows.Spec) *StreamOf[R] {
+	w := o.windowed
+	s := &StreamOf[R]{b: w.b, node: o.pick("ToStream", one), part: w.part, origin: w.origin}
+	below := step[R, R](s, "stream", func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error) {
+		fill := w.fillKey()
+		var row topology.Record
+		return func(r *topology.Record, out []*topology.Record) (_ []*topology.Record, err error) {
+			if r.Value == nil {
+				return out, nil
+			}
+			row = *r
+			row.Key, row.Old = r.Group, nil
+			if row.Value, err = fill(r.Value.(*R), r.Group); err != nil {
+				return out, err
+			}
+			return append(out, &row), nil
+		}
+	})
+	if w.hasKeyColumns() {
+		below.keyed = func(row *R) ([]byte, error) { return w.model.AppendKey(nil, row) }
+	}
+	return below
+}
+
+// ToTable is the table of the changes of windows.Unbounded(), by the group's key, to be joined, filtered, grouped and aggregated again. A
+// row that does not pass Having is not in it. Changes come to it at each commit, the last of each group.
+func (o *OutputOf[K, R]) ToTable() *TableOf[K, R] {
+	w := o.windowed
+	key, err := entity.KeyOf[K]()
+	if err != nil && !w.agg.Global {
+		w.b.wrong(place(), "ToTable: %w", err)
+	}
+	below := o.pick("ToTable", windows.Unbounded())
+	filled := &topology.Node{Name: w.b.unique(below.Name + "-keys"), Place: place(), Op: &topology.Step{Kind: "keys", Row: typeName[R](),
+		Open: func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error) {
+			fill := w.fillKey()
+			var row topology.Record
+			return func(r *topology.Record, out []*topology.Record) (_ []*topology.Record, err error) {
+				row = *r
+				if r.Value != nil {
+					row.Value, err = fill(r.Value.(*R), r.Group)
+				}
+				return append(out, &row), err
+			}
+		}}}
+	below.Next = append(below.Next, filled)
+	n := w.b.keep(filled, w.b.unique(w.origin+"-result-table"), rowsOf[R]())
+	return &TableOf[K, R]{b: w.b, key: key, origin: w.origin, node: n, kept: n, part: w.part, made: true}
+}
+
+// pick is the node of one kind of windows; a mistake where there is none.
+func (o *OutputOf[K, R]) pick(what string, one windows.Spec) *topology.Node {
+	w := o.windowed
+	k, err := w.agg.Windows.Pick(one)
+	if err != nil {
+		w.b.wrong(place(), "%s: %w", what, err)
+		return &topology.Node{}
+	}
+	n := o.nodes[o.index(k)]
+	if n == nil {
+		w.b.wrong(place(), "%s: windows %s never close: there are no final rows, ask for Changes", what, k)
+		return &topology.Node{}
+	}
+	return n
+}
+
+func (w *WindowedOf[K, R]) hasKeyColumns() bool { return w.model != nil && len(w.model.Key) > 0 }
+
+// fillKey makes what gives a row with its key columns as those have it who read it from the topic.
+func (w *WindowedOf[K, R]) fillKey() func(row *R, group []byte) (any, error) {
+	if !w.hasKeyColumns() {
+		return func(row *R, _ []byte) (any, error) { return row, nil }
+	}
+	filled := new(R)
+	return func(row *R, group []byte) (any, error) {
+		*filled = *row
+		return filled, w.model.SetKey(filled, group)
+	}
+}

@@ -1,0 +1,83 @@
+package engine_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashi-stream/ashi/dsl"
+	"github.com/ashi-stream/ashi/engine"
+	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
+	"github.com/ashi-stream/ashi/topology"
+)
+
+// mergedPlan reads orders and refunds together, each made ready by a function.
+func mergedPlan(t *testing.T, c *kafkatest.Cluster, orders, refunds string, left, right func(*dsl.StreamOf[Order]) *dsl.StreamOf[Order]) *topology.Plan {
+	b := dsl.New(c.Name("shop"))
+	dsl.Merge(left(dsl.Stream[Order](b, orders)), right(dsl.Stream[Order](b, refunds))).To(c.Name("all"))
+	plan, err := b.Build()
+	require.NoError(t, err)
+	return plan
+}
+
+func asIs(s *dsl.StreamOf[Order]) *dsl.StreamOf[Order] { return s }
+
+func through(partitions int) func(*dsl.StreamOf[Order]) *dsl.StreamOf[Order] {
+	return func(s *dsl.StreamOf[Order]) *dsl.StreamOf[Order] { return s.Repartition("other", partitions) }
+}
+
+// What is read together must have the same number of partitions; the error says what has how many (JOIN-2).
+func TestTopicsThatDoNotFit(t *testing.T) {
+	for name, right := range map[string]func(*dsl.StreamOf[Order]) *dsl.StreamOf[Order]{"as it is": asIs, "given": through(3)} {
+		t.Run(name, func(t *testing.T) {
+			c := kafkatest.Start(t)
+			orders, refunds := c.Topic(t, "orders", 2), c.Topic(t, "refunds", 3)
+			plan := mergedPlan(t, c, orders, refunds, asIs, right)
+			r := start(t, plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial})
+			err := <-r.done
+			require.ErrorIs(t, err, engine.ErrCopartition)
+			require.ErrorContains(t, err, orders+" has 2 and "+plan.Subs[0].Topics()[1]+" has 3")
+		})
+	}
+}
+
+// An internal topic without a given number fits what it is read with.
+func TestInternalTopicFits(t *testing.T) {
+	c := kafkatest.Start(t)
+	plan := mergedPlan(t, c, c.Topic(t, "orders", 2), c.Topic(t, "refunds", 3), asIs, through(0))
+	r := start(t, plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial})
+	require.Eventually(t, func() bool {
+		counts, err := c.Admin().Partitions(t.Context(), plan.Internal[0].Topic, c.Name("all"))
+		require.NoError(t, err)
+		return counts[plan.Internal[0].Topic] == 2 && counts[c.Name("all")] > 0
+	}, 20*time.Second, 10*time.Millisecond)
+	require.NoError(t, r.stop())
+}
+
+// A source whose number of partitions has changed since the last start is an error that says so, whether it is read alone, as keys are
+// in other partitions now, or feeds an internal topic.
+func TestSourceWithOtherPartitions(t *testing.T) {
+	c := kafkatest.Start(t)
+	for name, way := range map[string]func(*dsl.StreamOf[Order]) *dsl.StreamOf[Order]{"alone": asIs, "repartitioned": through(0)} {
+		t.Run(name, func(t *testing.T) {
+			topic := c.Topic(t, "orders-"+name, 2)
+			b := dsl.New(c.Name("app-" + name))
+			way(dsl.Stream[Order](b, topic)).To(c.Name("out-" + name))
+			plan, err := b.Build()
+			require.NoError(t, err)
+			cfg := engine.Config{Brokers: c.Brokers, Dial: c.Dial}
+			r := start(t, plan, cfg)
+			require.Eventually(t, func() bool {
+				counts, err := c.Admin().Partitions(t.Context(), c.Name("out-"+name))
+				return err == nil && len(counts) > 0
+			}, 20*time.Second, 10*time.Millisecond)
+			require.NoError(t, r.stop())
+			require.NoError(t, c.Admin().Delete(t.Context(), topic))
+			require.Equal(t, topic, c.Topic(t, "orders-"+name, 4))
+			err = <-start(t, plan, cfg).done
+			require.ErrorContains(t, err, "give the application another name to start anew")
+			require.ErrorContains(t, err, "has 2 partitions, 4 are wanted")
+		})
+	}
+}
