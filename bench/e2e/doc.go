@@ -5,9 +5,10 @@
 //	ASHI_E2E=$PWD/bin/e2e ../shared/peers/run.sh ashi tumbling 3
 //
 // What it writes is in the format that `load check` verifies: key = pair and window start, value = open, high, low, close of bid,
-// count, and the third field of the last record, 48 bytes.
+// count, and the third field of the last record, 48 bytes; of joins key = pair, value = the third fields of both records, then both bids, 32 bytes.
 //
 //	plan.go     the plan
+//	join.go     that of joins
 //	main.go     flags, the life of a run
 //	meter.go    what is measured, and how: from outside, so that records cost nothing more
 //

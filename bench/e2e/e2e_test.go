@@ -128,9 +128,48 @@ func TestMeasuresAndWritesRows(t *testing.T) {
 	}
 }
 
+// The left topic has each pair every two seconds of a minute, the right one once, at the pair's first second: six of thirty have a partner.
+func TestJoins(t *testing.T) {
+	c := kafkatest.Start(t)
+	left, right := c.Topic(t, "left", 2), c.Topic(t, "right", 2)
+	fill(t, c.Brokers, left, 60, false)
+	fill(t, c.Brokers, right, 2, false)
+	for workload, alone := range map[string]int{"join": 0, "left": 48} {
+		app, out := c.Name("app-"+workload), c.Topic(t, "out-"+workload, 2)
+		t.Cleanup(func() { c.Admin().Delete(context.Background(), app+"-"+left+"-changelog") })
+		args := []string{"-brokers", strings.Join(c.Brokers, ","), "-app", app, "-topic", left, "-second", right, "-out", out, "-state", t.TempDir(),
+			"-workload", workload, "-commit", "50ms"}
+		var stdout, stderr bytes.Buffer
+		require.NoError(t, run(t.Context(), args, nil, &stdout, &stderr), stderr.String())
+		require.Contains(t, stdout.String(), `"records":66,`)
+		for _, v := range values(t, c.Brokers, out, 12+alone) {
+			require.Len(t, v, 32)
+			if binary.BigEndian.Uint64(v[8:]) == 0 {
+				alone--
+			}
+		}
+		require.Zero(t, alone, workload)
+	}
+}
+
+// values is all n values of a topic, in any order.
+func values(t *testing.T, brokers []string, topic string, n int) (all [][]byte) {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	require.NoError(t, err)
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for len(all) < n {
+		f := cl.PollFetches(ctx)
+		require.NoError(t, f.Err())
+		f.EachRecord(func(r *kgo.Record) { all = append(all, r.Value) })
+	}
+	return all
+}
+
 func TestWrongFlags(t *testing.T) {
-	err := run(t.Context(), []string{"-second", "b", "-workload", "join", "-codec", "xml"}, nil, io.Discard, io.Discard)
-	for _, want := range []string{"there are no joins yet", "-topic and -out are needed", `-workload "join"`, `-codec "xml"`} {
+	err := run(t.Context(), []string{"-second", "b", "-workload", "cross", "-codec", "xml"}, nil, io.Discard, io.Discard)
+	for _, want := range []string{"-second is needed for joins", "-topic and -out are needed", `-workload "cross"`, `-codec "xml"`} {
 		require.ErrorContains(t, err, want)
 	}
 	err = run(t.Context(), []string{"-topic", "a", "-out", "b", "-brokers", "127.0.0.1:1"}, nil, io.Discard, io.Discard)

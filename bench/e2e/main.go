@@ -81,7 +81,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	line, err := beside(ctx, eng, func(ctx context.Context) (map[string]any, error) {
 		ready := func() error {
-			_, err := until(ctx, firstPoll, func() (bool, error) { return int(opened.Load()) >= len(m.ends), nil })
+			_, err := until(ctx, firstPoll, func() (bool, error) { return int(opened.Load()) >= m.tasks, nil })
 			return err
 		}
 		switch {
@@ -117,7 +117,7 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&o.second, "second", "", "second input topic, of joins")
 	f.StringVar(&o.out, "out", "", "output topic; for multi the sizes in minutes are appended: OUT-1, OUT-5 ...")
 	f.StringVar(&o.state, "state", "", "folder for stores; empty: in memory")
-	f.StringVar(&o.workload, "workload", "tumbling", "tumbling, multi, hopping or session")
+	f.StringVar(&o.workload, "workload", "tumbling", "tumbling, multi, hopping, session, join or left")
 	f.StringVar(&o.name, "name", "", "workload's name in the JSON line (default: -workload)")
 	f.StringVar(&o.codec, "codec", "bin", "of the input: bin or json")
 	f.StringVar(&o.emit, "emit", "final", "final or changes")
@@ -156,8 +156,8 @@ func (o *options) startProfile() (finish func(), err error) {
 
 func (o *options) validate() error {
 	var errs []error
-	if o.second != "" {
-		errs = append(errs, fmt.Errorf("-second %s: there are no joins yet", o.second))
+	if o.joins() != (o.second != "") {
+		errs = append(errs, errors.New("-second is needed for joins, and for nothing else"))
 	}
 	if o.topic == "" || o.out == "" {
 		errs = append(errs, errors.New("-topic and -out are needed"))
@@ -166,7 +166,7 @@ func (o *options) validate() error {
 		flag, value string
 		known       []string
 	}{
-		{"workload", o.workload, []string{"tumbling", "multi", "hopping", "session"}},
+		{"workload", o.workload, []string{"tumbling", "multi", "hopping", "session", "join", "left"}},
 		{"codec", o.codec, []string{"bin", "json"}},
 		{"emit", o.emit, []string{"final", "changes"}},
 		{"guarantee", o.guarantee, []string{engine.ExactlyOnce.String(), engine.AtLeastOnce.String()}},
@@ -179,6 +179,16 @@ func (o *options) validate() error {
 		return fmt.Errorf("e2e: %w", errors.Join(errs...))
 	}
 	return nil
+}
+
+func (o *options) joins() bool { return o.workload == "join" || o.workload == "left" }
+
+// topics are the inputs.
+func (o *options) topics() []string {
+	if o.joins() {
+		return []string{o.topic, o.second}
+	}
+	return []string{o.topic}
 }
 
 func (o *options) brokerList() []string { return strings.Split(o.brokers, ",") }

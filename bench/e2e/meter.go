@@ -35,8 +35,8 @@ func now() sample { return sample{time.Now(), cpuSeconds()} }
 type meter struct {
 	admin    *kafka.Admin
 	group    string
-	topic    string
-	ends     map[int32]int64
+	ends     map[string]map[int32]int64 // of the inputs, by topic
+	tasks    int
 	total    int64
 	registry *prometheus.Registry
 }
@@ -46,13 +46,17 @@ func newMeter(ctx context.Context, o *options) (*meter, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &meter{admin: admin, group: o.app + "-" + o.topic, topic: o.topic, registry: prometheus.NewRegistry()}
-	if m.ends, err = admin.Ends(ctx, o.topic, false); err != nil {
-		admin.Close()
-		return nil, err
-	}
-	for _, end := range m.ends {
-		m.total += end
+	m := &meter{admin: admin, group: o.app + "-" + o.topic, ends: map[string]map[int32]int64{}, registry: prometheus.NewRegistry()}
+	for _, topic := range o.topics() {
+		ends, err := admin.Ends(ctx, topic, false)
+		if err != nil {
+			admin.Close()
+			return nil, err
+		}
+		m.ends[topic], m.tasks = ends, len(ends)
+		for _, end := range ends {
+			m.total += end
+		}
 	}
 	return m, nil
 }
@@ -84,16 +88,18 @@ func (m *meter) read(ctx context.Context, n int64, poll time.Duration) (sample, 
 	})
 }
 
-// committed returns when the group's offsets have reached the end of the input.
+// committed returns when the group's offsets have reached the ends of the inputs.
 func (m *meter) committed(ctx context.Context) (sample, error) {
 	return until(ctx, offsetPoll, func() (bool, error) {
-		offsets, err := m.admin.CommittedOffsets(ctx, m.group, m.topic)
-		for p, end := range m.ends {
-			if end > 0 && offsets[p] < end {
-				return false, err
+		for topic, ends := range m.ends {
+			offsets, err := m.admin.CommittedOffsets(ctx, m.group, topic)
+			for p, end := range ends {
+				if err != nil || end > 0 && offsets[p] < end {
+					return false, err
+				}
 			}
 		}
-		return true, err
+		return true, nil
 	})
 }
 

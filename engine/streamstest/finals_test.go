@@ -178,12 +178,8 @@ func jars(t *testing.T) string {
 	return strings.TrimSpace(string(folder))
 }
 
-// Final rows are Kafka Streams' own: the same keys, windows, partitions, timestamps and totals, each once. Where they are not, both are
-// told in differences, and in docs/semantics.md.
-//
-// ASHI_STREAMS_SEED repeats an input.
-func TestFinalsAgainstKafkaStreams(t *testing.T) {
-	classes := jars(t)
+// seed is that of a test's random programs and records.
+func seed(t *testing.T) uint64 {
 	seed := rand.Uint64()
 	if s := os.Getenv("ASHI_STREAMS_SEED"); s != "" {
 		var err error
@@ -191,7 +187,16 @@ func TestFinalsAgainstKafkaStreams(t *testing.T) {
 		require.NoError(t, err)
 	}
 	t.Logf("ASHI_STREAMS_SEED=%d", seed)
-	r := rand.New(rand.NewPCG(seed, 0))
+	return seed
+}
+
+// Final rows are Kafka Streams' own: the same keys, windows, partitions, timestamps and totals, each once. Where they are not, both are
+// told in differences, and in docs/semantics.md.
+//
+// ASHI_STREAMS_SEED repeats an input.
+func TestFinalsAgainstKafkaStreams(t *testing.T) {
+	classes := jars(t)
+	r := rand.New(rand.NewPCG(seed(t), 0))
 	c := kafkatest.Start(t)
 	// RocksDB takes a folder per minute of a store's event time, and tens of milliseconds to open each: a short input.
 	same := []*scene{randomScene(r, "from-1970", "memory", 0, 2500, 6), randomScene(r, "from-2001", "memory", 1_000_000_000_000, 2500, 6),

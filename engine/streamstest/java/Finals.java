@@ -1,6 +1,7 @@
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
@@ -97,14 +98,7 @@ public class Finals {
             String[] program = args[i].split(",");
             add(program, inputs.computeIfAbsent(program[0], topic -> input(builder, topic)));
         }
-        Path state = Files.createTempDirectory("ashi-streams");
-        try {
-            run(builder, settings(brokers, application, state), inputs.keySet());
-        } finally {
-            try (Stream<Path> files = Files.walk(state)) {
-                files.sorted(Comparator.reverseOrder()).forEach(f -> f.toFile().delete());
-            }
-        }
+        run(builder, settings(brokers, application), inputs.keySet());
     }
 
     /** A null value is no record, as in ksqlDB: an aggregation of Kafka Streams alone would be called for it. */
@@ -145,11 +139,10 @@ public class Finals {
             .to(topic, Produced.with(keys, TOTAL));
     }
 
-    static Properties settings(String brokers, String application, Path state) {
+    static Properties settings(String brokers, String application) {
         Properties p = new Properties();
         p.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, brokers);
         p.put(StreamsConfig.APPLICATION_ID_CONFIG, application);
-        p.put(StreamsConfig.STATE_DIR_CONFIG, state.toString());
         p.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, 500);
         p.put(StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, 0); // a cache would let suppress see some updates only
         p.put(StreamsConfig.DEFAULT_KEY_SERDE_CLASS_CONFIG, Serdes.StringSerde.class);
@@ -158,19 +151,25 @@ public class Finals {
         return p;
     }
 
+    /** Runs until all records of the topics are taken, with its state in a folder that it deletes. */
     static void run(StreamsBuilder builder, Properties settings, Iterable<String> topics) throws Exception {
+        Path state = Files.createTempDirectory("ashi-streams");
+        settings.put(StreamsConfig.STATE_DIR_CONFIG, state.toString());
         try (KafkaStreams streams = new KafkaStreams(builder.build(), settings);
              Admin admin = Admin.create(Map.of("bootstrap.servers", settings.get("bootstrap.servers")))) {
             streams.setUncaughtExceptionHandler(e -> {
                 e.printStackTrace();
                 return StreamThreadExceptionResponse.SHUTDOWN_CLIENT;
             });
-            Map<TopicPartition, Long> ends = ends(admin, topics);
             streams.start();
-            for (long deadline = System.nanoTime() + TimeUnit.MINUTES.toNanos(2); !taken(admin, settings, ends); Thread.sleep(100)) {
+            for (long deadline = System.nanoTime() + TimeUnit.MINUTES.toNanos(2); !taken(admin, settings, topics); Thread.sleep(100)) {
                 if (System.nanoTime() > deadline || streams.state() == KafkaStreams.State.ERROR) {
                     throw new IllegalStateException("input is not taken: state " + streams.state());
                 }
+            }
+        } finally {
+            try (Stream<Path> files = Files.walk(state)) {
+                files.sorted(Comparator.reverseOrder()).forEach(f -> f.toFile().delete());
             }
         }
     }
@@ -185,10 +184,17 @@ public class Finals {
             .collect(Collectors.toMap(Map.Entry::getKey, e -> e.getValue().offset()));
     }
 
-    /** A commit writes the results before the offsets, so the results of everything before these offsets are there. */
-    static boolean taken(Admin admin, Properties settings, Map<TopicPartition, Long> ends) throws Exception {
-        Map<TopicPartition, OffsetAndMetadata> at = admin.listConsumerGroupOffsets(settings.getProperty("application.id"))
-            .partitionsToOffsetAndMetadata().get();
-        return ends.entrySet().stream().allMatch(e -> at.get(e.getKey()) != null && at.get(e.getKey()).offset() >= e.getValue());
+    /**
+     * A commit writes the results before the offsets, so the results of everything before these offsets are there. The ends come last: what
+     * was written to an internal topic for the inputs that are taken is then before its end.
+     */
+    static boolean taken(Admin admin, Properties settings, Iterable<String> inputs) throws Exception {
+        String application = settings.getProperty("application.id");
+        Map<TopicPartition, OffsetAndMetadata> at = admin.listConsumerGroupOffsets(application).partitionsToOffsetAndMetadata().get();
+        List<String> topics = new ArrayList<>();
+        inputs.forEach(topics::add);
+        admin.listTopics().names().get().stream().filter(t -> t.startsWith(application + "-") && !t.endsWith("-changelog")).forEach(topics::add);
+        return ends(admin, topics).entrySet().stream()
+            .allMatch(e -> e.getValue() == 0 || at.get(e.getKey()) != null && at.get(e.getKey()).offset() >= e.getValue());
     }
 }
