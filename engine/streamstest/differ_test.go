@@ -34,10 +34,6 @@ func differentJoins() (list []*differentJoin) {
 		j.add(right, "x", "R1", "", 21)
 		j.add(right, "k", "R2", "", 12)
 	}, []string{"k=L1+null@10", "k=L1+R2@12"}, []string{"k=L1+null@10"})
-	add("late-alone", "streams outer", 5, 5, 5, func(j *join) {
-		j.add(right, "k", "R1", "", 100)
-		j.add(right, "k", "R2", "", 10)
-	}, []string{"k=null+R2@10", "k=null+R1@100"}, []string{"k=null+R1@100"})
 	add("late-joined", "streams inner", 5, 5, 5, func(j *join) {
 		j.add(left, "k", "L1", "", 10)
 		j.add(right, "x", "R1", "", 40)

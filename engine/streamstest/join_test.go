@@ -88,9 +88,6 @@ func TestJoinsAgainstKafkaStreams(t *testing.T) {
 	joinAshi(ctx, t, c, c.Name("joins-ours"), joins)
 	for _, j := range joins {
 		for side, name := range []string{"ashi", "Kafka Streams"} {
-			if side == ours && j.kind() == "foreign" {
-				continue // ashi has none yet
-			}
 			want, got := lines(j.expect(side)), lines(j.results(t, c, side))
 			require.Equal(t, want, got, "%s: %s: before %d, after %d, grace %d", name, j.name, j.before, j.after, j.grace)
 		}

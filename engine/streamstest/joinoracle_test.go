@@ -155,7 +155,7 @@ func (s *stream) ours(f fact) {
 	case f.key == nil:
 		s.keyless(f)
 		return
-	case f.at < s.now-s.before-s.after-s.grace:
+	case f.at < s.now-s.before-s.after-s.grace && !s.keep()[f.side]:
 		return // late
 	}
 	w := &waiting{fact: f, alone: true}

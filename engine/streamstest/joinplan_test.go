@@ -42,6 +42,8 @@ func (j *join) declare(b *dsl.Builder) {
 		j.declareLookup(b)
 	case "tables":
 		j.declareTables(b)
+	default:
+		j.declareForeign(b)
 	}
 }
 
@@ -67,6 +69,15 @@ func (j *join) declareTables(b *dsl.Builder) {
 		"tables inner": dsl.JoinTables[string, item, item, paired], "tables left": dsl.LeftJoinTables[string, item, item, paired],
 		"tables right": dsl.RightJoinTables[string, item, item, paired], "tables outer": dsl.OuterJoinTables[string, item, item, paired]}
 	made[j.form](dsl.Table[string, item](b, j.topics[left]), dsl.Table[string, item](b, j.topics[right]), both).To(j.outputs[ours])
+}
+
+func (j *join) declareForeign(b *dsl.Builder) {
+	made := dsl.JoinForeign[string, string, item, item, paired]
+	if j.keep()[left] {
+		made = dsl.LeftJoinForeign[string, string, item, item, paired]
+	}
+	made(dsl.Table[string, item](b, j.topics[left]), dsl.Table[string, item](b, j.topics[right]),
+		func(l *item) (string, bool) { return l.F, l.F != "" }, both).To(j.outputs[ours])
 }
 
 // joinAshi runs the joins in ashi until all is taken.

@@ -88,7 +88,7 @@ func (s *joinSide) process(ctx context.Context, r *topology.Record) error {
 	case r.Key == nil:
 		drops.drop(NullKey, j.name, j.task.offset, nil)
 		return nil
-	case r.Time < j.streamTime-s.late:
+	case r.Time < j.streamTime-s.late && (j.asOf || !s.keeps): // a row of a preserved side is in the result, however late
 		drops.drop(Late, j.name, j.task.offset, nil)
 		return nil
 	case r.Time < j.streamTime-s.open:

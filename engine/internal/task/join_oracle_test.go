@@ -70,7 +70,7 @@ func (o *joinOracle) process(r *joinInput) {
 	case r.Key == nil:
 		o.drops["null_key"]++
 		return
-	case o.late(r.side, at):
+	case o.late(r.side, at) && (o.p.asOf() || !o.p.keeps(r.side)):
 		o.drops["late"]++
 		return
 	}
