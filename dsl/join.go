@@ -1,6 +1,7 @@
 package dsl
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -106,6 +107,7 @@ func joinStreams[L, R, O any](what string, left *StreamOf[L], right *StreamOf[R]
 	if err := span.validate(op.AsOf); err != nil {
 		b.wrong(at, "%s: %w", what, err)
 	}
+	b.sameKeys(what, left.form, right.form)
 	left, right = left.placed(), right.placed()
 	op.Row, op.Open = typeName[O](), openJoin(f)
 	op.Before, op.After, op.Grace = windows.Time(span.before.Milliseconds()), windows.Time(span.after.Milliseconds()), windows.Time(span.grace.Milliseconds())
@@ -118,9 +120,17 @@ func joinStreams[L, R, O any](what string, left *StreamOf[L], right *StreamOf[R]
 	b.feed(left.node, n, 0)
 	b.feed(right.node, n, 1)
 	unite(left.part, right.part)
-	joined := &StreamOf[O]{b: b, node: n, part: left.part, origin: origin}
+	joined := &StreamOf[O]{b: b, node: n, part: left.part, origin: origin, form: cmp.Or(left.form, right.form)}
 	joined.joined = func(n int) []trial[O] { return tryJoin(left.trials(n), right.trials(n), op.Keep, f) }
 	return joined
+}
+
+// sameKeys notes that keys of two sides could never be equal. A side that is not known may be anything.
+func (b *Builder) sameKeys(what, left, right string) {
+	if left != "" && right != "" && left != right {
+		b.wrong(place(), "%s: keys of the left side are %s, those of the right %s: rows would never match; give one side the key of the other with PartitionBy",
+			what, left, right)
+	}
 }
 
 // first lets the sources of a part go before others at one event time.

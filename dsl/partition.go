@@ -25,7 +25,7 @@ func PartitionBy[T, K any](s *StreamOf[T], key func(*T) K) *StreamOf[T] {
 		return s
 	}
 	below := s.rekey("partition", func(r *topology.Record, dst []byte) ([]byte, error) { return c.Append(dst, key(r.Value.(*T))) })
-	below.keyed = func(row *T) ([]byte, error) { return c.Append(nil, key(row)) }
+	below.keyed, below.form = func(row *T) ([]byte, error) { return c.Append(nil, key(row)) }, c.Form()
 	return below
 }
 
@@ -43,7 +43,7 @@ func (s *StreamOf[T]) rekey(kind string, appendKey func(*topology.Record, []byte
 			return append(out, &rekeyed), nil
 		}
 	})
-	below.moved = &moved[T]{}
+	below.moved, below.form = &moved[T]{}, ""
 	return below
 }
 
@@ -80,7 +80,7 @@ func (s *StreamOf[T]) through(name string, partitions int32) *StreamOf[T] {
 				return codec.Decode(value, row)
 			}
 		}}}
-	return &StreamOf[T]{b: s.b, node: node, part: s.b.root(node, true), origin: s.origin, keyed: s.keyed, joined: s.joined}
+	return &StreamOf[T]{b: s.b, node: node, part: s.b.root(node, true), origin: s.origin, form: s.form, keyed: s.keyed, joined: s.joined}
 }
 
 // internal notes an internal topic, named after the application.

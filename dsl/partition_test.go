@@ -110,3 +110,26 @@ func TestMerge(t *testing.T) {
 	enginetest.Add(d, till, order{"1", "ann", 6, noon.Add(time.Second)}, order{"1", "ann", 1, noon.Add(70 * time.Second)})
 	require.Equal(t, []spent{{"1", 11, 2}}, enginetest.Rows(d, count.Size(time.Minute)))
 }
+
+// Keys that are written in different ways never match: that is told before anything runs.
+func TestJoinOfOtherKeys(t *testing.T) {
+	type payment struct {
+		Order  int64 `ashi:"order,key"`
+		Amount float64
+	}
+	b := dsl.New("shop")
+	orders, payments := dsl.Stream[order](b, "orders"), dsl.Stream[payment](b, "payments")
+	join := func(*order, *payment) (spent, error) { return spent{}, nil }
+	dsl.Join(orders, payments, dsl.Within(time.Minute, time.Minute), join).To("paid")
+	dsl.JoinTable(orders, dsl.Table[int64, payment](b, "refunds"), join).To("refunded")
+	_, err := b.Build()
+	require.ErrorContains(t, err, "Join: keys of the left side are text, those of the right 8 bytes, a whole number: rows would never match")
+	require.ErrorContains(t, err, "JoinTable: keys of the left side are text")
+
+	b = dsl.New("shop")
+	orders, payments = dsl.Stream[order](b, "orders"), dsl.Stream[payment](b, "payments")
+	numbered := dsl.PartitionBy(orders, func(o *order) int { return int(o.Amount) })
+	dsl.Join(numbered, payments, dsl.Within(time.Minute, time.Minute), join).To("paid")
+	_, err = b.Build()
+	require.NoError(t, err)
+}

@@ -6,7 +6,7 @@ import "github.com/ashi-stream/ashi/topology"
 func step[T, U any](s *StreamOf[T], kind string, open func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error)) *StreamOf[U] {
 	n := &topology.Node{Name: s.b.unique(s.node.Name + "-" + kind), Place: place(), Op: &topology.Step{Kind: kind, Row: typeName[U](), Open: open}}
 	s.node.Next = append(s.node.Next, n)
-	below := &StreamOf[U]{b: s.b, node: n, part: s.part, origin: s.origin}
+	below := &StreamOf[U]{b: s.b, node: n, part: s.part, origin: s.origin, form: s.form}
 	if s.moved != nil {
 		below.moved = &moved[U]{}
 	}

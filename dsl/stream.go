@@ -19,6 +19,7 @@ type StreamOf[T any] struct {
 	source *sourceOf[T]             // nil of what was not declared
 	keyed  func(*T) ([]byte, error) // the key of the topic, where it is known to be a function of the row; else nil
 	moved  *moved[T]                // the key is not that of the topic any more; else nil
+	form   string                   // of its records' keys (entity.KeyCodec.Form); empty: not known
 	joined func(n int) []trial[T]   // of the result of a join in place of keyed: see hasKey; else nil
 }
 
@@ -37,7 +38,7 @@ func Stream[T any](b *Builder, topic ...string) *StreamOf[T] {
 	node := &topology.Node{Name: b.unique(s.topic), Place: s.at, Op: &topology.Source{Topic: s.topic, Row: typeName[T](), Open: s.open}}
 	stream := &StreamOf[T]{b: b, node: node, part: b.root(node, false), origin: s.topic, source: s}
 	if s.model != nil && len(s.model.Key) > 0 {
-		stream.keyed = func(row *T) ([]byte, error) { return s.model.AppendKey(nil, row) }
+		stream.keyed, stream.form = func(row *T) ([]byte, error) { return s.model.AppendKey(nil, row) }, s.model.KeyForm()
 	}
 	if s.model != nil { // else the codec would only tell the mistakes of T again
 		checkCodec(b, s.at, func() codecs.Codec[T] { return s.codec }, func(name string) { node.Op.(*topology.Source).Codec = name })

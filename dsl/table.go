@@ -159,7 +159,7 @@ func (t *TableOf[K, T]) To(topic string) *SinkOf[T] {
 // ToStream is the stream of the rows that the table comes to have. Deletions are not in it.
 func (t *TableOf[K, T]) ToStream() *StreamOf[T] {
 	t.use()
-	s := &StreamOf[T]{b: t.b, node: t.node, part: t.part, origin: t.origin}
+	s := &StreamOf[T]{b: t.b, node: t.node, part: t.part, origin: t.origin, form: t.key.Form()}
 	if t.source != nil && t.source.model != nil {
 		s.keyed = func(row *T) ([]byte, error) { return t.source.model.AppendKey(nil, row) }
 	}

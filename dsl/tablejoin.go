@@ -20,6 +20,7 @@ func LeftJoinTable[K, L, R, O any](s *StreamOf[L], t *TableOf[K, R], joiner func
 
 func lookup[K, L, R, O any](s *StreamOf[L], t *TableOf[K, R], keep bool, joiner func(*L, *R) (O, error)) *StreamOf[O] {
 	b := s.b
+	b.sameKeys("JoinTable", s.form, t.key.Form())
 	s = s.placed()
 	kept := t.keeping()
 	op := &topology.TableLookup{Row: typeName[O](), Table: kept, Keep: keep, Open: openJoin(joiner)}
@@ -27,7 +28,7 @@ func lookup[K, L, R, O any](s *StreamOf[L], t *TableOf[K, R], keep bool, joiner 
 	n := &topology.Node{Name: b.unique(s.node.Name + "-lookup"), Place: place(), Op: op}
 	s.node.Next = append(s.node.Next, n)
 	unite(s.part, t.part)
-	return &StreamOf[O]{b: b, node: n, part: s.part, origin: s.origin}
+	return &StreamOf[O]{b: b, node: n, part: s.part, origin: s.origin, form: s.form}
 }
 
 // JoinTables is the table of the rows of two tables with one key: where both have a row for it, what joiner makes of them. It

@@ -119,6 +119,29 @@ func (c KeyCodec[K]) Decode(b []byte) (K, error) {
 	return k, nil
 }
 
+// Form says how keys are written: keys of equal forms are equal where their bytes are.
+func (c KeyCodec[K]) Form() string { return c.program.form() }
+
+// KeyForm is the form of the keys of the model's rows, as KeyCodec.Form has it; empty where there are no key columns.
+func (m *Model) KeyForm() string { return newKeyProgram(m).form() }
+
+var keyForms = [...]string{textKey: "text", bytesKey: "text", intKey: "8 bytes, a whole number", longKey: "8 bytes, a whole number",
+	int32Key: "4 bytes, a whole number", doubleKey: "8 bytes, a floating point number"}
+
+func (p *keyProgram) form() string {
+	switch {
+	case p == nil:
+		return ""
+	case len(p.columns) == 1:
+		return keyForms[p.columns[0].kind]
+	}
+	form := "JSON of"
+	for i := range p.columns {
+		form += fmt.Sprintf(" %s (%s)", p.columns[i].name, keyForms[p.columns[i].kind])
+	}
+	return form
+}
+
 // keyProgram is a key format, compiled: which columns, in which order, where in the row.
 type keyProgram struct {
 	place   string
