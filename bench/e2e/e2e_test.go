@@ -133,6 +133,7 @@ func TestWrongFlags(t *testing.T) {
 	for _, want := range []string{"there are no joins yet", "-topic and -out are needed", `-workload "join"`, `-codec "xml"`} {
 		require.ErrorContains(t, err, want)
 	}
+	require.ErrorContains(t, run(t.Context(), []string{"-topic", "a", "-out", "b", "-workload", "repartition"}, nil, io.Discard, io.Discard), "needs -serve")
 	err = run(t.Context(), []string{"-topic", "a", "-out", "b", "-brokers", "127.0.0.1:1"}, nil, io.Discard, io.Discard)
 	require.ErrorContains(t, err, "127.0.0.1:1", "no broker there")
 }

@@ -24,7 +24,7 @@ import (
 type options struct {
 	brokers, app, topic, second, out, state string
 	workload, name, codec, emit             string
-	restore, serve                          bool
+	restore, serve, every                   bool
 	commit                                  time.Duration
 	guarantee, profile                      string
 }
@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return err
 	}
 	opened := new(atomic.Int32)
-	cfg := engine.Config{Brokers: o.brokerList(), StateDir: o.state, CommitInterval: o.commit, MaxAhead: engine.NoBound,
+	cfg := engine.Config{Brokers: o.brokerList(), StateDir: o.state, CommitInterval: o.commit, EveryUpdate: o.every, MaxAhead: engine.NoBound,
 		WithoutTables: "a measurement: the peers keep no tables either",
 		Log:           slog.New(openings{slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}), opened})}
 	if o.guarantee == engine.AtLeastOnce.String() {
@@ -74,7 +74,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	line, err := beside(ctx, eng, func(ctx context.Context) (map[string]any, error) {
 		ready := func() error {
-			_, err := until(ctx, firstPoll, func() (bool, error) { return int(opened.Load()) >= len(m.ends), nil })
+			_, err := until(ctx, firstPoll, func() (bool, error) { return int(opened.Load()) >= len(m.ends)*len(plan.Subs), nil })
 			return err
 		}
 		switch {
@@ -116,6 +116,7 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&o.emit, "emit", "final", "final or changes")
 	f.BoolVar(&o.restore, "restore", false, "measure only how long a run that was made before takes to be restored")
 	f.BoolVar(&o.serve, "serve", false, "print RUNNING when ready, run until standard input ends")
+	f.BoolVar(&o.every, "every", false, "put every change out, not only the last one of a row before each commit")
 	f.DurationVar(&o.commit, "commit", time.Second, "time between commits")
 	f.StringVar(&o.guarantee, "guarantee", engine.ExactlyOnce.String(), engine.ExactlyOnce.String()+" or "+engine.AtLeastOnce.String())
 	f.StringVar(&o.profile, "cpuprofile", "", "file for a CPU profile of the run, which makes the run a little slower; empty: none")
@@ -151,6 +152,9 @@ func (o *options) validate() error {
 	if o.second != "" {
 		errs = append(errs, fmt.Errorf("-second %s: there are no joins yet", o.second))
 	}
+	if o.workload == "repartition" && !o.serve {
+		errs = append(errs, errors.New("-workload repartition is for latencies: it needs -serve"))
+	}
 	if o.topic == "" || o.out == "" {
 		errs = append(errs, errors.New("-topic and -out are needed"))
 	}
@@ -158,7 +162,7 @@ func (o *options) validate() error {
 		flag, value string
 		known       []string
 	}{
-		{"workload", o.workload, []string{"tumbling", "multi", "hopping", "session"}},
+		{"workload", o.workload, []string{"tumbling", "repartition", "multi", "hopping", "session"}},
 		{"codec", o.codec, []string{"bin", "json"}},
 		{"emit", o.emit, []string{"final", "changes"}},
 		{"guarantee", o.guarantee, []string{engine.ExactlyOnce.String(), engine.AtLeastOnce.String()}},
