@@ -29,8 +29,6 @@ func TestRelayKilled(t *testing.T) {
 	onKafka := os.Getenv(kafkatest.Environment) != ""
 	if testing.Short() {
 		m.left = 4
-	} else if onKafka {
-		m.left = 30
 	}
 	for m.left > 0 {
 		in.awaitStable(t, len(m.processes))
