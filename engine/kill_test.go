@@ -44,7 +44,7 @@ func beMember() {
 	}
 	var plan *topology.Plan
 	if spec.Refunds != "" {
-		plan = newRelay(panicking{}, spec.App, spec.Topic, spec.Refunds, func(*Order) error { seen(); return nil }).plan
+		plan = newRelay(panicking{}, spec.App, spec.Topic, spec.Refunds, seen).plan
 	} else {
 		plan = newPipeline(panicking{}, spec.App, spec.Topic, func(*Rate) error { seen(); return nil }).plan
 	}

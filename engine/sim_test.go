@@ -124,12 +124,29 @@ type member struct {
 func startMember(t *testing.T, plan *topology.Plan, c *kafkatest.Cluster) *member {
 	w := &wire{dial: c.Dial}
 	e, err := engine.New(plan, engine.Config{Brokers: c.Brokers, Dial: w.Dial, CommitInterval: 5 * time.Second, SessionTimeout: 30 * time.Second,
-		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
+		Log: slog.New(noErrors{slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}), t})})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	m := &member{wire: w, running: &running{Engine: e, cancel: cancel, done: make(chan error, 1)}}
 	go func() { m.done <- e.Run(ctx) }()
 	return m
+}
+
+// noErrors fails a test with what is logged as an error: whatever happens to a member's wire, nothing of its own may go wrong.
+type noErrors struct {
+	slog.Handler
+	t *testing.T
+}
+
+func (h noErrors) Handle(ctx context.Context, r slog.Record) error {
+	h.t.Errorf("logged as an error: %s", r.Message)
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h noErrors) WithAttrs(a []slog.Attr) slog.Handler { return noErrors{h.Handler.WithAttrs(a), h.t} }
+
+func (h noErrors) WithGroup(name string) slog.Handler {
+	return noErrors{h.Handler.WithGroup(name), h.t}
 }
 
 // lose cuts the member off, so that nothing that it does on its way out can reach the broker.

@@ -167,11 +167,35 @@ func values(t *testing.T, brokers []string, topic string, n int) (all [][]byte) 
 	return all
 }
 
+func TestServesTwoStages(t *testing.T) {
+	c := kafkatest.Start(t)
+	topic, app, out := c.Topic(t, "ticks", 2), c.Name("app"), c.Name("out")
+	internal := app + "-" + topic + "-repartition"
+	t.Cleanup(func() {
+		c.Admin().Delete(context.Background(), out, internal, internal+"-changelog", app+"-"+topic+"-changelog")
+	})
+	fill(t, c.Brokers, topic, 2*len(pairs), false)
+	stdin, stop := io.Pipe()
+	stdout, ended := new(bytes.Buffer), make(chan error, 1)
+	go func() {
+		ended <- run(t.Context(), []string{"-brokers", strings.Join(c.Brokers, ","), "-app", app, "-topic", topic, "-out", out, "-state", t.TempDir(),
+			"-workload", "repartition", "-emit", "changes", "-every", "-commit", "50ms", "-serve"}, stdin, stdout, t.Output())
+	}()
+	all := rows(t, c.Brokers, out, 2*len(pairs))
+	first := all[string(binary.BigEndian.AppendUint64([]byte("by "+pairs[0].name), base))]
+	require.Len(t, first, 48)
+	require.EqualValues(t, 2, binary.BigEndian.Uint64(first[32:]))
+	require.NoError(t, stop.Close())
+	require.NoError(t, <-ended)
+	require.True(t, strings.HasPrefix(stdout.String(), "RUNNING\n{"), stdout.String())
+}
+
 func TestWrongFlags(t *testing.T) {
 	err := run(t.Context(), []string{"-second", "b", "-workload", "cross", "-codec", "xml"}, nil, io.Discard, io.Discard)
 	for _, want := range []string{"-second is needed for joins", "-topic and -out are needed", `-workload "cross"`, `-codec "xml"`} {
 		require.ErrorContains(t, err, want)
 	}
+	require.ErrorContains(t, run(t.Context(), []string{"-topic", "a", "-out", "b", "-workload", "repartition"}, nil, io.Discard, io.Discard), "needs -serve")
 	err = run(t.Context(), []string{"-topic", "a", "-out", "b", "-brokers", "127.0.0.1:1"}, nil, io.Discard, io.Discard)
 	require.ErrorContains(t, err, "127.0.0.1:1", "no broker there")
 }

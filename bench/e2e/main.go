@@ -26,7 +26,7 @@ import (
 type options struct {
 	brokers, app, topic, second, out, state string
 	workload, name, codec, emit             string
-	restore, serve                          bool
+	restore, serve, every                   bool
 	commit                                  time.Duration
 	guarantee, profile                      string
 	memory                                  size
@@ -56,7 +56,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return err
 	}
 	opened := new(atomic.Int32)
-	cfg := engine.Config{Brokers: o.brokerList(), StateDir: o.state, CommitInterval: o.commit, MaxAhead: engine.NoBound,
+	cfg := engine.Config{Brokers: o.brokerList(), StateDir: o.state, CommitInterval: o.commit, EveryUpdate: o.every, MaxAhead: engine.NoBound,
 		WithoutTables: "a measurement: the peers keep no tables either", Memory: int(o.memory),
 		Log: slog.New(openings{slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}), opened})}
 	if o.guarantee == engine.AtLeastOnce.String() {
@@ -81,7 +81,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	line, err := beside(ctx, eng, func(ctx context.Context) (map[string]any, error) {
 		ready := func() error {
-			_, err := until(ctx, firstPoll, func() (bool, error) { return int(opened.Load()) >= m.tasks, nil })
+			_, err := until(ctx, firstPoll, func() (bool, error) { return int(opened.Load()) >= m.tasks*len(plan.Subs), nil })
 			return err
 		}
 		switch {
@@ -123,6 +123,7 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&o.emit, "emit", "final", "final or changes")
 	f.BoolVar(&o.restore, "restore", false, "measure only how long a run that was made before takes to be restored")
 	f.BoolVar(&o.serve, "serve", false, "print RUNNING when ready, run until standard input ends")
+	f.BoolVar(&o.every, "every", false, "put every change out, not only the last one of a row before each commit")
 	f.DurationVar(&o.commit, "commit", time.Second, "time between commits")
 	f.StringVar(&o.guarantee, "guarantee", engine.ExactlyOnce.String(), engine.ExactlyOnce.String()+" or "+engine.AtLeastOnce.String())
 	f.Var(&o.memory, "memory", "bound of the process's memory: bytes, or like 256MB (of 1024*1024); 0: the engine's default, and no limit for the collector")
@@ -159,6 +160,9 @@ func (o *options) validate() error {
 	if o.joins() != (o.second != "") {
 		errs = append(errs, errors.New("-second is needed for joins, and for nothing else"))
 	}
+	if o.workload == "repartition" && !o.serve {
+		errs = append(errs, errors.New("-workload repartition is for latencies: it needs -serve"))
+	}
 	if o.topic == "" || o.out == "" {
 		errs = append(errs, errors.New("-topic and -out are needed"))
 	}
@@ -166,7 +170,7 @@ func (o *options) validate() error {
 		flag, value string
 		known       []string
 	}{
-		{"workload", o.workload, []string{"tumbling", "multi", "hopping", "session", "join", "left"}},
+		{"workload", o.workload, []string{"tumbling", "repartition", "multi", "hopping", "session", "join", "left"}},
 		{"codec", o.codec, []string{"bin", "json"}},
 		{"emit", o.emit, []string{"final", "changes"}},
 		{"guarantee", o.guarantee, []string{engine.ExactlyOnce.String(), engine.AtLeastOnce.String()}},

@@ -27,8 +27,9 @@ type candle struct {
 	Count, At              int64
 }
 
-// plan is windows of 1 minute to the topic out, hopping ones of 60 minutes by 1, sessions with a gap of 30 s, or for multi of 1, 5, 15 and 60 minutes to out-1, out-5, out-15 and out-60;
-// or a join with the topic second.
+// plan is windows of 1 minute to the topic out, hopping ones of 60 minutes by 1, sessions with a gap of 30 s, or for multi of 1, 5, 15 and 60
+// minutes to out-1, out-5, out-15 and out-60; or a join with the topic second. For repartition they are windows of 1 minute again, of as many
+// groups, but by way of an internal topic.
 func (o *options) plan() (*topology.Plan, error) {
 	var input codecs.Codec[tick] = codecs.Fixed[tick]()
 	if o.codec == "json" {
@@ -50,7 +51,11 @@ func (o *options) plan() (*topology.Plan, error) {
 	if o.joins() {
 		o.declareJoin(b, ticks, input)
 	} else {
-		rows := dsl.Aggregate(dsl.GroupBy(ticks, func(t *tick) string { return t.Pair }), spec, project).Codec(codecs.Fixed[candle]())
+		group := func(t *tick) string { return t.Pair }
+		if o.workload == "repartition" {
+			group = func(t *tick) string { return "by " + t.Pair }
+		}
+		rows := dsl.Aggregate(dsl.GroupBy(ticks, group), spec, project).Codec(codecs.Fixed[candle]())
 		if o.emit == "changes" {
 			rows.Changes().Named(name)
 		} else {

@@ -22,8 +22,9 @@ const (
 	// minBufferedBytes has room for a record of the size that brokers take, and for a second request being filled.
 	minBufferedBytes = 4 << 20
 	recordsAtOnce    = 256 // allocated, in place of one by one
-	// abortTimeout bounds the polite end of a transaction that failed. A broker that does not hear it aborts by itself.
-	abortTimeout = 5 * time.Second
+	// abortTimeout bounds the polite end of a transaction that failed. A broker that does not hear it aborts by itself. It is over well
+	// before closeTimeout, for which a worker is waited whose last commit failed and which then has a store to close.
+	abortTimeout = closeTimeout / 2
 	// maxMillis is as far as franz-go's nanoseconds reach: the year 2262, and 1677 the other way.
 	maxMillis windows.Time = math.MaxInt64 / 1_000_000
 )
