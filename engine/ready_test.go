@@ -46,6 +46,22 @@ func hasReason(r engine.Reason) func(engine.Readiness) bool {
 
 func isReady(now engine.Readiness) bool { return now.Ready }
 
+// awaitTasks returns when n tasks are open: until then a broker that is lost ends Run, as one that is not there at start does.
+func awaitTasks(t *testing.T, e *engine.Engine, n int) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		open := 0
+		for _, s := range e.Status().SubTopologies {
+			for _, task := range s.Tasks {
+				if task.Open {
+					open++
+				}
+			}
+		}
+		return open == n
+	}, 20*time.Second, 10*time.Millisecond)
+}
+
 // A broker that is stopped is noticed within 2 s, reads say so, and all is well again by itself when it is back.
 func TestBrokerLostAndBack(t *testing.T) {
 	cfg := embedded.Config{Dir: t.TempDir(), Topics: map[string]int32{"rates": 2}}
@@ -64,6 +80,7 @@ func TestBrokerLostAndBack(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 200, httpStatus(t, e, "/readyz"))
 
+	awaitTasks(t, e.Engine, 2)
 	broker.Close()
 	lost := await(t, e.Engine, 2*time.Second, hasReason(engine.BrokerLost))
 	require.False(t, lost.Ready)

@@ -92,6 +92,7 @@ func TestStatus(t *testing.T) {
 	require.Contains(t, page["tasks"], topic)
 	require.Contains(t, page["tables"], "caught up")
 	require.Equal(t, strings.Join(strings.Fields(s.Topology), " "), page["topology"])
+	require.Contains(t, page["drawing"], "aggregate "+p.plan.Subs[0].Name)
 	require.Equal(t, 405, postStatus(t, e))
 	require.NoError(t, e.stop())
 	require.Empty(t, e.StatusAddr())

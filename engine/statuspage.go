@@ -95,7 +95,10 @@ func (e *Engine) serveDocument(w http.ResponseWriter, r *http.Request) {
 
 func (e *Engine) servePage(w http.ResponseWriter, _ *http.Request) {
 	var page bytes.Buffer
-	if err := statusPage.Execute(&page, e.Status()); err != nil {
+	if err := statusPage.Execute(&page, struct {
+		Status
+		Drawing drawing
+	}{e.Status(), draw(e.plan.Graph())}); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
