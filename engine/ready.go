@@ -197,16 +197,12 @@ func (e *Engine) ReadinessChanges(ctx context.Context) iter.Seq[Readiness] {
 			}
 			select {
 			case <-changed:
-				continue
-			default:
-			}
-			select {
-			case <-changed:
 			case <-e.done:
-				if last, _ := e.readiness.now(); last.At != now.At {
-					yield(last)
+				select {
+				case <-changed: // both: the last state was not seen yet
+				default:
+					return
 				}
-				return
 			case <-ctx.Done():
 				return
 			}

@@ -73,8 +73,6 @@ func TestBrokerLostAndBack(t *testing.T) {
 	e := start(t, p.plan, engine.Config{Brokers: broker.Addrs(), StateDir: t.TempDir(), StatusAddr: "0", CommitInterval: 50 * time.Millisecond})
 	bars, err := engine.Table(e.Engine, p.final.Size(time.Minute))
 	require.NoError(t, err)
-	_, err = bars.ToList(t.Context())
-	require.ErrorIs(t, err, engine.ErrNotReady)
 	await(t, e.Engine, 15*time.Second, isReady)
 	_, err = bars.ToList(t.Context())
 	require.NoError(t, err)
@@ -184,17 +182,29 @@ func TestStateDirLost(t *testing.T) {
 // A body that is busy misses states in between and holds nobody up; the sequence ends with Run, and with its context.
 func TestReadinessChanges(t *testing.T) {
 	c := kafkatest.Start(t)
-	plan, _, _ := slowTable(t, c, 10)
-	e := start(t, plan, engine.Config{Brokers: c.Brokers})
+	plan, _, holders := slowTable(t, c, 10)
+	e, err := engine.New(plan, engine.Config{Brokers: c.Brokers})
+	require.NoError(t, err)
+	table, err := engine.Table(e, holders)
+	require.NoError(t, err)
+	_, err = table.ToList(t.Context())
+	require.ErrorIs(t, err, engine.ErrNotReady)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
 	var seen []string
 	for now := range e.ReadinessChanges(t.Context()) {
+		if len(seen) == 0 {
+			go func() { done <- e.Run(ctx) }()
+		}
 		var reasons []string
 		for _, cause := range now.Causes {
 			reasons = append(reasons, string(cause.Reason))
 		}
 		seen = append(seen, strings.Join(reasons, ","))
 		if now.Ready {
-			require.NoError(t, e.stop()) // in the body: the engine ends while nobody listens
+			cancel() // in the body: the engine ends while nobody listens
+			require.NoError(t, <-done)
 		}
 	}
 	require.Equal(t, "starting,catching_up", seen[0])

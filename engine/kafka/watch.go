@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -10,8 +11,8 @@ import (
 )
 
 const (
-	// watchEvery is the time between two questions of Watch, and lostAfter how long after the last answer a cluster counts as lost. Where
-	// questions fail at once it is found out by the next one: 1.5 s after the last answer, of the 2 s that RDY-3 allows.
+	// watchEvery is the time between two questions of Watch, and lostAfter how long after the last answer a cluster counts as lost,
+	// whether it refuses or hangs: a second answer has time to come, and the 2 s of RDY-3 are kept.
 	watchEvery = 500 * time.Millisecond
 	lostAfter  = 1250 * time.Millisecond
 )
@@ -25,45 +26,71 @@ func Watch(ctx context.Context, cfg Config, told func(error)) error {
 		return err
 	}
 	dials := new(dialErrors)
-	client, err := cfg.connect(kgo.WithHooks(dials))
+	// A context does not end the handshake of a connection: these do.
+	client, err := cfg.connect(kgo.WithHooks(dials), kgo.DialTimeout(lostAfter), kgo.RequestTimeoutOverhead(lostAfter))
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	req := kmsg.NewPtrMetadataRequest()
-	req.Topics = []kmsg.MetadataRequestTopic{} // none; nil would be all
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
-	answered, lost := time.Now(), false
+	answers := make(chan error)
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer client.Close() // ends a question that is under way
+	asking.Go(func() { ask(ctx, client, answers) })
+
+	due := time.Now().Add(lostAfter)
+	timer := time.NewTimer(lostAfter)
+	defer timer.Stop()
+	wait := func(d time.Duration) {
+		due = time.Now().Add(d)
+		timer.Reset(d)
+	}
+	lost, last := false, context.DeadlineExceeded
 	for {
-		// A process that was paused itself has not waited for the broker: it asks before it judges.
-		deadline := later(answered.Add(lostAfter), time.Now().Add(watchEvery))
-		asked, cancel := context.WithDeadline(ctx, deadline)
-		_, err := req.RequestWith(asked, client)
-		cancel()
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err == nil:
-			if answered = time.Now(); lost {
-				lost = false
-				told(nil)
-			}
-		case !lost && time.Since(answered) >= lostAfter:
-			lost = true
-			told(fmt.Errorf("no answer for %v from %s: %w", lostAfter, cfg.addresses(), dials.explain(err)))
-		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case last = <-answers:
+			if last != nil {
+				continue
+			}
+			wait(lostAfter)
+			last = context.DeadlineExceeded
+			if lost {
+				lost = false
+				told(nil)
+			}
+		case <-timer.C:
+			switch {
+			case lost:
+			case time.Since(due) > watchEvery:
+				wait(watchEvery) // the process was paused, not the broker: ask before judging
+			default:
+				lost = true
+				told(fmt.Errorf("no answer for %v from %s: %w", lostAfter, cfg.addresses(), dials.explain(last)))
+			}
 		}
 	}
 }
 
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
+// ask sends what came of a question, each watchEvery, until ctx is done.
+func ask(ctx context.Context, client *kgo.Client, answers chan<- error) {
+	req := kmsg.NewPtrMetadataRequest()
+	req.Topics = []kmsg.MetadataRequestTopic{} // none; nil would be all
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		asked, cancel := context.WithTimeout(ctx, lostAfter)
+		_, err := req.RequestWith(asked, client)
+		cancel()
+		select {
+		case answers <- err:
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
 	}
-	return b
 }
