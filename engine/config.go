@@ -70,11 +70,20 @@ type Config struct {
 	SessionTimeout time.Duration
 	// StartTimeout bounds the wait for a broker at the start of Run: 15 s.
 	StartTimeout time.Duration
+	// ReadyTimeout bounds the wait for the tables at the start of Run, from when the brokers have answered: 15 s. Then Run fails with an
+	// error that names what is missing; stores keep how far they are, so that a restart goes on from there. NoBound waits for ever (RDY-2).
+	ReadyTimeout time.Duration
+	// MaxLag is how many records a partition of a table may be behind its topic: 100,000. With more for 5 s the tables are not ready, until
+	// it is within the limit again. math.MaxInt64 is no limit (RDY-3).
+	MaxLag int64
+	// StatusAddr serves /healthz, /readyz, /status and /status.html while Run does: host:port, or a port alone, which is 127.0.0.1's.
+	// Port 0 is a free one (Engine.StatusAddr). Empty: none. Nobody is asked who they are: bind to other than loopback with care.
+	StatusAddr string
 	// Dial opens connections to brokers. Default: TCP.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
-// NoBound as Config.MaxAhead puts no bound on event times.
+// NoBound as Config.MaxAhead puts no bound on event times, and as Config.ReadyTimeout none on the wait for tables.
 const NoBound time.Duration = -1
 
 // validate returns every problem, joined.
@@ -100,6 +109,15 @@ func (c *Config) validate() error {
 	if c.MaxAhead < 0 && c.MaxAhead != NoBound {
 		errs = append(errs, fmt.Errorf("a MaxAhead of %v must not be negative; NoBound for none", c.MaxAhead))
 	}
+	if c.ReadyTimeout < 0 && c.ReadyTimeout != NoBound {
+		errs = append(errs, fmt.Errorf("a ReadyTimeout of %v must not be negative; NoBound for none", c.ReadyTimeout))
+	}
+	if c.MaxLag < 0 {
+		errs = append(errs, fmt.Errorf("a MaxLag of %d must not be negative", c.MaxLag))
+	}
+	if _, err := listenAddr(c.StatusAddr); err != nil {
+		errs = append(errs, err)
+	}
 	if c.CommitBytes < 0 || c.CheckpointBytes < 0 || c.Memory < 0 {
 		errs = append(errs, errors.New("none of CommitBytes, CheckpointBytes and Memory may be negative"))
 	}
@@ -118,6 +136,8 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxAhead, time.Hour)
 	setDefault(&c.Replication, -1)
 	setDefault(&c.StartTimeout, 15*time.Second)
+	setDefault(&c.ReadyTimeout, 15*time.Second)
+	setDefault(&c.MaxLag, 100_000)
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}

@@ -14,13 +14,8 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// Errors that a program can act on.
-var (
-	// ErrNotReady is returned by reads of a table that has not yet caught up with its topic.
-	ErrNotReady = errors.New("engine: table is not ready: it is still catching up with its topic")
-	// ErrClosed is returned by what is called after Run has ended, and by a second Run.
-	ErrClosed = errors.New("engine: engine has ended")
-)
+// ErrClosed is returned by what is called after Run has ended, and by a second Run.
+var ErrClosed = errors.New("engine: engine has ended")
 
 // Engine runs one plan. See New.
 type Engine struct {
@@ -31,11 +26,13 @@ type Engine struct {
 	subs   []*subState
 	tables map[string]*table // by topic
 
-	adder   adder
-	purger  *purger
-	started atomic.Bool
-	ready   chan struct{} // closed when all tables have caught up
-	done    chan struct{} // closed when Run has ended
+	adder     adder
+	purger    *purger
+	started   atomic.Bool
+	tasks     taskList
+	status    statusServer
+	readiness *readiness
+	done      chan struct{} // closed when Run has ended
 
 	mu  sync.Mutex
 	err error // of Run, once done is closed
@@ -48,6 +45,9 @@ type subState struct {
 	drops     task.Drops
 	records   atomic.Int64 // read
 	owned     atomic.Int32 // partitions that this process works on
+
+	mu   sync.Mutex
+	ends map[string]map[int32]int64 // of committed records, by topic and partition, as last heard of
 }
 
 // New checks cfg and opens the state directory; no broker is asked yet. Close the Engine by ending Run, or call Close if Run is
@@ -63,7 +63,7 @@ func New(plan *topology.Plan, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	e := &Engine{plan: plan, cfg: cfg, tables: map[string]*table{}, purger: newPurger(plan), ready: make(chan struct{}), done: make(chan struct{})}
+	e := &Engine{plan: plan, cfg: cfg, tables: map[string]*table{}, purger: newPurger(plan), readiness: newReadiness(cfg.Log), done: make(chan struct{})}
 	e.kafka = kafka.Config{Brokers: cfg.Brokers, ClientID: plan.Name, Dial: cfg.Dial, Logger: cfg.Log, SessionTimeout: cfg.SessionTimeout}
 	var err error
 	if e.state, err = openState(cfg.StateDir, plan.Name); err != nil {
@@ -88,11 +88,17 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 	}
 	defer func() {
 		err = errors.Join(err, e.close())
+		e.readiness.lost(Cause{Reason: Stopped, Err: errors.Join(ErrClosed, err)})
 		e.mu.Lock()
 		e.err = err
 		e.mu.Unlock()
 		close(e.done)
 	}()
+	stop, err := e.serveStatus()
+	if err != nil {
+		return err
+	}
+	defer stop()
 	for _, w := range e.plan.Warnings {
 		e.cfg.Log.Warn(w)
 	}
@@ -109,6 +115,8 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 	if len(e.plan.Internal) > 0 {
 		group.Go(func() error { return e.purge(ctx) })
 	}
+	group.Go(func() error { return e.watchBroker(ctx) })
+	group.Go(func() error { return e.watch(ctx) })
 	e.runTables(ctx, group)
 	return group.Wait()
 }
@@ -119,28 +127,12 @@ func (e *Engine) Close() error {
 		return nil // Run does it
 	}
 	defer close(e.done)
+	e.readiness.lost(Cause{Reason: Stopped, Err: ErrClosed})
 	return e.close()
 }
 
 func (e *Engine) close() error {
 	return errors.Join(e.adder.close(), e.closeTables())
-}
-
-// WaitReady returns when every table has caught up with what its topic held when Run began, or with an error when ctx or the
-// Engine ends first.
-func (e *Engine) WaitReady(ctx context.Context) error {
-	select {
-	case <-e.ready:
-	case <-e.done:
-	case <-ctx.Done():
-		return fmt.Errorf("engine: not ready: %w", ctx.Err())
-	}
-	select {
-	case <-e.done:
-		return e.ended()
-	default:
-		return nil
-	}
 }
 
 // ended is the error of what is asked of an Engine whose Run has ended.
@@ -156,6 +148,7 @@ func (e *Engine) runSub(ctx context.Context, s *subState) error {
 		ID: e.plan.Name + "-" + s.sub.Name, Topics: s.sub.Topics(), Changelog: s.changelog,
 		Tick: e.cfg.CommitInterval, Ahead: e.fetchBytes(),
 		NewWorker:  func(partition int32) kafka.Worker { return &worker{engine: e, state: s, partition: partition} },
+		End:        s.heard,
 		OnAssigned: func(partitions []int32) { s.owned.Store(int32(len(partitions))) },
 	})
 	if err != nil {

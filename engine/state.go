@@ -53,11 +53,27 @@ func openState(path, application string) (*stateDir, error) {
 	if err := d.claim(application); err != nil {
 		return nil, err
 	}
-	probe := filepath.Join(path, ".writable")
-	if err := os.WriteFile(probe, nil, 0o640); err != nil {
-		return nil, fmt.Errorf("engine: state directory %s cannot be written: %w", path, err)
+	return d, d.probe()
+}
+
+// probe is an error when the folder has vanished or cannot be written. A store would find out too, but only when it needs a new file:
+// until then it writes to files that nobody will find again (RDY-4).
+func (d *stateDir) probe() error {
+	if d.path == "" {
+		return nil
 	}
-	return d, os.Remove(probe)
+	if _, err := os.Stat(filepath.Join(d.path, manifestName)); err != nil {
+		return fmt.Errorf("engine: state directory %s has vanished: %w", d.path, err)
+	}
+	name := filepath.Join(d.path, ".writable")
+	err := os.WriteFile(name, nil, 0o640)
+	if err == nil {
+		err = os.Remove(name)
+	}
+	if err != nil {
+		return fmt.Errorf("engine: state directory %s cannot be written: %w", d.path, err)
+	}
+	return nil
 }
 
 // claim reads whose state the folder holds, or writes that it is application's.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,18 +23,23 @@ type table struct {
 	plan   *topology.Table
 	store  stores.Store
 	mirror *tables.Mirror
-	ready  atomic.Bool
+	ready  atomic.Bool // it has caught up: what tasks ask; programs ask Engine.readiness
+
+	behindSince time.Time // more than MaxLag; owned by Engine.watch
 
 	mu        sync.Mutex
-	positions map[int32]int64
-	changed   chan struct{} // closed and replaced when a position moves, and when the table is ready
+	positions map[int32]int64     // to read next
+	goal      map[int32]int64     // ends at start; nil before they are known
+	ends      map[int32]int64     // as last heard of
+	heardAt   map[int32]time.Time // when
+	changed   chan struct{}       // closed and replaced when a position moves, and when the table is ready
 }
 
 // TableReader reads a table: see its methods in package tables, by way of this alias.
 type TableReader[K, R any] = tables.Reader[K, R]
 
 // Table is a reader of a table of the plan: engine.Table(eng, final.Size(15*time.Minute)). It may be asked for before Run; reads
-// return ErrNotReady until the table has caught up with what its topic held when Run began.
+// return a *NotReadyError, which is ErrNotReady, while any table of e is not ready.
 func Table[K, R any](e *Engine, of interface{ Ref() topology.TableOf[K, R] }) (*TableReader[K, R], error) {
 	ref := of.Ref()
 	if ref.Err != nil {
@@ -45,12 +52,7 @@ func Table[K, R any](e *Engine, of interface{ Ref() topology.TableOf[K, R] }) (*
 	case t == nil:
 		return nil, fmt.Errorf("engine: table %s is not in the plan of this engine", ref.Table.Topic)
 	}
-	return tables.NewReader(ref, t.store, func() error {
-		if !t.ready.Load() {
-			return ErrNotReady
-		}
-		return nil
-	}), nil
+	return tables.NewReader(ref, t.store, e.readiness.err), nil
 }
 
 // openTables opens the stores.
@@ -66,8 +68,11 @@ func (e *Engine) openTables() error {
 		if err != nil {
 			return errors.Join(fmt.Errorf("engine: table %s: %w", p.Topic, err), e.closeTables())
 		}
-		e.tables[p.Topic] = &table{plan: p, store: store, mirror: tables.NewMirror(p, store, e.cfg.Log),
-			positions: map[int32]int64{}, changed: make(chan struct{})}
+		t := &table{plan: p, positions: map[int32]int64{}, ends: map[int32]int64{}, heardAt: map[int32]time.Time{}, changed: make(chan struct{})}
+		t.store = &watchedStore{store, func(err error) { e.readiness.lost(t.cause(StoreDamaged, err)) }}
+		t.mirror = tables.NewMirror(p, t.store, e.cfg.Log)
+		e.tables[p.Topic] = t
+		e.readiness.lost(t.cause(CatchingUp, nil))
 	}
 	return nil
 }
@@ -90,18 +95,20 @@ func (e *Engine) runTables(ctx context.Context, group *errgroup.Group) {
 		group.Go(func() error {
 			defer caughtUp()
 			if err := e.follow(ctx, t, caughtUp); err != nil && ctx.Err() == nil {
+				e.readiness.lost(t.cause(FollowerStopped, err))
 				return fmt.Errorf("engine: table %s: %w", t.plan.Topic, err)
 			}
 			return nil
 		})
 	}
+	e.readiness.regained(Cause{Reason: Starting})
+	all := make(chan struct{})
 	group.Go(func() error {
 		behind.Wait()
-		if ctx.Err() == nil {
-			close(e.ready)
-		}
+		close(all)
 		return nil
 	})
+	group.Go(func() error { return e.boundStart(ctx, all) })
 }
 
 // follow mirrors a table's topic until ctx ends. A store that is not in the topic's past is emptied first.
@@ -124,24 +131,32 @@ func (e *Engine) follow(ctx context.Context, t *table, caughtUp func()) error {
 			from[p] = kafka.Oldest
 		}
 	}
+	t.begins(from, ends)
+	becomesReady := func() {
+		if t.becomesReady() {
+			e.readiness.regained(t.cause(CatchingUp, nil))
+			caughtUp()
+		}
+	}
 	apply := func(p int32, records []task.Record, next int64) error {
 		if err := t.mirror.Apply(p, records, next); err != nil {
 			return err
 		}
 		t.moved(p, next)
-		if t.has(ends) && t.becomesReady() {
-			caughtUp()
+		if t.has(ends) {
+			becomesReady()
 		}
 		return nil
 	}
-	if reached(from, ends) && t.becomesReady() {
-		caughtUp()
+	if reached(from, ends) {
+		becomesReady()
 	}
-	err = kafka.Follow(ctx, e.kafka, kafka.FollowConfig{Topic: t.plan.Topic, From: from, Apply: apply})
+	err = kafka.Follow(ctx, e.kafka, kafka.FollowConfig{Topic: t.plan.Topic, From: from, Apply: apply, End: t.heard})
 	if !errors.Is(err, kafka.ErrOutOfRange) {
 		return err
 	}
 	e.cfg.Log.Warn("table is not in its topic's past: it is rebuilt", "table", t.plan.Topic, "reason", err)
+	e.readiness.lost(t.cause(CatchingUp, err))
 	t.ready.Store(false)
 	if err := t.empty(); err != nil {
 		return err
@@ -163,6 +178,16 @@ func (t *table) has(ends map[int32]int64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return reached(t.positions, ends)
+}
+
+// begins notes where a follower starts, also of partitions that have nothing to read, and where it wants to get.
+func (t *table) begins(from, ends map[int32]int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.positions, t.goal = maps.Clone(from), ends
+	for p, end := range ends {
+		t.ends[p], t.heardAt[p] = end, time.Now()
+	}
 }
 
 // moved notes a position, and wakes those who wait for one.

@@ -21,6 +21,7 @@ type worker struct {
 	producer *kafka.Producer
 	store    stores.Store
 	task     *task.Task
+	view     *taskView
 }
 
 // Open fences the task's last owner, restores the store to the end of the changelog, and opens the task on it. The order matters:
@@ -28,6 +29,7 @@ type worker struct {
 func (w *worker) Open(ctx context.Context) (map[string]int64, error) {
 	e, s := w.engine, w.state
 	began := time.Now()
+	w.view = e.tasks.add(s, w.partition)
 	source, sinks, err := e.partitionsOf(ctx, s)
 	if err != nil {
 		return nil, w.wrap("open", err)
@@ -57,6 +59,8 @@ func (w *worker) Open(ctx context.Context) (map[string]int64, error) {
 	if err != nil {
 		return nil, w.wrap("open", err)
 	}
+	w.view.show(w.task.Progress())
+	w.view.open.Store(true)
 	for topic, next := range w.task.Positions() {
 		e.purger.release(topic, w.partition, next)
 	}
@@ -157,14 +161,23 @@ func (w *worker) Offer(b *task.Batch, release func()) {
 
 // Run lets the task process what it has.
 func (w *worker) Run(ctx context.Context, ended func(string) bool) error {
-	return w.task.Run(ctx, ended)
+	err := w.task.Run(ctx, ended)
+	w.view.show(w.task.Progress())
+	return err
 }
 
 // Tick lets the task commit when no batch comes.
-func (w *worker) Tick(ctx context.Context) error { return w.task.Tick(ctx) }
+func (w *worker) Tick(ctx context.Context) error {
+	err := w.task.Tick(ctx)
+	w.view.show(w.task.Progress())
+	return err
+}
 
 // Close ends the task: with a last commit and checkpoint if clean, else where it is.
 func (w *worker) Close(ctx context.Context, clean bool) error {
+	if w.view != nil {
+		defer w.engine.tasks.remove(w.view, w.engine.readiness)
+	}
 	defer w.engine.purger.forget(w.state.sub.Topics(), w.partition)
 	var errs []error
 	if clean && w.task != nil {

@@ -139,7 +139,7 @@ func (p *Plan) Mermaid() string {
 			m.edge("topic "+n.Op.(*Source).Topic, "step "+n.Name)
 		}
 		for n := range s.Nodes() {
-			m.node(n)
+			n.edges(m.edge)
 		}
 	}
 	for _, t := range p.Tables {
@@ -153,25 +153,26 @@ type mermaid struct {
 	ids map[string]string
 }
 
-func (m *mermaid) node(n *Node) {
+// edges calls edge for each arrow that leaves n, or comes into it from a table.
+func (n *Node) edges(edge func(from, to string)) {
 	for _, c := range n.children() {
-		m.edge("step "+n.Name, "step "+c.Name)
+		edge("step "+n.Name, "step "+c.Name)
 	}
 	switch o := n.Op.(type) {
 	case *Sink:
-		m.edge("step "+n.Name, "topic "+o.Topic)
+		edge("step "+n.Name, "topic "+o.Topic)
 	case *Aggregate:
 		if o.Late != "" {
-			m.edge("step "+n.Name, "topic "+o.Late)
+			edge("step "+n.Name, "topic "+o.Late)
 		}
 	case *TableLookup:
-		m.edge("step "+o.Table.Name, "step "+n.Name)
+		edge("step "+o.Table.Name, "step "+n.Name)
 	case *ForeignJoin:
-		m.edge("step "+n.Name, "topic "+o.Orders)
+		edge("step "+n.Name, "topic "+o.Orders)
 	case *Subscriptions:
-		m.edge("step "+n.Name, "topic "+o.Answers)
+		edge("step "+n.Name, "topic "+o.Answers)
 	case *BroadcastLookup:
-		m.edge("table "+o.Table.Folder+"/"+o.Table.File, "step "+n.Name)
+		edge("table "+o.Table.Folder+"/"+o.Table.File, "step "+n.Name)
 	}
 }
 

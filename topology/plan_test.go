@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,6 +89,9 @@ func TestGoldenPlans(t *testing.T) {
 			plan := program(t)
 			golden(t, name+".txt", plan.Describe()+"\n"+plan.Mermaid())
 			require.Equal(t, plan.Mermaid(), program(t).Mermaid(), "the text of equal plans")
+			g := plan.Graph()
+			require.Equal(t, g, program(t).Graph())
+			require.Len(t, g.Arrows, strings.Count(plan.Mermaid(), " --> "))
 		})
 	}
 }

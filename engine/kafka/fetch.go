@@ -64,8 +64,9 @@ func (d *feed) settle() { d.dry.Store(d.atEnd && len(d.queue) == 0 && d.out == 0
 type fetcher struct {
 	client  *kgo.Client
 	log     *slog.Logger
-	maxWait time.Duration // how long a broker may wait for data
-	resume  bool          // go on from the log's start where retention was faster, rather than fail
+	maxWait time.Duration                                  // how long a broker may wait for data
+	resume  bool                                           // go on from the log's start where retention was faster, rather than fail
+	told    func(topic string, partition int32, end int64) // FollowConfig.End, GroupConfig.End; may be nil
 
 	stale   chan struct{} // a token: a feed has lost its leader
 	feeds   []*feed
@@ -394,6 +395,9 @@ func (f *fetcher) take(ctx context.Context, d *feed, p *kmsg.FetchResponseTopicP
 	if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
 		f.refused(ctx, d, err)
 		return
+	}
+	if f.told != nil {
+		f.told(d.topic, d.partition, p.LastStableOffset)
 	}
 	length, next, err := wholeBatches(p.RecordBatches)
 	if err != nil {

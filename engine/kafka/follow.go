@@ -30,6 +30,9 @@ type FollowConfig struct {
 	// when only the position moved, over markers and aborted data, or from Oldest to a number. records is valid until it
 	// returns, what they point to for ever. Its error ends Follow.
 	Apply func(partition int32, records []task.Record, next int64) error
+	// End, if not nil, is told where the committed records of a partition end, at each answer of a broker: every 5 s at least while
+	// there is one. It is called by several goroutines and must not block.
+	End func(partition int32, end int64)
 }
 
 // Follow reads the committed records of a topic's partitions and hands them to Apply. It returns nil when every partition's
@@ -56,6 +59,9 @@ func Follow(ctx context.Context, cfg Config, fc FollowConfig) error {
 		wait = boundedWait
 	}
 	f.fetcher = newFetcher(client, cfg.Logger, wait, 0, f.feeds)
+	if fc.End != nil {
+		f.fetcher.told = func(_ string, partition int32, end int64) { fc.End(partition, end) }
+	}
 	if err := f.run(ctx); err != nil {
 		return fmt.Errorf("kafka: follow topic %s: %w", fc.Topic, err)
 	}

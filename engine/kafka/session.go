@@ -225,6 +225,7 @@ func (s *session) connect() {
 		}
 	}
 	s.fetcher = newFetcher(s.member.data, s.member.cfg.Logger, patientWait, s.member.group.gc.Ahead, feeds)
+	s.fetcher.told = s.member.group.gc.End
 	s.fetcher.resume = true
 	for _, c := range s.claims {
 		c.fetcher = s.fetcher

@@ -61,6 +61,9 @@ type GroupConfig struct {
 	NewWorker func(partition int32) Worker
 	// OnAssigned, if not nil, is told the member's partitions, ascending, at the start of each session. It must not block.
 	OnAssigned func(partitions []int32)
+	// End, if not nil, is told where the committed records of an input's partition end, at each answer of a broker. It is called by
+	// several goroutines and must not block.
+	End func(topic string, partition int32, end int64)
 }
 
 const (

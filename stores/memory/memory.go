@@ -95,6 +95,16 @@ func (s *Store) Scan(from, to []byte) iter.Seq2[stores.Entry, error] {
 	}
 }
 
+// Len is the number of entries; 0 when the store is closed.
+func (s *Store) Len() int {
+	s.guarded.RLock()
+	defer s.guarded.RUnlock()
+	if s.closed.Load() {
+		return 0
+	}
+	return s.guarded.entries.Len()
+}
+
 // Flush implements stores.Store. There is nothing to do.
 func (s *Store) Flush() error {
 	if s.closed.Load() {

@@ -83,6 +83,9 @@ func New(cfg Config) (*Task, error) {
 // Positions is where to read each input on; a topic that is not in it has not been read yet. The caller must not change it.
 func (t *Task) Positions() map[string]int64 { return t.progress.Inputs }
 
+// Progress is the commit record of the last commit; before the first, what New found. It is valid until the next call of Run, Tick or Commit.
+func (t *Task) Progress() *Progress { return &t.progress }
+
 // checkEvery is how many records are processed between two looks at the context.
 const checkEvery = 64
 

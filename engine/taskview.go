@@ -1,0 +1,109 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ashi-stream/ashi/engine/internal/task"
+)
+
+// taskView is what others than its goroutine may see of a task.
+type taskView struct {
+	state     *subState
+	partition int32
+	since     time.Time
+	open      atomic.Bool
+	last      atomic.Pointer[task.Progress] // a copy of the last commit record
+
+	// Owned by Engine.watch.
+	restored bool
+}
+
+func (v *taskView) name() string { return fmt.Sprintf("%s/%d", v.state.sub.Name, v.partition) }
+
+// show publishes a commit record, if it is a new one. Only the task's goroutine calls it.
+func (v *taskView) show(p *task.Progress) {
+	if last := v.last.Load(); last != nil && last.Sequence == p.Sequence {
+		return
+	}
+	c := *p
+	c.Inputs, c.StreamTimes = maps.Clone(p.Inputs), maps.Clone(p.StreamTimes)
+	v.last.Store(&c)
+}
+
+// taskList is the tasks that are open here, or being opened. The zero value is ready; it is safe for concurrent use.
+type taskList struct {
+	mu    sync.Mutex
+	views map[*taskView]struct{}
+	ready bool // the engine was ready once: a long restore at start is part of the start
+}
+
+func (l *taskList) add(s *subState, partition int32) *taskView {
+	v := &taskView{state: s, partition: partition, since: time.Now()}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.views == nil {
+		l.views = map[*taskView]struct{}{}
+	}
+	l.views[v] = struct{}{}
+	return v
+}
+
+func (l *taskList) remove(v *taskView, r *readiness) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.views, v)
+	r.regained(Cause{Reason: TaskRestoring, Task: v.name()})
+}
+
+// all is the tasks in no order.
+func (l *taskList) all() []*taskView {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := make([]*taskView, 0, len(l.views))
+	for v := range l.views {
+		all = append(all, v)
+	}
+	return all
+}
+
+// watch keeps TaskRestoring.
+func (l *taskList) watch(r *readiness, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ready = l.ready || r.err() == nil
+	for v := range l.views {
+		switch {
+		case v.restored:
+		case v.open.Load():
+			v.restored = true
+			r.regained(Cause{Reason: TaskRestoring, Task: v.name()})
+		case l.ready && now.Sub(v.since) >= restoringFor:
+			r.lost(Cause{Reason: TaskRestoring, Task: v.name(), Err: fmt.Errorf("it has been opening since %s", v.since.UTC().Format(time.RFC3339))})
+		}
+	}
+}
+
+// heard notes where the committed records of an input's partition end.
+func (s *subState) heard(topic string, partition int32, end int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ends == nil {
+		s.ends = map[string]map[int32]int64{}
+	}
+	if s.ends[topic] == nil {
+		s.ends[topic] = map[int32]int64{}
+	}
+	s.ends[topic][partition] = end
+}
+
+// end is what was last heard of, and whether anything was.
+func (s *subState) end(topic string, partition int32) (int64, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	end, ok := s.ends[topic][partition]
+	return end, ok
+}

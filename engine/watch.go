@@ -1,0 +1,167 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ashi-stream/ashi/engine/kafka"
+	"github.com/ashi-stream/ashi/stores"
+)
+
+const (
+	watchEvery   = 500 * time.Millisecond // look at lag and tasks
+	stateEvery   = 2 * time.Second        // look at the state directory
+	lagFor       = 5 * time.Second        // a lag that is over as soon is no cause: each commit of a busy task makes one
+	silentFor    = 15 * time.Second       // three long polls without an answer
+	restoringFor = 10 * time.Second       // a task that opens sooner is a common rebalance
+)
+
+// watchBroker keeps BrokerLost.
+func (e *Engine) watchBroker(ctx context.Context) error {
+	return kafka.Watch(ctx, e.kafka, func(err error) { e.readiness.set(err != nil, Cause{Reason: BrokerLost, Err: err}) })
+}
+
+// watch keeps Lagging, FollowerStopped and TaskRestoring, and fails when the state directory is lost (RDY-4).
+func (e *Engine) watch(ctx context.Context) error {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	looked := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		now := time.Now()
+		for _, t := range e.tables {
+			e.watchTable(t, now)
+		}
+		e.tasks.watch(e.readiness, now)
+		if now.Sub(looked) >= stateEvery {
+			looked = now
+			if err := e.state.probe(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (e *Engine) watchTable(t *table, now time.Time) {
+	if !t.ready.Load() {
+		return // it is catching up, and that is said
+	}
+	lag, silent := t.progress(now)
+	if lag <= e.cfg.MaxLag {
+		t.behindSince = time.Time{}
+	} else if t.behindSince.IsZero() {
+		t.behindSince = now
+	}
+	e.readiness.set(!t.behindSince.IsZero() && now.Sub(t.behindSince) >= lagFor,
+		t.cause(Lagging, fmt.Errorf("%d records behind, at most %d are allowed", lag, e.cfg.MaxLag)))
+	e.readiness.set(silent >= silentFor, t.cause(FollowerStopped, fmt.Errorf("no answer about a partition for %v", silent.Truncate(time.Second))))
+}
+
+// boundStart fails when the tables have not caught up in time (RDY-2).
+func (e *Engine) boundStart(ctx context.Context, caughtUp <-chan struct{}) error {
+	if e.cfg.ReadyTimeout == NoBound {
+		return nil
+	}
+	timer := time.NewTimer(e.cfg.ReadyTimeout)
+	defer timer.Stop()
+	select {
+	case <-caughtUp:
+	case <-ctx.Done():
+	case <-timer.C:
+		return fmt.Errorf("engine: start: not ready after %v (Config.ReadyTimeout): %w", e.cfg.ReadyTimeout, e.missing())
+	}
+	return nil
+}
+
+// cause is one about t.
+func (t *table) cause(r Reason, err error) Cause {
+	c := Cause{Reason: r, Table: t.plan.Topic, Err: err}
+	if t.plan.Windows != nil {
+		c.Window = t.plan.Windows.Name()
+	}
+	return c
+}
+
+// heard notes where the committed records of a partition end.
+func (t *table) heard(p int32, end int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ends[p], t.heardAt[p] = end, time.Now()
+}
+
+// progress is the largest lag of a partition, in records, and the longest time without an answer about one.
+func (t *table) progress(now time.Time) (lag int64, silent time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for p, end := range t.ends {
+		lag = max(lag, end-t.positions[p])
+	}
+	for _, at := range t.heardAt {
+		silent = max(silent, now.Sub(at))
+	}
+	return lag, silent
+}
+
+// behind says which partitions have not reached the end that they had at start, and how far they are.
+func (t *table) behind() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.goal == nil {
+		return errors.New("where its topic ends is not known yet")
+	}
+	var parts []string
+	for _, p := range slices.Sorted(maps.Keys(t.goal)) {
+		if end, at := t.goal[p], t.positions[p]; end > 0 && at < end {
+			parts = append(parts, fmt.Sprintf("partition %d at %d of %d", p, max(at, 0), end))
+		}
+	}
+	return errors.New(strings.Join(parts, ", "))
+}
+
+// watchedStore reports damage that a read or write finds.
+type watchedStore struct {
+	stores.Store
+	damaged func(error)
+}
+
+// Get implements stores.Store.
+func (s *watchedStore) Get(dst, key []byte) ([]byte, bool, error) {
+	value, ok, err := s.Store.Get(dst, key)
+	s.look(err)
+	return value, ok, err
+}
+
+// Write implements stores.Store.
+func (s *watchedStore) Write(b *stores.Batch) error {
+	err := s.Store.Write(b)
+	s.look(err)
+	return err
+}
+
+// Scan implements stores.Store.
+func (s *watchedStore) Scan(from, to []byte) iter.Seq2[stores.Entry, error] {
+	return func(yield func(stores.Entry, error) bool) {
+		for e, err := range s.Store.Scan(from, to) {
+			s.look(err)
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+func (s *watchedStore) look(err error) {
+	if err != nil && errors.Is(err, stores.ErrCorrupt) {
+		s.damaged(err)
+	}
+}
