@@ -48,6 +48,7 @@ type subState struct {
 	drops     task.Drops
 	records   atomic.Int64 // read
 	owned     atomic.Int32 // partitions that this process works on
+	damaged   sync.Map     // partition to error: those whose store must not be used again
 }
 
 // New checks cfg and opens the state directory; no broker is asked yet. Close the Engine by ending Run, or call Close if Run is

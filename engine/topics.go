@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ashi-stream/ashi/engine/kafka"
 )
@@ -28,7 +29,7 @@ func (e *Engine) prepare(ctx context.Context) error {
 	}
 	defer admin.Close()
 	sources := e.external()
-	counts, err := admin.Partitions(ctx, slices.Sorted(maps.Keys(sources))...)
+	counts, err := reach(ctx, admin, slices.Sorted(maps.Keys(sources)))
 	if err != nil {
 		return fmt.Errorf("engine: start: %w", err)
 	}
@@ -39,6 +40,23 @@ func (e *Engine) prepare(ctx context.Context) error {
 		return err
 	}
 	return e.ensureTopics(ctx, admin, counts)
+}
+
+// reach asks for partitions, again and again where no broker answers: one question gives up sooner than StartTimeout may want.
+func reach(ctx context.Context, admin *kafka.Admin, topics []string) (map[string]int32, error) {
+	again := time.NewTicker(200 * time.Millisecond)
+	defer again.Stop()
+	for {
+		counts, err := admin.Partitions(ctx, topics...)
+		if !errors.Is(err, kafka.ErrUnavailable) {
+			return counts, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-again.C:
+		}
+	}
 }
 
 // external is the topics that the plan reads and does not write.

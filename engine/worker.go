@@ -80,6 +80,9 @@ func (w *worker) restored(ctx context.Context) (stores.Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if reason, ok := w.state.damaged.LoadAndDelete(w.partition); ok {
+		return w.rebuilt(ctx, store, reason.(error))
+	}
 	err = w.restore(ctx, store)
 	if err == nil || !rebuildable(err) {
 		return store, err
@@ -157,11 +160,21 @@ func (w *worker) Offer(b *task.Batch, release func()) {
 
 // Run lets the task process what it has.
 func (w *worker) Run(ctx context.Context, ended func(string) bool) error {
-	return w.task.Run(ctx, ended)
+	return w.distrust(w.task.Run(ctx, ended))
 }
 
 // Tick lets the task commit when no batch comes.
-func (w *worker) Tick(ctx context.Context) error { return w.task.Tick(ctx) }
+func (w *worker) Tick(ctx context.Context) error { return w.distrust(w.task.Tick(ctx)) }
+
+// distrust looks whether what failed is the store. Then the next worker of this partition throws it away, and so the session, which begins
+// anew, goes on from the changelog.
+func (w *worker) distrust(err error) error {
+	if !rebuildable(err) {
+		return err
+	}
+	w.state.damaged.Store(w.partition, err)
+	return fmt.Errorf("%w: %w", task.ErrAborted, err)
+}
 
 // Close ends the task: with a last commit and checkpoint if clean, else where it is.
 func (w *worker) Close(ctx context.Context, clean bool) error {
