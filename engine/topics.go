@@ -29,7 +29,11 @@ func (e *Engine) prepare(ctx context.Context) error {
 	}
 	defer admin.Close()
 	sources := e.external()
-	counts, err := reach(ctx, admin, slices.Sorted(maps.Keys(sources)))
+	var counts map[string]int32
+	err = patient(ctx, func() (err error) { // one question gives up sooner than StartTimeout may want
+		counts, err = admin.Partitions(ctx, slices.Sorted(maps.Keys(sources))...)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("engine: start: %w", err)
 	}
@@ -42,18 +46,18 @@ func (e *Engine) prepare(ctx context.Context) error {
 	return e.ensureTopics(ctx, admin, counts)
 }
 
-// reach asks for partitions, again and again where no broker answers: one question gives up sooner than StartTimeout may want.
-func reach(ctx context.Context, admin *kafka.Admin, topics []string) (map[string]int32, error) {
+// patient asks again and again where no broker answers, until ctx ends.
+func patient(ctx context.Context, ask func() error) error {
 	again := time.NewTicker(200 * time.Millisecond)
 	defer again.Stop()
 	for {
-		counts, err := admin.Partitions(ctx, topics...)
+		err := ask()
 		if !errors.Is(err, kafka.ErrUnavailable) {
-			return counts, err
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, err
+			return err
 		case <-again.C:
 		}
 	}
