@@ -44,7 +44,7 @@ func (k *killRig) diskRun(t *testing.T, app, dir string, fault func()) error {
 	select {
 	case err := <-r.done:
 		return err
-	case <-time.After(3 * time.Second):
+	case <-time.After(time.Second):
 		return r.stop()
 	}
 }
@@ -83,6 +83,9 @@ func TestDiskFull(t *testing.T) {
 
 // A state directory that can only be read, from one moment to the next, ends Run with an error that says so.
 func TestDiskReadOnly(t *testing.T) {
+	if testing.Short() {
+		t.Skip("TestDiskFull is the short form")
+	}
 	k := newKillRig(t)
 	dir, app := t.TempDir(), k.cluster.Name("readonly")
 	err := k.diskRun(t, app, dir, func() {
@@ -99,6 +102,9 @@ func TestDiskReadOnly(t *testing.T) {
 
 // A state directory that goes away under a running program ends Run with an error that says so; the next one rebuilds it.
 func TestDiskVanishes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("TestDiskFull is the short form")
+	}
 	k := newKillRig(t)
 	dir, app := filepath.Join(t.TempDir(), "state"), k.cluster.Name("vanished")
 	err := k.diskRun(t, app, dir, func() { require.NoError(t, os.Rename(dir, dir+"-elsewhere")) })

@@ -173,8 +173,11 @@ func TestBreakAtEveryWrite(t *testing.T) {
 	writes, all := run(t, 0, false), soakMinutes(t) > 0
 	t.Logf("%d writes", writes)
 	steps := r.Perm(writes)
-	if !all {
-		steps = steps[:40]
+	switch {
+	case testing.Short():
+		steps = steps[:5]
+	case !all:
+		steps = steps[:30]
 	}
 	for i, step := range steps {
 		for _, sent := range []bool{true, false} {
