@@ -4,7 +4,8 @@
 #   CGO_ENABLED  0 builds without RocksDB              CGO_ENABLED=0 make test
 #   KAFKA_PKGS   packages with tests for a real Kafka  make kafka-test KAFKA_PKGS=./engine/kafka
 #   KAFKA_RUN    which of their tests                  make kafka-test KAFKA_RUN=TestReplay
-#   MINUTES      how long the oracle runs              make oracle MINUTES=5
+#   MINUTES      how long the oracle, or soak, runs    make oracle MINUTES=5
+#   SOAK         which tests soak repeats              make soak SOAK=TestZombie MINUTES=1
 #   BENCH_PKGS, BENCH, BENCHFLAGS                      make bench BENCH=Tumbling BENCHFLAGS=-count=5
 
 TESTFLAGS  ?=
@@ -12,6 +13,7 @@ RACE_PKGS  ?= ./stores/... ./engine/...
 KAFKA_PKGS ?= ./engine/... ./examples/...
 KAFKA_RUN  ?= .
 MINUTES    ?= 60
+SOAK       ?= ^Test(Killed|TakeOver|Relay.*|Simulated.*|Damaged.*|Torn.*|Disk.*|Broker.*|Topic.*|Zombie.*|Rebalance.*|Transaction.*|Break.*)$$
 BENCH_PKGS ?= ./windows/... ./aggregates/... ./stores/... ./dsl/... ./engine/internal/... ./bench/...
 BENCH      ?= .
 BENCHFLAGS ?=
@@ -21,7 +23,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.7.0
 rocksdb = flags=$$(.ci/deps rocksdb) && export GOFLAGS="$${GOFLAGS-} $$flags" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test vet race oracle oracle-joins kafka-test bench lint
+.PHONY: help demo test vet race oracle oracle-joins soak kafka-test bench lint
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +59,14 @@ oracle-joins: ## random joins and tables against their oracles, round after roun
 	(cd dsl && ../.cache/oracle-dsl.test -test.timeout 0 -test.run '^TestForeignJoinsAgainstOracle$$') >.cache/oracle-joins.txt 2>&1 || \
 	{ grep -B2 -A40 -m1 -- '--- FAIL' .cache/oracle-joins.txt; echo "oracle-joins: round $$n differs"; exit 1; }; \
 	n=$$((n+1)); echo "oracle-joins: $$n rounds without a difference, $$(((end - $$(date +%s)) / 60)) min left"; done
+
+# Each round is the long form of the tests: all kills, each write of a member at which its line may break, storms of hours in virtual time.
+soak: ## processes, lines, brokers, disks and topics failing, round after round, for MINUTES (60)
+	@$(rocksdb) go test -c -o .cache/soak.test ./engine && \
+	end=$$(($$(date +%s) + 60 * $(MINUTES))); n=0; while [ $$(date +%s) -lt $$end ]; do \
+	(cd engine && ASHI_SOAK_MINUTES=$(MINUTES) ../.cache/soak.test -test.timeout 0 -test.run '$(SOAK)') >.cache/soak.txt 2>&1 || \
+	{ grep -A40 -m1 -- '--- FAIL' .cache/soak.txt; echo "soak: round $$n differs: see .cache/soak.txt"; exit 1; }; \
+	n=$$((n+1)); echo "soak: $$n rounds without a difference, $$(((end - $$(date +%s)) / 60)) min left"; done
 
 kafka-test: ## the integration tests, against one real Apache Kafka that is started and stopped for them
 	@$(rocksdb) .ci/kafka with go test -count=1 -p=1 -run '$(KAFKA_RUN)' $(TESTFLAGS) $(KAFKA_PKGS)

@@ -45,6 +45,7 @@ type subState struct {
 	drops     task.Drops
 	records   atomic.Int64 // read
 	owned     atomic.Int32 // partitions that this process works on
+	damaged   sync.Map     // partition to error: those whose store must not be used again
 
 	mu   sync.Mutex
 	ends map[string]map[int32]int64 // of committed records, by topic and partition, as last heard of
@@ -144,14 +145,22 @@ func (e *Engine) ended() error {
 
 // runSub joins the group of a sub-topology.
 func (e *Engine) runSub(ctx context.Context, s *subState) error {
-	g, err := kafka.NewGroup(e.kafka, kafka.GroupConfig{
+	gc := kafka.GroupConfig{
 		ID: e.plan.Name + "-" + s.sub.Name, Topics: s.sub.Topics(), Changelog: s.changelog,
 		Tick: e.cfg.CommitInterval, Ahead: e.fetchBytes(),
 		NewWorker:  func(partition int32) kafka.Worker { return &worker{engine: e, state: s, partition: partition} },
 		End:        s.heard,
 		OnAssigned: func(partitions []int32) { s.owned.Store(int32(len(partitions))) },
+	}
+	var g *kafka.Group
+	err := patient(ctx, func() (err error) {
+		g, err = kafka.NewGroup(e.kafka, gc)
+		return err
 	})
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return fmt.Errorf("engine: sub-topology %s: %w", s.sub.Name, err)
 	}
 	if err := g.Run(ctx); err != nil {

@@ -32,16 +32,18 @@ type wire struct {
 var errCut = errors.New("the wire is cut")
 
 func (w *wire) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	c, err := w.dial(ctx, network, addr) // without the lock: to wait for a mutex stops a bubble's clock
+	if err != nil {
+		return nil, err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.cut {
+		c.Close()
 		return nil, errCut
 	}
-	c, err := w.dial(ctx, network, addr)
-	if err == nil {
-		w.conns = append(w.conns, c)
-	}
-	return c, err
+	w.conns = append(w.conns, c)
+	return c, nil
 }
 
 func (w *wire) sever() {

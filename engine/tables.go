@@ -118,7 +118,11 @@ func (e *Engine) follow(ctx context.Context, t *table, caughtUp func()) error {
 		return err
 	}
 	defer admin.Close()
-	ends, err := admin.Ends(ctx, t.plan.Topic, true)
+	var ends map[int32]int64
+	err = patient(ctx, func() (err error) {
+		ends, err = admin.Ends(ctx, t.plan.Topic, true)
+		return err
+	})
 	if err != nil {
 		return err
 	}

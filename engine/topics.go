@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ashi-stream/ashi/engine/kafka"
 )
@@ -28,7 +29,11 @@ func (e *Engine) prepare(ctx context.Context) error {
 	}
 	defer admin.Close()
 	sources := e.external()
-	counts, err := admin.Partitions(ctx, slices.Sorted(maps.Keys(sources))...)
+	var counts map[string]int32
+	err = patient(ctx, func() (err error) { // one question gives up sooner than StartTimeout may want
+		counts, err = admin.Partitions(ctx, slices.Sorted(maps.Keys(sources))...)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("engine: start: %w", err)
 	}
@@ -39,6 +44,23 @@ func (e *Engine) prepare(ctx context.Context) error {
 		return err
 	}
 	return e.ensureTopics(ctx, admin, counts)
+}
+
+// patient asks again and again where no broker answers, until ctx ends.
+func patient(ctx context.Context, ask func() error) error {
+	again := time.NewTicker(200 * time.Millisecond)
+	defer again.Stop()
+	for {
+		err := ask()
+		if !errors.Is(err, kafka.ErrUnavailable) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-again.C:
+		}
+	}
 }
 
 // external is the topics that the plan reads and does not write.

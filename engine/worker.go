@@ -84,6 +84,9 @@ func (w *worker) restored(ctx context.Context) (stores.Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if reason, ok := w.state.damaged.LoadAndDelete(w.partition); ok {
+		return w.rebuilt(ctx, store, reason.(error))
+	}
 	err = w.restore(ctx, store)
 	if err == nil || !rebuildable(err) {
 		return store, err
@@ -163,14 +166,24 @@ func (w *worker) Offer(b *task.Batch, release func()) {
 func (w *worker) Run(ctx context.Context, ended func(string) bool) error {
 	err := w.task.Run(ctx, ended)
 	w.view.show(w.task.Progress())
-	return err
+	return w.distrust(err)
 }
 
 // Tick lets the task commit when no batch comes.
 func (w *worker) Tick(ctx context.Context) error {
 	err := w.task.Tick(ctx)
 	w.view.show(w.task.Progress())
-	return err
+	return w.distrust(err)
+}
+
+// distrust looks whether what failed is the store. Then the next worker of this partition throws it away, and so the session, which begins
+// anew, goes on from the changelog.
+func (w *worker) distrust(err error) error {
+	if !rebuildable(err) {
+		return err
+	}
+	w.state.damaged.Store(w.partition, err)
+	return fmt.Errorf("%w: %w", task.ErrAborted, err)
 }
 
 // Close ends the task: with a last commit and checkpoint if clean, else where it is.

@@ -210,6 +210,10 @@ func translate(err error) error {
 	case strings.Contains(text, "lock hold by current process"),
 		strings.Contains(text, "While lock file") && strings.Contains(text, "temporarily unavailable"):
 		return fmt.Errorf("%w: stop the other user or name another directory: %w", stores.ErrLocked, err)
+	case strings.Contains(text, "No space left on device"), strings.Contains(text, "Disk quota exceeded"):
+		return fmt.Errorf("the disk is full: make space, or name another directory: %w", err)
+	case strings.Contains(text, "Permission denied"), strings.Contains(text, "Read-only file system"):
+		return fmt.Errorf("cannot write to the directory: check its permissions: %w", err)
 	}
 	return err
 }
@@ -222,8 +226,6 @@ func translateOpen(err error) error {
 		return translated
 	case strings.Contains(err.Error(), "No such file or directory"):
 		return fmt.Errorf("%w: %w", stores.ErrCorrupt, err)
-	case strings.Contains(err.Error(), "Permission denied"), strings.Contains(err.Error(), "Read-only file system"):
-		return fmt.Errorf("cannot write to the directory: check its permissions: %w", err)
 	}
-	return err
+	return translated
 }
