@@ -45,7 +45,7 @@ func Table[K, R any](e *Engine, of interface{ Ref() topology.TableOf[K, R] }) (*
 	case t == nil:
 		return nil, fmt.Errorf("engine: table %s is not in the plan of this engine", ref.Table.Topic)
 	}
-	return tables.NewReader(ref, t.store, func() error {
+	return tables.NewReader(ref, t.store, t.mirror, func() error {
 		if !t.ready.Load() {
 			return ErrNotReady
 		}
@@ -66,7 +66,7 @@ func (e *Engine) openTables() error {
 		if err != nil {
 			return errors.Join(fmt.Errorf("engine: table %s: %w", p.Topic, err), e.closeTables())
 		}
-		e.tables[p.Topic] = &table{plan: p, store: store, mirror: tables.NewMirror(p, store, e.cfg.Log),
+		e.tables[p.Topic] = &table{plan: p, store: store, mirror: tables.NewMirror(p, store, 0, e.cfg.Log),
 			positions: map[int32]int64{}, changed: make(chan struct{})}
 	}
 	return nil
