@@ -18,6 +18,9 @@ import (
 var (
 	// ErrNotReady is returned by reads of a table that has not yet caught up with its topic.
 	ErrNotReady = errors.New("engine: table is not ready: it is still catching up with its topic")
+	// ErrNoMirror is returned for readers of tables that this process does not mirror: the plan says so (dsl's WithoutMirror), or
+	// Config.WithoutTables.
+	ErrNoMirror = errors.New("engine: table is not mirrored")
 	// ErrClosed is returned by what is called after Run has ended, and by a second Run.
 	ErrClosed = errors.New("engine: engine has ended")
 )
@@ -56,7 +59,7 @@ func New(plan *topology.Plan, cfg Config) (*Engine, error) {
 	if plan == nil {
 		return nil, errors.New("engine: plan is nil: build one with dsl")
 	}
-	if err := errors.Join(plan.Check(), cfg.validate()); err != nil {
+	if err := errors.Join(plan.Check(), cfg.validate(), cfg.Tables.known(plan)); err != nil {
 		return nil, fmt.Errorf("engine: application %q:\n%w", plan.Name, err)
 	}
 	if err := needsTables(plan, cfg); err != nil {

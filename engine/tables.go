@@ -32,18 +32,13 @@ type table struct {
 type TableReader[K, R any] = tables.Reader[K, R]
 
 // Table is a reader of a table of the plan: engine.Table(eng, final.Size(15*time.Minute)). It may be asked for before Run; reads
-// return ErrNotReady until the table has caught up with what its topic held when Run began.
+// return ErrNotReady until the table has caught up with what its topic held when Run began. A table follows its topic: a read may not see what
+// was written a moment ago, by this process or another; WaitApplied and AddAndWait wait for it (ENT-4).
 func Table[K, R any](e *Engine, of interface{ Ref() topology.TableOf[K, R] }) (*TableReader[K, R], error) {
 	ref := of.Ref()
-	if ref.Err != nil {
-		return nil, fmt.Errorf("engine: table: %w", ref.Err)
-	}
-	t := e.tables[ref.Table.Topic]
-	switch {
-	case e.cfg.WithoutTables != "":
-		return nil, fmt.Errorf("engine: table %s: tables are switched off in this process: %s", ref.Table.Topic, e.cfg.WithoutTables)
-	case t == nil:
-		return nil, fmt.Errorf("engine: table %s is not in the plan of this engine", ref.Table.Topic)
+	t, err := tableOf(e, ref)
+	if err != nil {
+		return nil, err
 	}
 	return tables.NewReader(ref, t.store, t.mirror, func() error {
 		if !t.ready.Load() {
@@ -51,6 +46,23 @@ func Table[K, R any](e *Engine, of interface{ Ref() topology.TableOf[K, R] }) (*
 		}
 		return nil
 	}), nil
+}
+
+// tableOf is the table of this process that ref asks for.
+func tableOf[K, R any](e *Engine, ref topology.TableOf[K, R]) (*table, error) {
+	if ref.Err != nil {
+		return nil, fmt.Errorf("engine: table: %w", ref.Err)
+	}
+	t := e.tables[ref.Table.Topic]
+	switch {
+	case e.cfg.WithoutTables != "":
+		return nil, fmt.Errorf("%w: %s: tables are switched off in this process: %s", ErrNoMirror, ref.Table.Topic, e.cfg.WithoutTables)
+	case ref.Table.WithoutMirror != "":
+		return nil, fmt.Errorf("%w: %s: %s", ErrNoMirror, ref.Table.Topic, ref.Table.WithoutMirror)
+	case t == nil:
+		return nil, fmt.Errorf("engine: table %s is not in the plan of this engine", ref.Table.Topic)
+	}
+	return t, nil
 }
 
 // openTables opens the stores.
@@ -61,12 +73,18 @@ func (e *Engine) openTables() error {
 		}
 		return nil
 	}
+	settings := e.tableSettings()
 	for _, p := range e.plan.Tables {
-		store, err := e.state.openTable(p, e.cfg.Log)
+		if p.WithoutMirror != "" {
+			e.cfg.Log.Warn("table is not mirrored: it cannot be read", "table", p.Topic, "reason", p.WithoutMirror)
+			continue
+		}
+		set := settings[p]
+		store, err := e.state.openTable(p, set.store(), e.cfg.Log)
 		if err != nil {
 			return errors.Join(fmt.Errorf("engine: table %s: %w", p.Topic, err), e.closeTables())
 		}
-		e.tables[p.Topic] = &table{plan: p, store: store, mirror: tables.NewMirror(p, store, 0, e.cfg.Log),
+		e.tables[p.Topic] = &table{plan: p, store: store, mirror: tables.NewMirror(p, store, set.keep(), e.cfg.Log),
 			positions: map[int32]int64{}, changed: make(chan struct{})}
 	}
 	return nil
@@ -124,6 +142,7 @@ func (e *Engine) follow(ctx context.Context, t *table, caughtUp func()) error {
 			from[p] = kafka.Oldest
 		}
 	}
+	t.resume(from)
 	apply := func(p int32, records []task.Record, next int64) error {
 		if err := t.mirror.Apply(p, records, next); err != nil {
 			return err
@@ -163,6 +182,19 @@ func (t *table) has(ends map[int32]int64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return reached(t.positions, ends)
+}
+
+// resume notes what the store holds already: a partition that has nothing new does not move.
+func (t *table) resume(from map[int32]int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for p, next := range from {
+		if next >= 0 {
+			t.positions[p] = next
+		}
+	}
+	close(t.changed)
+	t.changed = make(chan struct{})
 }
 
 // moved notes a position, and wakes those who wait for one.
