@@ -67,7 +67,7 @@ func TestTableMemory(t *testing.T) {
 		o := s.store()
 		require.NoError(t, o.Validate())
 		require.EqualValues(t, s.Cache, o.BlockCache+2*o.WriteBuffer)
-		require.EqualValues(t, s.Cache/8, 2*o.WriteBuffer)
+		require.EqualValues(t, min(s.Cache/2, 32<<20), 2*o.WriteBuffer)
 	}
 	e.cfg.Tables.Memory = 96 << 20
 	require.Equal(t, 64<<20, e.tableSettings()[e.plan.Tables[0]].Cache)
