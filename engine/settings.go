@@ -140,7 +140,7 @@ func (s TableSettings) store() rocksdb.Options {
 	// There are two of it. Small ones are costly: rows come in the order of time, so that each file has rows of all keys, and merging four of
 	// them rewrites the table. A million finals took three times the CPU with 4 MiB in place of 16.
 	buffer := min(max(s.Cache/4, leastWriteBuffer), mostWriteBuffer)
-	return rocksdb.Options{BlockCache: int64(s.Cache-2*buffer), WriteBuffer: int64(buffer),
+	return rocksdb.Options{BlockCache: int64(s.Cache - 2*buffer), WriteBuffer: int64(buffer),
 		Compression: s.Compression == CompressionOn}
 }
 

@@ -33,7 +33,7 @@ type past struct {
 const (
 	noTime = math.MinInt64
 	// sweeps is how many there are in the time of a retention: the store is at most so much of it larger than what can be read.
-	sweeps = 16
+	sweeps = 8
 	// sweepRows are looked at after each Apply, so that writing is not held up.
 	sweepRows = 2000
 	// skipAfter young rows of a key the sweep seeks the next key: a seek costs as much as some steps.

@@ -82,7 +82,7 @@ func TestRetentionSweeps(t *testing.T) {
 		}
 		m.batches(records)
 	}
-	require.LessOrEqual(t, len(m.rows()), len(keys)*(60+60/16+2), "an hour's rows and a sixteenth")
+	require.LessOrEqual(t, len(m.rows()), len(keys)*(60+60/8+2), "an hour's rows and an eighth")
 	before := m.rows()
 
 	m = keeping(t, store, time.Hour)
