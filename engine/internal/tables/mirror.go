@@ -75,11 +75,11 @@ func (m *Mirror) Apply(partition int32, records []task.Record, next int64) error
 		}
 	}
 	m.batch.Put(stores.MetaKey(fmt.Sprintf("%s%d", positionPrefix, partition)), binary.BigEndian.AppendUint64(nil, uint64(next)))
-	newest := m.putNewest()
+	// Before the write: a reader that sees a row never sees beside it what it makes too old. For a moment it may see neither.
+	m.past.newest.Store(m.putNewest())
 	if err := m.store.Write(&m.batch); err != nil {
 		return fmt.Errorf("tables: writing %s: %w", m.table.Topic, err)
 	}
-	m.past.newest.Store(newest) // only now: readers hide by it what is old beside rows that they can see
 	return m.sweep()
 }
 
