@@ -1,4 +1,4 @@
-// Package bench holds what measures ashi as a whole: e2e runs a pipeline on an existing Kafka topic beside other engines, and
+// Package bench holds what measures ashi as a whole: e2e runs a pipeline on an existing Kafka topic beside other engines, reads measures reads of tables under load, and
 // results keeps raw figures with how they came about. Benchmarks of parts are beside the parts, in their _test.go files: make bench
 // runs them all. There is no code here, and so nothing to use concurrently.
 package bench

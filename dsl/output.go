@@ -21,6 +21,10 @@ type OutputOf[K, R any] struct {
 func newOutput[K, R any](w *WindowedOf[K, R], suffix string, final bool) *OutputOf[K, R] {
 	o := &OutputOf[K, R]{windowed: w, kinds: w.agg.Windows.Kinds()}
 	at := place()
+	if w.model != nil && w.model.NoMirror != "" {
+		w.b.wrong(at, "tables of windows cannot be without mirror one by one: leave nomirror out of the tag of %s, and switch all tables of a process off if need be",
+			typeName[R]())
+	}
 	for _, k := range o.kinds {
 		topic := w.origin + "_" + k.Name() + "_" + suffix
 		table := &topology.Table{Place: at, Folder: w.origin, File: "window_" + k.Name(), AppendOnly: final, Row: typeName[R]()}

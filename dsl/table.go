@@ -3,6 +3,7 @@ package dsl
 import (
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/ashi-stream/ashi/dsl/codecs"
@@ -45,6 +46,7 @@ func Table[K, T any](b *Builder, topic ...string) *TableOf[K, T] {
 	t := &topology.Table{Topic: s.topic, Place: at, Folder: s.topic, File: "main", Row: typeName[T]()}
 	b.plan.Tables = append(b.plan.Tables, t)
 	if s.model != nil { // as in Stream
+		t.WithoutMirror = s.model.NoMirror
 		checkCodec(b, at, func() codecs.Codec[T] { return s.codec }, func(string) {})
 	}
 	return &TableOf[K, T]{b: b, source: s, table: t, key: key, origin: s.topic}
@@ -135,6 +137,22 @@ func (t *TableOf[K, T]) Versioned(history time.Duration) *TableOf[K, T] {
 		return t
 	}
 	t.keeping().Op.(*topology.Materialize).History = windows.Time(history.Milliseconds())
+	return t
+}
+
+// WithoutMirror says that no process needs a copy of the table to read it, and why: its rows are read by steps and joins only. The engine
+// logs the reason as a warning, and gives no reader (engine.ErrNoMirror); broadcast joins with it are refused. The tag nomirror='reason'
+// says the same of every table of T. Tables of results are always mirrored, or none of a process's tables are
+// (engine.Config.WithoutTables) (TC-1).
+func (t *TableOf[K, T]) WithoutMirror(reason string) *TableOf[K, T] {
+	switch {
+	case t.table == nil:
+		t.b.wrong(place(), "WithoutMirror: only a table that was declared with Table is mirrored")
+	case strings.TrimSpace(reason) == "":
+		t.b.wrong(place(), "WithoutMirror: say why table %q is not to be mirrored", t.table.Topic)
+	default:
+		t.table.WithoutMirror = strings.TrimSpace(reason)
+	}
 	return t
 }
 

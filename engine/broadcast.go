@@ -10,13 +10,16 @@ import (
 
 // needsTables is an error if a plan joins with tables that this process does not mirror.
 func needsTables(plan *topology.Plan, cfg Config) error {
-	if cfg.WithoutTables == "" {
-		return nil
-	}
 	for _, s := range plan.Subs {
 		for _, t := range s.Broadcasts() {
-			return fmt.Errorf("engine: application %q: sub-topology %s joins with table %s, which every process must mirror for that, but tables are "+
-				"switched off in this one: %s", plan.Name, s.Name, t.Topic, cfg.WithoutTables)
+			off, reason := "tables are switched off in this one", cfg.WithoutTables
+			if t.WithoutMirror != "" {
+				off, reason = "it is declared to be without mirror", t.WithoutMirror
+			}
+			if reason != "" {
+				return fmt.Errorf("engine: application %q: sub-topology %s joins with table %s, which every process must mirror for that, but %s: %s",
+					plan.Name, s.Name, t.Topic, off, reason)
+			}
 		}
 	}
 	return nil

@@ -49,7 +49,7 @@ type Config struct {
 	CheckpointBytes int
 	// Memory is what all tasks of this process may take, in bytes: 512 MiB. Three eighths are for rows, sessions and groups, those beyond
 	// are read from the stores; three sixteenths for the stores' write buffers and block caches; some for batches on their way in
-	// and out; what is left is the collector's spare room. Tables, whose caches come on top, are not in it, nor are the program's own
+	// and out; what is left is the collector's spare room. Tables are not in it (see Tables.Memory), nor are the program's own
 	// pages, some 35 MB. The stores of an empty StateDir are all in memory whatever this says.
 	//
 	// In a container of this size set GOMEMLIMIT, or debug.SetMemoryLimit, to five eighths of it: Go would else let garbage grow to
@@ -64,6 +64,8 @@ type Config struct {
 
 	// Replication of the topics that the engine creates: the broker's default.
 	Replication int16
+	// Tables says how the tables of this process are kept.
+	Tables Tables
 	// WithoutTables switches the tables off for this process and says why. It is logged as a warning.
 	WithoutTables string
 	// SessionTimeout is how long a process may be silent before its partitions go to others: 45 s.
@@ -121,6 +123,7 @@ func (c *Config) validate() error {
 	if c.CommitBytes < 0 || c.CheckpointBytes < 0 || c.Memory < 0 {
 		errs = append(errs, errors.New("none of CommitBytes, CheckpointBytes and Memory may be negative"))
 	}
+	errs = append(errs, c.Tables.validate())
 	if c.Guarantee > AtLeastOnce {
 		errs = append(errs, fmt.Errorf("a Guarantee of %d is none", c.Guarantee))
 	}

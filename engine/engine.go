@@ -14,8 +14,14 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// ErrClosed is returned by what is called after Run has ended, and by a second Run.
-var ErrClosed = errors.New("engine: engine has ended")
+// Errors that a program can act on.
+var (
+	// ErrNoMirror is returned for readers of tables that this process does not mirror: the plan says so (dsl's WithoutMirror), or
+	// Config.WithoutTables.
+	ErrNoMirror = errors.New("engine: table is not mirrored")
+	// ErrClosed is returned by what is called after Run has ended, and by a second Run.
+	ErrClosed = errors.New("engine: engine has ended")
+)
 
 // Engine runs one plan. See New.
 type Engine struct {
@@ -57,7 +63,7 @@ func New(plan *topology.Plan, cfg Config) (*Engine, error) {
 	if plan == nil {
 		return nil, errors.New("engine: plan is nil: build one with dsl")
 	}
-	if err := errors.Join(plan.Check(), cfg.validate()); err != nil {
+	if err := errors.Join(plan.Check(), cfg.validate(), cfg.Tables.known(plan)); err != nil {
 		return nil, fmt.Errorf("engine: application %q:\n%w", plan.Name, err)
 	}
 	if err := needsTables(plan, cfg); err != nil {

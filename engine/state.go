@@ -131,20 +131,11 @@ func (d *stateDir) reopenEmpty(changelog string, partition int32, o rocksdb.Opti
 }
 
 // openTable opens a table's store.
-func (d *stateDir) openTable(t *topology.Table, log *slog.Logger) (stores.Store, error) {
+func (d *stateDir) openTable(t *topology.Table, o rocksdb.Options, log *slog.Logger) (stores.Store, error) {
 	if d.path == "" {
 		return memory.New(), nil
 	}
-	return openOrRebuild(filepath.Join(d.path, t.Folder, t.File+".db"), tableOptions(t), log)
-}
-
-// tableOptions are the settings of TC-4's defaults: 256 MB for a main table, 64 MB for one of windows.
-func tableOptions(t *topology.Table) rocksdb.Options {
-	o := rocksdb.Options{BlockCache: 256 << 20, Compression: true}
-	if t.Windows != nil {
-		o.BlockCache = 64 << 20
-	}
-	return o
+	return openOrRebuild(filepath.Join(d.path, t.Folder, t.File+".db"), o, log)
 }
 
 func openOrRebuild(path string, o rocksdb.Options, log *slog.Logger) (stores.Store, error) {

@@ -39,20 +39,32 @@ type table struct {
 type TableReader[K, R any] = tables.Reader[K, R]
 
 // Table is a reader of a table of the plan: engine.Table(eng, final.Size(15*time.Minute)). It may be asked for before Run; reads
-// return a *NotReadyError, which is ErrNotReady, while any table of e is not ready.
+// return a *NotReadyError, which is ErrNotReady, while any table of e is not ready. A table follows its topic: a read may not see what was
+// written a moment ago, by this process or another; WaitApplied and AddAndWait wait for it (ENT-4).
 func Table[K, R any](e *Engine, of interface{ Ref() topology.TableOf[K, R] }) (*TableReader[K, R], error) {
 	ref := of.Ref()
+	t, err := tableOf(e, ref)
+	if err != nil {
+		return nil, err
+	}
+	return tables.NewReader(ref, t.store, t.mirror, e.readiness.err), nil
+}
+
+// tableOf is the table of this process that ref asks for.
+func tableOf[K, R any](e *Engine, ref topology.TableOf[K, R]) (*table, error) {
 	if ref.Err != nil {
 		return nil, fmt.Errorf("engine: table: %w", ref.Err)
 	}
 	t := e.tables[ref.Table.Topic]
 	switch {
 	case e.cfg.WithoutTables != "":
-		return nil, fmt.Errorf("engine: table %s: tables are switched off in this process: %s", ref.Table.Topic, e.cfg.WithoutTables)
+		return nil, fmt.Errorf("%w: %s: tables are switched off in this process: %s", ErrNoMirror, ref.Table.Topic, e.cfg.WithoutTables)
+	case ref.Table.WithoutMirror != "":
+		return nil, fmt.Errorf("%w: %s: %s", ErrNoMirror, ref.Table.Topic, ref.Table.WithoutMirror)
 	case t == nil:
 		return nil, fmt.Errorf("engine: table %s is not in the plan of this engine", ref.Table.Topic)
 	}
-	return tables.NewReader(ref, t.store, e.readiness.err), nil
+	return t, nil
 }
 
 // openTables opens the stores.
@@ -63,14 +75,20 @@ func (e *Engine) openTables() error {
 		}
 		return nil
 	}
+	settings := e.tableSettings()
 	for _, p := range e.plan.Tables {
-		store, err := e.state.openTable(p, e.cfg.Log)
+		if p.WithoutMirror != "" {
+			e.cfg.Log.Warn("table is not mirrored: it cannot be read", "table", p.Topic, "reason", p.WithoutMirror)
+			continue
+		}
+		set := settings[p]
+		store, err := e.state.openTable(p, set.store(), e.cfg.Log)
 		if err != nil {
 			return errors.Join(fmt.Errorf("engine: table %s: %w", p.Topic, err), e.closeTables())
 		}
 		t := &table{plan: p, positions: map[int32]int64{}, ends: map[int32]int64{}, heardAt: map[int32]time.Time{}, changed: make(chan struct{})}
 		t.store = &watchedStore{store, func(err error) { e.readiness.lost(t.cause(StoreDamaged, err)) }}
-		t.mirror = tables.NewMirror(p, t.store, e.cfg.Log)
+		t.mirror = tables.NewMirror(p, t.store, set.keep(), e.cfg.Log)
 		e.tables[p.Topic] = t
 		e.readiness.lost(t.cause(CatchingUp, nil))
 	}
@@ -192,6 +210,8 @@ func (t *table) begins(from, ends map[int32]int64) {
 	for p, end := range ends {
 		t.ends[p], t.heardAt[p] = end, time.Now()
 	}
+	close(t.changed)
+	t.changed = make(chan struct{})
 }
 
 // moved notes a position, and wakes those who wait for one.

@@ -114,6 +114,23 @@ func ParseTableWindowKey(dst, key []byte) (row []byte, start int64, err error) {
 	return row, int64(binary.BigEndian.Uint64(rest)), nil
 }
 
+// TableRowTimes are the start and the last number of a key of AppendTableWindowKey (tail is 8, both are the start) or AppendTableSessionKey (tail
+// is 16, the last is the end), in milliseconds. The last numbers of a key's rows ascend as the rows do: sessions of one key do not
+// overlap. ok is false of what cannot be such a key.
+func TableRowTimes(key []byte, tail int) (start, last int64, ok bool) {
+	n := len(key) - tail
+	if tail < startSize || n < 3 || key[0] != kindTable || key[n-2] != escape || key[n-1] != escapedEnd {
+		return 0, 0, false
+	}
+	return int64(binary.BigEndian.Uint64(key[n:])), int64(binary.BigEndian.Uint64(key[len(key)-startSize:])), true
+}
+
+// AppendAfterTableRows appends the first key behind all rows of the same row's key as that of key, one of which TableRowTimes says ok.
+func AppendAfterTableRows(dst, key []byte, tail int) []byte {
+	n := len(key) - tail
+	return append(append(dst, key[:n-1]...), escapedEnd+1)
+}
+
 // TableBounds are the bounds of all rows of tables: from <= key < to.
 func TableBounds() (from, to []byte) {
 	return prefixBounds([]byte{kindTable})

@@ -23,7 +23,11 @@ func (p *Plan) Describe() string {
 		fmt.Fprintf(&b, "internal topic %s%s\n", t.Topic, t.partitions())
 	}
 	for _, t := range p.Tables {
-		fmt.Fprintf(&b, "table %s/%s <- topic %s (%s)\n", t.Folder, t.File, t.Topic, t.Row)
+		off := ""
+		if t.WithoutMirror != "" {
+			off = " without mirror: " + t.WithoutMirror
+		}
+		fmt.Fprintf(&b, "table %s/%s <- topic %s (%s)%s\n", t.Folder, t.File, t.Topic, t.Row, off)
 	}
 	return b.String()
 }

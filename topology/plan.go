@@ -141,6 +141,8 @@ type Table struct {
 	// AppendOnly keeps the first row of each key and counts further ones, as finals need (FIN-5).
 	AppendOnly bool
 	Row        string
+	// WithoutMirror is why no process mirrors it; empty: all do. Only a table that was declared may have one, not one of results.
+	WithoutMirror string
 }
 
 // TableOf is a Table with the types of its keys and rows: what a program asks the engine for.

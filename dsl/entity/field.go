@@ -90,6 +90,10 @@ func (b *builder) typeTag(tag string) {
 			} else {
 				m.Topic = o.value
 			}
+		case "nomirror":
+			if m.NoMirror = strings.TrimSpace(o.value); m.NoMirror == "" {
+				b.wrong("_", "nomirror needs a reason: nomirror='too large for every process'")
+			}
 		case "table", "stream":
 			kind := Stream
 			if o.name == "table" {

@@ -65,6 +65,7 @@ type Model struct {
 	Columns   []Column // in field order
 	Key       []int    // indices into Columns, in key order; empty without a key
 	Timestamp int      // index into Columns, -1 without one
+	NoMirror  string   // why a table of it is not to be mirrored (nomirror='...'); empty: it is
 	Warnings  []string // things to tell the user that are not mistakes
 
 	row  reflect.Type // pointer to Type

@@ -22,7 +22,7 @@ type mirrored struct {
 func (d *Driver) newMirrored(table *topology.Table) *mirrored {
 	store := memory.New()
 	return &mirrored{table: table, store: store, next: make([]int, d.o.Partitions),
-		mirror: tables.NewMirror(table, store, slog.New(slog.NewTextHandler(d.t.Output(), nil)))}
+		mirror: tables.NewMirror(table, store, 0, slog.New(slog.NewTextHandler(d.t.Output(), nil)))}
 }
 
 // catchUp takes over what was committed to the topics of the tables that tasks read. It is done before each batch of a task, as if
@@ -54,7 +54,7 @@ func (d *Driver) broadcast(topic string) task.TableRows {
 // mirror is the store of a table with all that is committed to its topic.
 func (d *Driver) mirror(table *topology.Table) (stores.Store, error) {
 	store := memory.New()
-	m := tables.NewMirror(table, store, slog.New(slog.NewTextHandler(d.t.Output(), nil)))
+	m := tables.NewMirror(table, store, 0, slog.New(slog.NewTextHandler(d.t.Output(), nil)))
 	for p := range d.log.partitions {
 		records := *d.log.partition(table.Topic, p)
 		if err := m.Apply(p, records, int64(len(records))); err != nil {

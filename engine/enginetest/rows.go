@@ -64,7 +64,7 @@ func Rows[K, R any](d *Driver, of interface{ Ref() topology.TableOf[K, R] }) []R
 	d.check(ref.Err)
 	store, err := d.mirror(ref.Table)
 	d.check(err)
-	rows, err := tables.NewReader(ref, store, func() error { return nil }).ToList(context.Background())
+	rows, err := tables.NewReader(ref, store, nil, func() error { return nil }).ToList(context.Background())
 	d.check(err)
 	return rows
 }

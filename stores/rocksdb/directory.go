@@ -72,6 +72,21 @@ func prepare(dir string) error {
 	return mustBeWhole(names)
 }
 
+// checkStore fails unless dir is a directory of ours that holds a whole store.
+func checkStore(dir string) error {
+	names, err := entryNames(dir)
+	if err != nil {
+		return fmt.Errorf("cannot list the directory: %w", err)
+	}
+	if len(names) == 0 {
+		return errors.New("it is empty: there is no store in it")
+	}
+	if err := mustBeOurs(names); err != nil {
+		return err
+	}
+	return mustBeWhole(names)
+}
+
 // mustBeOurs fails unless names are those of a store's directory.
 func mustBeOurs(names []string) error {
 	marked := false

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -32,6 +33,9 @@ type Store struct {
 	read  *grocksdb.ReadOptions
 	write *grocksdb.WriteOptions
 	flush *grocksdb.FlushOptions
+
+	// logs is where RocksDB writes its own log for a store that is only read; empty: in dir. Such a store refuses writes.
+	logs string
 }
 
 var _ stores.Store = (*Store)(nil)
@@ -63,6 +67,31 @@ func Open(dir string, o Options) (*Store, error) {
 	return s, nil
 }
 
+// errReadOnly is returned by writes to a store of OpenReadOnly.
+var errReadOnly = errors.New("it was opened to be read only")
+
+// OpenReadOnly opens the store in dir without changing any file, while another process writes it or none does. It shows the state that was on
+// disk when it was opened: what waits in the other's memory is missing, all of each Write or nothing. Write and Flush fail.
+func OpenReadOnly(dir string) (*Store, error) {
+	if err := checkStore(dir); err != nil {
+		return nil, fmt.Errorf("rocksdb: open %s: %w", dir, err)
+	}
+	logs, err := os.MkdirTemp("", "ashi-rocksdb-log-")
+	if err != nil {
+		return nil, fmt.Errorf("rocksdb: open %s: %w", dir, err)
+	}
+	opts := databaseOptions(Options{}.withDefaults())
+	defer opts.Destroy()
+	opts.SetCreateIfMissing(false)
+	opts.SetDbLogDir(logs)
+	db, err := grocksdb.OpenDbForReadOnly(opts, dir, false)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("rocksdb: open %s: %w", dir, translateOpen(err)), os.RemoveAll(logs))
+	}
+	return &Store{dir: dir, db: db, read: grocksdb.NewDefaultReadOptions(), write: grocksdb.NewDefaultWriteOptions(),
+		flush: grocksdb.NewDefaultFlushOptions(), logs: logs}, nil
+}
+
 // Get implements stores.Store.
 func (s *Store) Get(dst, key []byte) (value []byte, ok bool, err error) {
 	if !s.use.TryRLock() {
@@ -88,6 +117,9 @@ func (s *Store) Write(b *stores.Batch) error {
 	defer s.use.RUnlock()
 	if b.Len() == 0 {
 		return nil
+	}
+	if s.logs != "" {
+		return s.failed("write", errReadOnly)
 	}
 	batch := grocksdb.WriteBatchFrom(b.Data())
 	defer batch.Destroy()
@@ -123,6 +155,9 @@ func (s *Store) Flush() error {
 		return stores.ErrClosed
 	}
 	defer s.use.RUnlock()
+	if s.logs != "" {
+		return s.failed("flush", errReadOnly)
+	}
 	if err := s.db.Flush(s.flush); err != nil {
 		return s.failed("flush", err)
 	}
@@ -155,8 +190,14 @@ func (s *Store) Close() error {
 		return stores.ErrClosed
 	}
 	s.use.Lock() // for good: this is what makes later calls fail
-	err := s.db.Flush(s.flush)
+	var err error
+	if s.logs == "" {
+		err = s.db.Flush(s.flush)
+	}
 	s.db.Close()
+	if s.logs != "" {
+		err = os.RemoveAll(s.logs)
+	}
 	s.read.Destroy()
 	s.write.Destroy()
 	s.flush.Destroy()

@@ -12,6 +12,8 @@ const (
 	blockFormat   = 5       // the newest that RocksDB 6.6 and later read: faster filters
 	keptLogs      = 2
 	logBytes      = 1 << 20
+	leastShard    = 4 << 20
+	mostShardBits = 6
 	syncStride    = 1 << 20 // write dirty pages as they come, not all at the file's end
 )
 
@@ -47,7 +49,11 @@ func databaseOptions(o Options) *grocksdb.Options {
 // setBlocks sets how files are laid out and cached. Indexes and filters live in the cache, so that its size bounds all of
 // them; those of the newest files stay, since every get asks them.
 func setBlocks(opts *grocksdb.Options, o Options) {
-	cache := grocksdb.NewLRUCache(uint64(o.BlockCache))
+	lru := grocksdb.NewLRUCacheOptions()
+	defer lru.Destroy()
+	lru.SetCapacity(uint(o.BlockCache))
+	lru.SetNumShardBits(shardBits(o.BlockCache))
+	cache := grocksdb.NewLRUCacheWithOptions(lru)
 	defer cache.Destroy() // the database holds its own reference
 	blocks := grocksdb.NewDefaultBlockBasedTableOptions()
 	defer blocks.Destroy()
@@ -60,4 +66,14 @@ func setBlocks(opts *grocksdb.Options, o Options) {
 	blocks.SetCacheIndexAndFilterBlocksWithHighPriority(true)
 	blocks.SetPinL0FilterAndIndexBlocksInCache(true)
 	opts.SetBlockBasedTableFactory(blocks)
+}
+
+// shardBits cuts a cache into parts that hold the filter of a large file, some 600 KB: RocksDB's own choice is parts of 512 KiB, in which such a
+// filter finds no place, so that each get reads it anew.
+func shardBits(cache int64) (bits int) {
+	for cache >= 2*leastShard && bits < mostShardBits {
+		cache /= 2
+		bits++
+	}
+	return bits
 }

@@ -20,6 +20,9 @@ func Open(dir string, _ Options) (*Store, error) {
 		"or keep state in memory", dir, stores.ErrUnavailable)
 }
 
+// OpenReadOnly returns stores.ErrUnavailable.
+func OpenReadOnly(dir string) (*Store, error) { return Open(dir, Options{}) }
+
 // Destroy returns stores.ErrUnavailable.
 func Destroy(dir string) error {
 	return fmt.Errorf("rocksdb: destroy %s: %w: built without cgo", dir, stores.ErrUnavailable)

@@ -18,5 +18,7 @@ func TestWithoutCgoSaysSo(t *testing.T) {
 	require.ErrorIs(t, err, stores.ErrUnavailable)
 	require.ErrorContains(t, err, dir)
 	require.ErrorContains(t, err, "CGO_ENABLED=1")
+	_, err = rocksdb.OpenReadOnly(dir)
+	require.ErrorIs(t, err, stores.ErrUnavailable)
 	require.ErrorIs(t, rocksdb.Destroy(dir), stores.ErrUnavailable)
 }

@@ -12,6 +12,7 @@ import (
 func sharedRules() []rule {
 	return []rule{
 		{"write is atomic", "a Write is seen whole or not at all, by Scans and by Gets in any goroutine", checkAtomicWrite},
+		{"a long scan", "Scan yields the entries as they were when the range loop began, however much is written until it ends", checkLongScan},
 		{"write is seen", "what a Write wrote is seen by every call that starts after it has returned", checkWriteIsSeen},
 		{"many writers", "Writes of several goroutines lose nothing", checkManyWriters},
 	}
@@ -63,6 +64,57 @@ func checkAtomicWrite(s stores.Store) error {
 	written.Store(writes) // or readers would wait for a writer that has failed
 	running.Wait()
 	return errors.Join(errs...)
+}
+
+// checkLongScan has a writer that replaces, deletes and flushes while a Scan waits for it between two steps, many times over. Other Scans come
+// and go meanwhile: what they leave behind must not be the long one's.
+func checkLongScan(s stores.Store) error {
+	const keys, rounds = 300, 30
+	write := func(round int) error {
+		b := &stores.Batch{}
+		b.DeleteRange([]byte("k"), []byte("l"))
+		for k := range keys {
+			if k%rounds != round || round == 0 { // a key is missing in some rounds
+				b.Put(fmt.Appendf(nil, "k%03d", k), fmt.Appendf(nil, "%04d", round))
+			}
+		}
+		return first(s.Write(b), s.Flush())
+	}
+	if err := write(0); err != nil {
+		return err
+	}
+	next, written := make(chan int), make(chan error)
+	defer close(next)
+	go func() {
+		for round := range next {
+			written <- write(round)
+		}
+	}()
+	i := 0
+	for entry, err := range s.Scan([]byte("k"), []byte("l")) {
+		if err != nil {
+			return err
+		}
+		if want := fmt.Sprintf("k%03d", i); string(entry.Key) != want || string(entry.Value) != "0000" {
+			return fmt.Errorf("entry %d is %s of Write %s, want %s of Write 0000", i, entry.Key, entry.Value, want)
+		}
+		if i++; i%(keys/rounds) == 0 {
+			next <- i / (keys / rounds)
+			if err := <-written; err != nil {
+				return err
+			}
+			for _, err := range s.Scan(nil, nil) {
+				if err != nil {
+					return err
+				}
+				break
+			}
+		}
+	}
+	if i != keys {
+		return fmt.Errorf("a Scan of %d keys ends after %d", keys, i)
+	}
+	return nil
 }
 
 // oneNumber scans the keys and returns the one number they must all hold.

@@ -79,6 +79,7 @@ func TestRulesFindBrokenStores(t *testing.T) {
 			return func(yield func(stores.Entry, error) bool) { s.Scan(from, to)(yield) }
 		}}},
 		{"scan sees one moment", broken{scan: seekEachStep}},
+		{"a long scan", broken{scan: seekEachStep}},
 		{"scan order", broken{scan: backwards}},
 		{"closed", broken{close: func(s stores.Store) error {
 			if err := s.Close(); !errors.Is(err, stores.ErrClosed) {

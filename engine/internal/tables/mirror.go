@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/stores"
@@ -27,21 +28,27 @@ type Mirror struct {
 	fresh map[string][]byte // rows in batch, of an append-only table; nil for those that it deletes
 	key   []byte
 	value []byte
+	past  *past
 
 	// Malformed, Duplicates and Contradictions count records that could not be taken over: keys that are no windowed keys; rows of
-	// an append-only table that are there already with the same bytes; and with others.
-	Malformed, Duplicates, Contradictions atomic.Int64
+	// an append-only table that are there already with the same bytes; and with others. Expired counts rows that came when they were
+	// past their retention already.
+	Malformed, Duplicates, Contradictions, Expired atomic.Int64
 }
 
-// NewMirror copies table into store.
-func NewMirror(table *topology.Table, store stores.Store, log *slog.Logger) *Mirror {
-	return &Mirror{table: table, store: store, log: log.With("table", table.Topic), fresh: map[string][]byte{}}
+// NewMirror copies table into store. Of a table of windows it keeps rows for retention (see Oldest); 0 keeps all. Call Positions before the
+// first Apply.
+func NewMirror(table *topology.Table, store stores.Store, retention time.Duration, log *slog.Logger) *Mirror {
+	return &Mirror{table: table, store: store, past: newPast(table, retention), log: log.With("table", table.Topic), fresh: map[string][]byte{}}
 }
 
 const positionPrefix = "position/"
 
-// Positions is the offset to read next of each partition that the store has seen.
+// Positions is the offset to read next of each partition that the store has seen. It takes over from the store what Apply goes on from.
 func (m *Mirror) Positions() (map[int32]int64, error) {
+	if err := m.loadNewest(); err != nil {
+		return nil, err
+	}
 	at := map[int32]int64{}
 	from := stores.MetaKey(positionPrefix)
 	to := stores.MetaKey(strings.TrimSuffix(positionPrefix, "/") + "0") // '0' is the byte after '/'
@@ -68,10 +75,12 @@ func (m *Mirror) Apply(partition int32, records []task.Record, next int64) error
 		}
 	}
 	m.batch.Put(stores.MetaKey(fmt.Sprintf("%s%d", positionPrefix, partition)), binary.BigEndian.AppendUint64(nil, uint64(next)))
+	// Before the write: a reader that sees a row never sees beside it what it makes too old. For a moment it may see neither.
+	m.past.newest.Store(m.putNewest())
 	if err := m.store.Write(&m.batch); err != nil {
 		return fmt.Errorf("tables: writing %s: %w", m.table.Topic, err)
 	}
-	return nil
+	return m.sweep()
 }
 
 func (m *Mirror) apply(partition int32, r *task.Record) error {
@@ -85,6 +94,10 @@ func (m *Mirror) apply(partition int32, r *task.Record) error {
 			m.fresh[string(m.key)] = nil
 		}
 		m.batch.Delete(m.key)
+		return nil
+	}
+	if m.expired(m.key) {
+		m.Expired.Add(1)
 		return nil
 	}
 	if m.table.AppendOnly {

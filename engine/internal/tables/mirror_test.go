@@ -50,7 +50,7 @@ type mirrored struct {
 
 func mirror(t *testing.T, table *topology.Table, store stores.Store) *mirrored {
 	log := &bytes.Buffer{}
-	return &mirrored{Mirror: tables.NewMirror(table, store, slog.New(slog.NewTextHandler(log, nil))), t: t, store: store, log: log}
+	return &mirrored{Mirror: tables.NewMirror(table, store, 0, slog.New(slog.NewTextHandler(log, nil))), t: t, store: store, log: log}
 }
 
 // batches applies each list of records to partition 0.

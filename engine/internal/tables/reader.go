@@ -16,14 +16,17 @@ import (
 // Reader reads rows of a table. Rows are the caller's to keep. All methods may be called concurrently, also while the table is
 // written: an iteration sees the table as it was when it began.
 type Reader[K, R any] struct {
-	ref   topology.TableOf[K, R]
-	store stores.Store
-	ready func() error
+	ref    topology.TableOf[K, R]
+	store  stores.Store
+	mirror *Mirror
+	ready  func() error
+	tail   int // bytes of times in a key of the store
 }
 
-// NewReader reads the rows of ref in store. Every read asks ready first, and returns its error.
-func NewReader[K, R any](ref topology.TableOf[K, R], store stores.Store, ready func() error) *Reader[K, R] {
-	return &Reader[K, R]{ref: ref, store: store, ready: ready}
+// NewReader reads the rows of ref in store, which mirror fills: rows past their retention are hidden; nil hides none. Every read asks ready
+// first, and returns its error.
+func NewReader[K, R any](ref topology.TableOf[K, R], store stores.Store, mirror *Mirror, ready func() error) *Reader[K, R] {
+	return &Reader[K, R]{ref: ref, store: store, mirror: mirror, ready: ready, tail: tailOf(ref.Table)}
 }
 
 // Errors of wrong use.
@@ -63,8 +66,9 @@ func (t *Reader[K, R]) get(ctx context.Context, key K, storeKey func([]byte) []b
 	if err != nil {
 		return row, false, t.wrap("get", err)
 	}
-	value, ok, err := t.store.Get(nil, storeKey(k))
-	if err != nil || !ok {
+	at := storeKey(k)
+	value, ok, err := t.store.Get(nil, at)
+	if err != nil || !ok || t.hidden(at, t.oldest()) {
 		return row, false, t.wrap("get", err)
 	}
 	err = t.ref.Decode(k, value, &row)
@@ -84,7 +88,22 @@ func (t *Reader[K, R]) Range(ctx context.Context, key K, from, to time.Time) ite
 			return
 		}
 		lower, upper := stores.TableTimeBounds(k, notBefore(from), notBefore(to))
-		t.scan(ctx, lower, upper, yield)
+		t.scan(ctx, lower, upper, nil, yield)
+	}
+}
+
+// Between yields the rows of all keys whose windows start in [from, to), in order of (key, start). It goes through the whole table, as rows are
+// ordered by key first, but makes rows only of those in the range.
+func (t *Reader[K, R]) Between(ctx context.Context, from, to time.Time) iter.Seq2[R, error] {
+	return func(yield func(R, error) bool) {
+		if t.ref.Table.Windows == nil {
+			var none R
+			yield(none, t.wrap("between", errUnwindowed))
+			return
+		}
+		first, end := notBefore(from), notBefore(to)
+		lower, upper := stores.TableBounds()
+		t.scan(ctx, lower, upper, func(start int64) bool { return first <= start && start < end }, yield)
 	}
 }
 
@@ -92,7 +111,7 @@ func (t *Reader[K, R]) Range(ctx context.Context, key K, from, to time.Time) ite
 func (t *Reader[K, R]) Prefix(ctx context.Context, prefix []byte) iter.Seq2[R, error] {
 	return func(yield func(R, error) bool) {
 		lower, upper := stores.TablePrefixBounds(prefix)
-		t.scan(ctx, lower, upper, yield)
+		t.scan(ctx, lower, upper, nil, yield)
 	}
 }
 
@@ -100,7 +119,7 @@ func (t *Reader[K, R]) Prefix(ctx context.Context, prefix []byte) iter.Seq2[R, e
 func (t *Reader[K, R]) All(ctx context.Context) iter.Seq2[R, error] {
 	return func(yield func(R, error) bool) {
 		lower, upper := stores.TableBounds()
-		t.scan(ctx, lower, upper, yield)
+		t.scan(ctx, lower, upper, nil, yield)
 	}
 }
 
@@ -136,15 +155,24 @@ func (t *Reader[K, R]) open(ctx context.Context, key K) ([]byte, error) {
 	return t.ref.Key(nil, key)
 }
 
-func (t *Reader[K, R]) scan(ctx context.Context, from, to []byte, yield func(R, error) bool) {
+// scan yields rows between two keys of the store, of windows that start when wanted says; nil: all. The store's iterator is one state of the
+// table, and is closed when the loop is left.
+func (t *Reader[K, R]) scan(ctx context.Context, from, to []byte, wanted func(start int64) bool, yield func(R, error) bool) {
 	var none R
 	if err := t.ready(); err != nil {
 		yield(none, t.wrap("scan", err))
 		return
 	}
+	begun, oldest := false, int64(noTime)
 	for e, err := range t.store.Scan(from, to) {
+		if !begun { // not before the iterator is there: see Mirror.Oldest
+			begun, oldest = true, t.oldest()
+		}
 		if err == nil {
 			err = ctx.Err()
+		}
+		if err == nil && (t.hidden(e.Key, oldest) || wanted != nil && !wanted(t.start(e.Key))) {
+			continue
 		}
 		var row R
 		if err == nil {
@@ -163,7 +191,7 @@ func (t *Reader[K, R]) scan(ctx context.Context, from, to []byte, yield func(R, 
 // decode makes a row from copies of the entry's bytes, which the row may keep views of.
 func (t *Reader[K, R]) decode(e stores.Entry) (row R, err error) {
 	var key []byte
-	if t.ref.Table.Windows == nil {
+	if t.tail == 0 {
 		key, err = stores.ParseTableKey(nil, e.Key)
 	} else {
 		key, _, err = stores.ParseTableWindowKey(nil, e.Key) // of sessions too: only the key is wanted
@@ -172,6 +200,28 @@ func (t *Reader[K, R]) decode(e stores.Entry) (row R, err error) {
 		err = t.ref.Decode(key, slices.Clone(e.Value), &row)
 	}
 	return row, err
+}
+
+func (t *Reader[K, R]) oldest() int64 {
+	if t.mirror == nil {
+		return noTime
+	}
+	return t.mirror.Oldest()
+}
+
+// hidden says that a row is past its retention.
+func (t *Reader[K, R]) hidden(key []byte, oldest int64) bool {
+	if oldest == noTime {
+		return false
+	}
+	_, at, ok := stores.TableRowTimes(key, t.tail)
+	return ok && at <= oldest
+}
+
+// start is where the window of a row starts.
+func (t *Reader[K, R]) start(key []byte) int64 {
+	start, _, _ := stores.TableRowTimes(key, t.tail)
+	return start
 }
 
 func (t *Reader[K, R]) wrap(what string, err error) error {

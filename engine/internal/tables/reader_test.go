@@ -54,7 +54,7 @@ func bars(t *testing.T) (*mirrored, *tables.Reader[string, row]) {
 		}
 	}
 	m.batches(append(records, put(windowed("b", 120_000), "2"), put(windowed("a\x00", 0), "0")))
-	return m, tables.NewReader(ref(m.table(t)), m.store, ready)
+	return m, tables.NewReader(ref(m.table(t)), m.store, m.Mirror, ready)
 }
 
 func (m *mirrored) table(t *testing.T) *topology.Table { return finals(t) }
@@ -145,7 +145,7 @@ func TestReaderOfATable(t *testing.T) {
 	table := &topology.Table{Topic: "limits", File: "main"}
 	m := mirror(t, table, memory.New())
 	m.batches([]task.Record{put([]byte("a"), "1"), put([]byte(""), "0")})
-	r := tables.NewReader(ref(table), m.store, ready)
+	r := tables.NewReader(ref(table), m.store, m.Mirror, ready)
 	got, ok, err := r.Get(t.Context(), "a")
 	require.NoError(t, err)
 	require.True(t, ok)
@@ -174,7 +174,7 @@ func reads(ctx context.Context, r *tables.Reader[string, row], key string) map[s
 
 func TestReaderErrors(t *testing.T) {
 	m, r := bars(t)
-	for what, err := range reads(t.Context(), tables.NewReader(ref(finals(t)), m.store, func() error { return errNotReady }), "a") {
+	for what, err := range reads(t.Context(), tables.NewReader(ref(finals(t)), m.store, m.Mirror, func() error { return errNotReady }), "a") {
 		require.ErrorIs(t, err, errNotReady, what)
 		require.ErrorContains(t, err, "rates_1min_final", what)
 	}
@@ -206,7 +206,7 @@ func TestReaderWhileWritten(t *testing.T) {
 		return rs
 	}
 	m.batches(records(`"old"`))
-	r := tables.NewReader(ref(table), m.store, ready)
+	r := tables.NewReader(ref(table), m.store, m.Mirror, ready)
 	var kept []row
 	for got, err := range r.All(t.Context()) {
 		require.NoError(t, err)

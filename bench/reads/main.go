@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/ashi-stream/ashi/aggregates"
+	"github.com/ashi-stream/ashi/dsl"
+	"github.com/ashi-stream/ashi/dsl/codecs"
+	"github.com/ashi-stream/ashi/engine"
+	"github.com/ashi-stream/ashi/engine/embedded"
+	"github.com/ashi-stream/ashi/engine/kafka"
+	"github.com/ashi-stream/ashi/windows"
+)
+
+type tick struct {
+	Pair string    `ashi:"pair,key"`
+	Bid  float64   `ashi:"bid"`
+	At   time.Time `ashi:"at,timestamp,format=ms"`
+}
+
+type bar struct {
+	Pair                   string `ashi:"pair,key"`
+	Start                  int64
+	Open, High, Low, Close float64
+	Count                  int64
+}
+
+const (
+	keys     = 100
+	rangeLen = 1000
+)
+
+var dayStart = time.Date(2014, 5, 1, 0, 0, 0, 0, time.UTC)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "reads:", err)
+		os.Exit(1)
+	}
+}
+
+// load is one measurement's settings and what its parts share.
+type load struct {
+	records, rate int
+	every         time.Duration
+	seen          atomic.Int64 // records that the engine has processed
+	begin         atomic.Int64 // when the first came, in ns
+	out           io.Writer
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	l := &load{out: stdout}
+	f := flag.NewFlagSet("reads", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.IntVar(&l.records, "records", 6_000_000, "ticks; 20 a minute and key, so 2,000,000 before reads begin")
+	f.IntVar(&l.rate, "rate", 500_000, "records a second that are let through")
+	f.DurationVar(&l.every, "every", 200*time.Microsecond, "time between reads")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	broker, err := embedded.Start(embedded.Config{})
+	if err != nil {
+		return err
+	}
+	defer broker.Close()
+	admin, err := kafka.NewAdmin(kafka.Config{Brokers: broker.Addrs()})
+	if err != nil {
+		return err
+	}
+	err = admin.Ensure(ctx, kafka.TopicSpec{Name: "ticks", Partitions: 2, Replication: 1})
+	admin.Close()
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "ashi-reads-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+
+	b := dsl.New("reads")
+	ticks := dsl.Stream[tick](b, "ticks").Codec(codecs.Fixed[tick]())
+	bars := dsl.Aggregate(dsl.GroupBy(ticks.Peek(l.pace), func(t *tick) string { return t.Pair }), windows.Minutes(1), func(g dsl.Group[string, tick]) bar {
+		bid := func(t *tick) float64 { return t.Bid }
+		return bar{g.Key(), g.WindowStart().UnixMilli(), aggregates.EarliestByOffset(g, bid), aggregates.Max(g, bid), aggregates.Min(g, bid),
+			aggregates.LatestByOffset(g, bid), aggregates.Count(g)}
+	}).Final()
+	plan, err := b.Build()
+	if err != nil {
+		return err
+	}
+	cfg := engine.Config{Brokers: broker.Addrs(), StateDir: dir, Log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	e, err := engine.New(plan, cfg)
+	if err != nil {
+		return err
+	}
+	if err := l.fill(ctx, e, ticks); err != nil {
+		return errors.Join(err, e.Close())
+	}
+	table, err := engine.Table(e, bars.Size(time.Minute))
+	if err != nil {
+		return errors.Join(err, e.Close())
+	}
+	ctx, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx) }()
+	err = l.measure(ctx, e, table)
+	stop()
+	return errors.Join(err, <-ended)
+}
+
+// pace lets records through at the rate.
+func (l *load) pace(*tick) error {
+	n := l.seen.Add(1)
+	if n == 1 {
+		l.begin.Store(time.Now().UnixNano())
+	}
+	if n%1024 == 0 {
+		due := time.Unix(0, l.begin.Load()).Add(time.Duration(float64(n) / float64(l.rate) * float64(time.Second)))
+		time.Sleep(time.Until(due))
+	}
+	return nil
+}
+
+// fill writes the ticks: each key has 20 in each minute.
+func (l *load) fill(ctx context.Context, e *engine.Engine, ticks *dsl.StreamOf[tick]) error {
+	rows := make([]tick, 0, 20_000)
+	for i := range l.records {
+		at := dayStart.Add(time.Duration(i) * time.Minute / (20 * keys))
+		rows = append(rows, tick{pair(i % keys), float64(i%997) / 8, at})
+		if len(rows) == cap(rows) || i == l.records-1 {
+			if err := engine.Add(ctx, e, ticks, rows...); err != nil {
+				return err
+			}
+			rows = rows[:0]
+		}
+	}
+	return nil
+}
+
+func pair(i int) string { return fmt.Sprintf("PAIR%03d", i) }
+
+// measure reads while records are processed, and as often afterwards.
+func (l *load) measure(ctx context.Context, e *engine.Engine, table *engine.TableReader[string, bar]) error {
+	if err := e.WaitReady(ctx); err != nil {
+		return err
+	}
+	first := dayStart
+	for n := 0; n < rangeLen; {
+		var err error
+		if n, err = count(ctx, table, first, first.Add(rangeLen*time.Minute)); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	fromSeen, from := l.seen.Load(), time.Now()
+	busy, err := l.read(ctx, table, func(int) bool { return l.seen.Load() < int64(l.records) })
+	if err != nil {
+		return err
+	}
+	rate := float64(l.seen.Load()-fromSeen) / time.Since(from).Seconds()
+	if err := busy.print(l.out, "while processing", rate); err != nil {
+		return err
+	}
+	idle, err := l.read(ctx, table, func(n int) bool { return n < len(busy.gets)+len(busy.ranges) })
+	if err != nil {
+		return err
+	}
+	return idle.print(l.out, "idle", 0)
+}
+
+func count(ctx context.Context, table *engine.TableReader[string, bar], from, to time.Time) (n int, err error) {
+	for _, err := range table.Range(ctx, pair(keys-1), from, to) {
+		if err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+// latencies are how long reads took.
+type latencies struct{ gets, ranges []time.Duration }
+
+// read makes reads while more says so: nine gets, then a range.
+func (l *load) read(ctx context.Context, table *engine.TableReader[string, bar], more func(n int) bool) (*latencies, error) {
+	var took latencies
+	tick := time.NewTicker(l.every)
+	defer tick.Stop()
+	for n := 0; more(n) && ctx.Err() == nil; n++ {
+		<-tick.C
+		begin := time.Now()
+		if n%10 == 9 {
+			got, err := count(ctx, table, dayStart, dayStart.Add(rangeLen*time.Minute))
+			if err != nil || got != rangeLen {
+				return nil, fmt.Errorf("range of %d bars: %d: %w", rangeLen, got, err)
+			}
+			took.ranges = append(took.ranges, time.Since(begin))
+			continue
+		}
+		at := dayStart.Add(time.Duration(n*7919%rangeLen) * time.Minute)
+		got, ok, err := table.GetAt(ctx, pair(n%keys), at)
+		if err != nil || !ok || got.Start != at.UnixMilli() || got.Count != 20 {
+			return nil, fmt.Errorf("get of %s at %v: %+v, %v: %w", pair(n%keys), at, got, ok, err)
+		}
+		took.gets = append(took.gets, time.Since(begin))
+	}
+	return &took, ctx.Err()
+}
+
+func (t *latencies) print(out io.Writer, what string, rate float64) error {
+	line := map[string]any{"what": what, "records_per_s": int(rate)}
+	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
+		line["load"], _, _ = strings.Cut(string(b), " ")
+	}
+	for name, all := range map[string][]time.Duration{"get": t.gets, "range_1000": t.ranges} {
+		slices.Sort(all)
+		if len(all) == 0 {
+			return errors.New("no reads were made: give more records")
+		}
+		for q, at := range map[string]int{"p50": len(all) / 2, "p99": len(all) * 99 / 100, "max": len(all) - 1} {
+			line[name+"_"+q+"_us"] = float64(all[at].Nanoseconds()/100) / 10
+		}
+		line[name+"s"] = len(all)
+	}
+	return json.NewEncoder(out).Encode(line)
+}
