@@ -4,7 +4,7 @@
 #   CGO_ENABLED  0 builds without RocksDB              CGO_ENABLED=0 make test
 #   KAFKA_PKGS   packages with tests for a real Kafka  make kafka-test KAFKA_PKGS=./engine/kafka
 #   KAFKA_RUN    which of their tests                  make kafka-test KAFKA_RUN=TestReplay
-#   MINUTES      how long the oracle runs              make oracle MINUTES=5
+#   MINUTES      how long oracle and simulate run      make oracle MINUTES=5
 #   BENCH_PKGS, BENCH, BENCHFLAGS                      make bench BENCH=Tumbling BENCHFLAGS=-count=5
 
 TESTFLAGS  ?=
@@ -21,7 +21,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.7.0
 rocksdb = flags=$$(.ci/deps rocksdb) && export GOFLAGS="$${GOFLAGS-} $$flags" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test vet race oracle oracle-joins kafka-test bench lint
+.PHONY: help demo test vet race oracle oracle-joins simulate kafka-test bench lint
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,11 @@ oracle-joins: ## random joins and tables against their oracles, round after roun
 	(cd dsl && ../.cache/oracle-dsl.test -test.timeout 0 -test.run '^TestForeignJoinsAgainstOracle$$') >.cache/oracle-joins.txt 2>&1 || \
 	{ grep -B2 -A40 -m1 -- '--- FAIL' .cache/oracle-joins.txt; echo "oracle-joins: round $$n differs"; exit 1; }; \
 	n=$$((n+1)); echo "oracle-joins: $$n rounds without a difference, $$(((end - $$(date +%s)) / 60)) min left"; done
+
+# A seed that differs is printed, and run again with ASHI_SIM_SEED=N go test ./engine -run TestSimulation -v.
+simulate: ## random plans under random faults in virtual time for MINUTES (60); a short run of it is part of test
+	@$(rocksdb) go test -c -o .cache/simulate.test ./engine && cd engine && \
+	../.cache/simulate.test -test.run '^TestSimulation$$' -test.timeout 0 -sim.minutes $(MINUTES)
 
 kafka-test: ## the integration tests, against one real Apache Kafka that is started and stopped for them
 	@$(rocksdb) .ci/kafka with go test -count=1 -p=1 -run '$(KAFKA_RUN)' $(TESTFLAGS) $(KAFKA_PKGS)
