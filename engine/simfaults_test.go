@@ -170,11 +170,12 @@ func (b *simBroker) delay(r *rand.Rand) {
 	b.delays[int16(key)] = d
 }
 
-// evict takes the members out of groups that have been rebalancing for longer than any member may take, as a real coordinator does with
-// those that are gone. kfake never gives up one that is lost while it joins. The others join again.
-func (b *simBroker) evict(t testing.TB, client *kgo.Client, group string) {
+// evict takes the members out of groups that have been rebalancing for longer than any member may take, or have had more members than
+// there are processes, as a real coordinator does with those that are gone. kfake never gives up one that is lost while it joins. The
+// others join again.
+func (b *simBroker) evict(t testing.TB, client *kgo.Client, group string, processes int) {
 	info := b.kfake.GroupInfo(group)
-	if info == nil || info.State == "Stable" {
+	if info == nil || info.State == "Stable" && len(info.Members) <= processes {
 		delete(b.unstable, group)
 		return
 	}

@@ -196,9 +196,12 @@ func (s *simulation) settle() {
 		}
 		was = ends
 		for _, sub := range s.plan.plan.Subs {
-			s.broker.evict(s.t, s.client, s.plan.plan.Name+"-"+sub.Name)
+			s.broker.evict(s.t, s.client, s.plan.plan.Name+"-"+sub.Name, len(s.members))
 		}
 		if time.Since(began) > simSettle {
+			for _, sub := range s.plan.plan.Subs {
+				s.t.Logf("group %s: %+v", sub.Name, s.broker.kfake.GroupInfo(s.plan.plan.Name+"-"+sub.Name))
+			}
 			s.t.Fatalf("after %v: %s", simSettle, behind)
 		}
 		time.Sleep(min(s.commit, time.Second))
