@@ -84,6 +84,7 @@ type simBroker struct {
 	kfake    *kfake.Cluster
 	network  *kfake.VirtualNetwork
 	mishaps  int
+	stalls   int
 	unstable map[string]time.Time // groups, since when
 	log      func(format string, args ...any)
 	faults   []*kfake.FaultHandle
@@ -187,14 +188,19 @@ func (b *simBroker) evict(t testing.TB, client *kgo.Client, group string, proces
 		return
 	}
 	delete(b.unstable, group)
+	b.empty(t, client, info)
+}
+
+// empty takes all members out of a group.
+func (b *simBroker) empty(t testing.TB, client *kgo.Client, info *kfake.GroupInfo) {
 	req := kmsg.NewPtrLeaveGroupRequest()
-	req.Group = group
+	req.Group = info.Group
 	for _, m := range info.Members {
 		leave := kmsg.NewLeaveGroupRequestMember()
 		leave.MemberID = m.MemberID
 		req.Members = append(req.Members, leave)
 	}
-	b.log("group %s is %s: its %d members are evicted", group, info.State, len(info.Members))
+	b.log("group %s is %s: its %d members are evicted", info.Group, info.State, len(info.Members))
 	_, err := req.RequestWith(t.Context(), client)
 	require.NoError(t, err)
 }
