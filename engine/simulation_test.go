@@ -217,6 +217,12 @@ func (s *simulation) stall(behind string) {
 	s.broker.stalls++
 	s.logf("stalled: %s", behind)
 	for _, sub := range s.plan.plan.Subs {
+		for p, records := range committed(s.t, s.cluster.Config(), s.plan.plan.Name+"-"+sub.Name+"-changelog") {
+			if len(records) > 0 {
+				last, err := task.ParseProgress(records[len(records)-1].Value)
+				s.logf("log of %s/%d: %+v %v", sub.Name, p, last, err)
+			}
+		}
 		if info := s.broker.kfake.GroupInfo(s.plan.plan.Name + "-" + sub.Name); info != nil {
 			s.logf("%+v", *info)
 			s.broker.empty(s.t, s.client, info)
