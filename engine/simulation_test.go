@@ -220,7 +220,13 @@ func (s *simulation) stall(behind string) {
 		for p, records := range committed(s.t, s.cluster.Config(), s.plan.plan.Name+"-"+sub.Name+"-changelog") {
 			if len(records) > 0 {
 				last, err := task.ParseProgress(records[len(records)-1].Value)
-				s.logf("log of %s/%d: %+v %v", sub.Name, p, last, err)
+				require.NoError(s.t, err)
+				s.logf("log of %s/%d: %+v", sub.Name, p, last)
+				for topic, at := range last.Inputs {
+					ends, err := s.cluster.Admin().Ends(s.t.Context(), topic, false)
+					require.NoError(s.t, err)
+					require.LessOrEqual(s.t, at, ends[int32(p)], "%s/%d is beyond the end of %s", sub.Name, p, topic)
+				}
 			}
 		}
 		if info := s.broker.kfake.GroupInfo(s.plan.plan.Name + "-" + sub.Name); info != nil {
