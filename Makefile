@@ -4,7 +4,7 @@
 #   CGO_ENABLED  0 builds without RocksDB              CGO_ENABLED=0 make test
 #   KAFKA_PKGS   packages with tests for a real Kafka  make kafka-test KAFKA_PKGS=./engine/kafka
 #   KAFKA_RUN    which of their tests                  make kafka-test KAFKA_RUN=TestReplay
-#   MINUTES      how long the oracle, or soak, runs    make oracle MINUTES=5
+#   MINUTES      how long oracle, soak, simulate run   make oracle MINUTES=5
 #   SOAK         which tests soak repeats              make soak SOAK=TestZombie MINUTES=1
 #   BENCH_PKGS, BENCH, BENCHFLAGS                      make bench BENCH=Tumbling BENCHFLAGS=-count=5
 
@@ -23,7 +23,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.7.0
 rocksdb = flags=$$(.ci/deps rocksdb) && export GOFLAGS="$${GOFLAGS-} $$flags" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test vet race oracle oracle-joins soak kafka-test bench lint
+.PHONY: help demo test vet race oracle oracle-joins simulate soak kafka-test bench lint
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +67,11 @@ soak: ## processes, lines, brokers, disks and topics failing, round after round,
 	(cd engine && ASHI_SOAK_MINUTES=$(MINUTES) ../.cache/soak.test -test.timeout 0 -test.run '$(SOAK)') >.cache/soak.txt 2>&1 || \
 	{ grep -A40 -m1 -- '--- FAIL' .cache/soak.txt; echo "soak: round $$n differs: see .cache/soak.txt"; exit 1; }; \
 	n=$$((n+1)); echo "soak: $$n rounds without a difference, $$(((end - $$(date +%s)) / 60)) min left"; done
+
+# A seed that differs is printed, and run again with ASHI_SIM_SEED=N go test ./engine -run TestSimulation -v.
+simulate: ## random plans under random faults in virtual time for MINUTES (60); a short run of it is part of test
+	@$(rocksdb) go test -c -o .cache/simulate.test ./engine && cd engine && \
+	../.cache/simulate.test -test.run '^TestSimulation$$' -test.timeout 0 -sim.minutes $(MINUTES)
 
 kafka-test: ## the integration tests, against one real Apache Kafka that is started and stopped for them
 	@$(rocksdb) .ci/kafka with go test -count=1 -p=1 -run '$(KAFKA_RUN)' $(TESTFLAGS) $(KAFKA_PKGS)

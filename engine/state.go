@@ -24,8 +24,12 @@ import (
 //
 // Topic names are Kafka's, which are safe as names of folders (topology.CheckName). A nil path keeps everything in memory.
 type stateDir struct {
-	path string
+	path   string
+	opened storeOpener // by tests, in place of all that is here; else nil
 }
+
+// storeOpener opens the store of a task, or an empty one in its place.
+type storeOpener func(changelog string, partition int32, empty bool) (stores.Store, error)
 
 // manifest is the contents of ashi.json.
 type manifest struct {
@@ -112,6 +116,9 @@ func (d *stateDir) taskPath(changelog string, partition int32) string {
 
 // open opens a task's store. What cannot be opened because it is damaged is thrown away, with a log line.
 func (d *stateDir) open(changelog string, partition int32, o rocksdb.Options, log *slog.Logger) (stores.Store, error) {
+	if d.opened != nil {
+		return d.opened(changelog, partition, false)
+	}
 	if d.path == "" {
 		return memory.New(), nil
 	}
@@ -120,6 +127,9 @@ func (d *stateDir) open(changelog string, partition int32, o rocksdb.Options, lo
 
 // reopenEmpty throws a task's store away and opens a new one.
 func (d *stateDir) reopenEmpty(changelog string, partition int32, o rocksdb.Options) (stores.Store, error) {
+	if d.opened != nil {
+		return d.opened(changelog, partition, true)
+	}
 	if d.path == "" {
 		return memory.New(), nil
 	}

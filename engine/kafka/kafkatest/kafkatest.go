@@ -66,6 +66,14 @@ func At(t testing.TB, brokers ...string) *Cluster {
 	return c
 }
 
+// Dialed is a cluster that the test runs by itself and reaches by dial.
+func Dialed(t testing.TB, dial func(ctx context.Context, network, addr string) (net.Conn, error), brokers ...string) *Cluster {
+	t.Helper()
+	c := &Cluster{Brokers: brokers, Dial: dial}
+	c.ask(t)
+	return c
+}
+
 func (c *Cluster) embed(t testing.TB, virtual bool) {
 	broker, err := embedded.Start(embedded.Config{Virtual: virtual})
 	require.NoError(t, err)

@@ -1,0 +1,441 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/ashi-stream/ashi/engine"
+	"github.com/ashi-stream/ashi/engine/internal/task"
+	"github.com/ashi-stream/ashi/stores"
+	"github.com/ashi-stream/ashi/stores/memory"
+	"github.com/ashi-stream/ashi/stores/storetest"
+)
+
+var errDisk = errors.New("the disk does not take it")
+
+// mishap lets something go wrong.
+func (s *simulation) mishap() {
+	s.broker.mishaps++
+	m := s.members[s.r.IntN(len(s.members))]
+	x := s.r.IntN(16)
+	what := []string{"is killed", "is killed", "is killed", "is killed", "is stopped", "is stopped", "is paused", "is paused", "is cut off", "is cut off",
+		"has a bad disk", "has a bad flush", "sees the broker fail", "sees the broker fail", "sees the broker wait", "sees the broker wait"}[x]
+	s.logf("member %d %s", m.name, what)
+	switch {
+	case x < 4:
+		m.kill()
+		s.sleep(20 * time.Second)
+		m.start()
+	case x < 6:
+		m.stop()
+		s.sleep(20 * time.Second)
+		m.start()
+	case x < 8: // for less than a session timeout, or for longer: then it is a zombie
+		m.wire.hold(time.Duration(s.r.Int64N(int64(time.Minute))))
+	case x < 10:
+		m.wire.cut(time.Duration(s.r.Int64N(int64(time.Minute))))
+	case x < 11:
+		m.disk.fail(storetest.CallWrite, 1+s.r.IntN(3))
+	case x < 12:
+		m.disk.fail(storetest.CallFlush, 1)
+	case x < 14:
+		s.broker.fail(s.r)
+	default:
+		s.broker.delay(s.r)
+	}
+}
+
+// logf notes something with the time of the bubble.
+func (s *simulation) logf(format string, args ...any) {
+	s.t.Logf(time.Now().Format("15:04:05.000")+" "+format, args...)
+}
+
+// revive starts members anew that have ended with an error.
+func (s *simulation) revive() {
+	for _, m := range s.members {
+		select {
+		case err := <-m.done:
+			require.NotErrorIs(s.t, err, task.ErrForeign)
+			require.Error(s.t, err, "member %d ended by itself", m.name)
+			s.logf("member %d ended: %v", m.name, err)
+			m.disk = newSimDisk(m.disk.crash(s.r))
+			m.start()
+		default:
+		}
+	}
+}
+
+// simBroker is a broker that can be told to fail. A fault ends by itself after some requests.
+type simBroker struct {
+	kfake    *kfake.Cluster
+	network  *kfake.VirtualNetwork
+	mishaps  int
+	stalls   int
+	unstable map[string]time.Time // groups, since when
+	log      func(format string, args ...any)
+	faults   []*kfake.FaultHandle
+
+	mu     sync.Mutex
+	delays map[int16]*simDelay
+}
+
+type simDelay struct {
+	left int
+	by   time.Duration
+}
+
+// simRequests are those that members make and nobody else, or that others repeat.
+var simRequests = []kmsg.Key{kmsg.Produce, kmsg.Fetch, kmsg.OffsetCommit, kmsg.JoinGroup, kmsg.SyncGroup, kmsg.Heartbeat, kmsg.InitProducerID,
+	kmsg.AddPartitionsToTxn, kmsg.EndTxn}
+
+// simErrors are what brokers answer to them.
+var simErrors = map[kmsg.Key][]*kerr.Error{
+	kmsg.Produce:            {kerr.NotLeaderForPartition, kerr.NotEnoughReplicas, kerr.RequestTimedOut, kerr.InvalidProducerEpoch, kerr.UnknownServerError},
+	kmsg.Fetch:              {kerr.NotLeaderForPartition, kerr.UnknownServerError},
+	kmsg.OffsetCommit:       {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.UnknownServerError, kerr.RebalanceInProgress},
+	kmsg.JoinGroup:          {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.CoordinatorNotAvailable},
+	kmsg.SyncGroup:          {kerr.NotCoordinator, kerr.RebalanceInProgress, kerr.UnknownMemberID},
+	kmsg.Heartbeat:          {kerr.NotCoordinator, kerr.RebalanceInProgress, kerr.UnknownMemberID, kerr.IllegalGeneration},
+	kmsg.InitProducerID:     {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.ConcurrentTransactions},
+	kmsg.AddPartitionsToTxn: {kerr.CoordinatorLoadInProgress, kerr.ConcurrentTransactions, kerr.InvalidProducerEpoch, kerr.ProducerFenced},
+	kmsg.EndTxn:             {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.ConcurrentTransactions, kerr.InvalidProducerEpoch, kerr.UnknownServerError},
+}
+
+func startSimBroker(t testing.TB) *simBroker {
+	b := &simBroker{network: new(kfake.VirtualNetwork), delays: map[int16]*simDelay{}, unstable: map[string]time.Time{}}
+	var err error
+	b.kfake, err = kfake.NewCluster(kfake.Ports(9092), kfake.ListenFn(b.network.Listen), kfake.GroupMinSessionTimeout(100*time.Millisecond),
+		// Compaction would take from the logs what is compared in the end.
+		kfake.BrokerConfigs(map[string]string{"log.retention.ms": "-1", "log.cleaner.backoff.ms": "1000000000000"}))
+	require.NoError(t, err)
+	t.Cleanup(b.kfake.Close)
+	for _, key := range simRequests {
+		b.kfake.ControlKey(int16(key), b.control)
+	}
+	return b
+}
+
+// control lets requests wait.
+func (b *simBroker) control(req kmsg.Request) (kmsg.Response, error, bool) {
+	b.mu.Lock()
+	d := b.delays[req.Key()]
+	wait := d != nil && d.left > 0 && ofMember(req)
+	if wait {
+		d.left--
+	}
+	b.mu.Unlock()
+	if wait {
+		b.kfake.SleepControl(func() { time.Sleep(d.by) })
+	}
+	return nil, nil, false
+}
+
+// ofMember leaves out the requests of those who write the input.
+func ofMember(req kmsg.Request) bool {
+	switch r := req.(type) {
+	case *kmsg.ProduceRequest:
+		return r.TransactionID != nil
+	case *kmsg.InitProducerIDRequest:
+		return r.TransactionalID != nil
+	}
+	return true
+}
+
+func (b *simBroker) fail(r *rand.Rand) {
+	key := simRequests[r.IntN(len(simRequests))]
+	err := simErrors[key][r.IntN(len(simErrors[key]))]
+	n := 1 + r.IntN(5)
+	b.log("%d answers to %s: %s", n, key.Name(), err.Message)
+	b.faults = append(b.faults, b.kfake.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: err, Count: n, When: ofMember}))
+}
+
+func (b *simBroker) delay(r *rand.Rand) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	key, d := simRequests[r.IntN(len(simRequests))], &simDelay{1 + r.IntN(4), time.Duration(r.Int64N(int64(20 * time.Second)))}
+	b.log("%d answers to %s wait for %v", d.left, key.Name(), d.by)
+	b.delays[int16(key)] = d
+}
+
+// evict takes the members out of groups that have been rebalancing for longer than any member may take, or have had more members than
+// there are processes, as a real coordinator does with those that are gone. kfake never gives up one that is lost while it joins. The
+// others join again.
+func (b *simBroker) evict(t testing.TB, client *kgo.Client, group string, processes int) {
+	info := b.kfake.GroupInfo(group)
+	if info == nil || info.State == "Stable" && len(info.Members) <= processes {
+		delete(b.unstable, group)
+		return
+	}
+	since, ok := b.unstable[group]
+	if !ok {
+		b.unstable[group] = time.Now()
+	}
+	if !ok || time.Since(since) < simEviction {
+		return
+	}
+	delete(b.unstable, group)
+	b.empty(t, client, info)
+}
+
+// empty takes all members out of a group.
+func (b *simBroker) empty(t testing.TB, client *kgo.Client, info *kfake.GroupInfo) {
+	req := kmsg.NewPtrLeaveGroupRequest()
+	req.Group = info.Group
+	for _, m := range info.Members {
+		leave := kmsg.NewLeaveGroupRequestMember()
+		leave.MemberID = m.MemberID
+		req.Members = append(req.Members, leave)
+	}
+	b.log("group %s is %s: its %d members are evicted", info.Group, info.State, len(info.Members))
+	_, err := req.RequestWith(t.Context(), client)
+	require.NoError(t, err)
+}
+
+func (b *simBroker) heal() {
+	for _, h := range b.faults {
+		h.Remove()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	clear(b.delays)
+}
+
+// simMember is a process: it has a wire and a disk, and lives more than once.
+type simMember struct {
+	sim  *simulation
+	name int
+	wire *simWire
+	disk *simDisk
+	*running
+}
+
+func (m *simMember) start() {
+	s := m.sim
+	level := slog.LevelError + 1
+	if os.Getenv("ASHI_SIM_SEED") != "" {
+		level = slog.LevelInfo
+	}
+	m.wire = &simWire{dial: s.broker.network.DialContext}
+	e, err := engine.New(s.plan.plan, engine.Config{Brokers: s.cluster.Brokers, Dial: m.wire.Dial, CommitInterval: s.commit, CheckpointInterval: 5 * s.commit,
+		SessionTimeout: simSession, WithoutTables: "simulation",
+		Log: slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: level})).With("member", m.name)})
+	require.NoError(s.t, err)
+	engine.OpenStores(e, m.disk.open)
+	ctx, cancel := context.WithCancel(context.Background())
+	m.running = &running{Engine: e, cancel: cancel, done: make(chan error, 1)}
+	s.t.Cleanup(cancel)
+	done := m.done
+	go func() { done <- e.Run(ctx) }()
+}
+
+// stop ends the member as a program ends that is told to. It may fail, but must end.
+func (m *simMember) stop() {
+	if err := m.running.stop(); err != nil {
+		m.sim.logf("member %d stopped: %v", m.name, err)
+		m.disk = newSimDisk(m.disk.crash(m.sim.r))
+		return
+	}
+	m.disk = newSimDisk(m.disk.crash(nil))
+}
+
+// kill ends the member where it is: nothing that it does on its way out reaches the broker or the disk, which is kept, or lost.
+func (m *simMember) kill() {
+	m.wire.sever()
+	kept := m.disk.crash(m.sim.r)
+	m.cancel()
+	<-m.done
+	if m.sim.r.IntN(2) == 0 {
+		kept = nil
+	}
+	m.disk = newSimDisk(kept)
+}
+
+// simWire is a member's network, which can be cut, or hold everything back as if the process was stopped.
+type simWire struct {
+	dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	mu       sync.Mutex
+	cutUntil time.Time
+	dead     bool
+	held     chan struct{} // closed when it goes on; nil: it does
+	conns    []net.Conn
+}
+
+func (w *simWire) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.dead || time.Now().Before(w.cutUntil) {
+		return nil, errCut
+	}
+	c, err := w.dial(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	w.conns = append(w.conns, c)
+	return &simConn{c, w}, nil
+}
+
+func (w *simWire) closeLocked() {
+	for _, c := range w.conns {
+		c.Close() // it may be closed already
+	}
+	w.conns = nil
+}
+
+// sever is for ever.
+func (w *simWire) sever() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dead = true
+	w.closeLocked()
+}
+
+func (w *simWire) cut(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cutUntil = time.Now().Add(d)
+	w.closeLocked()
+}
+
+func (w *simWire) heal() { w.cut(0) }
+
+func (w *simWire) hold(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.held != nil {
+		return
+	}
+	held := make(chan struct{})
+	w.held = held
+	time.AfterFunc(d, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.held = nil
+		close(held)
+	})
+}
+
+func (w *simWire) pass() error {
+	w.mu.Lock()
+	held := w.held
+	w.mu.Unlock()
+	if held != nil {
+		<-held
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.dead {
+		return errCut
+	}
+	return nil
+}
+
+type simConn struct {
+	net.Conn
+	wire *simWire
+}
+
+func (c *simConn) Write(b []byte) (int, error) {
+	if err := c.wire.pass(); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *simConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if held := c.wire.pass(); held != nil {
+		return 0, held
+	}
+	return n, err
+}
+
+// simDisk is where a process keeps its stores, for one life.
+type simDisk struct {
+	mu     sync.Mutex
+	kept   map[string]stores.Store // of the life before, not yet opened
+	stores map[string]*storetest.Faulty
+	faults map[storetest.Call]int // for the stores that are opened next
+	dead   bool
+}
+
+func newSimDisk(kept map[string]stores.Store) *simDisk {
+	return &simDisk{kept: kept, stores: map[string]*storetest.Faulty{}}
+}
+
+func storeName(changelog string, partition int32) string {
+	return fmt.Sprint(changelog, "/", partition)
+}
+
+func (d *simDisk) open(changelog string, partition int32, empty bool) (stores.Store, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.dead {
+		return nil, errDisk
+	}
+	name := storeName(changelog, partition)
+	inner := d.kept[name]
+	if f := d.stores[name]; f != nil {
+		var err error
+		if inner, err = f.Crash(0); err != nil {
+			return nil, err
+		}
+	}
+	if inner == nil || empty {
+		inner = memory.New()
+	}
+	f, err := storetest.NewFaulty(inner)
+	d.stores[name] = f
+	return f, err
+}
+
+// fail makes the n-th call of each store fail.
+func (d *simDisk) fail(call storetest.Call, n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, f := range d.stores {
+		f.Fail(call, n, errDisk)
+	}
+}
+
+// crash ends this life, and returns what is left for the next: what was flushed, and if r is not nil some of what was not.
+func (d *simDisk) crash(r *rand.Rand) map[string]stores.Store {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.dead = true
+	keep := 0
+	if r != nil {
+		keep = r.IntN(4)
+	}
+	left := map[string]stores.Store{}
+	for name, s := range d.kept {
+		left[name] = s
+	}
+	for name, f := range d.stores {
+		s, err := f.Crash(keep)
+		if err != nil {
+			panic(err) // memory stores do not fail
+		}
+		left[name] = s
+	}
+	return left
+}
+
+// left is a store of the life before that nobody has opened since.
+func (d *simDisk) left(changelog string, partition int32) stores.Store {
+	return d.kept[storeName(changelog, partition)]
+}
