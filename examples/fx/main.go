@@ -145,7 +145,8 @@ func (o *options) execute(ctx context.Context, s *screen, log *slog.Logger) (err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
 	cfg := engine.Config{Brokers: o.brokers, StateDir: state, Log: log, CommitInterval: commits,
-		SessionTimeout: 10 * time.Second} // a run that was killed must not block the next for long
+		Tables:         engine.Tables{Default: engine.TableSettings{Retention: engine.NoBound}}, // replays span months, and bars are read at their end
+		SessionTimeout: 10 * time.Second}                                                        // a run that was killed must not block the next for long
 	eng, err := engine.New(p.plan, cfg)
 	if errors.Is(err, stores.ErrUnavailable) && o.state == "" {
 		s.say("stores are in memory: %v", stores.ErrUnavailable)
