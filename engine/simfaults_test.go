@@ -369,7 +369,6 @@ type simDisk struct {
 	mu     sync.Mutex
 	kept   map[string]stores.Store // of the life before, not yet opened
 	stores map[string]*storetest.Faulty
-	faults map[storetest.Call]int // for the stores that are opened next
 	dead   bool
 }
 
