@@ -10,7 +10,7 @@
 
 TESTFLAGS  ?=
 RACE_PKGS  ?= ./stores/... ./engine ./engine/embedded ./engine/enginetest ./engine/internal/tables ./engine/kafka ./engine/statels
-KAFKA_PKGS ?= ./engine/... ./examples/...
+KAFKA_PKGS ?= ./engine ./engine/kafka/... ./engine/streamstest ./bench/e2e ./examples/...
 KAFKA_RUN  ?= .
 MINUTES    ?= 60
 SOAK       ?= ^Test(Killed|TakeOver|Relay.*|Simulated.*|Damaged.*|Torn.*|Disk.*|Broker.*|Topic.*|Zombie.*|Rebalance.*|Transaction.*|Break.*)$$
