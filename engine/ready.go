@@ -119,7 +119,7 @@ func (r *readiness) lost(c Cause) {
 	if slices.ContainsFunc(causes, c.same) {
 		return
 	}
-	if c.At = time.Now(); len(causes) == 0 {
+	if c.At = time.Now(); len(causes) == 0 && c.Reason != Stopped { // who runs the engine knows that it ends
 		r.log.Warn("tables are not ready any more", "reason", c)
 	}
 	r.changeLocked(append(slices.Clip(causes), c))
