@@ -288,7 +288,7 @@ func (m *member) commit(ctx context.Context, positions map[string]map[int32]int6
 	}
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
-	var outcome error
+	outcome := errors.New("kafka: the commit of offsets was not answered") // until it is
 	m.membership.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
 		outcome = err
 		if err != nil {
