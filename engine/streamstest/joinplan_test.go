@@ -89,11 +89,11 @@ func joinAshi(ctx context.Context, t *testing.T, c *kafkatest.Cluster, app strin
 	running, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- e.Run(running) }()
-	for _, s := range plan.Subs { // what feeds others comes first
-		for _, topic := range s.Topics() {
-			awaitTaken(ctx, t, c, app+"-"+s.Name, topic)
-		}
+	reads := map[string][]string{}
+	for _, s := range plan.Subs {
+		reads[app+"-"+s.Name] = s.Topics()
 	}
+	awaitTaken(ctx, t, c, reads)
 	stop()
 	require.NoError(t, <-done)
 }
