@@ -40,7 +40,7 @@ func Aggregate[K, T, R any](g *GroupedOf[K, T], w windows.Spec, project func(Gro
 	for _, err := range errs {
 		b.wrong(place(), "Aggregate: result: %w", err)
 	}
-	agg := &topology.Aggregate{Key: typeName[K](), Global: g.global, Row: typeName[R](), Windows: w, Program: program,
+	agg := &topology.Aggregate{Key: typeName[K](), KeyForm: g.form(), Global: g.global, Row: typeName[R](), Windows: w, Program: program,
 		Table: g.table, OpenKey: g.openKey, OpenRow: openRow(g, program, project)}
 	if g.table {
 		checkTable(b, agg)

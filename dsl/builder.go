@@ -91,9 +91,6 @@ func (b *Builder) cut() {
 		}
 		subs[w].Roots = append(subs[w].Roots, s.node)
 	}
-	for _, sub := range b.plan.Subs {
-		sub.Number()
-	}
 }
 
 // place is where in the user's program the call is that led here: file:line.

@@ -37,6 +37,14 @@ func (g *GroupedOf[K, T]) append(dst []byte, key K) ([]byte, error) {
 	return g.codec.Append(dst, key)
 }
 
+// form says how keys are written; empty where that is as the records' are, which nobody knows.
+func (g *GroupedOf[K, T]) form() string {
+	if g.global {
+		return ""
+	}
+	return g.codec.Form()
+}
+
 func (g *GroupedOf[K, T]) decode(b []byte) (key K, err error) {
 	if g.global {
 		return key, nil

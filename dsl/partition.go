@@ -73,7 +73,7 @@ func (s *StreamOf[T]) through(name string, partitions int32) *StreamOf[T] {
 			return func(r *topology.Record, dst []byte) ([]byte, error) { return codec.Encode(dst, r.Value.(*T)) }
 		}}})
 	node := &topology.Node{Name: s.b.unique(topic), Place: place(), Op: &topology.Source{
-		Topic: topic, Internal: true, Row: typeName[T](), Codec: codec.Name(), Open: func() func(*topology.Record, []byte, []byte) error {
+		Topic: topic, Internal: true, Row: typeName[T](), Codec: codec.Name(), Form: formOf[T](), Open: func() func(*topology.Record, []byte, []byte) error {
 			row := new(T)
 			return func(r *topology.Record, _, value []byte) error {
 				r.Value = row

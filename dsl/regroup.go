@@ -44,7 +44,7 @@ func (s *StreamOf[T]) placedChanges() *StreamOf[T] {
 		Topic: topic, Row: typeName[T](), Codec: codec.Name() + " changes", Changes: true,
 		Open: func() func(*topology.Record, []byte) ([]byte, error) { return changeEncoder(codec) }}})
 	node := &topology.Node{Name: s.b.unique(topic), Place: place(), Op: &topology.Source{Internal: true,
-		Topic: topic, Row: typeName[T](), Codec: codec.Name() + " changes",
+		Topic: topic, Row: typeName[T](), Codec: codec.Name() + " changes", Form: formOf[T](),
 		Open: func() func(*topology.Record, []byte, []byte) error { return changeDecoder(codec) }}}
 	s.moved.to = &StreamOf[T]{b: s.b, node: node, part: s.b.root(node, true), origin: s.origin}
 	return s.moved.to

@@ -10,6 +10,7 @@ import (
 	"github.com/ashi-stream/ashi/aggregates"
 	"github.com/ashi-stream/ashi/dsl"
 	"github.com/ashi-stream/ashi/engine/enginetest"
+	"github.com/ashi-stream/ashi/topology"
 	"github.com/ashi-stream/ashi/windows"
 )
 
@@ -114,7 +115,7 @@ func TestTableMistakes(t *testing.T) {
 
 // State is kept under names that steps added before do not change.
 func TestTablesKeepTheirState(t *testing.T) {
-	build := func(filtered bool, name string) string {
+	build := func(filtered bool, name string) []topology.Operator {
 		b := dsl.New("shop")
 		orders := dsl.Stream[order](b, "orders")
 		if filtered {
@@ -127,7 +128,7 @@ func TestTablesKeepTheirState(t *testing.T) {
 		last.To("last")
 		plan, err := b.Build()
 		require.NoError(t, err)
-		return plan.Subs[0].Fingerprint()
+		return plan.Subs[0].Operators()
 	}
 	require.Equal(t, build(false, ""), build(true, ""))
 	require.Equal(t, build(false, "last"), build(true, "last"))

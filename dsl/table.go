@@ -74,7 +74,7 @@ func (b *Builder) keep(below *topology.Node, name string, rows topology.Rows) *t
 // rowsOf is how operators keep rows of type T.
 func rowsOf[T any]() topology.Rows {
 	codec := codecs.Internal[T]()
-	return topology.Rows{Row: typeName[T](), Codec: codec.Name(), Open: func() (func(any, []byte) ([]byte, error), func([]byte) (any, error)) {
+	return topology.Rows{Row: typeName[T](), Codec: codec.Name(), Form: formOf[T](), Open: func() (func(any, []byte) ([]byte, error), func([]byte) (any, error)) {
 		row := new(T)
 		encode := func(r any, dst []byte) ([]byte, error) { return codec.Encode(dst, r.(*T)) }
 		return encode, func(b []byte) (any, error) { return row, codec.Decode(b, row) }

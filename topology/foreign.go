@@ -1,10 +1,5 @@
 package topology
 
-import (
-	"fmt"
-	"io"
-)
-
 // ForeignJoin joins the rows of a table with those of another one that a key in them names, the foreign key (semantics.md [FK1] to
 // [FK5]). It stands with the left table, and talks to Subscriptions, which stand with the right one: it orders the row of a foreign
 // key, and has the answer, and another one whenever that row changes, until it orders no more. A left row keeps the right row that it has, so
@@ -12,7 +7,6 @@ import (
 //
 // Input 0 is the changes of Left, input 1 the answers. What it hands on is a table's records, keyed as Left's, with Old.
 type ForeignJoin struct {
-	ID     uint16 // as of an Aggregate
 	Row    string
 	Left   *Node // its Op is a *Materialize of the same sub-topology
 	Keep   bool  // left rows without a partner are in the result
@@ -29,8 +23,7 @@ type ForeignJoin struct {
 // Subscriptions answers the orders of a ForeignJoin with rows of a table, which it has by the key of that table. Input 0 is the changes
 // of Right, input 1 the orders. Answers go to the partition that the order came from.
 type Subscriptions struct {
-	ID      uint16 // as of an Aggregate
-	Right   *Node  // its Op is a *Materialize of the same sub-topology
+	Right   *Node // its Op is a *Materialize of the same sub-topology
 	Answers string
 }
 
@@ -49,17 +42,3 @@ func OpenRaw() func(r *Record, key, value []byte) error {
 
 func (*ForeignJoin) kind() string   { return "foreign join" }
 func (*Subscriptions) kind() string { return "subscriptions" }
-
-func (j *ForeignJoin) stateID() uint16   { return j.ID }
-func (s *Subscriptions) stateID() uint16 { return s.ID }
-
-func (j *ForeignJoin) setID(id uint16)   { j.ID = id }
-func (s *Subscriptions) setID(id uint16) { s.ID = id }
-
-func (j *ForeignJoin) fingerprint(w io.Writer, name string) {
-	fmt.Fprintf(w, "foreign join %d %q: %s %s, %s %s\n", j.ID, name, j.Right.Codec, j.Right.Row, j.Result.Codec, j.Result.Row)
-}
-
-func (s *Subscriptions) fingerprint(w io.Writer, name string) {
-	fmt.Fprintf(w, "subscriptions %d %q\n", s.ID, name)
-}

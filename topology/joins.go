@@ -1,9 +1,6 @@
 package topology
 
 import (
-	"fmt"
-	"io"
-
 	"github.com/ashi-stream/ashi/windows"
 )
 
@@ -25,7 +22,6 @@ type Split struct {
 
 // StreamJoin joins the rows of two streams that have the same key and event times not too far apart (semantics.md [J1] to [J10]).
 type StreamJoin struct {
-	ID  uint16 // as of an Aggregate
 	Row string // type of the results
 	// A left row at t matches the right ones from t-Before to t+After, both inclusive. Rows that come up to Grace later than a newer
 	// one still count.
@@ -79,10 +75,6 @@ func (*TableLookup) kind() string     { return "lookup" }
 func (*BroadcastLookup) kind() string { return "broadcast" }
 func (*TableJoin) kind() string       { return "table join" }
 
-func (j *StreamJoin) stateID() uint16 { return j.ID }
-
-func (j *StreamJoin) setID(id uint16) { j.ID = id }
-
 // Form is the join as ksqlDB names it: inner, left, right or outer; or as-of.
 func (j *StreamJoin) Form() string {
 	if j.AsOf {
@@ -96,9 +88,4 @@ func (j *TableJoin) Form() string { return form(j.Keep) }
 
 func form(keep [2]bool) string {
 	return map[[2]bool]string{{false, false}: "inner", {true, false}: "left", {false, true}: "right", {true, true}: "outer"}[keep]
-}
-
-func (j *StreamJoin) fingerprint(w io.Writer, name string) {
-	fmt.Fprintf(w, "join %d %q %s before %d after %d grace %d: %s %s, %s %s\n", j.ID, name, j.Form(), j.Before, j.After, j.Grace,
-		j.Sides[0].Codec, j.Sides[0].Row, j.Sides[1].Codec, j.Sides[1].Row)
 }

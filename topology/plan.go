@@ -68,6 +68,7 @@ type Source struct {
 	Internal bool
 	Row      string // type of the rows, for people
 	Codec    string
+	Form     string // of an internal topic: as of Rows
 	// Open returns a decoder, which fills r.Value, and r.Old where the topic has both ([Sink].Changes), and r.Time where a column has the event time, from the key and value on the
 	// wire, neither of them null. The row is reused for the next record.
 	Open func() func(r *Record, key, value []byte) error
@@ -83,8 +84,8 @@ type Step struct {
 
 // Aggregate keeps one row per group and window, and puts out changed rows, final rows or both.
 type Aggregate struct {
-	ID      uint16 // in row keys: the place among the aggregates of its sub-topology, from 1
 	Key     string // type of the group key, for people
+	KeyForm string // how group keys are written; empty: as those of records are
 	Global  bool   // one group for all records, whatever their keys: the source has one partition
 	Row     string
 	Windows windows.Spec
@@ -121,6 +122,7 @@ type Sink struct {
 type Rows struct {
 	Row   string
 	Codec string
+	Form  string // the columns, as far as bytes depend on them: rows of another Form cannot be read
 	// Open returns an encoder, which appends a row's bytes to dst, and a decoder, whose row is reused: it is good until the next call.
 	Open func() (encode func(row any, dst []byte) ([]byte, error), decode func(b []byte) (any, error))
 }

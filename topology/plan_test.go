@@ -107,8 +107,8 @@ func golden(t *testing.T, file, got string) {
 }
 
 // A step before an aggregate leaves the aggregate's name, its topics and the meaning of its state as they are; what belongs to
-// the state changes the fingerprint.
-func TestStatefulNamesAndFingerprintsAreStable(t *testing.T) {
+// the state changes what its operator says of it.
+func TestStatefulNamesAndMeaningsAreStable(t *testing.T) {
 	type change struct {
 		steps int
 		spec  windows.Spec
@@ -147,10 +147,10 @@ func TestStatefulNamesAndFingerprintsAreStable(t *testing.T) {
 	for _, steps := range []int{1, 3} {
 		with, same := plan(change{steps: steps, spec: base.spec})
 		require.Equal(t, names, same)
-		require.Equal(t, sub.Fingerprint(), with.Fingerprint())
+		require.Equal(t, sub.Operators(), with.Operators())
 	}
 	for _, c := range []change{{spec: windows.Minutes(1)}, {spec: windows.Minutes(1, 6)}, {spec: base.spec.Grace(0)}, {spec: base.spec, as: "bars"}, {spec: base.spec, more: true}} {
 		other, _ := plan(c)
-		require.NotEqual(t, sub.Fingerprint(), other.Fingerprint(), "%+v", c)
+		require.NotEqual(t, sub.Operators(), other.Operators(), "%+v", c)
 	}
 }

@@ -1,16 +1,12 @@
 package topology
 
 import (
-	"fmt"
-	"io"
-
 	"github.com/ashi-stream/ashi/windows"
 )
 
 // Materialize keeps the last row of each key of a table, hands records on with the row before as Old, and answers joins. A deletion of
 // what is not there goes no further.
 type Materialize struct {
-	ID   uint16 // as of an Aggregate
 	Rows Rows
 	// History is how far back a table keeps the rows that were in force, on its own stream time; 0: only the last, whatever its
 	// event time ([T7], [VT1]). With a history only what is the newest of its key by event time is handed on [TT3]; what is older than
@@ -40,7 +36,6 @@ type Regroup struct {
 // time of the records that come here [P3]; or sooner where more than MaxRows keys wait: then the oldest go. They go in the order of
 // (event time of the first, key), with the first one's Old and the last one's event time.
 type Suppress struct {
-	ID      uint16 // as of an Aggregate
 	Rows    Rows
 	Every   windows.Time // 0: only MaxRows lets them go
 	MaxRows int          // 0: no bound; the keys that wait are in memory, their rows as far as there is room
@@ -50,17 +45,3 @@ func (*Materialize) kind() string { return "table" }
 func (*Regroup) kind() string     { return "regroup" }
 func (s *TableStep) kind() string { return s.Kind }
 func (*Suppress) kind() string    { return "suppress" }
-
-func (m *Materialize) stateID() uint16 { return m.ID }
-func (s *Suppress) stateID() uint16    { return s.ID }
-
-func (m *Materialize) setID(id uint16) { m.ID = id }
-func (s *Suppress) setID(id uint16)    { s.ID = id }
-
-func (m *Materialize) fingerprint(w io.Writer, name string) {
-	fmt.Fprintf(w, "table %d %q %s %s history %d\n", m.ID, name, m.Rows.Codec, m.Rows.Row, m.History)
-}
-
-func (s *Suppress) fingerprint(w io.Writer, name string) {
-	fmt.Fprintf(w, "suppress %d %q %s %s every %d rows %d\n", s.ID, name, s.Rows.Codec, s.Rows.Row, s.Every, s.MaxRows)
-}

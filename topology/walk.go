@@ -1,10 +1,6 @@
 package topology
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
-	"io"
 	"iter"
 	"slices"
 )
@@ -102,49 +98,6 @@ func ops[O Op](s *SubTopology) []O {
 		}
 	}
 	return found
-}
-
-// stateful is an Op with state: its rows have its ID in their keys.
-type stateful interface {
-	Op
-	stateID() uint16
-	setID(uint16)
-	fingerprint(w io.Writer, name string)
-}
-
-// Number gives the operators with state their IDs: their place in Nodes, from 1. It is the last step of building a plan.
-func (s *SubTopology) Number() {
-	id := uint16(0)
-	for n := range s.Nodes() {
-		if o, ok := n.Op.(stateful); ok {
-			id++
-			o.setID(id)
-		}
-	}
-}
-
-// Fingerprint stands for all that gives meaning to the sub-topology's state: sources, and of each operator with state its name,
-// place, and what its rows consist of. State of another fingerprint must not be read.
-func (s *SubTopology) Fingerprint() string {
-	h := sha256.New()
-	fmt.Fprint(h, "ashi 1\n")
-	for _, topic := range s.Topics() {
-		fmt.Fprintf(h, "source %q\n", topic)
-	}
-	for n := range s.Nodes() {
-		if o, ok := n.Op.(stateful); ok {
-			o.fingerprint(h, n.Name)
-		}
-	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
-}
-
-func (a *Aggregate) stateID() uint16 { return a.ID }
-func (a *Aggregate) setID(id uint16) { a.ID = id }
-
-func (a *Aggregate) fingerprint(w io.Writer, name string) {
-	fmt.Fprintf(w, "aggregate %d %q by %s over %v grace %d sliced %v: %s\n", a.ID, name, a.Key, a.Windows.Kinds(), a.Windows.GraceTime(),
-		a.Sliced(), a.Program.Signature())
 }
 
 // Sliced says that hopping windows are put together from slices when they close, so that a record costs the same however much they

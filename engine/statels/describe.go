@@ -19,6 +19,7 @@ import (
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/stores"
 	"github.com/ashi-stream/ashi/stores/rocksdb"
+	"github.com/ashi-stream/ashi/topology"
 )
 
 // group is what is counted of the rows of an operator, or of a table.
@@ -50,6 +51,7 @@ func describe(out io.Writer, path string, s *rocksdb.Store) error {
 	table, other := &group{}, &group{}
 	operators := map[uint16]*group{}
 	var named []string
+	progress := &task.Progress{}
 	for e, err := range s.Scan(nil, nil) {
 		if err != nil {
 			return err
@@ -62,6 +64,9 @@ func describe(out io.Writer, path string, s *rocksdb.Store) error {
 		} else if _, start, windowed, ok := tableKey(e.Key); ok {
 			table.add(e, start, windowed)
 		} else if name, ok := strings.CutPrefix(string(e.Key), string(stores.MetaKey(""))); ok {
+			if p, err := task.ParseProgress(e.Value); err == nil && string(e.Key) == string(task.ProgressKey) {
+				progress = p
+			}
 			named = append(named, namedValue(name, e.Value)...)
 		} else {
 			other.add(e, 0, false)
@@ -76,7 +81,7 @@ func describe(out io.Writer, path string, s *rocksdb.Store) error {
 		fmt.Fprintf(out, "  table: %s\n", table)
 	}
 	for _, op := range slices.Sorted(maps.Keys(operators)) {
-		fmt.Fprintf(out, "  operator %d: %s\n", op, operators[op])
+		fmt.Fprintf(out, "  %s: %s\n", operatorName(progress, op), operators[op])
 	}
 	if other.rows > 0 {
 		fmt.Fprintf(out, "  of unknown kind: %s\n", other)
@@ -107,12 +112,32 @@ func namedValue(name string, value []byte) []string {
 	return []string{fmt.Sprintf("%s: %s", quote([]byte(name)), bytesText(value))}
 }
 
+// operatorName is whose rows have a number.
+func operatorName(p *task.Progress, number uint16) string {
+	among := func(n topology.Numbers) bool { return n.First <= number && int(number) < int(n.First)+int(n.Count) }
+	for _, o := range p.Operators {
+		if among(o.Numbers) {
+			return fmt.Sprintf("operator %d, %s", number, o)
+		}
+	}
+	if slices.ContainsFunc(p.Removing, among) {
+		return fmt.Sprintf("operator %d, which is gone", number)
+	}
+	return fmt.Sprintf("operator %d", number)
+}
+
 func commitRecord(value []byte) []string {
 	p, err := task.ParseProgress(value)
 	if err != nil {
 		return []string{fmt.Sprintf("commit record: %v", err)}
 	}
-	lines := []string{fmt.Sprintf("commit %d: %d rows aggregated, plan %s", p.Sequence, p.Rows, p.Fingerprint)}
+	lines := []string{fmt.Sprintf("commit %d: %d rows aggregated", p.Sequence, p.Rows)}
+	for _, o := range p.Operators {
+		lines = append(lines, fmt.Sprintf("step %s: %s, layout %d", o, o.Meaning, o.Layout))
+	}
+	if p.Fingerprint != "" {
+		lines = append(lines, "plan "+p.Fingerprint+", of before records told of steps")
+	}
 	for _, topic := range slices.Sorted(maps.Keys(p.Inputs)) {
 		lines = append(lines, fmt.Sprintf("position in %s: %d", topic, p.Inputs[topic]))
 	}

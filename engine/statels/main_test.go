@@ -57,11 +57,15 @@ func newState(t *testing.T) (dir string, open []*rocksdb.Store) {
 	s := store("fx-rates-changelog/0/main.db")
 	var b stores.Batch
 	for i := range int64(4) {
-		b.Put(stores.AppendRowKey(nil, 1, 1398902400000+i%2*60000, []byte{byte('a' + i)}), []byte{9, byte(i)})
+		b.Put(stores.AppendRowKey(nil, 256, 1398902400000+i%2*60000, []byte{byte('a' + i)}), []byte{9, byte(i)})
 	}
-	b.Put(stores.AppendRowKey(nil, 2, 0, []byte("k")), []byte("1"))
-	progress := task.Progress{Sequence: 17, Rows: 1234, Fingerprint: "3f2a", Inputs: map[string]int64{"rates": 1240, "limits": 3},
-		StreamTimes: map[string]windows.Time{"bars": 1398902460500}}
+	b.Put(stores.AppendRowKey(nil, 258, 0, []byte("k")), []byte("1"))
+	b.Put(stores.AppendRowKey(nil, 300, 0, []byte("k")), []byte("1"))
+	progress := task.Progress{Sequence: 17, Rows: 1234, Inputs: map[string]int64{"rates": 1240, "limits": 3}, StreamTimes: map[string]windows.Time{"bars": 1398902460500},
+		Operators: []topology.Operator{
+			{Name: "bars", Kind: "aggregate", Layout: 1, Meaning: "by string over [1min]: count", Numbers: topology.Numbers{First: 256, Count: 1}},
+			{Name: "fx-rates-repartition", Kind: "internal topic", Layout: 1, Meaning: "fixed rate"},
+		}, Removing: []topology.Numbers{{First: 257, Count: 2}}, Next: 259}
 	b.Put(task.ProgressKey, progress.Append(nil))
 	b.Put(stores.MetaKey("position"), binary.BigEndian.AppendUint64(nil, 99))
 	b.Put(stores.MetaKey("indexed"), []byte{1})

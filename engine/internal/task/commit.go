@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/ashi-stream/ashi/stores"
+	"github.com/ashi-stream/ashi/topology"
 	"github.com/ashi-stream/ashi/windows"
 )
 
@@ -15,9 +16,15 @@ import (
 type Progress struct {
 	Sequence    uint64                  // of commits, from 1
 	Rows        uint64                  // that were aggregated: numbers their order
-	Fingerprint string                  // of the sub-topology (topology.SubTopology.Fingerprint)
-	Inputs      map[string]int64        // topic to the offset to read next
-	StreamTimes map[string]windows.Time // aggregate to its stream time
+	Inputs      map[string]int64        // topic to the offset to read next; of topics too that are not read any more
+	StreamTimes map[string]windows.Time // operator to its stream time
+	// Operators are those with state that the rows are of. Removing are numbers of operators that are gone: their rows are not read any more, and
+	// some may be left. Next is the lowest number that none ever had.
+	Operators []topology.Operator
+	Removing  []topology.Numbers
+	Next      uint32
+	// Fingerprint is that of a record of version 1, which has it in place of operators (topology.SubTopology.FingerprintV1); else empty.
+	Fingerprint string
 }
 
 // ProgressKey is the key of the commit record, in changelog and store.
@@ -26,36 +33,68 @@ var ProgressKey = stores.MetaKey("commit")
 // positionKey is the key under which a store holds the changelog offset to read next.
 var positionKey = stores.MetaKey("position")
 
-// progressVersion is the first byte of an encoded Progress. It changes when the layout of it or of rows does.
-const progressVersion = 1
+// progressVersion is the first byte of an encoded Progress, its layout. Layouts of rows have versions of their own (layout).
+const progressVersion = 2
 
-// Append appends p as it is stored: version, sequence, rows, fingerprint, inputs and stream times, with uvarint lengths and counts, in
-// the order of their names.
+// Append appends p as it is stored: version, sequence, rows, the next number, operators, numbers that are removed, inputs and stream times, with
+// uvarint lengths and counts, the last two in the order of their names.
 func (p *Progress) Append(dst []byte) []byte {
 	dst = append(dst, progressVersion)
 	dst = binary.AppendUvarint(dst, p.Sequence)
 	dst = binary.AppendUvarint(dst, p.Rows)
-	dst = appendString(dst, p.Fingerprint)
+	dst = binary.AppendUvarint(dst, uint64(p.Next))
+	dst = binary.AppendUvarint(dst, uint64(len(p.Operators)))
+	for _, o := range p.Operators {
+		dst = appendString(appendString(dst, o.Name), o.Kind)
+		dst = binary.AppendUvarint(dst, uint64(o.Layout))
+		dst = appendRange(appendString(dst, o.Meaning), o.Numbers)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(p.Removing)))
+	for _, n := range p.Removing {
+		dst = appendRange(dst, n)
+	}
 	dst = appendNumbers(dst, p.Inputs)
 	return appendNumbers(dst, p.StreamTimes)
 }
 
-// errProgress says that a commit record is not one that this program can read.
-var errProgress = errors.New("task: commit record cannot be read: it is damaged or of another version of ashi")
+// errProgress says that a commit record is not one.
+var errProgress = errors.New("task: commit record is damaged")
 
-// ParseProgress reads what Append wrote.
+// ParseProgress reads what Append wrote, and what version 1 did. An error that wraps ErrNewer says that a newer version of ashi has written it.
 func ParseProgress(b []byte) (*Progress, error) {
-	if len(b) == 0 || b[0] != progressVersion {
+	switch {
+	case len(b) == 0 || b[0] == 0:
 		return nil, errProgress
+	case b[0] > progressVersion:
+		return nil, fmt.Errorf("%w: its commit record has layout %d, this version knows %d", ErrNewer, b[0], progressVersion)
 	}
 	d := decoder{b: b[1:]}
-	p := &Progress{Sequence: d.uvarint(), Rows: d.uvarint(), Fingerprint: d.string()}
+	p := &Progress{Sequence: d.uvarint(), Rows: d.uvarint()}
+	if b[0] == 1 {
+		p.Fingerprint = d.string()
+	} else {
+		p.parseOperators(&d)
+	}
 	p.Inputs = numbers[int64](&d)
 	p.StreamTimes = numbers[windows.Time](&d)
 	if d.bad || len(d.b) != 0 {
 		return nil, errProgress
 	}
 	return p, nil
+}
+
+func (p *Progress) parseOperators(d *decoder) {
+	next := d.uvarint()
+	d.bad = d.bad || next > topNumber
+	p.Next = uint32(next)
+	for n := d.uvarint(); n > 0 && !d.bad; n-- {
+		o := topology.Operator{Name: d.string(), Kind: d.string(), Layout: d.uint16(), Meaning: d.string()}
+		o.Numbers = d.numbers()
+		p.Operators = append(p.Operators, o)
+	}
+	for n := d.uvarint(); n > 0 && !d.bad; n-- {
+		p.Removing = append(p.Removing, d.numbers())
+	}
 }
 
 // Commit ends the transaction under way, if anything was processed since the last one. Order:
@@ -67,7 +106,7 @@ func ParseProgress(b []byte) (*Progress, error) {
 //
 // A checkpoint may follow. After an error the task is of no more use: close it and open it anew.
 func (t *Task) Commit(ctx context.Context) error {
-	if !t.changed {
+	if !t.changed && !t.adopting && len(t.progress.Removing) == 0 {
 		return nil
 	}
 	for _, o := range t.operators {
@@ -80,6 +119,11 @@ func (t *Task) Commit(ctx context.Context) error {
 			return err
 		}
 	}
+	if !t.adopting {
+		if err := t.remove(ctx); err != nil {
+			return err
+		}
+	}
 	t.positions()
 	t.progress.Sequence++
 	var offset int64
@@ -89,7 +133,7 @@ func (t *Task) Commit(ctx context.Context) error {
 		return fmt.Errorf("task: commit %d of %s/%d: %w", t.progress.Sequence, t.cfg.Sub.Name, t.cfg.Partition, err)
 	}
 	t.position = offset + 1
-	t.changed, t.produced, t.lastCommit = false, 0, t.cfg.Now()
+	t.adopting, t.changed, t.produced, t.lastCommit = false, false, 0, t.cfg.Now()
 	for _, release := range t.releases {
 		release()
 	}

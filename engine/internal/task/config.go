@@ -35,6 +35,9 @@ type Config struct {
 	Ahead time.Duration
 	// EveryUpdate puts every update of a row out as a change, in place of the last one before each commit.
 	EveryUpdate bool
+	// Rebuild drops the state of a sub-topology of which an operator has Changed, and lets it begin anew, from the oldest records of its inputs; else
+	// that is ErrForeign. Linked says that it cannot, because records go through internal topics.
+	Rebuild, Linked bool
 	// Tables gives access to a table that the process mirrors, by its topic; nil if it does not. Only plans with broadcast joins need it.
 	Tables func(topic string) TableRows
 }

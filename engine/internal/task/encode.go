@@ -3,7 +3,10 @@ package task
 import (
 	"encoding/binary"
 	"maps"
+	"math"
 	"slices"
+
+	"github.com/ashi-stream/ashi/topology"
 )
 
 func appendString(dst []byte, s string) []byte {
@@ -19,6 +22,11 @@ func appendNumbers[N ~int64](dst []byte, m map[string]N) []byte {
 		dst = binary.BigEndian.AppendUint64(dst, uint64(m[name]))
 	}
 	return dst
+}
+
+// appendRange appends both as uvarints.
+func appendRange(dst []byte, n topology.Numbers) []byte {
+	return binary.AppendUvarint(binary.AppendUvarint(dst, uint64(n.First)), uint64(n.Count))
 }
 
 // decoder reads from b; once bad is set all that it returns is zero.
@@ -47,6 +55,19 @@ func (d *decoder) uvarint() uint64 {
 }
 
 func (d *decoder) string() string { return string(d.take(d.uvarint())) }
+
+func (d *decoder) uint16() uint16 {
+	n := d.uvarint()
+	d.bad = d.bad || n > math.MaxUint16
+	return uint16(n)
+}
+
+// numbers reads what appendRange wrote: their end is no more than topNumber.
+func (d *decoder) numbers() topology.Numbers {
+	n := topology.Numbers{First: d.uint16(), Count: d.uint16()}
+	d.bad = d.bad || int(n.First)+int(n.Count) > topNumber
+	return n
+}
 
 func numbers[N ~int64](d *decoder) map[string]N {
 	m := map[string]N{}

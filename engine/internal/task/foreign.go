@@ -71,7 +71,7 @@ func parseMatch(b []byte) (match, error) {
 }
 
 func newForeignJoin(t *Task, name string, o *topology.ForeignJoin, next []runner) *foreignJoin {
-	j := &foreignJoin{task: t, name: name, op: o, next: next, rows: newKeyed(t, name, o.ID*maxSizes), foreign: o.OpenKey(), key: []byte{}}
+	j := &foreignJoin{task: t, name: name, op: o, next: next, rows: newKeyed(t, name, t.first(name)), foreign: o.OpenKey(), key: []byte{}}
 	for i := range 2 {
 		j.join[i] = o.Open()
 		_, j.right[i] = o.Right.Open()

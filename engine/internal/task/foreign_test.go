@@ -51,7 +51,7 @@ func TestGoldenForeign(t *testing.T) {
 	golden(t, goldenMatches, func(m match) []byte { return m.append(nil) }, parseMatch)
 	golden(t, goldenHeld, func(h heldBack) []byte { return h.append(nil) }, parseHeldBack)
 
-	key := stores.AppendRowKey(nil, 2*maxSizes, 0, append(appendBytes(nil, []byte("buyer")), "k1"...))
+	key := stores.AppendRowKey(nil, 0x0200, 0, append(appendBytes(nil, []byte("buyer")), "k1"...))
 	require.Equal(t, "01"+"0200"+"0000000000000000"+"05"+"6275796572"+"6b31", hex.EncodeToString(key), "a subscription's key")
 	require.Equal(t, "ac02", hex.EncodeToString(appendPartition(nil, 300)), "its row")
 }

@@ -35,6 +35,9 @@ type volume struct {
 	Venue *string
 }
 
+// prefixed is hex of a string behind its length.
+func prefixed(s string) string { return fmt.Sprintf("%02x%x", len(s), s) }
+
 const changelog = "golden-trades-changelog"
 
 func goldenPlan(t testing.TB) *topology.Plan {
@@ -70,7 +73,8 @@ func TestGoldenChangelog(t *testing.T) {
 	d.AddRaw("trades", goldenTrades()...)
 	d.AddRaw("trades", enginetest.Record{Key: []byte("EUR"), Value: []byte(`{"Price":1,"Size":0}`), Timestamp: 1_700_000_040_000})
 	progress := func(sequence, rows, next, streamTime string) string {
-		return "01" + sequence + rows + "20" + "6336326165616436313734656238353432613239626365663535623762643565" + // fingerprint
+		meaning := "by string over [tumbling 1min tumbling 60min] grace 0 sliced true: count,max float,sum decimal,latest text, keys text"
+		return "02" + sequence + rows + "8202" + "01" + prefixed("trades-aggregate") + prefixed("aggregate") + "01" + prefixed(meaning) + "8002" + "02" + "00" +
 			"01" + "06" + "747261646573" + next + "01" + "10" + "7472616465732d616767726567617465" + streamTime
 	}
 	other := func(n, high, at string) string { return at + n + high + "01" + "01" + "01" }
@@ -101,29 +105,44 @@ func TestGoldenChangelog(t *testing.T) {
 	require.EqualValues(t, 1_700_000_000_000, finals[0].Timestamp)
 }
 
-var goldenProgress = task.Progress{Sequence: 300, Rows: 7, Fingerprint: "f", Inputs: map[string]int64{"b": 1, "a": 2},
-	StreamTimes: map[string]windows.Time{"w": windows.Min, "v": 1_700_000_000_000}}
+var goldenProgress = task.Progress{Sequence: 300, Rows: 7, Inputs: map[string]int64{"b": 1, "a": 2},
+	StreamTimes: map[string]windows.Time{"w": windows.Min, "v": 1_700_000_000_000}, Next: 600,
+	Operators: []topology.Operator{
+		{Name: "w", Kind: "k", Layout: 1, Meaning: "m", Numbers: topology.Numbers{First: 256, Count: 2}},
+		{Name: "v", Kind: "l", Layout: 300, Numbers: topology.Numbers{First: 65535, Count: 1}},
+	},
+	Removing: []topology.Numbers{{First: 258, Count: 3}}}
 
-const goldenProgressHex = "01" + "ac02" + "07" + "0166" + "02" + "0161" + "0000000000000002" + "0162" + "0000000000000001" +
-	"02" + "0176" + "0000018bcfe56800" + "0177" + "8000000000000000"
+// The ends of records of both versions: positions and stream times.
+const (
+	goldenEnd = "02" + "0161" + "0000000000000002" + "0162" + "0000000000000001" + "02" + "0176" + "0000018bcfe56800" + "0177" + "8000000000000000"
+
+	goldenProgressHex = "02" + "ac02" + "07" + "d804" + "02" + "0177" + "016b" + "01" + "016d" + "8002" + "02" +
+		"0176" + "016c" + "ac02" + "00" + "ffff03" + "01" + "01" + "8202" + "03" + goldenEnd
+	goldenProgressV1 = "01" + "ac02" + "07" + "0166" + goldenEnd
+)
 
 func TestGoldenProgress(t *testing.T) {
 	require.Equal(t, goldenProgressHex, hex.EncodeToString(goldenProgress.Append(nil)))
 	require.Equal(t, "00"+hex.EncodeToString([]byte("commit")), hex.EncodeToString(task.ProgressKey))
-	b, err := hex.DecodeString(goldenProgressHex)
-	require.NoError(t, err)
-	p, err := task.ParseProgress(b)
-	require.NoError(t, err)
-	require.Equal(t, goldenProgress, *p)
-	for n := range b {
-		_, err := task.ParseProgress(b[:n])
-		require.Error(t, err, "cut after %d bytes", n)
+	v1 := task.Progress{Sequence: 300, Rows: 7, Fingerprint: "f", Inputs: goldenProgress.Inputs, StreamTimes: goldenProgress.StreamTimes}
+	for text, want := range map[string]task.Progress{goldenProgressHex: goldenProgress, goldenProgressV1: v1} {
+		b, err := hex.DecodeString(text)
+		require.NoError(t, err)
+		p, err := task.ParseProgress(b)
+		require.NoError(t, err)
+		require.Equal(t, want, *p)
+		for n := range b {
+			_, err := task.ParseProgress(b[:n])
+			require.Error(t, err, "cut after %d bytes", n)
+		}
+		_, err = task.ParseProgress(append(b, 0))
+		require.Error(t, err, "a byte too many")
+		b[0] = 3
+		_, err = task.ParseProgress(b)
+		require.ErrorIs(t, err, task.ErrNewer)
+		require.ErrorContains(t, err, "layout 3, this version knows 2")
 	}
-	_, err = task.ParseProgress(append(b, 0))
-	require.Error(t, err, "a byte too many")
-	b[0]++
-	_, err = task.ParseProgress(b)
-	require.ErrorContains(t, err, "of another version")
 }
 
 // What ParseProgress takes is a record that reads the same when it is written again; it never panics or asks for much memory.
@@ -131,12 +150,14 @@ func FuzzParseProgress(f *testing.F) {
 	f.Add([]byte{})
 	f.Add((&task.Progress{}).Append(nil))
 	f.Add(goldenProgress.Append(nil))
+	f.Add([]byte{2, 1, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
 	f.Add([]byte{1, 1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := task.ParseProgress(b)
 		if err != nil {
 			return
 		}
+		p.Fingerprint = "" // version 1 is read, not written
 		again, err := task.ParseProgress(p.Append(nil))
 		require.NoError(t, err)
 		require.Equal(t, p, again)

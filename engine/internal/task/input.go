@@ -70,6 +70,11 @@ func (t *Task) input(topic string) *input {
 // records now: with several inputs the next one is not known then. It commits when that is due. Records that are bad
 // are dropped and counted; an error ends the task.
 func (t *Task) Run(ctx context.Context, ended func(topic string) bool) error {
+	if t.adopting {
+		if err := t.Commit(ctx); err != nil {
+			return err
+		}
+	}
 	for n := 0; ; n++ {
 		if n%checkEvery == 0 && ctx.Err() != nil {
 			return ctx.Err() // the partition is wanted elsewhere: what was done since the last commit does not count

@@ -38,13 +38,10 @@ const (
 )
 
 func newJoin(t *Task, name string, o *topology.StreamJoin, next []runner) (*join, error) {
-	if o.ID >= math.MaxUint16/maxSizes {
-		return nil, fmt.Errorf("task: join %s: more than %d operators with state", name, math.MaxUint16/maxSizes)
-	}
 	j := &join{task: t, name: name, asOf: o.AsOf, grace: o.Grace, call: o.Open(), next: next, streamTime: windows.Min,
 		groups: newGroupTable()}
 	for port := range j.sides {
-		s := &joinSide{join: j, port: port, op: o.ID*maxSizes + uint16(port), keeps: o.Keep[port], late: o.Before + o.After + o.Grace}
+		s := &joinSide{join: j, port: port, op: t.first(name) + uint16(port), keeps: o.Keep[port], late: o.Before + o.After + o.Grace}
 		s.back, s.ahead = o.Before, o.After
 		if port == rightSide {
 			s.back, s.ahead = o.After, o.Before

@@ -12,8 +12,10 @@ import (
 
 // Errors of opening a task.
 var (
-	// ErrForeign says that the state was written by another plan: its rows cannot be read by this one.
+	// ErrForeign says that the state was written by another plan, and that some of its rows cannot be read by this one.
 	ErrForeign = errors.New("task: state belongs to another plan")
+	// ErrNewer says that the state was written by a version of ashi that is newer than this one.
+	ErrNewer = errors.New("task: state was written by a newer version of ashi")
 	// ErrDamaged says that the store cannot be trusted: wipe it and restore it from the start of the changelog.
 	ErrDamaged = errors.New("task: store is damaged")
 )
@@ -80,29 +82,14 @@ func (r *Restorer) Progress() (*Progress, error) {
 	return ParseProgress(b)
 }
 
-// open takes over what the store holds: stream times, input positions, and which windows are open. Rows stay in the store
-// until records ask for them.
+// open takes over what the store holds: stream times, and which windows are open. Rows stay in the store until records ask for them.
 func (t *Task) open() error {
-	r := NewRestorer(t.cfg.Store)
-	var err error
-	if t.position, _, err = r.Position(); err != nil {
-		return err
-	}
-	p, err := r.Progress()
-	switch {
-	case err != nil:
-		return err
-	case p == nil:
+	if t.progress.Sequence == 0 {
 		return nil
-	case p.Fingerprint != t.progress.Fingerprint:
-		return fmt.Errorf("%w: sub-topology %s, partition %d, changelog %s: its aggregates, joins, windows or grouping are not those of this plan: "+
-			"give the application another name, or delete that topic to start from the beginning of the input",
-			ErrForeign, t.cfg.Sub.Name, t.cfg.Partition, t.cfg.Changelog)
 	}
-	t.progress = *p
 	for _, o := range t.operators {
 		name, at := o.clock()
-		if last, ok := p.StreamTimes[name]; ok {
+		if last, ok := t.progress.StreamTimes[name]; ok {
 			at = last
 		}
 		if err := o.open(at); err != nil {

@@ -23,7 +23,7 @@ type subscriptions struct {
 
 func newSubscriptions(t *Task, name string, o *topology.Subscriptions) *subscriptions {
 	encode, _ := o.Right.Op.(*topology.Materialize).Rows.Open()
-	return &subscriptions{task: t, name: name, op: o, encode: encode, rows: newSorted(t, name, o.ID*maxSizes), row: []byte{}}
+	return &subscriptions{task: t, name: name, op: o, encode: encode, rows: newSorted(t, name, t.first(name)), row: []byte{}}
 }
 
 func (s *subscriptions) link() (err error) {

@@ -78,7 +78,7 @@ func parseHeldBack(b []byte) (heldBack, error) {
 }
 
 func newSuppress(t *Task, name string, o *topology.Suppress, next []runner) *suppress {
-	s := &suppress{task: t, name: name, op: o, next: next, rows: newKeyed(t, name, o.ID*maxSizes), streamTime: windows.Min,
+	s := &suppress{task: t, name: name, op: o, next: next, rows: newKeyed(t, name, t.first(name)), streamTime: windows.Min,
 		old: []byte{}, row: []byte{}}
 	s.queue = btree.NewBTreeGOptions(func(a, b waitingKey) bool {
 		return cmp.Or(cmp.Compare(a.since, b.since), strings.Compare(a.key, b.key)) < 0

@@ -36,8 +36,8 @@ type table struct {
 func newTable(t *Task, name string, m *topology.Materialize, next []runner) (*table, error) {
 	encode, old := m.Rows.Open()
 	_, found := m.Rows.Open()
-	return &table{task: t, name: name, next: next, rows: newKeyed(t, name, m.ID*maxSizes), history: m.History,
-		ends: ends{task: t, op: m.ID*maxSizes + 1}, encode: encode, old: old, found: found, streamTime: windows.Min}, nil
+	return &table{task: t, name: name, next: next, rows: newKeyed(t, name, t.first(name)), history: m.History,
+		ends: ends{task: t, op: t.first(name) + 1}, encode: encode, old: old, found: found, streamTime: windows.Min}, nil
 }
 
 // process takes a change over and hands it on with the row that it replaces.

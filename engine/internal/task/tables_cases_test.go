@@ -116,7 +116,7 @@ func TestGoldenTables(t *testing.T) {
 	internal := func(v string) string { return "016b" + "01" + hex.EncodeToString([]byte(v)) } // columns k and V
 
 	add("plain", "p", 300)
-	require.Equal(t, at(300)+internal("p"), row("0200"))
+	require.Equal(t, at(300)+internal("p"), row("0102"))
 	add("versioned", "v", 300)
 	add("versioned", "", 250)
 	add("versioned", "u", 200)

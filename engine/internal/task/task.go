@@ -21,6 +21,8 @@ type Task struct {
 	operators []operator // those above before those below
 
 	progress Progress
+	adopting bool    // the next commit is that of progress alone: the log's last record tells of other operators (adopt.go)
+	removed  []byte  // of the first of progress.Removing the rows up to this key are removed; nil: none
 	position int64   // changelog offset after the last commit
 	offset   int64   // of the record at work
 	raw      *Record // the record at work
@@ -60,11 +62,13 @@ type operator interface {
 	evict(enough func() bool)
 }
 
-// New opens a task on a store that has been restored. Errors that wrap ErrForeign or ErrDamaged say what the store is.
+// New opens a task on a store that has been restored. Errors that wrap ErrForeign, ErrNewer or ErrDamaged say what the store is.
 func New(cfg Config) (*Task, error) {
 	t := &Task{cfg: cfg, drops: dropLog{drops: cfg.Drops, log: cfg.Log, now: cfg.Now}, made: map[*topology.Node]runner{}}
-	t.progress = Progress{Fingerprint: cfg.Sub.Fingerprint(), Inputs: map[string]int64{}, StreamTimes: map[string]windows.Time{}}
 	t.lastCommit, t.lastCheckpoint = cfg.Now(), cfg.Now()
+	if err := t.adopt(); err != nil {
+		return nil, err
+	}
 	for i, source := range cfg.Sub.Sources() {
 		steps, err := t.runners(cfg.Sub.Roots[i].Next)
 		if err != nil {
@@ -97,6 +101,9 @@ func (t *Task) Process(ctx context.Context, b *Batch, release func()) error {
 
 // Tick lets the clock do its part, and commits if the last commit is CommitEvery ago. It is to be called when no batch comes.
 func (t *Task) Tick(ctx context.Context) error {
+	if t.adopting {
+		return t.Commit(ctx)
+	}
 	for _, o := range t.operators {
 		changed, err := o.tick(ctx)
 		t.changed = t.changed || changed
@@ -113,7 +120,7 @@ func (t *Task) Tick(ctx context.Context) error {
 // Checkpoint writes what was committed to the store: before a clean close, so that little is left to restore. Nothing may have
 // been processed since the last Commit.
 func (t *Task) Checkpoint() error {
-	if t.changed {
+	if t.changed || t.adopting {
 		return fmt.Errorf("task: checkpoint of %s/%d before its commit", t.cfg.Sub.Name, t.cfg.Partition)
 	}
 	if t.position == 0 {

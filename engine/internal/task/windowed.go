@@ -57,9 +57,6 @@ type size struct {
 	sliding         *sliding  // of sliding windows, which have none either; else nil
 }
 
-// maxSizes is how many sizes fit beside an aggregate's ID in a row key.
-const maxSizes = 1 << 8
-
 func newWindowed(t *Task, name string, a *topology.Aggregate) (*windowed, error) {
 	w := &windowed{task: t, name: name, agg: a, program: a.Program, stride: rowHeader + a.Program.Size(), vars: a.Program.Vars(),
 		groupKey: a.OpenKey(), project: a.OpenRow(), streamTime: windows.Min, nextClose: math.MaxInt64, grace: a.Windows.GraceTime(),
@@ -69,11 +66,9 @@ func newWindowed(t *Task, name string, a *topology.Aggregate) (*windowed, error)
 		return nil, fmt.Errorf("task: aggregate %s: one global group needs one partition, topic %s has %d: write it with one, group by its key, or send it through Repartition with one",
 			name, t.cfg.Sub.Topics()[0], t.cfg.Partitions)
 	}
+	first := t.first(name)
 	for i, kind := range a.Windows.Kinds() {
-		if i >= maxSizes || a.ID >= math.MaxUint16/maxSizes {
-			return nil, fmt.Errorf("task: aggregate %s: more than %d sizes or aggregates", name, maxSizes)
-		}
-		s := &size{Kind: kind, op: a.ID*maxSizes + uint16(i)}
+		s := &size{Kind: kind, op: first + uint16(i)}
 		var err error
 		if s.changes, err = t.output(a.Changes, i); err != nil {
 			return nil, err
