@@ -41,6 +41,8 @@ type Options struct {
 	Memory int
 	// CheckpointEvery is the time between checkpoints on the Driver's clock. 0 makes one after every commit.
 	CheckpointEvery time.Duration
+	// Rebuild rebuilds the state of steps that Restart finds changed, in place of an error.
+	Rebuild bool
 	// Ahead bounds event times ahead of the clock. 0 is no bound.
 	Ahead time.Duration
 	// Random, if not nil, lets each Add do some steps only, drawn from it: which task gets its next batch, which one commits, and now and then
@@ -90,19 +92,37 @@ func NewWith(t testing.TB, plan *topology.Plan, o Options) *Driver {
 	if o.Store == nil {
 		o.Store = func(string, int32) (stores.Store, error) { return memory.New(), nil }
 	}
-	d := &Driver{t: t, plan: plan, o: o, now: o.Start, log: &brokerLog{partitions: o.Partitions, topics: map[string][][]task.Record{}},
-		read: map[string][]int{}, broadcasts: map[string]*mirrored{}}
+	d := &Driver{t: t, o: o, now: o.Start, log: &brokerLog{partitions: o.Partitions, topics: map[string][][]task.Record{}},
+		read: map[string][]int{}}
+	d.take(plan)
+	d.check(d.open())
+	t.Cleanup(d.close)
+	return d
+}
+
+// take makes the tasks of a plan, with the stores that tasks of before have left.
+func (d *Driver) take(plan *topology.Plan) {
+	left := d.tasks
+	d.plan, d.tasks, d.broadcasts = plan, nil, map[string]*mirrored{}
 	for _, sub := range plan.Subs {
 		for _, t := range sub.Broadcasts() {
 			d.broadcasts[t.Topic] = d.newMirrored(t)
 		}
-		for p := range o.Partitions {
-			d.tasks = append(d.tasks, &running{sub: sub, changelog: fmt.Sprintf("%s-%s-changelog", plan.Name, sub.Name), partition: p})
+		for p := range d.o.Partitions {
+			r := &running{sub: sub, changelog: fmt.Sprintf("%s-%s-changelog", plan.Name, sub.Name), partition: p}
+			for _, was := range left {
+				if was.changelog == r.changelog && was.partition == p {
+					r.store, was.store = was.store, nil
+				}
+			}
+			d.tasks = append(d.tasks, r)
 		}
 	}
-	d.check(d.open())
-	t.Cleanup(d.close)
-	return d
+	for _, was := range left {
+		if was.store != nil {
+			d.check(was.store.Close())
+		}
+	}
 }
 
 func (d *Driver) check(err error) {
@@ -146,7 +166,7 @@ func (d *Driver) openTask(r *running) (err error) {
 		PartitionOf: murmur.Partition, Store: r.store, Producer: r.producer, Now: func() time.Time { return d.now },
 		Log: slog.New(slog.NewTextHandler(d.t.Output(), nil)), Drops: &d.drops, CommitEvery: 1 << 62, CommitBytes: 1 << 40,
 		CheckpointEvery: d.o.CheckpointEvery, CheckpointBytes: 1 << 40, Memory: d.o.Memory, Ahead: d.o.Ahead, EveryUpdate: d.o.EveryUpdate,
-		Tables: d.broadcast})
+		Rebuild: d.o.Rebuild, Linked: d.plan.Linked(r.sub), Tables: d.broadcast})
 	if err != nil {
 		return err
 	}
@@ -279,8 +299,32 @@ func (d *Driver) Crash() {
 	d.check(d.settle())
 }
 
+// Restart ends every task as Crash does, and goes on with another plan over the same topics and state, as a program does that is
+// replaced by a new version. Commit first for a clean end.
+func (d *Driver) Restart(plan *topology.Plan) {
+	d.t.Helper()
+	d.check(d.TryRestart(plan))
+}
+
+// TryRestart is Restart for tests that expect an error: then Restart with a plan that can go on.
+func (d *Driver) TryRestart(plan *topology.Plan) error {
+	for _, r := range d.tasks {
+		if err := d.end(r); err != nil {
+			return err
+		}
+	}
+	d.take(plan)
+	if err := d.open(); err != nil {
+		return err
+	}
+	return d.settle()
+}
+
 // end ends a task where it is.
 func (d *Driver) end(r *running) error {
+	if r.producer == nil {
+		return nil // it was never open
+	}
 	err := r.producer.Close()
 	if err == nil && !d.o.KeepStores {
 		err = r.store.Close()

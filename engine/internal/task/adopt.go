@@ -243,12 +243,14 @@ func (t *Task) remove(ctx context.Context) error {
 		n := p.Removing[0]
 		from, _ := stores.OperatorBounds(n.First)
 		_, to := stores.OperatorBounds(n.First + n.Count - 1)
-		for e, err := range t.cfg.Store.Scan(slices.MaxFunc([][]byte{from, t.removed}, bytes.Compare), to) {
+		from = slices.MaxFunc([][]byte{from, t.removed}, bytes.Compare)
+		for e, err := range t.cfg.Store.Scan(from, to) {
 			switch {
 			case err != nil:
 				return fmt.Errorf("task: %s: removing rows: %w", t.where(), err)
 			case left == 0:
 				t.removed = bytes.Clone(e.Key)
+				t.pending.DeleteRange(from, t.removed)
 				return nil
 			}
 			t.log(ctx, e.Key, nil)

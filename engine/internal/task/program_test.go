@@ -174,9 +174,16 @@ type running struct {
 	finals, change map[int]string
 }
 
-func (p *program) build(t testing.TB) *running {
+func (p *program) build(t testing.TB) *running { return p.buildAmong(t, nil, nil) }
+
+// buildAmong declares other steps before the program's and behind them.
+func (p *program) buildAmong(t testing.TB, before, behind []func(*dsl.StreamOf[event])) *running {
 	b := dsl.New("random")
 	s := dsl.Stream[event](b, "in")
+	in := s
+	for _, declare := range before {
+		declare(in)
+	}
 	if p.filter {
 		s = s.Filter(keep)
 	}
@@ -196,6 +203,9 @@ func (p *program) build(t testing.TB) *running {
 		aggregate(t, p, dsl.GroupAll(s), out)
 	default:
 		aggregate(t, p, dsl.GroupBy(s, byBoth).InPlace(), out)
+	}
+	for _, declare := range behind {
+		declare(in)
 	}
 	var err error
 	out.plan, err = b.Build()

@@ -22,7 +22,7 @@ type Task struct {
 
 	progress Progress
 	adopting bool    // the next commit is that of progress alone: the log's last record tells of other operators (adopt.go)
-	removed  []byte  // of the first of progress.Removing the rows up to this key are removed; nil: none
+	removed  []byte  // of the first of progress.Removing the rows before this key are removed; nil: none
 	position int64   // changelog offset after the last commit
 	offset   int64   // of the record at work
 	raw      *Record // the record at work
