@@ -92,7 +92,7 @@ func TestStateDirectory(t *testing.T) {
 	require.ErrorContains(t, open(mine), "cannot be read")
 }
 
-// A changelog of another plan is refused: its rows would be read as something else.
+// A step that is not what it was is refused: its rows would be read as something else.
 func TestOtherPlan(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic, app := c.Topic(t, "rates", 1), c.Name("fx")
@@ -110,13 +110,16 @@ func TestOtherPlan(t *testing.T) {
 	require.NoError(t, err)
 	err = run(t, plan, engine.Config{Brokers: c.Brokers})
 	require.ErrorIs(t, err, task.ErrForeign)
-	require.ErrorContains(t, err, "give the application another name, or delete that topic")
+	for _, want := range []string{`aggregate "` + topic + `-aggregate"`, "was by string over [tumbling 1min tumbling 5min]", "is  by string over [tumbling 2min]",
+		"another name (As)", "set OnPlanChange to Rebuild", "give the application another name"} {
+		require.ErrorContains(t, err, want)
+	}
 }
 
 func TestBadConfig(t *testing.T) {
 	p := newPipeline(t, "fx", "rates")
-	_, err := engine.New(p.plan, engine.Config{Brokers: []string{"localhost"}, CommitInterval: -1, MaxAhead: -5, Memory: -1, Guarantee: 7})
-	for _, want := range []string{`"localhost": want host:port`, "CommitInterval", "MaxAhead", "Memory", "Guarantee of 7"} {
+	_, err := engine.New(p.plan, engine.Config{Brokers: []string{"localhost"}, CommitInterval: -1, MaxAhead: -5, Memory: -1, Guarantee: 7, OnPlanChange: 3})
+	for _, want := range []string{`"localhost": want host:port`, "CommitInterval", "MaxAhead", "Memory", "Guarantee of 7", "OnPlanChange of 3"} {
 		require.ErrorContains(t, err, want, "every mistake at once")
 	}
 	_, err = engine.New(nil, engine.Config{})

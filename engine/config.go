@@ -28,6 +28,27 @@ func (g Guarantee) String() string {
 	return "exactly-once"
 }
 
+// PlanChange says what becomes of state when a step that it belongs to is not what it was (docs/operations.md, "Changing a plan"). Steps that are new,
+// gone, or in another place are no such change.
+type PlanChange uint8
+
+const (
+	// Refuse ends Run with an error that says what each step was and is. Nothing is written: the program of before can go on.
+	Refuse PlanChange = iota
+	// Rebuild drops the state of the whole sub-topology and reads its input topics again from their oldest records. Results are written once more, so
+	// it is for plans whose readers can bear that; final rows that are there already stay what they are for those who have read them
+	// (FIN-5). A sub-topology that reads or writes internal topics is refused all the same: what is in them would count twice.
+	Rebuild
+)
+
+// String is refuse or rebuild.
+func (p PlanChange) String() string {
+	if p == Rebuild {
+		return "rebuild"
+	}
+	return "refuse"
+}
+
 // Config says how an Engine runs. Only Brokers is needed; the zero of every other field stands for the default in its comment.
 type Config struct {
 	// Brokers are host:port addresses to begin with.
@@ -61,6 +82,9 @@ type Config struct {
 	MaxAhead time.Duration
 	// EveryUpdate puts every update of a row out as a change, not only the last one before each commit.
 	EveryUpdate bool
+
+	// OnPlanChange: Refuse. Set Rebuild for one deployment, not for ever: it would hide the next change.
+	OnPlanChange PlanChange
 
 	// Replication of the topics that the engine creates: the broker's default.
 	Replication int16
@@ -126,6 +150,9 @@ func (c *Config) validate() error {
 	errs = append(errs, c.Tables.validate())
 	if c.Guarantee > AtLeastOnce {
 		errs = append(errs, fmt.Errorf("a Guarantee of %d is none", c.Guarantee))
+	}
+	if c.OnPlanChange > Rebuild {
+		errs = append(errs, fmt.Errorf("an OnPlanChange of %d is none", c.OnPlanChange))
 	}
 	return errors.Join(errs...)
 }

@@ -51,18 +51,19 @@ func newPipeline(t testing.TB, app, topic string, peeks ...func(*Rate) error) *p
 	for _, peek := range peeks {
 		seen = seen.Peek(peek)
 	}
-	bars := dsl.Aggregate(dsl.GroupBy(seen, func(r *Rate) string { return r.Pair }), windows.Minutes(1, 5),
-		func(g dsl.Group[string, Rate]) Bar {
-			bid := func(r *Rate) float64 { return r.Bid }
-			return Bar{Pair: g.Key(), Start: g.WindowStart(), Open: aggregates.EarliestByOffset(g, bid), High: aggregates.Max(g, bid),
-				Low: aggregates.Min(g, bid), Close: aggregates.LatestByOffset(g, bid), Ticks: aggregates.Count(g)}
-		})
+	bars := dsl.Aggregate(dsl.GroupBy(seen, func(r *Rate) string { return r.Pair }), windows.Minutes(1, 5), barOf)
 	p := &pipeline{rates: rates, final: bars.Final().Named(func(k windows.Kind) string { return app + "-" + k.Name() })}
 	bars.Changes().Named(func(k windows.Kind) string { return app + "-" + k.Name() + "-raw" })
 	var err error
 	p.plan, err = b.Build()
 	require.NoError(t, err)
 	return p
+}
+
+func barOf(g dsl.Group[string, Rate]) Bar {
+	bid := func(r *Rate) float64 { return r.Bid }
+	return Bar{Pair: g.Key(), Start: g.WindowStart(), Open: aggregates.EarliestByOffset(g, bid), High: aggregates.Max(g, bid),
+		Low: aggregates.Min(g, bid), Close: aggregates.LatestByOffset(g, bid), Ticks: aggregates.Count(g)}
 }
 
 // randomRates is n rates from start on, a few keys, disorder beyond the grace now and then.

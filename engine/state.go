@@ -103,6 +103,9 @@ func (d *stateDir) claim(application string) error {
 		return fmt.Errorf("engine: %s cannot be read: %w: if the folder holds nothing else, delete it: state is rebuilt from Kafka", name, err)
 	case m.Application != application:
 		return fmt.Errorf("engine: state directory %s belongs to application %q, not %q: name another folder", d.path, m.Application, application)
+	case m.Layout > stateLayout:
+		return fmt.Errorf("engine: state directory %s has layout %d, this program reads %d: it was written by a newer version of ashi: "+
+			"go on with that, or name another folder: state is rebuilt from Kafka, as far as this version can read that", d.path, m.Layout, stateLayout)
 	case m.Layout != stateLayout:
 		return fmt.Errorf("engine: state directory %s has layout %d, this program reads %d: delete it: state is rebuilt from Kafka", d.path, m.Layout, stateLayout)
 	}

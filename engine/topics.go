@@ -9,7 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/engine/kafka"
+	"github.com/ashi-stream/ashi/topology"
 )
 
 // Settings of topics that the engine creates. Their time limits are set, not inherited: a broker's default would delete results
@@ -105,6 +107,9 @@ func missing(want map[string]bool, have map[string]int32) error {
 // ensureTopics creates or checks changelogs and sinks: as many partitions as the source has.
 func (e *Engine) ensureTopics(ctx context.Context, admin *kafka.Admin, counts map[string]int32) error {
 	for _, s := range e.subs {
+		if err := e.sameName(ctx, admin, s); err != nil {
+			return err
+		}
 		source := s.sub.Topics()[0]
 		n := counts[source]
 		err := admin.Ensure(ctx, kafka.TopicSpec{Name: s.changelog, Partitions: n, Replication: e.cfg.Replication, Config: compacted})
@@ -131,6 +136,34 @@ func (e *Engine) ensureTopics(ctx context.Context, admin *kafka.Admin, counts ma
 			if err := admin.Ensure(ctx, kafka.TopicSpec{Name: k.Topic, Partitions: n, Replication: e.cfg.Replication, Config: settings}); err != nil {
 				return fmt.Errorf("engine: start: %w", err)
 			}
+		}
+	}
+	return nil
+}
+
+// sameName is an error if a sub-topology has no state under its name, and has under another of its topics': state goes by the first topic, and
+// would begin anew, because topics were declared in another order.
+func (e *Engine) sameName(ctx context.Context, admin *kafka.Admin, s *subState) error {
+	ours, names := map[string]bool{}, map[string]string{}
+	for _, other := range e.subs {
+		ours[other.changelog] = true
+	}
+	asked := []string{s.changelog}
+	for _, topic := range s.sub.Topics()[1:] {
+		before := changelogName(e.plan, &topology.SubTopology{Name: strings.TrimPrefix(topic, e.plan.Name+"-")})
+		if !ours[before] {
+			names[before] = topic
+			asked = append(asked, before)
+		}
+	}
+	there, err := admin.Partitions(ctx, asked...)
+	if err != nil {
+		return fmt.Errorf("engine: start: %w", err)
+	}
+	for _, before := range asked[1:] {
+		if there[s.changelog] == 0 && there[before] > 0 {
+			return fmt.Errorf("engine: start: %w: sub-topology %s has no state, and there is some in %s: declare topic %s before the others that "+
+				"it is read with, as state goes by the first; or delete %s, to start anew", task.ErrForeign, s.sub.Name, before, names[before], before)
 		}
 	}
 	return nil

@@ -74,7 +74,7 @@ func (e *Engine) taskConfig(s *subState) task.Config {
 	return task.Config{Sub: s.sub, Changelog: s.changelog, PartitionOf: murmur.Partition, Now: time.Now, Log: c.Log.With("sub", s.sub.Name),
 		Drops: &s.drops, CommitEvery: c.CommitInterval, CommitBytes: c.CommitBytes, CheckpointEvery: c.CheckpointInterval,
 		CheckpointBytes: c.CheckpointBytes, Memory: e.shareOf(s).rows, Ahead: max(c.MaxAhead, 0),
-		EveryUpdate: c.EveryUpdate, Tables: e.broadcast}
+		EveryUpdate: c.EveryUpdate, Rebuild: c.OnPlanChange == Rebuild, Linked: e.plan.Linked(s.sub), Tables: e.broadcast}
 }
 
 // restored opens the task's store and brings it to the end of the changelog. A store that is damaged, of another plan or not in
@@ -132,6 +132,9 @@ func (w *worker) restore(ctx context.Context, store stores.Store) error {
 		return err
 	}
 	before, err := r.Progress()
+	if errors.Is(err, task.ErrNewer) {
+		return err // the store is sound: the version that has written it can go on with it
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", task.ErrDamaged, err)
 	}
