@@ -15,6 +15,7 @@ type Builder struct {
 	plan    topology.Plan
 	sources []declared // in the order of declaration
 	names   map[string]bool
+	counted map[string]string // names with a number from unique, to the place of what has them
 	topics  map[string]string // sources, with the place of their declaration
 	atBuild []func()          // what waits for the last option to be set
 	errs    []error
@@ -23,7 +24,7 @@ type Builder struct {
 // New starts the plan of an application. Its name prefixes consumer groups, changelogs and transactional ids: it says which
 // state a process continues, and must be a legal Kafka name.
 func New(application string) *Builder {
-	return &Builder{plan: topology.Plan{Name: application, Place: place()}, names: map[string]bool{}, topics: map[string]string{}}
+	return &Builder{plan: topology.Plan{Name: application, Place: place()}, names: map[string]bool{}, counted: map[string]string{}, topics: map[string]string{}}
 }
 
 // Build returns the plan, or every mistake in it, joined.
@@ -36,6 +37,7 @@ func (b *Builder) Build() (*topology.Plan, error) {
 		}
 	}
 	b.cut()
+	b.warnOfCounted()
 	if err := errors.Join(errors.Join(b.errs...), b.plan.Check()); err != nil {
 		return nil, fmt.Errorf("dsl: plan %q cannot be built:\n%w", b.plan.Name, err)
 	}
@@ -93,6 +95,18 @@ func (b *Builder) cut() {
 	}
 }
 
+// warnOfCounted warns of state under names that go by the order of declarations: a step that is added before takes them over, state and all.
+func (b *Builder) warnOfCounted() {
+	for _, sub := range b.plan.Subs {
+		for _, o := range sub.Operators() {
+			if at, ok := b.counted[strings.TrimPrefix(o.Name, b.plan.Name+"-")]; ok {
+				b.plan.Warnings = append(b.plan.Warnings, fmt.Sprintf("%s: %s has its name from the order of declarations: name it (As, Repartition), "+
+					"or declare others of its kind behind it, so that it keeps its state when the plan is changed", at, o))
+			}
+		}
+	}
+}
+
 // place is where in the user's program the call is that led here: file:line.
 func place() string {
 	var pcs [32]uintptr
@@ -111,11 +125,13 @@ func (b *Builder) wrong(place, format string, args ...any) {
 	b.errs = append(b.errs, fmt.Errorf("%s: "+format, append([]any{place}, args...)...))
 }
 
-// unique is name, or name-2 and so on where it is taken: for steps without state.
+// unique is name, or name-2 and so on where it is taken: see warnOfCounted.
 func (b *Builder) unique(name string) string {
 	for n, try := 2, name; ; n++ {
 		if !b.names[try] {
-			b.names[try] = true
+			if b.names[try] = true; try != name {
+				b.counted[try] = place()
+			}
 			return try
 		}
 		try = fmt.Sprintf("%s-%d", name, n)

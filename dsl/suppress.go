@@ -23,5 +23,5 @@ func (t *TableOf[K, T]) Suppress(every time.Duration, maxRows int) *TableOf[K, T
 	n := &topology.Node{Name: t.b.unique(t.origin + "-suppress"), Place: place(),
 		Op: &topology.Suppress{Rows: rowsOf[T](), Every: windows.Time(every.Milliseconds()), MaxRows: maxRows}}
 	t.node.Next = append(t.node.Next, n)
-	return &TableOf[K, T]{b: t.b, key: t.key, origin: t.origin, node: n, part: t.part}
+	return &TableOf[K, T]{b: t.b, key: t.key, origin: t.origin, node: n, held: n, part: t.part}
 }

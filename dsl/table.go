@@ -23,7 +23,8 @@ type TableOf[K, T any] struct {
 	node   *topology.Node // puts out its changes; nil of one that is declared and not used yet
 	part   *part
 	kept   *topology.Node // the one that keeps its rows, which is node then; nil: not needed yet
-	name   string         // of kept, if the program gave one
+	held   *topology.Node // of a table of Suppress, the one that holds changes back; else nil
+	name   string         // if the program gave one: of held, or else of kept
 	made   bool           // of other tables: its rows come in the order of their changes, not of event times
 
 	source *sourceOf[T]    // nil of what was not declared
@@ -104,8 +105,11 @@ func (t *TableOf[K, T]) keeping() *topology.Node {
 	t.use()
 	if t.kept == nil {
 		name := t.name
-		if name == "" {
+		switch {
+		case name == "":
 			name = t.b.unique(t.origin + "-table")
+		case t.held != nil:
+			name += "-table"
 		}
 		t.kept = t.b.keep(t.node, name, rowsOf[T]())
 		t.node = t.kept
@@ -113,10 +117,16 @@ func (t *TableOf[K, T]) keeping() *topology.Node {
 	return t.kept
 }
 
-// As names the table. Its rows are kept under the name: a plan that is changed keeps its state only where the names of what has state
-// stay, and their order. Without it the name is that of the topic with -table, numbered where several come from one topic.
+// As names the table; of one that Suppress makes what is held back. Its rows are kept under the name: a plan that is changed keeps its state
+// where the names of what has state stay. Without it the name is that of the topic with -table, or -suppress, numbered in the order of
+// declarations where several come from one topic: name those before you change the plan.
 func (t *TableOf[K, T]) As(name string) *TableOf[K, T] {
-	if t.name = name; t.kept != nil {
+	t.name = name
+	if t.held != nil {
+		t.held.Name = name
+		name += "-table"
+	}
+	if t.kept != nil {
 		t.kept.Name = name
 	}
 	return t
