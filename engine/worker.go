@@ -77,7 +77,7 @@ func (e *Engine) taskConfig(s *subState) task.Config {
 		EveryUpdate: c.EveryUpdate, Rebuild: c.OnPlanChange == Rebuild, Linked: e.plan.Linked(s.sub), Tables: e.broadcast}
 }
 
-// restored opens the task's store and brings it to the end of the changelog. A store that is damaged, of another plan or not in
+// restored opens the task's store and brings it to the end of the changelog. A store that is damaged or not in
 // the log's past is thrown away and rebuilt, with a log line; so is one where that is found out only now.
 func (w *worker) restored(ctx context.Context) (stores.Store, error) {
 	store, err := w.engine.state.open(w.state.changelog, w.partition, w.engine.shareOf(w.state).store, w.engine.cfg.Log)

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -106,10 +107,7 @@ func releasedInput(d *enginetest.Driver, round int) {
 	}
 }
 
-const (
-	releasedFile   = "testdata/v1/log.txt"
-	releasedRounds = 12
-)
+const releasedRounds = 12
 
 func releasedOptions(keep map[string]stores.Store) enginetest.Options {
 	return enginetest.Options{Start: time.UnixMilli(1_700_001_000_000), CheckpointEvery: never, KeepStores: keep != nil,
@@ -143,9 +141,11 @@ func releasedTopics(plan *topology.Plan) (topics []string) {
 	return topics
 }
 
-// TestWriteReleased writes what this version leaves behind after half of the rounds, for later ones to read: run it with -released.
+var writeReleased = flag.String("released", "", "write what this version leaves behind into this folder of testdata")
+
+// TestWriteReleased writes what this version leaves behind after half of the rounds, for later ones to read: run it with -released v2.
 func TestWriteReleased(t *testing.T) {
-	if !*writeReleased {
+	if *writeReleased == "" {
 		t.Skip("writes the golden files of a release: only with -released")
 	}
 	plan := releasedPlan(t)
@@ -174,13 +174,14 @@ func TestWriteReleased(t *testing.T) {
 			fmt.Fprintf(&b, "topic %s %d %x %s\n", topic, r.Timestamp, r.Key, value)
 		}
 	}
-	require.NoError(t, os.MkdirAll("testdata/v1", 0o755))
-	require.NoError(t, os.WriteFile(releasedFile, b.Bytes(), 0o644))
+	dir := filepath.Join("testdata", *writeReleased)
+	require.NoError(t, os.MkdirAll(dir, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "log.txt"), b.Bytes(), 0o644))
 }
 
 // readReleased puts what a release has left behind into topics and stores.
-func readReleased(t *testing.T, d *enginetest.Driver, left map[string]stores.Store) {
-	f, err := os.Open(releasedFile)
+func readReleased(t *testing.T, file string, d *enginetest.Driver, left map[string]stores.Store) {
+	f, err := os.Open(file)
 	require.NoError(t, err)
 	defer f.Close()
 	unhex := func(s string) []byte {
@@ -209,34 +210,35 @@ func readReleased(t *testing.T, d *enginetest.Driver, left map[string]stores.Sto
 	require.NoError(t, lines.Err())
 }
 
-// What the first layout of state has left behind, changelogs and stores, is read by this version: the plan goes on as if it had never
-// been stopped.
+// What each release has left behind, changelogs and stores, is read by this version: the plan goes on as if it had never been stopped.
 func TestReadReleased(t *testing.T) {
 	plan := releasedPlan(t)
 	whole := enginetest.NewWith(t, plan, releasedOptions(nil))
 	for round := range releasedRounds {
 		releasedInput(whole, round)
 	}
-	for _, kept := range []bool{false, true} {
-		t.Run(fmt.Sprint("stores kept ", kept), func(t *testing.T) {
-			left := map[string]stores.Store{}
-			o := releasedOptions(left)
-			o.KeepStores = kept
-			d := enginetest.NewWith(t, plan, o)
-			readReleased(t, d, left)
-			d.Crash()
-			for round := releasedRounds / 2; round < releasedRounds; round++ {
-				releasedInput(d, round)
-				d.Commit()
-			}
-			d.Commit()
-			for _, topic := range releasedTopics(plan) {
-				if !strings.HasSuffix(topic, "-changelog") {
-					require.Equal(t, whole.Partition(topic, 0), d.Partition(topic, 0), topic)
+	files, err := filepath.Glob("testdata/v*/log.txt")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		for _, kept := range []bool{false, true} {
+			t.Run(fmt.Sprint(file, ", stores kept ", kept), func(t *testing.T) {
+				left := map[string]stores.Store{}
+				o := releasedOptions(left)
+				o.KeepStores = kept
+				d := enginetest.NewWith(t, plan, o)
+				readReleased(t, file, d, left)
+				d.Crash()
+				for round := releasedRounds / 2; round < releasedRounds; round++ {
+					releasedInput(d, round)
 				}
-			}
-		})
+				d.Commit()
+				for _, topic := range releasedTopics(plan) {
+					if !strings.HasSuffix(topic, "-changelog") {
+						require.Equal(t, whole.Partition(topic, 0), d.Partition(topic, 0), topic)
+					}
+				}
+			})
+		}
 	}
 }
-
-var writeReleased = flag.Bool("released", false, "write what this version leaves behind into testdata/v1")
