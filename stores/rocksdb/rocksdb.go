@@ -29,6 +29,8 @@ type Store struct {
 	// closed tells Scans that are under way to end.
 	closed atomic.Bool
 
+	options Options // of files that Load makes
+
 	db    *grocksdb.DB
 	read  *grocksdb.ReadOptions
 	write *grocksdb.WriteOptions
@@ -49,18 +51,25 @@ func Open(dir string, o Options) (*Store, error) {
 	if err := prepare(dir); err != nil {
 		return nil, fmt.Errorf("rocksdb: open %s: %w", dir, err)
 	}
-	opts := databaseOptions(o.withDefaults())
+	o = o.withDefaults()
+	opts := databaseOptions(o)
 	defer opts.Destroy()
 	db, err := grocksdb.OpenDb(opts, dir)
 	if err != nil {
 		return nil, fmt.Errorf("rocksdb: open %s: %w", dir, translateOpen(err))
 	}
+	// Not before: until here another process could be at it.
+	if err := removeLoads(dir); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("rocksdb: open %s: %w", dir, err)
+	}
 	s := &Store{
-		dir:   dir,
-		db:    db,
-		read:  grocksdb.NewDefaultReadOptions(),
-		write: grocksdb.NewDefaultWriteOptions(),
-		flush: grocksdb.NewDefaultFlushOptions(),
+		dir:     dir,
+		options: o,
+		db:      db,
+		read:    grocksdb.NewDefaultReadOptions(),
+		write:   grocksdb.NewDefaultWriteOptions(),
+		flush:   grocksdb.NewDefaultFlushOptions(),
 	}
 	s.write.DisableWAL(true)
 	s.flush.SetWait(true)
