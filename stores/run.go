@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"iter"
+	"math"
 	"slices"
 )
 
@@ -24,26 +25,27 @@ type Run struct {
 	ops  []runOp
 }
 
-// runOp is where a row is. The first 8 bytes of the key behind those that all keys of the run begin with decide most comparisons.
+// runOp is where a row is. The first 16 bytes of the key behind those that the keys of a run begin with decide nearly all comparisons, without a look
+// at the key, which is anywhere in memory.
 type runOp struct {
-	prefix uint64
-	at     int
-	key    int32
-	value  int32 // -1: the key is deleted
+	high, low uint64
+	at        uint32
+	key       uint32
+	value     int32 // -1: the key is deleted
 }
 
 // runOpBytes is what a row takes beside its key and value.
-const runOpBytes = 24
+const runOpBytes = 32
 
-// Put sets the value of key. Both are copied; a value may be empty. Neither may reach 2 GiB.
+// Put sets the value of key. Both are copied; a value may be empty. All of a run's may not reach 4 GiB, nor a value 2.
 func (r *Run) Put(key, value []byte) {
-	r.ops = append(r.ops, runOp{at: len(r.data), key: int32(len(key)), value: int32(len(value))})
+	r.ops = append(r.ops, runOp{at: uint32(len(r.data)), key: uint32(len(key)), value: int32(len(value))})
 	r.data = append(append(r.data, key...), value...)
 }
 
 // Delete removes key. It is copied.
 func (r *Run) Delete(key []byte) {
-	r.ops = append(r.ops, runOp{at: len(r.data), key: int32(len(key)), value: -1})
+	r.ops = append(r.ops, runOp{at: uint32(len(r.data)), key: uint32(len(key)), value: -1})
 	r.data = append(r.data, key...)
 }
 
@@ -64,13 +66,14 @@ func (r *Run) Ops() iter.Seq[Op] {
 		for i := range r.ops {
 			o := &r.ops[i]
 			key := r.keyOf(o)
-			if i+1 < len(r.ops) && o.prefix == r.ops[i+1].prefix && bytes.Equal(key, r.keyOf(&r.ops[i+1])) {
+			if i+1 < len(r.ops) && o.sameFront(&r.ops[i+1]) && bytes.Equal(key, r.keyOf(&r.ops[i+1])) {
 				continue
 			}
 			op := Op{Kind: OpDelete, Key: key}
 			if o.value >= 0 {
-				end := o.at + int(o.key)
-				op.Kind, op.Value = OpPut, r.data[end:end+int(o.value):end+int(o.value)]
+				from := int(o.at) + int(o.key)
+				to := from + int(o.value)
+				op.Kind, op.Value = OpPut, r.data[from:to:to]
 			}
 			if !yield(op) {
 				return
@@ -90,7 +93,12 @@ func (r *Run) Batch(b *Batch) {
 	}
 }
 
-func (r *Run) keyOf(o *runOp) []byte { return r.data[o.at : o.at+int(o.key) : o.at+int(o.key)] }
+func (r *Run) keyOf(o *runOp) []byte {
+	to := int(o.at) + int(o.key)
+	return r.data[o.at:to:to]
+}
+
+func (o *runOp) sameFront(p *runOp) bool { return o.high == p.high && o.low == p.low }
 
 // sort orders by key, then by when an operation came.
 func (r *Run) sort() {
@@ -99,17 +107,19 @@ func (r *Run) sort() {
 	}
 	shared := r.shared()
 	for i := range r.ops {
-		o := &r.ops[i]
-		o.prefix = prefixOf(r.keyOf(o)[shared:])
+		r.ops[i].front(r.keyOf(&r.ops[i]), shared)
 	}
 	slices.SortFunc(r.ops, func(a, b runOp) int {
-		if a.prefix != b.prefix {
-			if a.prefix < b.prefix {
-				return -1
-			}
+		switch {
+		case a.high < b.high:
+			return -1
+		case a.high > b.high:
+			return 1
+		case a.low < b.low:
+			return -1
+		case a.low > b.low:
 			return 1
 		}
-		// Of equal prefixes one may be a key's end, filled up with zeros.
 		if c := bytes.Compare(r.keyOf(&a), r.keyOf(&b)); c != 0 {
 			return c
 		}
@@ -117,30 +127,38 @@ func (r *Run) sort() {
 	})
 }
 
-// shared is how many bytes all keys begin with.
-func (r *Run) shared() int {
-	first := r.keyOf(&r.ops[0])
-	n := len(first)
+// shared is what the keys of the kind that is in the middle begin with: a run has rows of one kind, and a position.
+func (r *Run) shared() []byte {
+	shared := r.keyOf(&r.ops[len(r.ops)/2])
 	for i := range r.ops {
 		key := r.keyOf(&r.ops[i])
-		if len(key) < n || !bytes.Equal(first[:n], key[:n]) {
-			n = min(n, len(key))
-			for k := range n {
-				if first[k] != key[k] {
-					n = k
-					break
-				}
-			}
+		if bytes.HasPrefix(key, shared) || len(key) == 0 || len(shared) == 0 || key[0] != shared[0] {
+			continue
 		}
+		n := 1
+		for n < len(key) && key[n] == shared[n] {
+			n++
+		}
+		shared = shared[:n]
 	}
-	return n
+	return shared
 }
 
-func prefixOf(key []byte) uint64 {
-	if len(key) >= 8 {
-		return binary.BigEndian.Uint64(key)
+// front sets what is compared first, so that its order never contradicts that of the keys: bytes behind shared, filled up with zeros; the least and
+// the greatest of all for keys before and behind those that begin with shared.
+func (o *runOp) front(key, shared []byte) {
+	if !bytes.HasPrefix(key, shared) {
+		o.high, o.low = 0, 0
+		if bytes.Compare(key, shared) > 0 {
+			o.high, o.low = math.MaxUint64, math.MaxUint64
+		}
+		return
 	}
-	var b [8]byte
-	copy(b[:], key)
-	return binary.BigEndian.Uint64(b[:])
+	key = key[len(shared):]
+	if len(key) < 16 {
+		var filled [16]byte
+		copy(filled[:], key)
+		key = filled[:]
+	}
+	o.high, o.low = binary.BigEndian.Uint64(key), binary.BigEndian.Uint64(key[8:])
 }

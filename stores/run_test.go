@@ -24,7 +24,10 @@ func TestRunAgainstMap(t *testing.T) {
 			want := map[string]string{}
 			for i := range r.IntN(300) {
 				key := append([]byte(nil), prefix...)
-				for range 1 + r.IntN(10) {
+				if r.IntN(20) == 0 {
+					key = append(key[:0], byte(r.IntN(256)))
+				}
+				for range 1 + r.IntN(20) {
 					key = append(key, byte(r.IntN(3))*127)
 				}
 				if r.IntN(4) == 0 {
