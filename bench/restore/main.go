@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -16,10 +15,10 @@ import (
 	"runtime/pprof"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/ashi-stream/ashi/aggregates"
+	"github.com/ashi-stream/ashi/bench/facts"
 	"github.com/ashi-stream/ashi/dsl"
 	"github.com/ashi-stream/ashi/dsl/codecs"
 	"github.com/ashi-stream/ashi/engine"
@@ -45,10 +44,10 @@ type candle struct {
 
 // run is one measurement's settings.
 type run struct {
-	brokers, app, topic, dir, peers, profile string
-	records, keys, partitions, rounds        int
-	memory                                   int
-	stderr                                   io.Writer
+	brokers, app, topic, dir, peers, profile, results string
+	records, keys, partitions, rounds                 int
+	memory                                            int
+	stderr                                            io.Writer
 }
 
 const (
@@ -75,6 +74,7 @@ func (r *run) parse(args []string) error {
 	f.StringVar(&r.dir, "dir", "", "folder on the disk to measure; empty: the system's for temporary files")
 	f.StringVar(&r.peers, "peers", "", "folder of the peers' run.sh; empty: ashi alone")
 	f.StringVar(&r.profile, "cpuprofile", "", "file for a CPU profile of the first restore, which makes it a little slower; empty: none")
+	f.StringVar(&r.results, "results", "", "folder of a file that lines are added to; empty: none")
 	f.IntVar(&r.records, "records", 2_000_000, "ticks of a topic that is made")
 	f.IntVar(&r.keys, "keys", 1_000_000, "keys of a topic that is made")
 	f.IntVar(&r.partitions, "partitions", 2, "of a topic that is made: as many tasks are restored at a time")
@@ -88,6 +88,11 @@ func measure(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	if err := r.parse(args); err != nil {
 		return err
 	}
+	out, err := facts.Open(stdout, r.results, "restore")
+	if err != nil {
+		return err
+	}
+	defer out.Close()
 	if r.brokers == "" {
 		broker, err := embedded.Start(embedded.Config{})
 		if err != nil {
@@ -114,13 +119,12 @@ func measure(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	if err := r.fill(ctx, admin, filepath.Join(dir, "first")); err != nil {
 		return fmt.Errorf("filling: %w", err)
 	}
-	out := json.NewEncoder(stdout)
 	for i := range r.rounds {
 		line, err := r.restore(ctx, i, filepath.Join(dir, fmt.Sprint("round-", i)))
 		if err != nil {
 			return err
 		}
-		if err := out.Encode(line); err != nil {
+		if err := out.Print(line); err != nil {
 			return err
 		}
 	}
@@ -128,7 +132,7 @@ func measure(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		return nil
 	}
 	streams := exec.CommandContext(ctx, "./run.sh", "streams", "restore")
-	streams.Dir, streams.Stdout, streams.Stderr = r.peers, stdout, stderr
+	streams.Dir, streams.Stdout, streams.Stderr = r.peers, out, stderr
 	return streams.Run()
 }
 
@@ -253,18 +257,18 @@ func (r *run) restore(ctx context.Context, round int, dir string) (map[string]an
 	if err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
-	begin, cpu := time.Now(), cpuSeconds()
+	begin, cpu := time.Now(), facts.CPU()
 	var wall, burnt float64
 	err = beside(ctx, e, func(ctx context.Context) error {
 		err := await(ctx, time.Millisecond, func() bool { return opened.count() == tasks })
-		wall, burnt = time.Since(begin).Seconds(), cpuSeconds()-cpu
+		wall, burnt = time.Since(begin).Seconds(), facts.CPU()-cpu
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return opened.line(map[string]any{"peer": "ashi", "workload": "restore", "round": round, "topic": r.topic, "wall_s": wall, "cpu_s": burnt,
-		"max_rss_mb": maxRSS(), "settings": fmt.Sprintf("guarantee=exactly-once store=rocksdb memory=%dMB windows=1m grace=24h", r.memory)}), os.RemoveAll(dir)
+		"max_rss_mb": facts.PeakMemory(), "settings": fmt.Sprintf("guarantee=exactly-once store=rocksdb memory=%dMB windows=1m grace=24h", r.memory)}), os.RemoveAll(dir)
 }
 
 func (r *run) tasks(ctx context.Context) (int, error) {
@@ -316,14 +320,6 @@ func profiled(name string) (finish func(), err error) {
 		pprof.StopCPUProfile()
 		f.Close()
 	}, nil
-}
-
-func cpuSeconds() float64 {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		panic(fmt.Sprintf("restore: getrusage: %v", err)) // it has no way to fail with these arguments
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }
 
 // openings keeps what the engine logs about tasks that it has opened, and hands warnings and errors on.
@@ -390,22 +386,5 @@ func (o *openings) line(line map[string]any) map[string]any {
 	line["rows_per_s"], line["mb_per_s"] = float64(rows)/slowest.Seconds(), float64(bytes)/slowest.Seconds()/1e6
 	line["rows_per_s_and_partition"], line["mb_per_s_and_partition"] = float64(rows)/slowest.Seconds()/n, float64(bytes)/slowest.Seconds()/1e6/n
 	line["cpu_us_per_row"] = line["cpu_s"].(float64) / float64(rows) * 1e6
-	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
-		line["load"], _, _ = strings.Cut(string(b), " ")
-	}
 	return line
-}
-
-// maxRSS is the most memory that the process had so far, in MB; 0 where the system does not tell.
-func maxRSS() (kb int) {
-	b, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0
-	}
-	for l := range strings.Lines(string(b)) {
-		if n, err := fmt.Sscanf(l, "VmHWM: %d kB", &kb); n == 1 && err == nil {
-			return kb / 1024
-		}
-	}
-	return 0
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -13,10 +12,10 @@ import (
 	"path/filepath"
 	"runtime/pprof"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/ashi-stream/ashi/aggregates"
+	"github.com/ashi-stream/ashi/bench/facts"
 	"github.com/ashi-stream/ashi/dsl"
 	"github.com/ashi-stream/ashi/dsl/codecs"
 	"github.com/ashi-stream/ashi/engine"
@@ -43,9 +42,9 @@ var dayStart = time.Date(2014, 5, 1, 0, 0, 0, 0, time.UTC)
 
 // bench is one measurement's settings.
 type bench struct {
-	brokers, app, dir, profile string
-	finals, keys, rounds       int
-	stderr                     io.Writer
+	brokers, app, dir, profile, results string
+	finals, keys, rounds                int
+	stderr                              io.Writer
 }
 
 func main() {
@@ -63,6 +62,7 @@ func (b *bench) parse(args []string) error {
 	f.StringVar(&b.brokers, "brokers", "", "addresses, separated by commas; empty: a broker in the process")
 	f.StringVar(&b.dir, "dir", "", "folder on the disk to measure; empty: the system's for temporary files")
 	f.StringVar(&b.profile, "cpuprofile", "", "file for a CPU profile of the first start, which makes it a little slower; empty: none")
+	f.StringVar(&b.results, "results", "", "folder of a file that lines are added to; empty: none")
 	f.IntVar(&b.finals, "finals", 1_000_000, "rows of the table")
 	f.IntVar(&b.keys, "keys", 1000, "keys that the rows are of: each has as many as the others")
 	f.IntVar(&b.rounds, "rounds", 3, "starts of each kind")
@@ -74,6 +74,11 @@ func measure(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	if err := b.parse(args); err != nil {
 		return err
 	}
+	out, err := facts.Open(stdout, b.results, "tables")
+	if err != nil {
+		return err
+	}
+	defer out.Close()
 	if b.brokers == "" {
 		broker, err := embedded.Start(embedded.Config{})
 		if err != nil {
@@ -96,7 +101,6 @@ func measure(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	if err := b.fill(ctx, admin, filepath.Join(dir, "first")); err != nil {
 		return fmt.Errorf("filling: %w", err)
 	}
-	out := json.NewEncoder(stdout)
 	for i := range b.rounds {
 		state := filepath.Join(dir, fmt.Sprint("round-", i))
 		for _, from := range []string{"topic", "local state"} {
@@ -105,7 +109,7 @@ func measure(ctx context.Context, args []string, stdout, stderr io.Writer) error
 				return err
 			}
 			line["from"], line["round"] = from, i
-			if err := out.Encode(line); err != nil {
+			if err := out.Print(line); err != nil {
 				return err
 			}
 		}
@@ -210,7 +214,7 @@ func (b *bench) start(ctx context.Context, dir string, profile bool) (map[string
 		}
 		defer pprof.StopCPUProfile()
 	}
-	began, cpu := time.Now(), cpuSeconds()
+	began, cpu := time.Now(), facts.CPU()
 	e, _, table, err := b.engine(dir)
 	if err != nil {
 		return nil, err
@@ -221,16 +225,13 @@ func (b *bench) start(ctx context.Context, dir string, profile bool) (map[string
 		if err := e.WaitReady(ctx); err != nil {
 			return err
 		}
-		line["ready_s"], line["cpu_s"] = time.Since(began).Seconds(), cpuSeconds()-cpu
+		line["ready_s"], line["cpu_s"] = time.Since(began).Seconds(), facts.CPU()-cpu
 		return b.check(ctx, table)
 	})
 	if !ready || err != nil {
 		return nil, fmt.Errorf("engine ended before it was ready: %w", err)
 	}
 	line["cpu_us_per_row"] = line["cpu_s"].(float64) / float64(b.finals) * 1e6
-	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
-		line["load"], _, _ = strings.Cut(string(load), " ")
-	}
 	return line, nil
 }
 
@@ -272,12 +273,4 @@ func await(ctx context.Context, done func() bool) error {
 		}
 	}
 	return nil
-}
-
-func cpuSeconds() float64 {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		panic(fmt.Sprintf("tables: getrusage: %v", err)) // it has no way to fail with these arguments
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }
