@@ -6,6 +6,6 @@
 // minute of them, exactly once, and mirrors them into RocksDB. Records are let through at -rate. Reads begin when every key has 1,000 bars, and
 // go on, one every -every of each of -readers, nine gets to a range, until the last record is processed; after that for 5 s with nothing else going on. Each
 // phase gets a JSON line: percentiles of the time from before the call to the row, or the last of the range, decoded; how many records were processed
-// a second; and how many cores the process used, the broker in it and the readers included. -cache 1 is a table whose blocks are not in its cache.
+// a second; scheduler_wait_p99_us, how long goroutines that could run waited for Go's scheduler; and how many cores the process used, the broker in it and the readers included. -cache 1 is a table whose blocks are not in its cache.
 // A get whose row is missing, or a range with a gap, is an error: readers check what they read.
 package main

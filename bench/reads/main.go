@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"os/signal"
+	"runtime/metrics"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -189,17 +191,44 @@ func (l *load) measure(ctx context.Context, e *engine.Engine, table *engine.Tabl
 		if what != "idle" {
 			more = func() bool { return l.seen.Load() < int64(l.records) }
 		}
-		seen, from, cpu := l.seen.Load(), time.Now(), facts.CPU()
+		seen, from, cpu, waits := l.seen.Load(), time.Now(), facts.CPU(), schedulerWaits()
 		took, err := l.readAll(ctx, table, more)
 		if err != nil {
 			return err
 		}
 		wall := time.Since(from).Seconds()
-		if err := l.print(took, map[string]any{"what": what, "records_per_s": int(float64(l.seen.Load()-seen) / wall), "cores_used": (facts.CPU() - cpu) / wall}); err != nil {
+		if err := l.print(took, map[string]any{"what": what, "records_per_s": int(float64(l.seen.Load()-seen) / wall), "cores_used": (facts.CPU() - cpu) / wall,
+			"scheduler_wait_p99_us": waits.p99(schedulerWaits())}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// waited is how long goroutines that could run have waited for a processor of Go's scheduler.
+type waited struct{ *metrics.Float64Histogram }
+
+func schedulerWaits() waited {
+	one := []metrics.Sample{{Name: "/sched/latencies:seconds"}}
+	metrics.Read(one)
+	return waited{one[0].Value.Float64Histogram()}
+}
+
+// p99 is of the waits between w and later, in microseconds; it is what reads wait too that come back from RocksDB and find no processor.
+func (w waited) p99(later waited) float64 {
+	var all uint64
+	for i := range later.Counts {
+		all += later.Counts[i] - w.Counts[i]
+	}
+	left := all / 100
+	for i := len(later.Counts) - 1; i >= 0; i-- {
+		n := later.Counts[i] - w.Counts[i]
+		if n > left {
+			return math.Round(later.Buckets[i]*1e8) / 100 // where the bucket begins
+		}
+		left -= n
+	}
+	return 0
 }
 
 func count(ctx context.Context, table *engine.TableReader[string, bar], from, to time.Time) (n int, err error) {
