@@ -15,7 +15,13 @@ const (
 	mostWriteBuffer  = 16 << 20
 	leastBlockCache  = 1 << 20
 	mostBlockCache   = 64 << 20
+	leastRestore     = 1 << 20
+	mostRestore      = 64 << 20
 )
+
+// restore is how much a task gathers before it is written, while it is restored and there are no rows in memory. Growing it may take as much again, and
+// what was before is garbage for a while.
+func (s share) restore() int { return min(max(s.rows/4, leastRestore), mostRestore) }
 
 // shareOf divides Memory by the sub-topologies, and by the partitions that this process has of each.
 func (e *Engine) shareOf(s *subState) share {

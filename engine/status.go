@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ashi-stream/ashi/engine/internal/task"
+	"github.com/ashi-stream/ashi/stores"
 	"github.com/ashi-stream/ashi/stores/rocksdb"
 	"github.com/ashi-stream/ashi/windows"
 )
@@ -170,7 +171,7 @@ func (t *table) status() TableStatus {
 
 // size is the store's own figures.
 func (t *table) size() (rows, bytes int64) {
-	switch s := t.store.(*watchedStore).Store.(type) {
+	switch s := t.store.(interface{ inner() stores.Store }).inner().(type) {
 	case interface {
 		Statistics() (rocksdb.Statistics, error)
 	}:

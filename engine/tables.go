@@ -23,6 +23,7 @@ type table struct {
 	plan   *topology.Table
 	store  stores.Store
 	mirror *tables.Mirror
+	gather int         // bytes of rows that are written at once while nobody can read it
 	ready  atomic.Bool // it has caught up: what tasks ask; programs ask Engine.readiness
 
 	behindSince time.Time // more than MaxLag; owned by Engine.watch
@@ -87,7 +88,8 @@ func (e *Engine) openTables() error {
 			return errors.Join(fmt.Errorf("engine: table %s: %w", p.Topic, err), e.closeTables())
 		}
 		t := &table{plan: p, positions: map[int32]int64{}, ends: map[int32]int64{}, heardAt: map[int32]time.Time{}, changed: make(chan struct{})}
-		t.store = &watchedStore{store, func(err error) { e.readiness.lost(t.cause(StoreDamaged, err)) }}
+		t.store = watched(store, func(err error) { e.readiness.lost(t.cause(StoreDamaged, err)) })
+		t.gather = int(set.store().WriteBuffer)
 		t.mirror = tables.NewMirror(p, t.store, set.keep(), e.cfg.Log)
 		e.tables[p.Topic] = t
 		e.readiness.lost(t.cause(CatchingUp, nil))
@@ -160,11 +162,11 @@ func (e *Engine) follow(ctx context.Context, t *table, caughtUp func()) error {
 			caughtUp()
 		}
 	}
+	at := maps.Clone(from)
 	apply := func(p int32, records []task.Record, next int64) error {
-		if err := t.mirror.Apply(p, records, next); err != nil {
+		if err := t.apply(p, records, next, at, ends); err != nil {
 			return err
 		}
-		t.moved(p, next)
 		if t.has(ends) {
 			becomesReady()
 		}
@@ -184,6 +186,30 @@ func (e *Engine) follow(ctx context.Context, t *table, caughtUp func()) error {
 		return err
 	}
 	return e.follow(ctx, t, caughtUp)
+}
+
+// apply takes records over: at once in a table that can be read, else many together, up to ends. at is how far the table was, and will be once
+// what was gathered is written.
+func (t *table) apply(p int32, records []task.Record, next int64, at, ends map[int32]int64) error {
+	if t.ready.Load() {
+		if err := t.mirror.Apply(p, records, next); err != nil {
+			return err
+		}
+		t.moved(p, next)
+		return nil
+	}
+	at[p] = next
+	written, err := t.mirror.Gather(p, records, next, t.gather)
+	if err == nil && !written && reached(at, ends) {
+		written, err = true, t.mirror.Finish()
+	}
+	if err != nil || !written {
+		return err
+	}
+	for p, next := range at {
+		t.moved(p, next)
+	}
+	return nil
 }
 
 // reached says that positions are at ends or past them. A partition that is empty is reached wherever one is.

@@ -148,6 +148,25 @@ func (s *watchedStore) Write(b *stores.Batch) error {
 	return err
 }
 
+// loadingStore is a watchedStore of a store that loads.
+type loadingStore struct{ *watchedStore }
+
+// watched reports damage of store; what loads goes on doing so.
+func watched(store stores.Store, damaged func(error)) stores.Store {
+	w := &watchedStore{store, damaged}
+	if _, ok := store.(stores.Loader); ok {
+		return loadingStore{w}
+	}
+	return w
+}
+
+// Load implements stores.Loader.
+func (s loadingStore) Load(r *stores.Run) error {
+	err := s.Store.(stores.Loader).Load(r)
+	s.look(err)
+	return err
+}
+
 // Scan implements stores.Store.
 func (s *watchedStore) Scan(from, to []byte) iter.Seq2[stores.Entry, error] {
 	return func(yield func(stores.Entry, error) bool) {
@@ -159,6 +178,9 @@ func (s *watchedStore) Scan(from, to []byte) iter.Seq2[stores.Entry, error] {
 		}
 	}
 }
+
+// inner is the store that is watched.
+func (s *watchedStore) inner() stores.Store { return s.Store }
 
 func (s *watchedStore) look(err error) {
 	if err != nil && errors.Is(err, stores.ErrCorrupt) {

@@ -22,6 +22,13 @@ type worker struct {
 	store    stores.Store
 	task     *task.Task
 	view     *taskView
+	from     restored
+}
+
+// restored is what came from the changelog when a task was opened: records, the bytes of their keys and values, and how long it took.
+type restored struct {
+	rows, bytes int64
+	took        time.Duration
 }
 
 // Open fences the task's last owner, restores the store to the end of the changelog, and opens the task on it. The order matters:
@@ -64,7 +71,8 @@ func (w *worker) Open(ctx context.Context) (map[string]int64, error) {
 	for topic, next := range w.task.Positions() {
 		e.purger.release(topic, w.partition, next)
 	}
-	e.cfg.Log.Info("task opened", "sub", s.sub.Name, "partition", w.partition, "took", time.Since(began), "positions", w.task.Positions())
+	e.cfg.Log.Info("task opened", "sub", s.sub.Name, "partition", w.partition, "took", time.Since(began), "positions", w.task.Positions(),
+		"restored", w.from.rows, "bytes", w.from.bytes, "restore", w.from.took)
 	return w.task.Positions(), nil
 }
 
@@ -114,6 +122,8 @@ func rebuildable(err error) bool {
 }
 
 func (w *worker) restore(ctx context.Context, store stores.Store) error {
+	began := time.Now()
+	defer func() { w.from.took += time.Since(began) }()
 	r := task.NewRestorer(store)
 	from, ok, err := r.Position()
 	if err != nil {
@@ -138,10 +148,17 @@ func (w *worker) restore(ctx context.Context, store stores.Store) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", task.ErrDamaged, err)
 	}
+	bound := w.engine.shareOf(w.state).restore()
 	err = kafka.Follow(ctx, w.engine.kafka, kafka.FollowConfig{
 		Topic: w.state.changelog, From: map[int32]int64{w.partition: from}, Until: map[int32]int64{w.partition: ends[w.partition]},
-		Apply: func(_ int32, records []task.Record, next int64) error { return r.Apply(records, next) },
+		Apply: func(_ int32, records []task.Record, next int64) error {
+			w.from.count(records)
+			return r.Gather(records, next, bound)
+		},
 	})
+	if err == nil {
+		err = r.Finish()
+	}
 	if err != nil || before == nil {
 		return err
 	}
@@ -150,6 +167,13 @@ func (w *worker) restore(ctx context.Context, store stores.Store) error {
 		return fmt.Errorf("%w: the changelog has fewer commits than the store: was the topic deleted?", task.ErrDamaged)
 	}
 	return err
+}
+
+func (r *restored) count(records []task.Record) {
+	r.rows += int64(len(records))
+	for i := range records {
+		r.bytes += int64(len(records[i].Key) + len(records[i].Value))
+	}
 }
 
 // Wants says that the task has nothing left of a topic.

@@ -2,20 +2,22 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"os/signal"
+	"runtime/metrics"
 	"slices"
-	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/ashi-stream/ashi/aggregates"
+	"github.com/ashi-stream/ashi/bench/facts"
 	"github.com/ashi-stream/ashi/dsl"
 	"github.com/ashi-stream/ashi/dsl/codecs"
 	"github.com/ashi-stream/ashi/engine"
@@ -40,6 +42,8 @@ type bar struct {
 const (
 	keys     = 100
 	rangeLen = 1000
+	// idleReads is for how long reads are made when all is processed.
+	idleReads = 5 * time.Second
 )
 
 var dayStart = time.Date(2014, 5, 1, 0, 0, 0, 0, time.UTC)
@@ -56,22 +60,33 @@ func main() {
 // load is one measurement's settings and what its parts share.
 type load struct {
 	records, rate int
+	readers       int
+	cache         int // MiB of the table
+	results       string
 	every         time.Duration
 	seen          atomic.Int64 // records that the engine has processed
 	begin         atomic.Int64 // when the first came, in ns
-	out           io.Writer
+	out           *facts.Lines
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	l := &load{out: stdout}
+	l := &load{}
 	f := flag.NewFlagSet("reads", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.IntVar(&l.records, "records", 6_000_000, "ticks; 20 a minute and key, so 2,000,000 before reads begin")
 	f.IntVar(&l.rate, "rate", 500_000, "records a second that are let through")
-	f.DurationVar(&l.every, "every", 200*time.Microsecond, "time between reads")
+	f.DurationVar(&l.every, "every", 200*time.Microsecond, "time between the reads of a reader")
+	f.IntVar(&l.readers, "readers", 1, "goroutines that read")
+	f.IntVar(&l.cache, "cache", 64, "cache of the table in MiB; the table is some 20 MB packed: with 1 nearly every read is one of a file, of the system's cache")
+	f.StringVar(&l.results, "results", "", "folder of a file that lines are added to; empty: none")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
+	var err error
+	if l.out, err = facts.Open(stdout, l.results, "reads"); err != nil {
+		return err
+	}
+	defer l.out.Close()
 	broker, err := embedded.Start(embedded.Config{})
 	if err != nil {
 		return err
@@ -103,7 +118,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	cfg := engine.Config{Brokers: broker.Addrs(), StateDir: dir, Log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	cfg := engine.Config{Brokers: broker.Addrs(), StateDir: dir, Tables: engine.Tables{Default: engine.TableSettings{Cache: l.cache << 20}}, Log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	e, err := engine.New(plan, cfg)
 	if err != nil {
 		return err
@@ -170,20 +185,50 @@ func (l *load) measure(ctx context.Context, e *engine.Engine, table *engine.Tabl
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	fromSeen, from := l.seen.Load(), time.Now()
-	busy, err := l.read(ctx, table, func(int) bool { return l.seen.Load() < int64(l.records) })
-	if err != nil {
-		return err
+	for _, what := range []string{"while processing", "idle"} {
+		end := time.Now().Add(idleReads)
+		more := func() bool { return time.Now().Before(end) }
+		if what != "idle" {
+			more = func() bool { return l.seen.Load() < int64(l.records) }
+		}
+		seen, from, cpu, waits := l.seen.Load(), time.Now(), facts.CPU(), schedulerWaits()
+		took, err := l.readAll(ctx, table, more)
+		if err != nil {
+			return err
+		}
+		wall := time.Since(from).Seconds()
+		if err := l.print(took, map[string]any{"what": what, "records_per_s": int(float64(l.seen.Load()-seen) / wall), "cores_used": (facts.CPU() - cpu) / wall,
+			"scheduler_wait_p99_us": waits.p99(schedulerWaits())}); err != nil {
+			return err
+		}
 	}
-	rate := float64(l.seen.Load()-fromSeen) / time.Since(from).Seconds()
-	if err := busy.print(l.out, "while processing", rate); err != nil {
-		return err
+	return nil
+}
+
+// waited is how long goroutines that could run have waited for a processor of Go's scheduler.
+type waited struct{ *metrics.Float64Histogram }
+
+func schedulerWaits() waited {
+	one := []metrics.Sample{{Name: "/sched/latencies:seconds"}}
+	metrics.Read(one)
+	return waited{one[0].Value.Float64Histogram()}
+}
+
+// p99 is of the waits between w and later, in microseconds; it is what reads wait too that come back from RocksDB and find no processor.
+func (w waited) p99(later waited) float64 {
+	var all uint64
+	for i := range later.Counts {
+		all += later.Counts[i] - w.Counts[i]
 	}
-	idle, err := l.read(ctx, table, func(n int) bool { return n < len(busy.gets)+len(busy.ranges) })
-	if err != nil {
-		return err
+	left := all / 100
+	for i := len(later.Counts) - 1; i >= 0; i-- {
+		n := later.Counts[i] - w.Counts[i]
+		if n > left {
+			return math.Round(later.Buckets[i]*1e8) / 100 // where the bucket begins
+		}
+		left -= n
 	}
-	return idle.print(l.out, "idle", 0)
+	return 0
 }
 
 func count(ctx context.Context, table *engine.TableReader[string, bar], from, to time.Time) (n int, err error) {
@@ -199,18 +244,38 @@ func count(ctx context.Context, table *engine.TableReader[string, bar], from, to
 // latencies are how long reads took.
 type latencies struct{ gets, ranges []time.Duration }
 
-// read makes reads while more says so: nine gets, then a range.
-func (l *load) read(ctx context.Context, table *engine.TableReader[string, bar], more func(n int) bool) (*latencies, error) {
-	var took latencies
+// readAll lets all readers read while more says so.
+func (l *load) readAll(ctx context.Context, table *engine.TableReader[string, bar], more func() bool) (*latencies, error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	all := make([]latencies, l.readers)
+	var readers sync.WaitGroup
+	for i := range all {
+		readers.Go(func() {
+			if err := l.read(ctx, table, &all[i], i*37, more); err != nil {
+				stop(err)
+			}
+		})
+	}
+	readers.Wait()
+	var sum latencies
+	for _, t := range all {
+		sum.gets, sum.ranges = append(sum.gets, t.gets...), append(sum.ranges, t.ranges...)
+	}
+	return &sum, context.Cause(ctx)
+}
+
+// read makes reads: nine gets, then a range.
+func (l *load) read(ctx context.Context, table *engine.TableReader[string, bar], took *latencies, n int, more func() bool) error {
 	tick := time.NewTicker(l.every)
 	defer tick.Stop()
-	for n := 0; more(n) && ctx.Err() == nil; n++ {
+	for ; more() && ctx.Err() == nil; n++ {
 		<-tick.C
 		begin := time.Now()
 		if n%10 == 9 {
 			got, err := count(ctx, table, dayStart, dayStart.Add(rangeLen*time.Minute))
 			if err != nil || got != rangeLen {
-				return nil, fmt.Errorf("range of %d bars: %d: %w", rangeLen, got, err)
+				return fmt.Errorf("range of %d bars: %d: %w", rangeLen, got, err)
 			}
 			took.ranges = append(took.ranges, time.Since(begin))
 			continue
@@ -218,27 +283,29 @@ func (l *load) read(ctx context.Context, table *engine.TableReader[string, bar],
 		at := dayStart.Add(time.Duration(n*7919%rangeLen) * time.Minute)
 		got, ok, err := table.GetAt(ctx, pair(n%keys), at)
 		if err != nil || !ok || got.Start != at.UnixMilli() || got.Count != 20 {
-			return nil, fmt.Errorf("get of %s at %v: %+v, %v: %w", pair(n%keys), at, got, ok, err)
+			return fmt.Errorf("get of %s at %v: %+v, %v: %w", pair(n%keys), at, got, ok, err)
 		}
 		took.gets = append(took.gets, time.Since(begin))
 	}
-	return &took, ctx.Err()
+	return ctx.Err()
 }
 
-func (t *latencies) print(out io.Writer, what string, rate float64) error {
-	line := map[string]any{"what": what, "records_per_s": int(rate)}
-	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
-		line["load"], _, _ = strings.Cut(string(b), " ")
-	}
-	for name, all := range map[string][]time.Duration{"get": t.gets, "range_1000": t.ranges} {
+func (l *load) print(took *latencies, line map[string]any) error {
+	line["settings"] = fmt.Sprintf("records=%d rate=%d every=%v readers=%d cache=%dMB store=rocksdb codec=json broker=embedded, same process",
+		l.records, l.rate, l.every, l.readers, l.cache)
+	for name, all := range map[string][]time.Duration{"get": took.gets, "range_1000": took.ranges} {
 		slices.Sort(all)
 		if len(all) == 0 {
 			return errors.New("no reads were made: give more records")
 		}
-		for q, at := range map[string]int{"p50": len(all) / 2, "p99": len(all) * 99 / 100, "max": len(all) - 1} {
-			line[name+"_"+q+"_us"] = float64(all[at].Nanoseconds()/100) / 10
+		for _, q := range []struct {
+			name string
+			of   float64
+		}{{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p999", 0.999}, {"max", 1}} {
+			at := min(int(float64(len(all))*q.of), len(all)-1)
+			line[name+"_"+q.name+"_us"] = float64(all[at].Nanoseconds()/100) / 10
 		}
 		line[name+"s"] = len(all)
 	}
-	return json.NewEncoder(out).Encode(line)
+	return l.out.Print(line)
 }

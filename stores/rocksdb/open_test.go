@@ -240,3 +240,21 @@ func randomBytes(n int) []byte {
 	r.Read(data)
 	return data
 }
+
+// A load that was broken off leaves a file, which the next Open removes, and which is no reason to refuse the directory.
+func TestOpenRemovesBrokenLoads(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, open(t, dir, small).Close())
+	left := filepath.Join(dir, "load-123.dbtmp")
+	require.NoError(t, os.WriteFile(left, []byte("a part"), 0o600))
+	s := open(t, dir, small)
+	require.NoFileExists(t, left)
+	var r stores.Run
+	r.Put([]byte("k"), []byte("v"))
+	require.NoError(t, s.Load(&r))
+	require.NoError(t, s.Close())
+	left2, err := filepath.Glob(filepath.Join(dir, "*.dbtmp"))
+	require.NoError(t, err)
+	require.Empty(t, left2, "a load moves its file")
+	require.NoError(t, rocksdb.Destroy(dir))
+}

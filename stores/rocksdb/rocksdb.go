@@ -29,6 +29,8 @@ type Store struct {
 	// closed tells Scans that are under way to end.
 	closed atomic.Bool
 
+	options Options // of files that Load makes
+
 	db    *grocksdb.DB
 	read  *grocksdb.ReadOptions
 	write *grocksdb.WriteOptions
@@ -43,24 +45,31 @@ var _ stores.Store = (*Store)(nil)
 // Open opens the store in dir, and makes both if they are not there. Errors name dir and what to do; among them are
 // stores.ErrLocked when the store is open already and stores.ErrCorrupt when it is damaged beyond use.
 func Open(dir string, o Options) (*Store, error) {
-	if err := o.Validate(); err != nil {
+	if err := errors.Join(o.Validate(), checkHandles()); err != nil {
 		return nil, err
 	}
 	if err := prepare(dir); err != nil {
 		return nil, fmt.Errorf("rocksdb: open %s: %w", dir, err)
 	}
-	opts := databaseOptions(o.withDefaults())
+	o = o.withDefaults()
+	opts := databaseOptions(o)
 	defer opts.Destroy()
 	db, err := grocksdb.OpenDb(opts, dir)
 	if err != nil {
 		return nil, fmt.Errorf("rocksdb: open %s: %w", dir, translateOpen(err))
 	}
+	// Not before: until here another process could be at it.
+	if err := removeLoads(dir); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("rocksdb: open %s: %w", dir, err)
+	}
 	s := &Store{
-		dir:   dir,
-		db:    db,
-		read:  grocksdb.NewDefaultReadOptions(),
-		write: grocksdb.NewDefaultWriteOptions(),
-		flush: grocksdb.NewDefaultFlushOptions(),
+		dir:     dir,
+		options: o,
+		db:      db,
+		read:    grocksdb.NewDefaultReadOptions(),
+		write:   grocksdb.NewDefaultWriteOptions(),
+		flush:   grocksdb.NewDefaultFlushOptions(),
 	}
 	s.write.DisableWAL(true)
 	s.flush.SetWait(true)
@@ -98,15 +107,10 @@ func (s *Store) Get(dst, key []byte) (value []byte, ok bool, err error) {
 		return dst, false, stores.ErrClosed
 	}
 	defer s.use.RUnlock()
-	found, err := s.db.GetPinned(s.read, key)
-	if err != nil {
+	if value, ok, err = s.get(dst, key); err != nil {
 		return dst, false, s.failed("get", err)
 	}
-	if !found.Exists() {
-		return dst, false, nil
-	}
-	defer found.Destroy()
-	return append(dst, found.Data()...), true, nil
+	return value, ok, nil
 }
 
 // Write implements stores.Store. A batch crosses into C as one, however long it is.
@@ -220,13 +224,15 @@ func (s *Store) scan(from, to []byte, yield func(stores.Entry, error) bool) erro
 	}
 	it := s.db.NewIterator(opts)
 	defer it.Close()
-	for it.Seek(from); it.Valid(); it.Next() {
+	it.Seek(from)
+	piece := rows{it: it}
+	for {
 		if s.closed.Load() {
 			return stores.ErrClosed
 		}
-		entry := stores.Entry{Key: it.Key().Data()}
-		if value := it.Value(); value != nil {
-			entry.Value = value.Data()
+		entry, ok := piece.next()
+		if !ok {
+			break
 		}
 		if !yield(entry, nil) {
 			return nil

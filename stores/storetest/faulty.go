@@ -37,7 +37,7 @@ type Faulty struct {
 	}
 }
 
-var _ stores.Store = (*Faulty)(nil)
+var _ stores.Loader = (*Faulty)(nil)
 
 // NewFaulty wraps a store and takes over what it holds as durable.
 func NewFaulty(inner stores.Store) (*Faulty, error) {
@@ -120,6 +120,22 @@ func (f *Faulty) Write(b *stores.Batch) error {
 	}
 	f.guarded.unflushed = append(f.guarded.unflushed, copyOf(b))
 	return nil
+}
+
+// Load implements stores.Loader, whatever the store is; it counts and fails as a Write.
+func (f *Faulty) Load(r *stores.Run) error {
+	f.guarded.Lock()
+	defer f.guarded.Unlock()
+	if err := f.faultLocked(CallWrite); err != nil {
+		return err
+	}
+	b := &stores.Batch{}
+	r.Batch(b)
+	if err := f.inner.Write(b); err != nil {
+		return err
+	}
+	f.guarded.unflushed = append(f.guarded.unflushed, b)
+	return f.settleLocked()
 }
 
 // Scan implements stores.Store.

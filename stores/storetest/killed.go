@@ -38,6 +38,24 @@ func numberedWrite(n uint64) *stores.Batch {
 	return b
 }
 
+// numberedLoad does what numberedWrite does.
+func numberedLoad(n uint64) *stores.Run {
+	r := &stores.Run{}
+	for op := range numberedWrite(n).Ops() {
+		switch op.Kind {
+		case stores.OpPut:
+			r.Put(op.Key, op.Value)
+		case stores.OpDelete:
+			r.Delete(op.Key)
+		case stores.OpDeleteRange:
+			for i := range uint64(rowsEach) {
+				r.Delete(numberedRow(n-keptWrites, i))
+			}
+		}
+	}
+	return r
+}
+
 func numberedRow(n, i uint64) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64([]byte("row"), n), i)
 }
@@ -167,10 +185,19 @@ func writeUntilKilled(dir string, open func(dir string) (stores.Store, error)) {
 	}
 	for last := n + victimEnd; n < last; {
 		n++
-		if err := s.Write(numberedWrite(n)); err != nil {
+		l, loads := s.(stores.Loader)
+		if loads = loads && n%13 == 0; loads {
+			err = l.Load(numberedLoad(n))
+		} else {
+			err = s.Write(numberedWrite(n))
+		}
+		if err != nil {
 			fail(err)
 		}
 		fmt.Printf("written %d\n", n)
+		if loads {
+			fmt.Printf("flushed %d\n", n)
+		}
 		if n%97 == 0 {
 			if err := s.Flush(); err != nil {
 				fail(err)

@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) stores.Store) {
 
 func rules() []rule {
 	all := append(readRules(), writeRules()...)
+	all = append(all, loadRules()...)
 	all = append(all, scanRules()...)
 	all = append(all, sharedRules()...)
 	all = append(all, closeRules()...)

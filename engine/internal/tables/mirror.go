@@ -9,6 +9,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"maps"
+	"math"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -25,10 +27,17 @@ type Mirror struct {
 	store stores.Store
 	log   *slog.Logger
 	batch stores.Batch
-	fresh map[string][]byte // rows in batch, of an append-only table; nil for those that it deletes
+	run   stores.Run        // of Gather
+	at    map[int32]int64   // positions behind run
+	fresh map[string][]byte // rows in batch or run, of an append-only table; nil for those that it deletes
 	key   []byte
 	value []byte
 	past  *past
+	// latest is the newest time of the rows of a partition that the store has, as far as known, since the store was opened, and floor that of all rows
+	// before. A row that is newer cannot be there, so that nobody has to look: all rows of a key come from one partition. latestNow counts the
+	// batch or run that is being made.
+	floor             int64
+	latest, latestNow map[int32]int64
 
 	// Malformed, Duplicates and Contradictions count records that could not be taken over: keys that are no windowed keys; rows of
 	// an append-only table that are there already with the same bytes; and with others. Expired counts rows that came when they were
@@ -39,7 +48,8 @@ type Mirror struct {
 // NewMirror copies table into store. Of a table of windows it keeps rows for retention (see Oldest); 0 keeps all. Call Positions before the
 // first Apply.
 func NewMirror(table *topology.Table, store stores.Store, retention time.Duration, log *slog.Logger) *Mirror {
-	return &Mirror{table: table, store: store, past: newPast(table, retention), log: log.With("table", table.Topic), fresh: map[string][]byte{}}
+	return &Mirror{table: table, store: store, past: newPast(table, retention), log: log.With("table", table.Topic), fresh: map[string][]byte{},
+		at: map[int32]int64{}, floor: math.MaxInt64, latest: map[int32]int64{}, latestNow: map[int32]int64{}}
 }
 
 const positionPrefix = "position/"
@@ -62,28 +72,117 @@ func (m *Mirror) Positions() (map[int32]int64, error) {
 		}
 		at[p] = int64(binary.BigEndian.Uint64(e.Value))
 	}
+	m.forget(len(at) > 0)
 	return at, nil
+}
+
+// forget drops what was gathered and what is known of the store, which has rows of some time.
+func (m *Mirror) forget(rows bool) {
+	m.floor = m.past.newest.Load()
+	if rows && m.floor == noTime {
+		m.floor = math.MaxInt64
+	}
+	clear(m.latest)
+	clear(m.latestNow)
+	clear(m.at)
+	clear(m.fresh)
+	m.run.Reset()
 }
 
 // Apply takes over records of a partition, and that the offset to read after them is next, as one.
 func (m *Mirror) Apply(partition int32, records []task.Record, next int64) error {
 	m.batch.Reset()
 	clear(m.fresh)
-	for i := range records {
-		if err := m.apply(partition, &records[i]); err != nil {
-			return err
-		}
+	if err := m.collect(&m.batch, partition, records); err != nil {
+		return err
 	}
-	m.batch.Put(stores.MetaKey(fmt.Sprintf("%s%d", positionPrefix, partition)), binary.BigEndian.AppendUint64(nil, uint64(next)))
-	// Before the write: a reader that sees a row never sees beside it what it makes too old. For a moment it may see neither.
-	m.past.newest.Store(m.putNewest())
-	if err := m.store.Write(&m.batch); err != nil {
-		return fmt.Errorf("tables: writing %s: %w", m.table.Topic, err)
+	putPosition(&m.batch, partition, next)
+	if err := m.commit(&m.batch, func() error { return m.store.Write(&m.batch) }); err != nil {
+		return err
 	}
 	return m.sweep()
 }
 
-func (m *Mirror) apply(partition int32, r *task.Record) error {
+// Gather is Apply of what comes, from all partitions, until bound bytes have been gathered, or Finish is called. It says whether that was written. It is
+// for a table that nobody reads yet: it costs a fraction of as many calls of Apply. Of a store that is no stores.Loader it is Apply.
+func (m *Mirror) Gather(partition int32, records []task.Record, next int64, bound int) (written bool, err error) {
+	if _, ok := m.store.(stores.Loader); !ok {
+		return true, m.Apply(partition, records, next)
+	}
+	if err := m.collect(&m.run, partition, records); err != nil {
+		return false, err
+	}
+	m.at[partition] = next
+	if m.run.Size() < bound {
+		return false, nil
+	}
+	return true, m.Finish()
+}
+
+// leastLoad is how large a run is given to a store as a Load: less is a Write, which spares the store a file and a flush.
+const leastLoad = 1 << 20
+
+// Finish writes what Gather has gathered.
+func (m *Mirror) Finish() error {
+	if len(m.at) == 0 {
+		return nil
+	}
+	for p, next := range m.at {
+		putPosition(&m.run, p, next)
+	}
+	err := m.commit(&m.run, func() error {
+		if m.run.Size() >= leastLoad {
+			return m.store.(stores.Loader).Load(&m.run)
+		}
+		m.batch.Reset()
+		m.run.Batch(&m.batch)
+		return m.store.Write(&m.batch)
+	})
+	if err != nil {
+		return err
+	}
+	gathered := m.run.Len()
+	m.run.Reset()
+	clear(m.at)
+	clear(m.fresh)
+	for left := gathered; ; left -= sweepRows / 2 { // as much as calls of Apply would have swept
+		if err := m.sweep(); err != nil || m.past.cursor == nil || left <= 0 {
+			return err
+		}
+	}
+}
+
+// rows is a batch or a run.
+type rows interface {
+	Put(key, value []byte)
+	Delete(key []byte)
+}
+
+func putPosition(to rows, partition int32, next int64) {
+	to.Put(stores.MetaKey(fmt.Sprintf("%s%d", positionPrefix, partition)), binary.BigEndian.AppendUint64(nil, uint64(next)))
+}
+
+// commit writes what to has.
+func (m *Mirror) commit(to rows, write func() error) error {
+	// Before the write: a reader that sees a row never sees beside it what it makes too old. For a moment it may see neither.
+	m.past.newest.Store(m.putNewest(to))
+	if err := write(); err != nil {
+		return fmt.Errorf("tables: writing %s: %w", m.table.Topic, err)
+	}
+	maps.Copy(m.latest, m.latestNow)
+	return nil
+}
+
+func (m *Mirror) collect(to rows, partition int32, records []task.Record) error {
+	for i := range records {
+		if err := m.apply(to, partition, &records[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Mirror) apply(to rows, partition int32, r *task.Record) error {
 	if !m.storeKey(r.Key) {
 		m.Malformed.Add(1)
 		m.log.Warn("record has no key that fits the table", "partition", partition, "offset", r.Offset)
@@ -93,7 +192,7 @@ func (m *Mirror) apply(partition int32, r *task.Record) error {
 		if m.table.AppendOnly {
 			m.fresh[string(m.key)] = nil
 		}
-		m.batch.Delete(m.key)
+		to.Delete(m.key)
 		return nil
 	}
 	if m.expired(m.key) {
@@ -105,8 +204,11 @@ func (m *Mirror) apply(partition int32, r *task.Record) error {
 			return err
 		}
 		m.fresh[string(m.key)] = r.Value
+		if _, at, ok := stores.TableRowTimes(m.key, m.past.tail); ok {
+			m.latestNow[partition] = max(m.latestNow[partition], at)
+		}
 	}
-	m.batch.Put(m.key, r.Value)
+	to.Put(m.key, r.Value)
 	return nil
 }
 
@@ -135,7 +237,7 @@ func (m *Mirror) known(partition int32, r *task.Record) (bool, error) {
 	if ok && first == nil {
 		return false, nil
 	}
-	if !ok {
+	if !ok && m.mayHave(partition) {
 		var err error
 		if m.value, ok, err = m.store.Get(m.value[:0], m.key); err != nil {
 			return false, fmt.Errorf("tables: reading %s: %w", m.table.Topic, err)
@@ -152,4 +254,14 @@ func (m *Mirror) known(partition int32, r *task.Record) (bool, error) {
 		m.log.Error("a second final row of a window differs from the first, which is kept", "partition", partition, "offset", r.Offset)
 	}
 	return true, nil
+}
+
+// mayHave says whether the store may have the row at m.key.
+func (m *Mirror) mayHave(partition int32) bool {
+	_, at, ok := stores.TableRowTimes(m.key, m.past.tail)
+	if !ok {
+		return true
+	}
+	latest, seen := m.latest[partition]
+	return at <= m.floor || seen && at <= latest
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 	"time"
 
 	"github.com/ashi-stream/ashi/stores"
@@ -188,16 +187,18 @@ func (t *Reader[K, R]) scan(ctx context.Context, from, to []byte, wanted func(st
 	}
 }
 
-// decode makes a row from copies of the entry's bytes, which the row may keep views of.
+// decode makes a row from a copy of the entry's bytes, which the row may keep views of.
 func (t *Reader[K, R]) decode(e stores.Entry) (row R, err error) {
-	var key []byte
+	own := make([]byte, 0, len(e.Key)+len(e.Value))
 	if t.tail == 0 {
-		key, err = stores.ParseTableKey(nil, e.Key)
+		own, err = stores.ParseTableKey(own, e.Key)
 	} else {
-		key, _, err = stores.ParseTableWindowKey(nil, e.Key) // of sessions too: only the key is wanted
+		own, _, err = stores.ParseTableWindowKey(own, e.Key) // of sessions too: only the key is wanted
 	}
 	if err == nil {
-		err = t.ref.Decode(key, slices.Clone(e.Value), &row)
+		n := len(own)
+		own = append(own, e.Value...)
+		err = t.ref.Decode(own[:n:n], own[n:], &row)
 	}
 	return row, err
 }

@@ -104,10 +104,10 @@ func (m *Mirror) expired(key []byte) bool {
 	return p.retention > 0 && at <= p.pending-p.retention
 }
 
-// putNewest adds the newest time to the batch, if it has moved.
-func (m *Mirror) putNewest() int64 {
+// putNewest adds the newest time, if it has moved.
+func (m *Mirror) putNewest(to rows) int64 {
 	if m.past.pending != m.past.newest.Load() {
-		m.batch.Put(newestKey, binary.BigEndian.AppendUint64(nil, uint64(m.past.pending)))
+		to.Put(newestKey, binary.BigEndian.AppendUint64(nil, uint64(m.past.pending)))
 	}
 	return m.past.pending
 }

@@ -20,10 +20,18 @@ var (
 	ErrDamaged = errors.New("task: store is damaged")
 )
 
-// Restorer copies a changelog into a store. Apply it to the records from Position on, committed ones only, up to the end.
+// leastLoad is how large a run is given to a store as a Load: less is a Write, which spares the store a file and a flush.
+const leastLoad = 1 << 20
+
+// Restorer copies a changelog into a store. Give it the records from Position on, committed ones only, up to the end: with Apply, which writes
+// them at once, or with Gather and a Finish, which cost a fraction where there are many.
 type Restorer struct {
 	store stores.Store
 	batch stores.Batch
+
+	run      stores.Run // of Gather
+	next     int64      // the position behind it
+	gathered bool       // next is not written yet
 }
 
 // NewRestorer restores into store.
@@ -53,22 +61,76 @@ func (r *Restorer) Position() (offset int64, ok bool, err error) {
 // Apply writes records of the changelog, and that the offset to read after them is next, as one.
 func (r *Restorer) Apply(records []Record, next int64) error {
 	r.batch.Reset()
+	if err := collect(&r.batch, records); err != nil {
+		return err
+	}
+	return r.write(next)
+}
+
+// write writes the batch, and that the store stands for next.
+func (r *Restorer) write(next int64) error {
+	r.batch.Put(positionKey, binary.BigEndian.AppendUint64(nil, uint64(next)))
+	if err := r.store.Write(&r.batch); err != nil {
+		return fmt.Errorf("task: restore: %w", err)
+	}
+	return nil
+}
+
+// Gather is Apply of what comes until bound bytes have been gathered, or Finish is called: the last record of each key is written, in order
+// of keys, as one. Of a store that is no stores.Loader it is Apply. Until Finish has returned, Position is that of an earlier moment.
+func (r *Restorer) Gather(records []Record, next int64, bound int) error {
+	if _, ok := r.store.(stores.Loader); !ok {
+		return r.Apply(records, next)
+	}
+	if err := collect(&r.run, records); err != nil {
+		return err
+	}
+	r.next, r.gathered = next, true
+	if r.run.Size() < bound {
+		return nil
+	}
+	return r.Finish()
+}
+
+// Finish writes what Gather has gathered.
+func (r *Restorer) Finish() error {
+	if !r.gathered {
+		return nil
+	}
+	if r.run.Size() < leastLoad {
+		r.batch.Reset()
+		r.run.Batch(&r.batch)
+		if err := r.write(r.next); err != nil {
+			return err
+		}
+	} else {
+		r.run.Put(positionKey, binary.BigEndian.AppendUint64(nil, uint64(r.next)))
+		if err := r.store.(stores.Loader).Load(&r.run); err != nil {
+			return fmt.Errorf("task: restore: %w", err)
+		}
+	}
+	r.run.Reset()
+	r.gathered = false
+	return nil
+}
+
+// collect adds records to a batch or a run.
+func collect(to interface {
+	Put(key, value []byte)
+	Delete(key []byte)
+}, records []Record) error {
 	for i := range records {
 		switch rec := &records[i]; {
 		case len(rec.Key) == 0:
 			return fmt.Errorf("task: changelog record at offset %d has no key: somebody else writes to the changelog", rec.Offset)
 		case rec.Value == nil:
-			r.batch.Delete(rec.Key)
+			to.Delete(rec.Key)
 		default:
-			r.batch.Put(rec.Key, rec.Value)
+			to.Put(rec.Key, rec.Value)
 		}
 	}
 	if len(records) > 0 {
-		r.batch.Delete(indexedKey)
-	}
-	r.batch.Put(positionKey, binary.BigEndian.AppendUint64(nil, uint64(next)))
-	if err := r.store.Write(&r.batch); err != nil {
-		return fmt.Errorf("task: restore: %w", err)
+		to.Delete(indexedKey)
 	}
 	return nil
 }
