@@ -21,6 +21,7 @@ type Group struct {
 	processor *goka.Processor
 	handles   handles
 	session   atomic.Pointer[session] // the one that goka's callbacks are about
+	member    atomic.Pointer[member]
 
 	mu    sync.Mutex
 	cause error // why the member ended; goka keeps only the text of causes
@@ -101,7 +102,12 @@ func (g *Group) newTopics([]string) (goka.TopicManager, error) {
 }
 
 func (g *Group) newMember([]string, string, string) (sarama.ConsumerGroup, error) {
-	return newMember(g)
+	m, err := newMember(g)
+	if err != nil {
+		return nil, err
+	}
+	g.member.Store(m)
+	return m, nil
 }
 
 func (g *Group) newStorage(_ string, partition int32) (storage.Storage, error) {
@@ -128,6 +134,14 @@ func (g *Group) Run(ctx context.Context) error {
 		return nil
 	}
 	return fmt.Errorf("kafka: group %s: %w", g.gc.ID, err)
+}
+
+// Rejoin asks the group for a new assignment, because what Positions says has become better: a standby has caught up. It does not
+// wait for it, and does nothing while the member is not in its group. Safe for concurrent use.
+func (g *Group) Rejoin() {
+	if m := g.member.Load(); m != nil {
+		m.membership.ForceRebalance()
+	}
 }
 
 // ended keeps the first cause.

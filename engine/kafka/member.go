@@ -66,7 +66,7 @@ func newMember(g *Group) (*member, error) {
 	if m.data, err = g.cfg.connect(); err != nil {
 		return nil, err
 	}
-	m.membership, err = g.cfg.connect(
+	opts := []kgo.Opt{
 		kgo.ConsumerGroup(g.gc.ID),
 		kgo.ConsumeTopics(g.gc.Topics...),
 		kgo.Balancers(kgo.RangeBalancer()),
@@ -78,7 +78,11 @@ func newMember(g *Group) (*member, error) {
 		kgo.OnPartitionsAssigned(m.onAssigned),
 		kgo.OnPartitionsRevoked(func(context.Context, *kgo.Client, map[string][]int32) { m.onOver(false) }),
 		kgo.OnPartitionsLost(func(context.Context, *kgo.Client, map[string][]int32) { m.onOver(true) }),
-	)
+	}
+	if g.gc.Instance != "" {
+		opts = append(opts, kgo.InstanceID(g.gc.Instance))
+	}
+	m.membership, err = g.cfg.connect(opts...)
 	if err != nil {
 		m.data.Close()
 		return nil, err

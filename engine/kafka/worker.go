@@ -59,6 +59,23 @@ type GroupConfig struct {
 	Changelog string
 	// NewWorker makes the worker of a partition. It is called for several partitions at a time.
 	NewWorker func(partition int32) Worker
+	// Standbys is how many other members keep a copy of each partition's state: as many as there are members for. 0: none, but see
+	// OnStandby.
+	Standbys int
+	// Positions, if not nil, says for each partition whose state this member has, as an open task, as a standby or as a store on its
+	// disk, up to which offset of the changelog it has it. It is asked whenever the member joins, also while workers open and close,
+	// by one goroutine at a time, and must be quick. The map is not kept. Nil: the member never has any state.
+	Positions func() map[int32]int64
+	// OnStandby, if not nil, is told the partitions, ascending, of which this member is to keep copies: at each change, empty when there
+	// are none any more, and also with Standbys 0, as a member that is to take a partition over copies its state first and then calls
+	// Rejoin. A partition that becomes this member's own is taken from the standbys, and OnStandby has returned, before NewWorker is
+	// called for it; one that moves away may be a standby once its worker is closed, never before. A member that is thrown out of its
+	// group, or ends, has no standbys: it is told so. Calls come one at a time, in order; they must not block.
+	OnStandby func(partitions []int32)
+	// Instance names this member for longer than a process lives (KIP-345): one that comes back within SessionTimeout takes its
+	// partitions up again, without a rebalance. It must be unique in the group; Run ends if it is not. A member with an Instance does
+	// not leave its group when it ends: the others take its partitions after SessionTimeout. Empty: membership ends with the process.
+	Instance string
 	// OnAssigned, if not nil, is told the member's partitions, ascending, at the start of each session. It must not block.
 	OnAssigned func(partitions []int32)
 	// End, if not nil, is told where the committed records of an input's partition end, at each answer of a broker. It is called by
