@@ -19,6 +19,7 @@ type worker struct {
 	partition int32
 
 	producer *kafka.Producer
+	taken    bool // from the keeper, to be given back
 	store    stores.Store
 	task     *task.Task
 	view     *taskView
@@ -59,12 +60,12 @@ func (w *worker) Open(ctx context.Context) (map[string]int64, error) {
 	if err != nil {
 		return nil, w.wrap("open", err)
 	}
-	w.view.show(w.task.Progress())
+	w.show()
 	w.view.open.Store(true)
 	for topic, next := range w.task.Positions() {
 		e.purger.release(topic, w.partition, next)
 	}
-	e.cfg.Log.Info("task opened", "sub", s.sub.Name, "partition", w.partition, "took", time.Since(began), "positions", w.task.Positions())
+	e.cfg.Log.Info("task opened", "sub", s.sub.Name, "partition", w.partition, "took", time.Since(began), "restored", w.view.restored.Load(), "positions", w.task.Positions())
 	return w.task.Positions(), nil
 }
 
@@ -77,15 +78,13 @@ func (e *Engine) taskConfig(s *subState) task.Config {
 		EveryUpdate: c.EveryUpdate, Tables: e.broadcast}
 }
 
-// restored opens the task's store and brings it to the end of the changelog. A store that is damaged, of another plan or not in
+// restored takes the task's store and brings it to the end of the changelog. A store that is damaged, of another plan or not in
 // the log's past is thrown away and rebuilt, with a log line; so is one where that is found out only now.
 func (w *worker) restored(ctx context.Context) (stores.Store, error) {
-	store, err := w.engine.state.open(w.state.changelog, w.partition, w.engine.shareOf(w.state).store, w.engine.cfg.Log)
+	w.taken = true
+	store, err := w.state.keeper.take(w.partition)
 	if err != nil {
 		return nil, err
-	}
-	if reason, ok := w.state.damaged.LoadAndDelete(w.partition); ok {
-		return w.rebuilt(ctx, store, reason.(error))
 	}
 	err = w.restore(ctx, store)
 	if err == nil || !rebuildable(err) {
@@ -96,12 +95,7 @@ func (w *worker) restored(ctx context.Context) (stores.Store, error) {
 
 // rebuilt throws a store away and restores a new one from the start of the changelog.
 func (w *worker) rebuilt(ctx context.Context, store stores.Store, reason error) (stores.Store, error) {
-	w.engine.cfg.Log.Warn("local state cannot be used: it is rebuilt from its changelog", "changelog", w.state.changelog,
-		"partition", w.partition, "reason", reason)
-	if err := store.Close(); err != nil {
-		return nil, err
-	}
-	store, err := w.engine.state.reopenEmpty(w.state.changelog, w.partition, w.engine.shareOf(w.state).store)
+	store, err := w.engine.emptied(w.state, w.partition, store, reason)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +131,10 @@ func (w *worker) restore(ctx context.Context, store stores.Store) error {
 	}
 	err = kafka.Follow(ctx, w.engine.kafka, kafka.FollowConfig{
 		Topic: w.state.changelog, From: map[int32]int64{w.partition: from}, Until: map[int32]int64{w.partition: ends[w.partition]},
-		Apply: func(_ int32, records []task.Record, next int64) error { return r.Apply(records, next) },
+		Apply: func(_ int32, records []task.Record, next int64) error {
+			w.view.restored.Add(int64(len(records)))
+			return r.Apply(records, next)
+		},
 	})
 	if err != nil || before == nil {
 		return err
@@ -165,15 +162,22 @@ func (w *worker) Offer(b *task.Batch, release func()) {
 // Run lets the task process what it has.
 func (w *worker) Run(ctx context.Context, ended func(string) bool) error {
 	err := w.task.Run(ctx, ended)
-	w.view.show(w.task.Progress())
+	w.show()
 	return w.distrust(err)
 }
 
 // Tick lets the task commit when no batch comes.
 func (w *worker) Tick(ctx context.Context) error {
 	err := w.task.Tick(ctx)
-	w.view.show(w.task.Progress())
+	w.show()
 	return w.distrust(err)
+}
+
+// show lets others see the last commit, if it is a new one.
+func (w *worker) show() {
+	if w.view.show(w.task.Progress()) {
+		w.state.keeper.slot(w.partition).position.Store(w.task.Position())
+	}
 }
 
 // distrust looks whether what failed is the store. Then the next worker of this partition throws it away, and so the session, which begins
@@ -203,8 +207,8 @@ func (w *worker) Close(ctx context.Context, clean bool) error {
 	if w.producer != nil {
 		errs = append(errs, w.producer.Close())
 	}
-	if w.store != nil {
-		errs = append(errs, w.store.Close())
+	if w.taken {
+		errs = append(errs, w.state.keeper.give(w.partition, w.store))
 	}
 	return w.wrap("close", errors.Join(errs...))
 }
