@@ -230,8 +230,12 @@ func (m *simMember) start() {
 		level = slog.LevelInfo
 	}
 	m.wire = &simWire{dial: s.broker.network.DialContext}
+	instance := ""
+	if s.static {
+		instance = fmt.Sprint("member", m.name)
+	}
 	e, err := engine.New(s.plan.plan, engine.Config{Brokers: s.cluster.Brokers, Dial: m.wire.Dial, CommitInterval: s.commit, CheckpointInterval: 5 * s.commit,
-		SessionTimeout: simSession, WithoutTables: "simulation",
+		SessionTimeout: simSession, WithoutTables: "simulation", Standbys: s.standbys, InstanceID: instance,
 		Log: slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: level})).With("member", m.name)})
 	require.NoError(s.t, err)
 	engine.OpenStores(e, m.disk.open)
