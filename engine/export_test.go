@@ -28,8 +28,11 @@ func (s Keeper) Run(ctx context.Context) error {
 	return errors.Join(s.k.run(ctx), s.k.close())
 }
 
-// Name says which the standbys are.
-func (s Keeper) Name(partitions ...int32) { s.k.name(partitions) }
+// Name says which the standbys are, as a group does: it asks for the positions before.
+func (s Keeper) Name(partitions ...int32) {
+	s.k.positions()
+	s.k.name(partitions)
+}
 
 // Take is what a worker does when it is opened.
 func (s Keeper) Take(partition int32) (stores.Store, error) { return s.k.take(partition) }

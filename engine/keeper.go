@@ -35,8 +35,7 @@ type keeper struct {
 // slot is what this process has of one partition's state.
 type slot struct {
 	partition int32
-	position  atomic.Int64            // of the changelog, to be read next; unknown: -1
-	end       atomic.Int64            // of the changelog's committed records, as last heard of; unknown: -1
+	reach     reach
 	copy      atomic.Pointer[standby] // nil: it is none; written with mu held
 
 	mu        sync.Mutex   // held while the store is opened, written by the follower, or closed; never while a broker is waited for
@@ -52,7 +51,7 @@ func newKeeper(e *Engine, s *subState) *keeper {
 // find reads the positions of the stores that are on disk. Those that cannot be read are found to be damaged when they are opened.
 func (k *keeper) find() {
 	for partition, position := range k.engine.state.positions(k.state.changelog, k.engine.cfg.Log) {
-		k.slot(partition).position.Store(position)
+		k.slot(partition).reach.set(position)
 	}
 }
 
@@ -61,9 +60,7 @@ func (k *keeper) slot(partition int32) *slot {
 	defer k.mu.Unlock()
 	s := k.slots[partition]
 	if s == nil {
-		s = &slot{partition: partition}
-		s.position.Store(-1)
-		s.end.Store(-1)
+		s = &slot{partition: partition, reach: reach{next: unknown, end: unknown, told: unknown}}
 		k.slots[partition] = s
 	}
 	return s
@@ -85,7 +82,7 @@ func (k *keeper) all() []*slot {
 func (k *keeper) positions() map[int32]int64 {
 	known := map[int32]int64{}
 	for _, s := range k.all() {
-		if at := s.position.Load(); at >= 0 {
+		if at := s.reach.tell(); at != unknown {
 			known[s.partition] = at
 		}
 	}
@@ -120,9 +117,9 @@ func (k *keeper) give(partition int32, store stores.Store) error {
 	}
 	_, damaged := k.state.damaged.Load(partition)
 	position, ok, err := task.NewRestorer(store).Position()
-	s.position.Store(-1)
+	s.reach.set(unknown)
 	if err == nil && ok {
-		s.position.Store(position)
+		s.reach.set(position)
 	}
 	if damaged || err != nil || s.store != nil || k.isClosed() {
 		return store.Close()
@@ -150,7 +147,7 @@ func (k *keeper) openLocked(s *slot, forStandby bool) error {
 		}
 		reason = err
 	}
-	s.position.Store(-1)
+	s.reach.set(unknown)
 	s.store, err = k.engine.emptied(k.state, s.partition, s.store, reason.(error))
 	return err
 }

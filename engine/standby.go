@@ -13,10 +13,6 @@ import (
 	"github.com/ashi-stream/ashi/stores"
 )
 
-// warmLag is how many records of its changelog a standby may lack and still be as good as there: they are read in a fraction of a second.
-// One that had more to read tells the group when it has come so near: it may be waiting for that to move the task (KIP-441).
-const warmLag = 10_000
-
 // askAgain is the wait before a follower that was out of the log's range, which then was not, is started again.
 const askAgain = time.Second
 
@@ -25,8 +21,6 @@ type standby struct {
 	slot     *slot
 	restorer *task.Restorer
 	sequence uint64 // of the last commit in the store
-	judged   bool   // it is known whether it began far behind
-	far      bool   // it did, and still is
 }
 
 // name says which partitions are standbys from now on (kafka.GroupConfig.OnStandby).
@@ -138,11 +132,10 @@ func (k *keeper) beginLocked(s *slot) error {
 	} else if p != nil {
 		c.sequence = p.Sequence
 	}
-	s.position.Store(-1)
-	if ok {
-		s.position.Store(position)
+	if !ok {
+		position = unknown
 	}
-	s.end.Store(-1)
+	s.reach.begin(position)
 	s.copy.Store(c)
 	return nil
 }
@@ -164,13 +157,17 @@ func (k *keeper) follow(ctx context.Context, standbys []*standby) *following {
 	of, from := map[int32]*standby{}, map[int32]int64{}
 	for _, c := range standbys {
 		of[c.slot.partition] = c
-		if from[c.slot.partition] = c.slot.position.Load(); from[c.slot.partition] < 0 {
+		if from[c.slot.partition], _ = c.slot.reach.now(); from[c.slot.partition] == unknown {
 			from[c.slot.partition] = kafka.Oldest
 		}
 	}
 	fc := kafka.FollowConfig{Topic: k.state.changelog, From: from,
 		Apply: func(p int32, records []task.Record, next int64) error { return k.apply(of[p], records, next) },
-		End:   func(p int32, end int64) { of[p].slot.end.Store(end) },
+		End: func(p int32, end int64) {
+			if of[p].slot.reach.heard(end) {
+				k.rejoin()
+			}
+		},
 	}
 	go func() { f.done <- kafka.Follow(ctx, k.engine.kafka, fc) }()
 	return f
@@ -209,8 +206,7 @@ func (k *keeper) apply(c *standby, records []task.Record, next int64) error {
 		}
 		return k.distrustLocked(s, err)
 	}
-	s.position.Store(next)
-	if c.caughtUp(next, s.end.Load()) {
+	if s.reach.moved(next) {
 		k.rejoin()
 	}
 	return nil
@@ -233,21 +229,6 @@ func (c *standby) follows(records []task.Record) error {
 		break
 	}
 	return nil
-}
-
-// caughtUp says, once, that a standby that began far from the end is near it.
-func (c *standby) caughtUp(next, end int64) bool {
-	if end < 0 {
-		return false
-	}
-	if !c.judged {
-		c.judged, c.far = true, end-next > warmLag
-	}
-	if !c.far || end-next > warmLag {
-		return false
-	}
-	c.far = false
-	return true
 }
 
 // distrustLocked closes a standby's store, and lets run throw it away and begin anew.
@@ -292,8 +273,8 @@ func (k *keeper) outOfRange(ctx context.Context, standbys []*standby, starts, en
 	found := false
 	for _, c := range standbys {
 		s := c.slot
-		at := s.position.Load()
-		if at < 0 || starts[s.partition] <= at && at <= ends[s.partition] {
+		at, _ := s.reach.now()
+		if at == unknown || starts[s.partition] <= at && at <= ends[s.partition] {
 			continue
 		}
 		found = true
@@ -331,8 +312,9 @@ func (k *keeper) standbys() []PositionStatus {
 		if s.copy.Load() == nil {
 			continue
 		}
-		p := PositionStatus{Topic: k.state.changelog, Partition: s.partition, Next: max(s.position.Load(), 0), End: s.end.Load(), Lag: -1}
-		if p.End >= 0 {
+		next, end := s.reach.now()
+		p := PositionStatus{Topic: k.state.changelog, Partition: s.partition, Next: max(next, 0), End: end, Lag: -1}
+		if p.End != unknown {
 			p.Lag = max(p.End-p.Next, 0)
 		}
 		found = append(found, p)

@@ -161,6 +161,7 @@ func (w *worker) Offer(b *task.Batch, release func()) {
 
 // Run lets the task process what it has.
 func (w *worker) Run(ctx context.Context, ended func(string) bool) error {
+	w.task.Bound(w.engine.shareOf(w.state).rows) // others come and go while it is open
 	err := w.task.Run(ctx, ended)
 	w.show()
 	return w.distrust(err)
@@ -176,7 +177,7 @@ func (w *worker) Tick(ctx context.Context) error {
 // show lets others see the last commit, if it is a new one.
 func (w *worker) show() {
 	if w.view.show(w.task.Progress()) {
-		w.state.keeper.slot(w.partition).position.Store(w.task.Position())
+		w.state.keeper.slot(w.partition).reach.set(w.task.Position())
 	}
 }
 
