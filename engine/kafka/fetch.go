@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,6 +49,7 @@ type feed struct {
 	size    int32
 	queue   []*chunk
 	out     int  // chunks that were popped and are not used up
+	asked   int  // the request under way that asks for it, or the last one: an answer to another one is not its own
 	atEnd   bool // the last answer left nothing up to the last stable offset
 	ended   bool
 	dry     atomic.Bool // nothing to read now: at the end, and nothing queued or out
@@ -68,16 +70,20 @@ type fetcher struct {
 	resume  bool                                           // go on from the log's start where retention was faster, rather than fail
 	told    func(topic string, partition int32, end int64) // FollowConfig.End, GroupConfig.End; may be nil
 
-	stale   chan struct{} // a token: a feed has lost its leader
+	stale chan struct{} // a token: a feed has lost its leader
+	fresh chan struct{} // a token: a feed has none yet
+
+	mu      sync.Mutex // guards the feeds' fields and what follows
 	feeds   []*feed
 	byPlace map[place]*feed
-
-	mu    sync.Mutex              // guards the feeds' fields and what follows
-	names map[[16]byte]string     // newer brokers name topics in answers by id only
-	wakes map[int32]chan struct{} // per leader, a token: a feed has room again
-	turn  int
-	fatal error
-	rare  rareLog
+	ahead   int                          // bytes of all feeds
+	size    int32                        // of a chunk
+	names   map[[16]byte]string          // newer brokers name topics in answers by id only
+	wakes   map[int32]chan struct{}      // per leader, a token: a feed has room again
+	idle    map[int32]context.CancelFunc // per leader, of a request that waits for data
+	turn    int
+	fatal   error
+	rare    rareLog
 }
 
 type place struct {
@@ -86,21 +92,41 @@ type place struct {
 }
 
 // newFetcher takes how many bytes may be on their way to the readers at a time.
-func newFetcher(client *kgo.Client, log *slog.Logger, maxWait time.Duration, ahead int, feeds []*feed) *fetcher {
+func newFetcher(client *kgo.Client, log *slog.Logger, maxWait time.Duration, ahead int, feeds ...*feed) *fetcher {
 	if ahead == 0 {
 		ahead = maxAhead
 	}
-	size := int32(min(max(ahead/inFlight/max(len(feeds), 1), minChunk), maxChunk))
-	byPlace := make(map[place]*feed, len(feeds))
-	for _, d := range feeds {
-		d.leader, d.size, d.fromStart = -1, size, d.fromStart || d.next < 0
-		byPlace[place{d.topic, d.partition}] = d
-	}
-	return &fetcher{
-		client: client, log: log, maxWait: maxWait, feeds: feeds, byPlace: byPlace,
-		stale: make(chan struct{}, 1), names: make(map[[16]byte]string), wakes: make(map[int32]chan struct{}),
+	f := &fetcher{
+		client: client, log: log, maxWait: maxWait, ahead: ahead, byPlace: make(map[place]*feed),
+		stale: make(chan struct{}, 1), fresh: make(chan struct{}, 1),
+		names: make(map[[16]byte]string), wakes: make(map[int32]chan struct{}), idle: make(map[int32]context.CancelFunc),
 		rare: rareLog{log: log},
 	}
+	f.expect(len(feeds))
+	f.add(feeds...)
+	return f
+}
+
+// expect divides what may be on its way among so many feeds, those to come included.
+func (f *fetcher) expect(feeds int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.size = int32(min(max(f.ahead/inFlight/max(feeds, 1), minChunk), maxChunk))
+	for _, d := range f.feeds {
+		d.size = f.size
+	}
+}
+
+// add begins to fetch feeds, also while others are. There must be one of a partition at a time.
+func (f *fetcher) add(feeds ...*feed) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, d := range feeds {
+		d.leader, d.size, d.fromStart = -1, f.size, d.fromStart || d.next < 0
+		f.byPlace[place{d.topic, d.partition}] = d
+		f.feeds = append(f.feeds, d)
+	}
+	token(f.fresh)
 }
 
 // pop takes the oldest chunk of a feed, nil if there is none, or if the reader has not used up what it has.
@@ -136,6 +162,12 @@ func (f *fetcher) end(d *feed) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	d.ended, d.queue = true, nil
+	if at := (place{d.topic, d.partition}); f.byPlace[at] == d {
+		delete(f.byPlace, at)
+	}
+	if i := slices.Index(f.feeds, d); i >= 0 {
+		f.feeds = slices.Delete(f.feeds, i, i+1)
+	}
 }
 
 // run fetches until ctx is done, which is no error, or until a feed cannot go on.
@@ -145,24 +177,22 @@ func (f *fetcher) run(ctx context.Context) error {
 	defer loops.Wait()
 	defer cancel()
 
-	var b backoff
-	var last time.Time
-	token(f.stale)
+	var retry retry
+	defer retry.stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-f.fresh:
 		case <-f.stale:
+			if err := f.failure(); err != nil {
+				return err
+			}
+			retry.arm()
+			continue
+		case <-retry.due:
+			retry.due = nil
 		}
-		if err := f.failure(); err != nil {
-			return err
-		}
-		if time.Since(last) > 10*time.Second {
-			b.reset()
-		} else if b.wait(ctx) != nil {
-			return nil
-		}
-		last = time.Now()
 		leaders, err := f.locate(ctx)
 		if err != nil {
 			f.warn("kafka: cannot find the leaders", "error", err)
@@ -174,15 +204,48 @@ func (f *fetcher) run(ctx context.Context) error {
 	}
 }
 
+// retry is when the leaders of feeds that have lost them are looked for: at once, unless that was just so.
+type retry struct {
+	due   <-chan time.Time // nil: not armed
+	timer *time.Timer
+	last  time.Time
+	b     backoff
+}
+
+func (r *retry) arm() {
+	if r.due != nil {
+		return
+	}
+	var wait time.Duration
+	if time.Since(r.last) > 10*time.Second {
+		r.b.reset()
+	} else {
+		wait = r.b.next()
+	}
+	r.last = time.Now().Add(wait)
+	r.timer = time.NewTimer(wait)
+	r.due = r.timer.C
+}
+
+func (r *retry) stop() {
+	if r.timer != nil {
+		r.timer.Stop()
+	}
+}
+
 func (f *fetcher) failure() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.fatal
 }
 
-func (f *fetcher) fail(err error) {
+// fail ends the fetcher, unless the feed is not wanted any more.
+func (f *fetcher) fail(d *feed, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if d.ended {
+		return
+	}
 	if f.fatal == nil {
 		f.fatal = err
 	}
@@ -282,6 +345,9 @@ func (f *fetcher) assign(resp *kmsg.MetadataResponse, starts kadm.ListedOffsets)
 			fresh = append(fresh, leader)
 		}
 		token(f.wakes[leader])
+		if stop := f.idle[leader]; stop != nil {
+			stop() // it does not ask for this one, and may wait for long
+		}
 	}
 	return fresh, err
 }
@@ -292,7 +358,7 @@ func (f *fetcher) fetchFrom(ctx context.Context, leader int32) {
 	wake := f.wakes[leader]
 	f.mu.Unlock()
 	for ctx.Err() == nil {
-		req, asked := f.request(leader)
+		req, asked, turn := f.request(leader)
 		if len(asked) == 0 {
 			select {
 			case <-ctx.Done():
@@ -300,20 +366,64 @@ func (f *fetcher) fetchFrom(ctx context.Context, leader int32) {
 			}
 			continue
 		}
-		answer, err := f.client.Broker(int(leader)).Request(ctx, req)
+		answer, err := f.ask(ctx, leader, req)
+		if errors.Is(err, errFresh) {
+			continue
+		}
 		if ctx.Err() != nil {
 			return
 		}
 		if err == nil {
-			err = kerr.ErrorForCode(answer.(*kmsg.FetchResponse).ErrorCode)
+			err = kerr.ErrorForCode(answer.ErrorCode)
 		}
 		if err != nil {
 			f.warn("kafka: fetch failed", "broker", leader, "error", err)
 			f.unlead(asked)
 			continue
 		}
-		f.absorb(ctx, answer.(*kmsg.FetchResponse))
+		f.absorb(ctx, answer, turn)
 	}
+}
+
+// errFresh says that a request was given up because it lacks a feed that was added.
+var errFresh = errors.New("kafka: a partition was added")
+
+// ask sends a request, and gives it up when it waits for data while a feed is added: one that is not in it would wait too. That
+// costs a connection, and happens when partitions move.
+func (f *fetcher) ask(ctx context.Context, leader int32, req *kmsg.FetchRequest) (*kmsg.FetchResponse, error) {
+	answered, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if req.MaxWaitMillis > int32(shortPoll.Milliseconds()) {
+		if !f.idles(leader, func() { cancel(errFresh) }) {
+			return nil, errFresh
+		}
+		defer f.busy(leader)
+	}
+	answer, err := f.client.Broker(int(leader)).Request(answered, req)
+	if err != nil {
+		if errors.Is(context.Cause(answered), errFresh) {
+			err = errFresh
+		}
+		return nil, err
+	}
+	return answer.(*kmsg.FetchResponse), nil
+}
+
+// idles notes how to give a request up; false if a feed has been added since it was made.
+func (f *fetcher) idles(leader int32, stop context.CancelFunc) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if slices.ContainsFunc(f.feeds, func(d *feed) bool { return d.leader == leader && d.asked == 0 }) {
+		return false
+	}
+	f.idle[leader] = stop
+	return true
+}
+
+func (f *fetcher) busy(leader int32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.idle, leader)
 }
 
 func (f *fetcher) unlead(feeds []*feed) {
@@ -327,7 +437,7 @@ func (f *fetcher) unlead(feeds []*feed) {
 
 // request asks for the leader's feeds that have room. Brokers fill an answer in the order of the request, so every request
 // begins with another feed.
-func (f *fetcher) request(leader int32) (*kmsg.FetchRequest, []*feed) {
+func (f *fetcher) request(leader int32) (*kmsg.FetchRequest, []*feed, int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	req := kmsg.NewPtrFetchRequest()
@@ -348,7 +458,7 @@ func (f *fetcher) request(leader int32) (*kmsg.FetchRequest, []*feed) {
 		if !d.atEnd {
 			wait = shortPoll // a reader may wait to hear that there is nothing
 		}
-		asked = append(asked, d)
+		asked, d.asked = append(asked, d), f.turn
 		at, known := topics[d.topic]
 		if !known {
 			t := kmsg.NewFetchRequestTopic()
@@ -361,11 +471,11 @@ func (f *fetcher) request(leader int32) (*kmsg.FetchRequest, []*feed) {
 		req.Topics[at].Partitions = append(req.Topics[at].Partitions, p)
 	}
 	req.MaxWaitMillis = int32(wait.Milliseconds())
-	return req, asked
+	return req, asked, f.turn
 }
 
-// absorb queues what was answered.
-func (f *fetcher) absorb(ctx context.Context, resp *kmsg.FetchResponse) {
+// absorb queues what was answered to a request.
+func (f *fetcher) absorb(ctx context.Context, resp *kmsg.FetchResponse, turn int) {
 	bytes := 0
 	for _, t := range resp.Topics {
 		for _, p := range t.Partitions {
@@ -374,19 +484,28 @@ func (f *fetcher) absorb(ctx context.Context, resp *kmsg.FetchResponse) {
 	}
 	for ti := range resp.Topics {
 		t := &resp.Topics[ti]
-		topic := t.Topic
-		if topic == "" {
-			f.mu.Lock()
-			topic = f.names[t.TopicID]
-			f.mu.Unlock()
-		}
 		for pi := range t.Partitions {
 			p := &t.Partitions[pi]
-			if d := f.byPlace[place{topic, p.Partition}]; d != nil {
+			if d := f.find(t, p.Partition, turn); d != nil {
 				f.take(ctx, d, p, bytes == 0)
 			}
 		}
 	}
+}
+
+// find is the feed for which a request asked. A partition's feed may be a new one since, with another offset.
+func (f *fetcher) find(t *kmsg.FetchResponseTopic, partition int32, turn int) *feed {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	topic := t.Topic
+	if topic == "" {
+		topic = f.names[t.TopicID]
+	}
+	d := f.byPlace[place{topic, partition}]
+	if d == nil || d.asked != turn {
+		return nil
+	}
+	return d
 }
 
 // take queues one partition's answer. Empty says that the whole answer holds no byte, so that the sizes asked for cannot be
@@ -401,7 +520,7 @@ func (f *fetcher) take(ctx context.Context, d *feed, p *kmsg.FetchResponseTopicP
 	}
 	length, next, err := wholeBatches(p.RecordBatches)
 	if err != nil {
-		f.fail(fmt.Errorf("topic %s partition %d: %w", d.topic, d.partition, err))
+		f.fail(d, fmt.Errorf("topic %s partition %d: %w", d.topic, d.partition, err))
 		return
 	}
 	f.mu.Lock()
@@ -443,7 +562,7 @@ func (f *fetcher) refused(ctx context.Context, d *feed, err error) {
 		return
 	}
 	if !kerr.IsRetriable(err) {
-		f.fail(fmt.Errorf("kafka: fetch topic %s partition %d: %w", d.topic, d.partition, err))
+		f.fail(d, fmt.Errorf("kafka: fetch topic %s partition %d: %w", d.topic, d.partition, err))
 		return
 	}
 	f.warn("kafka: fetch refused, looking for the leader", "topic", d.topic, "partition", d.partition, "error", err)
@@ -463,7 +582,7 @@ func (f *fetcher) outOfRange(ctx context.Context, d *feed) {
 		return
 	}
 	if next >= start.Offset || !(f.resume || fromStart) {
-		f.fail(fmt.Errorf("%w: topic %s partition %d begins at %d, and %d is to be read next", ErrOutOfRange, d.topic, d.partition, start.Offset, next))
+		f.fail(d, fmt.Errorf("%w: topic %s partition %d begins at %d, and %d is to be read next", ErrOutOfRange, d.topic, d.partition, start.Offset, next))
 		return
 	}
 	f.log.Warn("kafka: records were deleted before they were read", "topic", d.topic, "partition", d.partition, "from", next, "to", start.Offset)

@@ -58,7 +58,7 @@ func Follow(ctx context.Context, cfg Config, fc FollowConfig) error {
 	if fc.Until != nil {
 		wait = boundedWait
 	}
-	f.fetcher = newFetcher(client, cfg.Logger, wait, 0, f.feeds)
+	f.fetcher = newFetcher(client, cfg.Logger, wait, 0, f.feeds...)
 	if fc.End != nil {
 		f.fetcher.told = func(_ string, partition int32, end int64) { fc.End(partition, end) }
 	}
