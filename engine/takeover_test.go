@@ -55,7 +55,7 @@ func TestTakeOverFromStandby(t *testing.T) {
 				}
 			}
 			t.Logf("%d records of the changelog, %d restored at the take-over", logged, restored)
-			require.Greater(t, logged, 3000)
+			require.Greater(t, logged, 2000)
 			require.Less(t, restored, int64(100), "what was committed and not yet copied when the member was lost")
 			members[round%2] = startMember(t, v.plan, v.cluster, withStandbys(1))
 		}
@@ -175,10 +175,10 @@ func measureTakeOver(t *testing.T, keys, standbys int) {
 		taken = tasksOf(survivor.Engine)[1-own]
 		return len(taken.Inputs) > 0 && taken.Inputs[0].Next == ends[1-own]
 	})
-	t.Logf("%d rows in a task, %d standbys: assigned %v after the kill, first commit %v later; %d records restored", 2*keys, standbys,
+	t.Logf("about %d rows in a task, %d standbys: assigned %v after the kill, first commit %v later; %d records restored", 2*keys, standbys,
 		taken.Since.Sub(killed).Round(time.Millisecond), time.Since(taken.Since).Round(time.Millisecond), taken.Restored)
 	if standbys == 0 {
-		require.GreaterOrEqual(t, taken.Restored, int64(2*keys))
+		require.Greater(t, taken.Restored, int64(keys), "each has two rows, and about half of them are in either task")
 	} else {
 		require.Less(t, taken.Restored, int64(keys/10))
 	}
