@@ -44,7 +44,10 @@ func startCopies(t *testing.T, p *pipeline, c *kafkatest.Cluster, kept map[int32
 		Log: slog.New(slog.NewTextHandler(k.lines, nil))})
 	require.NoError(t, err)
 	engine.OpenStores(k.Engine, k.open)
-	k.Keeper = engine.KeeperOf(k.Engine, func() { k.rejoins.Add(1) })
+	k.Keeper = engine.KeeperOf(k.Engine, func() {
+		k.rejoins.Add(1)
+		go k.Positions() // as the group does that it joins again
+	})
 	ctx, cancel := context.WithCancel(t.Context())
 	k.cancel = cancel
 	go func() { k.done <- k.Keeper.Run(ctx) }()

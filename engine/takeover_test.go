@@ -63,6 +63,31 @@ func TestTakeOverFromStandby(t *testing.T) {
 	})
 }
 
+// A member that joins copies the state of the tasks that it is to get, while the other works on them, and gets them when it has it.
+func TestWarmUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVirtualRig(t, 1)
+		first := startMember(t, v.plan, v.cluster)
+		v.rates = make([]Rate, 60_000) // 15,000 keys in each partition, in windows of two sizes
+		for i := range v.rates {
+			v.rates[i] = Rate{Pair: fmt.Sprintf("K%05d", i), Bid: 1, At: time.Now().UTC()}
+		}
+		write(t, v.cluster.Config(), v.pipeline, v.rates)
+		time.Sleep(time.Minute)
+		second := startMember(t, v.plan, v.cluster)
+		v.feed(t, time.Minute)
+		t.Logf("%+v", second.Status().SubTopologies[0].Standbys)
+		v.feed(t, 5*time.Minute)
+		t.Logf("%+v", second.Status().SubTopologies[0].Standbys)
+		require.Len(t, tasksOf(second.Engine), stormPartitions/2)
+		for _, s := range tasksOf(second.Engine) {
+			require.Less(t, s.Restored, int64(20_000), "it had a copy")
+		}
+		require.Empty(t, second.Status().SubTopologies[0].Standbys)
+		v.finish(t, first, second)
+	})
+}
+
 // The ring: three processes with a copy of each task, of which one after the other is stopped and started, over 300,000 records in six partitions.
 // What a store stands for never goes back, and the output is that of a process that nothing happens to.
 func TestRing(t *testing.T) {
@@ -157,7 +182,8 @@ func measureTakeOver(t *testing.T, keys, standbys int) {
 	awaitEnd(t, c, app, topic)
 	within := func(pass func(s engine.SubTopologyStatus) bool) {
 		t.Helper()
-		require.Eventually(t, func() bool { return pass(survivor.Status().SubTopologies[0]) }, time.Minute, 2*time.Millisecond)
+		require.Eventually(t, func() bool { return pass(survivor.Status().SubTopologies[0]) }, time.Minute, 2*time.Millisecond,
+			"%+v", survivor.Status().SubTopologies[0])
 	}
 	within(func(s engine.SubTopologyStatus) bool {
 		shared := len(s.Tasks) == 1 && s.Tasks[0].Open && len(s.Standbys) == standbys
