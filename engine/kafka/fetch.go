@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -37,29 +36,6 @@ const (
 	shortPoll = 10 * time.Millisecond
 )
 
-// feed is one partition being fetched. Its fields belong to the fetcher and its lock.
-type feed struct {
-	topic     string
-	partition int32
-	fromStart bool // nothing was read yet, and it began at Oldest
-
-	next    int64
-	leader  int32 // -1: not known
-	topicID [16]byte
-	size    int32
-	queue   []*chunk
-	out     int  // chunks that were popped and are not used up
-	asked   int  // the request under way that asks for it, or the last one: an answer to another one is not its own
-	atEnd   bool // the last answer left nothing up to the last stable offset
-	ended   bool
-	dry     atomic.Bool // nothing to read now: at the end, and nothing queued or out
-
-	arrived chan struct{} // a token whenever the queue gets a chunk, has one to give again, or runs dry; feeds of one reader share it
-}
-
-// settle brings dry up to date; the fetcher's lock is held.
-func (d *feed) settle() { d.dry.Store(d.atEnd && len(d.queue) == 0 && d.out == 0) }
-
 // fetcher reads committed records of its feeds, a goroutine per leader, and queues them per feed. A feed whose queue is full
 // sits out; its neighbours go on. It works on raw batches, because only their headers tell a position past markers, aborted
 // data and what compaction took away, and because decoding is then done where the records are used.
@@ -86,11 +62,6 @@ type fetcher struct {
 	rare    rareLog
 }
 
-type place struct {
-	topic     string
-	partition int32
-}
-
 // newFetcher takes how many bytes may be on their way to the readers at a time.
 func newFetcher(client *kgo.Client, log *slog.Logger, maxWait time.Duration, ahead int, feeds ...*feed) *fetcher {
 	if ahead == 0 {
@@ -105,69 +76,6 @@ func newFetcher(client *kgo.Client, log *slog.Logger, maxWait time.Duration, ahe
 	f.expect(len(feeds))
 	f.add(feeds...)
 	return f
-}
-
-// expect divides what may be on its way among so many feeds, those to come included.
-func (f *fetcher) expect(feeds int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.size = int32(min(max(f.ahead/inFlight/max(feeds, 1), minChunk), maxChunk))
-	for _, d := range f.feeds {
-		d.size = f.size
-	}
-}
-
-// add begins to fetch feeds, also while others are. There must be one of a partition at a time.
-func (f *fetcher) add(feeds ...*feed) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, d := range feeds {
-		d.leader, d.size, d.fromStart = -1, f.size, d.fromStart || d.next < 0
-		f.byPlace[place{d.topic, d.partition}] = d
-		f.feeds = append(f.feeds, d)
-	}
-	token(f.fresh)
-}
-
-// pop takes the oldest chunk of a feed, nil if there is none, or if the reader has not used up what it has.
-func (f *fetcher) pop(d *feed) *chunk {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(d.queue) == 0 || d.out == outLimit {
-		return nil
-	}
-	c := d.queue[0]
-	d.queue[0] = nil
-	d.queue = d.queue[1:]
-	d.out++
-	if wake := f.wakes[d.leader]; wake != nil {
-		token(wake)
-	}
-	return c
-}
-
-// used says that the reader has used up the oldest chunk that it popped.
-func (f *fetcher) used(d *feed) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if d.out == outLimit && len(d.queue) > 0 {
-		token(d.arrived)
-	}
-	d.out--
-	d.settle()
-}
-
-// end stops fetching a feed and drops what is queued.
-func (f *fetcher) end(d *feed) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	d.ended, d.queue = true, nil
-	if at := (place{d.topic, d.partition}); f.byPlace[at] == d {
-		delete(f.byPlace, at)
-	}
-	if i := slices.Index(f.feeds, d); i >= 0 {
-		f.feeds = slices.Delete(f.feeds, i, i+1)
-	}
 }
 
 // run fetches until ctx is done, which is no error, or until a feed cannot go on.
@@ -204,35 +112,6 @@ func (f *fetcher) run(ctx context.Context) error {
 	}
 }
 
-// retry is when the leaders of feeds that have lost them are looked for: at once, unless that was just so.
-type retry struct {
-	due   <-chan time.Time // nil: not armed
-	timer *time.Timer
-	last  time.Time
-	b     backoff
-}
-
-func (r *retry) arm() {
-	if r.due != nil {
-		return
-	}
-	var wait time.Duration
-	if time.Since(r.last) > 10*time.Second {
-		r.b.reset()
-	} else {
-		wait = r.b.next()
-	}
-	r.last = time.Now().Add(wait)
-	r.timer = time.NewTimer(wait)
-	r.due = r.timer.C
-}
-
-func (r *retry) stop() {
-	if r.timer != nil {
-		r.timer.Stop()
-	}
-}
-
 func (f *fetcher) failure() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -256,100 +135,6 @@ func (f *fetcher) warn(msg string, args ...any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.rare.warn(msg, args...)
-}
-
-// locate finds leaders and start offsets for the feeds that lack them, and returns leaders that have no goroutine yet.
-func (f *fetcher) locate(ctx context.Context) (fresh []int32, err error) {
-	topics := f.lost()
-	if len(topics) == 0 {
-		return nil, nil
-	}
-	starts, err := f.starts(ctx, topics)
-	if err != nil {
-		return nil, err
-	}
-	req := kmsg.NewPtrMetadataRequest()
-	for topic := range topics {
-		t := kmsg.NewMetadataRequestTopic()
-		t.Topic = kmsg.StringPtr(topic)
-		req.Topics = append(req.Topics, t)
-	}
-	answered, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	resp, err := req.RequestWith(answered, f.client)
-	if err != nil {
-		return nil, err
-	}
-	return f.assign(resp, starts)
-}
-
-// lost is the topics with a feed that has no leader; true where one has no offset either.
-func (f *fetcher) lost() map[string]bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	topics := make(map[string]bool)
-	for _, d := range f.feeds {
-		if d.leader < 0 && !d.ended {
-			topics[d.topic] = topics[d.topic] || d.next < 0
-		}
-	}
-	return topics
-}
-
-func (f *fetcher) starts(ctx context.Context, topics map[string]bool) (kadm.ListedOffsets, error) {
-	var names []string
-	for topic, unset := range topics {
-		if unset {
-			names = append(names, topic)
-		}
-	}
-	if len(names) == 0 {
-		return nil, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	return kadm.NewClient(f.client).ListStartOffsets(ctx, names...)
-}
-
-func (f *fetcher) assign(resp *kmsg.MetadataResponse, starts kadm.ListedOffsets) (fresh []int32, err error) {
-	leaders, ids := make(map[place]int32), make(map[string][16]byte)
-	for _, t := range resp.Topics {
-		if t.Topic == nil || t.ErrorCode != 0 {
-			continue
-		}
-		ids[*t.Topic] = t.TopicID
-		for _, p := range t.Partitions {
-			if p.ErrorCode == 0 && p.Leader >= 0 {
-				leaders[place{*t.Topic, p.Partition}] = p.Leader
-			}
-		}
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, d := range f.feeds {
-		if d.leader >= 0 || d.ended {
-			continue
-		}
-		if start, listed := starts.Lookup(d.topic, d.partition); d.next < 0 && listed && start.Err == nil {
-			d.next = start.Offset
-		}
-		leader, known := leaders[place{d.topic, d.partition}]
-		if !known || d.next < 0 {
-			err = fmt.Errorf("topic %s partition %d has no leader now", d.topic, d.partition)
-			continue
-		}
-		d.leader, d.topicID = leader, ids[d.topic]
-		f.names[d.topicID] = d.topic
-		if f.wakes[leader] == nil {
-			f.wakes[leader] = make(chan struct{}, 1)
-			fresh = append(fresh, leader)
-		}
-		token(f.wakes[leader])
-		if stop := f.idle[leader]; stop != nil {
-			stop() // it does not ask for this one, and may wait for long
-		}
-	}
-	return fresh, err
 }
 
 // fetchFrom is the loop of one leader.
@@ -426,15 +211,6 @@ func (f *fetcher) busy(leader int32) {
 	delete(f.idle, leader)
 }
 
-func (f *fetcher) unlead(feeds []*feed) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, d := range feeds {
-		d.leader = -1
-	}
-	token(f.stale)
-}
-
 // request asks for the leader's feeds that have room. Brokers fill an answer in the order of the request, so every request
 // begins with another feed.
 func (f *fetcher) request(leader int32) (*kmsg.FetchRequest, []*feed, int) {
@@ -448,7 +224,7 @@ func (f *fetcher) request(leader int32) (*kmsg.FetchRequest, []*feed, int) {
 	f.turn++
 	for i := range f.feeds {
 		d := f.feeds[(i+f.turn)%len(f.feeds)]
-		if d.leader != leader || d.ended {
+		if d.leader != leader {
 			continue
 		}
 		if len(d.queue) >= queueLimit {
