@@ -277,3 +277,25 @@ func TestPositionsAtStart(t *testing.T) {
 	require.Equal(t, map[int32]int64{0: 17, 11: 4}, k.Positions())
 	require.NoError(t, e.Close())
 }
+
+// Run ends with the error of a standby's store; the other member goes on.
+func TestStandbyRunEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVirtualRig(t, 5)
+		m := startMember(t, v.plan, v.cluster, withStandbys(1))
+		k := &copies{lines: &logLines{}, opened: map[int32][]*storetest.Faulty{}}
+		e, err := engine.New(v.plan, engine.Config{Brokers: v.cluster.Brokers, Dial: v.cluster.Dial, Standbys: 1, WithoutTables: "the test is about standbys",
+			Log: slog.New(slog.NewTextHandler(k.lines, nil))})
+		require.NoError(t, err)
+		engine.OpenStores(e, k.open)
+		done := make(chan error, 1)
+		go func() { done <- e.Run(t.Context()) }()
+		v.feed(t, time.Minute)
+		standbys := e.Status().SubTopologies[0].Standbys
+		require.NotEmpty(t, standbys)
+		k.last(standbys[0].Partition).Fail(storetest.CallWrite, 1, errDisk)
+		v.feed(t, time.Minute)
+		require.ErrorIs(t, <-done, errDisk)
+		v.finish(t, m)
+	})
+}

@@ -113,6 +113,9 @@ func bounds(ctx context.Context, client *kgo.Client, fc FollowConfig, log rareLo
 		if err == nil {
 			return starts, ends, nil
 		}
+		if ctx.Err() != nil {
+			return nil, nil, context.Cause(ctx)
+		}
 		log.warn("kafka: cannot find where the log begins and ends", "topic", fc.Topic, "error", err)
 		if err := b.wait(ctx); err != nil {
 			return nil, nil, err
