@@ -122,7 +122,10 @@ func startSimBroker(t testing.TB) *simBroker {
 		// Compaction would take from the logs what is compared in the end.
 		kfake.BrokerConfigs(map[string]string{"log.retention.ms": "-1", "log.cleaner.backoff.ms": "1000000000000"}))
 	require.NoError(t, err)
-	t.Cleanup(b.kfake.Close)
+	t.Cleanup(func() {
+		time.Sleep(time.Minute) // of the bubble: kfake cannot close while requests wait in b.control
+		b.kfake.Close()
+	})
 	for _, key := range simRequests {
 		b.kfake.ControlKey(int16(key), b.control)
 	}

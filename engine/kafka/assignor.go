@@ -23,13 +23,18 @@ var errUserData = errors.New("kafka: user data of a member is not ours")
 // assignor is the group's balancer. Cooperative: what moves is revoked in one rebalance and given in the next, and all else goes on.
 // Members tell what state they have when they join; the leader divides (division.go); each is told its standbys with its assignment.
 type assignor struct {
-	gc *GroupConfig
+	gc        *GroupConfig
+	unsettled chan struct{} // a token: this member has divided, and not as it would be balanced
 
 	mu       sync.Mutex
 	standbys []int32 // of the last assignment, ascending
 }
 
 var _ kgo.GroupBalancer = (*assignor)(nil)
+
+func newAssignor(gc *GroupConfig) *assignor {
+	return &assignor{gc: gc, unsettled: make(chan struct{}, 1)}
+}
 
 // ProtocolName is kgo's.
 func (a *assignor) ProtocolName() string { return protocol }
@@ -95,6 +100,9 @@ func (a *assignor) Balance(b *kgo.ConsumerBalancer, topics map[string]int32) kgo
 		n = max(n, count)
 	}
 	d := divide(contenders(b), n, a.gc.Standbys)
+	if !slices.Equal(d.active, d.goal) {
+		token(a.unsettled)
+	}
 	plan := &sharing{BalancePlan: b.NewPlan(), standbys: make(map[string][]int32)}
 	for p := range n {
 		member, _ := b.MemberAt(d.active[p])

@@ -40,7 +40,7 @@ type member struct {
 // newMember joins the group.
 func newMember(g *Group) (*member, error) {
 	m := &member{
-		group: g, cfg: g.cfg, assignor: &assignor{gc: &g.gc}, fatal: make(chan error, 1), tenures: make(map[int32]*tenure),
+		group: g, cfg: g.cfg, assignor: newAssignor(&g.gc), fatal: make(chan error, 1), tenures: make(map[int32]*tenure),
 	}
 	var err error
 	if m.data, err = g.cfg.connect(kgo.MaxVersions(byName())); err != nil {
@@ -81,6 +81,7 @@ func (m *member) run(ctx context.Context) (err error) {
 	var aids sync.WaitGroup
 	aids.Go(func() { m.poll(aiding) })
 	aids.Go(func() { m.marks.run(aiding, m.cfg.Logger) })
+	aids.Go(func() { m.probe(aiding) })
 	aids.Go(func() {
 		if err := m.fetcher.run(aiding); err != nil {
 			m.fail(err)
@@ -193,9 +194,7 @@ func (m *member) drop(partitions []int32, end func(*tenure)) {
 		kept = kept || !t.isLost()
 	}
 	if kept {
-		if err := m.marks.tell(context.Background()); err != nil {
-			m.cfg.Logger.Warn("kafka: last offsets not committed", "group", m.group.gc.ID, "error", err)
-		}
+		m.tellLast()
 	}
 	m.mu.Lock()
 	for _, t := range ended {
@@ -208,6 +207,20 @@ func (m *member) drop(partitions []int32, end func(*tenure)) {
 	}
 	m.mu.Unlock()
 	m.tell()
+}
+
+// tellLast commits what was released last. A rebalance under way may refuse it for a moment.
+func (m *member) tellLast() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	var b backoff
+	err := m.marks.tell(ctx)
+	for errors.Is(err, kerr.RebalanceInProgress) && b.wait(ctx) == nil {
+		err = m.marks.tell(ctx)
+	}
+	if err != nil {
+		m.cfg.Logger.Warn("kafka: last offsets not committed", "group", m.group.gc.ID, "error", err)
+	}
 }
 
 // tell says which partitions the member has.
@@ -254,6 +267,21 @@ func (m *member) poll(ctx context.Context) {
 	}
 }
 
+// probe asks for a new assignment some time after one of which this member, the leader, knows that it is not balanced: members that
+// copy state ask by themselves when they have it, but may have fallen behind again by the time that all have joined.
+func (m *member) probe(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.assignor.unsettled:
+		}
+		if pause(ctx, probeEvery) == nil {
+			m.membership.ForceRebalance()
+		}
+	}
+}
+
 func hopeless(err error) bool {
 	for _, e := range []error{
 		kerr.GroupAuthorizationFailed, kerr.TopicAuthorizationFailed, kerr.SaslAuthenticationFailed,
@@ -277,25 +305,11 @@ func coPartitioned(claims map[string][]int32, topics []string) ([]int32, error) 
 	return first, nil
 }
 
-// commit tells the group how far its partitions are. A rebalance under way may refuse it for a moment.
+// commit tells the group how far its partitions are. It does not go through franz-go's commits: those wait until a member that is
+// joining has joined, and here partitions go on meanwhile.
 func (m *member) commit(ctx context.Context, positions map[string]map[int32]int64) error {
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
-	var b backoff
-	for {
-		err := m.commitOnce(ctx, positions)
-		if !errors.Is(err, kerr.RebalanceInProgress) && !errors.Is(err, kerr.IllegalGeneration) {
-			return err
-		}
-		if b.wait(ctx) != nil {
-			return err
-		}
-	}
-}
-
-// commitOnce does not go through franz-go's own commits: they wait until a member that is joining has joined, and offsets come from
-// partitions that go on meanwhile.
-func (m *member) commitOnce(ctx context.Context, positions map[string]map[int32]int64) error {
 	req := kmsg.NewPtrOffsetCommitRequest()
 	req.Group = m.group.gc.ID
 	req.MemberID, req.Generation = m.membership.GroupMetadata()
@@ -330,6 +344,9 @@ func byName() *kversion.Versions {
 	versions.SetMaxKeyVersion(kmsg.OffsetCommit.Int16(), 9)
 	return versions
 }
+
+// probeEvery is Kafka Streams' probing.rebalance.interval.ms.
+const probeEvery = 10 * time.Minute
 
 // commitEvery is how often the group hears of positions while batches are being released, and commitQuiet how soon after the
 // last of a burst.

@@ -166,6 +166,29 @@ func TestUnaffectedPartitionsGoOn(t *testing.T) {
 	b.await(300)
 }
 
+// What a worker releases when its partition is given up is told to the group before the next owner opens it.
+func TestLastOffsetsAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, kafkatest.StartVirtual(t), 2, "a")
+		b.every = time.Hour // commits when it is closed
+		var taken atomic.Int32
+		b.onRecord = func(string, *task.Record) { taken.Add(1) }
+		_, first, stopFirst := b.join(b.config(), nil)
+		b.fill(100)
+		eventually(t, func() bool { return taken.Load() == 200 }, first)
+		told := make(chan int64, 2)
+		b.onOpen = func(ctx context.Context, w *toy) error {
+			offsets, err := b.cluster.Admin().CommittedOffsets(ctx, b.id, b.topics[0])
+			told <- offsets[w.partition]
+			return err
+		}
+		_, _, stopSecond := b.join(b.config(), nil)
+		require.Equal(t, int64(100), <-told)
+		require.NoError(t, stopFirst())
+		require.NoError(t, stopSecond())
+	})
+}
+
 // A worker whose transactions fail is opened anew, without those beside it, and its records are fetched again at once, although the
 // broker holds a fetch of all partitions for 5 s.
 func TestWorkerFailsAlone(t *testing.T) {
@@ -243,6 +266,27 @@ func TestStandbyTakesOver(t *testing.T) {
 		require.Len(t, old.of(0), 2)
 		require.Len(t, old.of(1), 2)
 		require.NoError(t, stopOld())
+	})
+}
+
+// A member that has caught up and did not say so is found out by the leader.
+func TestLeaderProbes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, kafkatest.StartVirtual(t), 2, "a")
+		_, old, stopOld := b.join(b.config(), nil)
+		eventually(t, func() bool { return len(old.owned()) == 2 }, old)
+		old.has(1_000_000, 0, 1)
+		_, fresh, stopFresh := b.join(b.config(), nil)
+		eventually(t, func() bool { return slices.Contains(fresh.all(), "standby [1]") }, fresh)
+		fresh.has(1_000_000, 1)
+		require.NoError(t, pause(t.Context(), 9*time.Minute))
+		require.Empty(t, fresh.owned())
+		require.NoError(t, pause(t.Context(), 2*time.Minute))
+		require.Equal(t, []int32{1}, fresh.owned())
+		require.Equal(t, []int32{0}, old.owned())
+		require.Len(t, old.of(0), 2)
+		require.NoError(t, stopOld())
+		require.NoError(t, stopFresh())
 	})
 }
 
