@@ -2,6 +2,8 @@ package engine_test
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -44,6 +46,12 @@ func TestTakeOverFromStandby(t *testing.T) {
 			own, copied := tasksOf(left.Engine), left.Status().SubTopologies[0].Standbys
 			require.Len(t, own, stormPartitions/2, "the work is shared")
 			require.Len(t, copied, stormPartitions/2, "a copy of each task of the other")
+			w := httptest.NewRecorder()
+			left.StatusHandler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/status.html", nil))
+			page := readPage(t, w.Body.String())["standbys"]
+			for _, s := range copied {
+				require.Contains(t, page, fmt.Sprintf("%s %d %d", s.Topic, s.Partition, s.Next))
+			}
 			lost.lose()
 			v.feed(t, 2*time.Minute)
 			taken := tasksOf(left.Engine)
