@@ -118,8 +118,8 @@ func TestOtherPlan(t *testing.T) {
 
 func TestBadConfig(t *testing.T) {
 	p := newPipeline(t, "fx", "rates")
-	_, err := engine.New(p.plan, engine.Config{Brokers: []string{"localhost"}, CommitInterval: -1, MaxAhead: -5, Memory: -1, Guarantee: 7, OnPlanChange: 3})
-	for _, want := range []string{`"localhost": want host:port`, "CommitInterval", "MaxAhead", "Memory", "Guarantee of 7", "OnPlanChange of 3"} {
+	_, err := engine.New(p.plan, engine.Config{Brokers: []string{"localhost"}, CommitInterval: -1, MaxAhead: -5, Memory: -1, Guarantee: 7, OnPlanChange: 3, Standbys: -1})
+	for _, want := range []string{`"localhost": want host:port`, "CommitInterval", "MaxAhead", "Memory", "Guarantee of 7", "OnPlanChange of 3", "-1 Standbys"} {
 		require.ErrorContains(t, err, want, "every mistake at once")
 	}
 	_, err = engine.New(nil, engine.Config{})

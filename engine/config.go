@@ -105,6 +105,14 @@ type Config struct {
 	// StatusAddr serves /healthz, /readyz, /status and /status.html while Run does: host:port, or a port alone, which is 127.0.0.1's.
 	// Port 0 is a free one (Engine.StatusAddr). Empty: none. Nobody is asked who they are: bind to other than loopback with care.
 	StatusAddr string
+	// Standbys is how many other processes keep a copy of each task's state, from which they take the task over with hardly anything to
+	// restore: 0. With fewer other processes there are as many copies as they can keep. Each costs the disk, and the share of Memory, of a
+	// task, and reads the changelog once more (docs/operations.md).
+	Standbys int
+	// InstanceID names this process for longer than it lives, among all of the application: one that ends and comes back within
+	// SessionTimeout takes its own partitions up again, and the others do not take part (static membership, KIP-345). Nobody takes its
+	// partitions before SessionTimeout is over, whether it was killed or stopped. Empty: whoever ends leaves at once.
+	InstanceID string
 	// Dial opens connections to brokers. Default: TCP.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
@@ -143,6 +151,9 @@ func (c *Config) validate() error {
 	}
 	if _, err := listenAddr(c.StatusAddr); err != nil {
 		errs = append(errs, err)
+	}
+	if c.Standbys < 0 {
+		errs = append(errs, fmt.Errorf("a number of %d Standbys must not be negative", c.Standbys))
 	}
 	if c.CommitBytes < 0 || c.CheckpointBytes < 0 || c.Memory < 0 {
 		errs = append(errs, errors.New("none of CommitBytes, CheckpointBytes and Memory may be negative"))

@@ -50,7 +50,9 @@ type subState struct {
 	changelog string
 	drops     task.Drops
 	records   atomic.Int64 // read
+	keeper    *keeper
 	owned     atomic.Int32 // partitions that this process works on
+	copies    atomic.Int32 // partitions of which it keeps a copy
 	damaged   sync.Map     // partition to error: those whose store must not be used again
 
 	mu   sync.Mutex
@@ -77,7 +79,9 @@ func New(plan *topology.Plan, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	for _, sub := range plan.Subs {
-		e.subs = append(e.subs, &subState{sub: sub, changelog: changelogName(plan, sub)})
+		s := &subState{sub: sub, changelog: changelogName(plan, sub)}
+		s.keeper = newKeeper(e, s)
+		e.subs = append(e.subs, s)
 	}
 	return e, e.openTables()
 }
@@ -149,7 +153,7 @@ func (e *Engine) ended() error {
 	return errors.Join(ErrClosed, e.err)
 }
 
-// runSub joins the group of a sub-topology.
+// runSub joins the group of a sub-topology, and keeps the standbys that it names.
 func (e *Engine) runSub(ctx context.Context, s *subState) error {
 	gc := kafka.GroupConfig{
 		ID: e.plan.Name + "-" + s.sub.Name, Topics: s.sub.Topics(), Changelog: s.changelog,
@@ -157,7 +161,9 @@ func (e *Engine) runSub(ctx context.Context, s *subState) error {
 		NewWorker:  func(partition int32) kafka.Worker { return &worker{engine: e, state: s, partition: partition} },
 		End:        s.heard,
 		OnAssigned: func(partitions []int32) { s.owned.Store(int32(len(partitions))) },
+		Standbys:   e.cfg.Standbys, Positions: s.keeper.positions, OnStandby: s.keeper.name, Instance: e.cfg.InstanceID,
 	}
+	s.keeper.find()
 	var g *kafka.Group
 	err := patient(ctx, func() (err error) {
 		g, err = kafka.NewGroup(e.kafka, gc)
@@ -169,7 +175,11 @@ func (e *Engine) runSub(ctx context.Context, s *subState) error {
 		}
 		return fmt.Errorf("engine: sub-topology %s: %w", s.sub.Name, err)
 	}
-	if err := g.Run(ctx); err != nil {
+	s.keeper.rejoin = g.Rejoin
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return s.keeper.run(ctx) })
+	both.Go(func() error { return g.Run(ctx) })
+	if err := errors.Join(both.Wait(), s.keeper.close()); err != nil {
 		return fmt.Errorf("engine: sub-topology %s: %w", s.sub.Name, err)
 	}
 	return nil

@@ -1,8 +1,44 @@
 package engine
 
-import "github.com/ashi-stream/ashi/stores"
+import (
+	"context"
+	"errors"
+
+	"github.com/ashi-stream/ashi/stores"
+)
 
 // OpenStores lets a test open the stores of the tasks, before Run.
 func OpenStores(e *Engine, open func(changelog string, partition int32, empty bool) (stores.Store, error)) {
 	e.state.opened = open
 }
+
+// Keeper is the stores of an engine's first sub-topology without a group: the test says what standbys there are.
+type Keeper struct{ k *keeper }
+
+// KeeperOf lets a test be the group of e, whose Run is never called.
+func KeeperOf(e *Engine, rejoin func()) Keeper {
+	k := e.subs[0].keeper
+	k.rejoin = rejoin
+	return Keeper{k}
+}
+
+// Run follows the standbys until ctx is done.
+func (s Keeper) Run(ctx context.Context) error {
+	s.k.find()
+	return errors.Join(s.k.run(ctx), s.k.close())
+}
+
+// Name says which the standbys are, as a group does: it asks for the positions before.
+func (s Keeper) Name(partitions ...int32) {
+	s.k.positions()
+	s.k.name(partitions)
+}
+
+// Take is what a worker does when it is opened.
+func (s Keeper) Take(partition int32) (stores.Store, error) { return s.k.take(partition) }
+
+// Give is what a worker does when it is closed.
+func (s Keeper) Give(partition int32, store stores.Store) error { return s.k.give(partition, store) }
+
+// Positions is what the group is told.
+func (s Keeper) Positions() map[int32]int64 { return s.k.positions() }

@@ -29,6 +29,8 @@ type memberSpec struct {
 	App, Topic, Dir string
 	Refunds         string        // the second topic of a relay; empty: the plan is a pipeline
 	Pause           time.Duration // for each record, so that a kill hits the middle of the input
+	Standbys        int
+	Instance        string
 }
 
 // beMember runs until it is told to end, or is killed. It prints a line when it sees its first record.
@@ -49,7 +51,7 @@ func beMember() {
 		plan = newPipeline(panicking{}, spec.App, spec.Topic, func(*Rate) error { seen(); return nil }).plan
 	}
 	e, err := engine.New(plan, engine.Config{Brokers: spec.Brokers, StateDir: spec.Dir, CommitInterval: 30 * time.Millisecond,
-		CheckpointInterval: 100 * time.Millisecond, SessionTimeout: time.Second})
+		CheckpointInterval: 100 * time.Millisecond, SessionTimeout: time.Second, Standbys: spec.Standbys, InstanceID: spec.Instance})
 	if err != nil {
 		panic(err)
 	}
@@ -140,31 +142,42 @@ func awaitRead(t *testing.T, c *kafkatest.Cluster, group, topic string) {
 
 // killRig is an input topic, and what an undisturbed application makes of it.
 type killRig struct {
-	cluster *kafkatest.Cluster
-	topic   string
-	rates   []Rate
-	seed    uint64
-	random  *rand.Rand
-	calm    *pipeline
+	cluster    *kafkatest.Cluster
+	topic      string
+	partitions int32
+	rates      []Rate
+	seed       uint64
+	random     *rand.Rand
+	calm       *pipeline
 }
 
 const killPartitions = 3
 
 func newKillRig(t *testing.T) *killRig {
-	k := &killRig{cluster: kafkatest.Start(t), seed: rand.Uint64()}
+	k := newRig(t, killPartitions, 12_000, 200*time.Millisecond)
+	write(t, k.cluster.Config(), k.calm, k.rates)
+	k.undisturbed(t)
+	return k
+}
+
+// newRig has written nothing yet.
+func newRig(t *testing.T, partitions int32, n int, step time.Duration) *killRig {
+	k := &killRig{cluster: kafkatest.Start(t), seed: rand.Uint64(), partitions: partitions}
 	t.Logf("seed %d", k.seed)
 	k.random = rand.New(rand.NewPCG(k.seed, 2))
-	k.topic = k.cluster.Topic(t, "rates", killPartitions)
-	k.rates = randomRates(k.random, dayStart, 12_000, 200*time.Millisecond)
-	k.rates = append(k.rates, endRates(k.rates, killPartitions)...)
-	app := k.cluster.Name("calm")
-	k.calm = newPipeline(t, app, k.topic)
-	write(t, k.cluster.Config(), k.calm, k.rates)
-	r := start(t, k.calm.plan, engine.Config{Brokers: k.cluster.Brokers})
-	awaitEnd(t, k.cluster, app, k.topic)
-	require.NoError(t, r.stop())
-	requireFinals(t, k.cluster.Config(), k.calm, k.rates, killPartitions, time.Minute)
+	k.topic = k.cluster.Topic(t, "rates", partitions)
+	k.rates = randomRates(k.random, dayStart, n, step)
+	k.rates = append(k.rates, endRates(k.rates, partitions)...)
+	k.calm = newPipeline(t, k.cluster.Name("calm"), k.topic)
 	return k
+}
+
+// undisturbed runs an application to which nothing happens.
+func (k *killRig) undisturbed(t *testing.T) {
+	r := start(t, k.calm.plan, engine.Config{Brokers: k.cluster.Brokers})
+	awaitEnd(t, k.cluster, k.calm.plan.Name, k.topic)
+	require.NoError(t, r.stop())
+	requireFinals(t, k.cluster.Config(), k.calm, k.rates, k.partitions, time.Minute)
 }
 
 // requireSame compares what app has written with what the undisturbed one has: byte for byte, in order, nothing twice.

@@ -23,9 +23,10 @@ const (
 // what was before is garbage for a while.
 func (s share) restore() int { return min(max(s.rows/4, leastRestore), mostRestore) }
 
-// shareOf divides Memory by the sub-topologies, and by the partitions that this process has of each.
+// shareOf divides Memory by the sub-topologies, and by the partitions that this process has of each. A standby counts like a task: it may be
+// one the next moment, with the store as it is.
 func (e *Engine) shareOf(s *subState) share {
-	m := e.cfg.Memory / int(max(s.owned.Load(), 1)) / len(e.subs)
+	m := e.cfg.Memory / int(max(s.owned.Load()+s.copies.Load(), 1)) / len(e.subs)
 	return share{rows: m / 8 * 3, producer: m / 16, store: rocksdb.Options{
 		WriteBuffer: int64(min(max(m/64*3, leastWriteBuffer), mostWriteBuffer)), // there are two of it
 		BlockCache:  int64(min(max(m/32*3, leastBlockCache), mostBlockCache)),

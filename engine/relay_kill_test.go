@@ -15,7 +15,7 @@ import (
 )
 
 // Three members of an application of three stages are killed at random, 50 times on a real broker, one or more at a time and in the middle
-// of what they do, and start again, with their state or without it: every total is right, and there once. On a real broker every
+// of what they do, and start again, with their state or without it, with no to two copies of each task: every total is right, and there once. On a real broker every
 // other round has a second blow, in the rebalances that the first has led to.
 func TestRelayKilled(t *testing.T) {
 	seed := rand.Uint64()
@@ -24,6 +24,8 @@ func TestRelayKilled(t *testing.T) {
 	in := &inputs{cluster: c, random: rand.New(rand.NewPCG(seed, 3)), start: dayStart}
 	spec := memberSpec{Brokers: c.Brokers, App: c.Name("relay"), Topic: c.Topic(t, "orders", 3), Refunds: c.Topic(t, "refunds", 3), Pause: 200 * time.Microsecond}
 	in.relay = newRelay(t, spec.App, spec.Topic, spec.Refunds, func() {})
+	spec.Standbys = in.random.IntN(3)
+	t.Logf("%d standbys", spec.Standbys)
 	m := startMortals(t, in.random, spec)
 	m.left = 50
 	onKafka := os.Getenv(kafkatest.Environment) != ""
@@ -88,17 +90,23 @@ func (m *mortals) strike(t *testing.T, within time.Duration) {
 	m.left -= len(dead)
 }
 
-// awaitStable returns when all groups have so many members and none is joining. The embedded broker never gives up a member that is
-// killed while it joins, as a real one does after its session timeout.
+// awaitStable is awaitGroups for the groups of a relay.
 func (in *inputs) awaitStable(t testing.TB, members int) {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(in.cluster.Brokers...))
-	require.NoError(t, err)
-	defer client.Close()
 	var groups []string
 	for _, s := range in.relay.plan.Subs {
 		groups = append(groups, in.relay.plan.Name+"-"+s.Name)
 	}
+	awaitGroups(t, in.cluster, members, groups...)
+}
+
+// awaitGroups returns when all groups have so many members and none is joining. The embedded broker never gives up a member that is
+// killed while it joins, as a real one does after its session timeout.
+func awaitGroups(t testing.TB, c *kafkatest.Cluster, members int, groups ...string) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers...))
+	require.NoError(t, err)
+	defer client.Close()
 	require.Eventually(t, func() bool {
 		described, err := kadm.NewClient(client).DescribeGroups(context.Background(), groups...)
 		for _, g := range described {

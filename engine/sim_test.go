@@ -123,10 +123,14 @@ type member struct {
 	*running
 }
 
-func startMember(t *testing.T, plan *topology.Plan, c *kafkatest.Cluster) *member {
+func startMember(t *testing.T, plan *topology.Plan, c *kafkatest.Cluster, settings ...func(*engine.Config)) *member {
 	w := &wire{dial: c.Dial}
-	e, err := engine.New(plan, engine.Config{Brokers: c.Brokers, Dial: w.Dial, CommitInterval: 5 * time.Second, SessionTimeout: 30 * time.Second,
-		Log: slog.New(noErrors{slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}), t})})
+	cfg := engine.Config{Brokers: c.Brokers, Dial: w.Dial, CommitInterval: 5 * time.Second, SessionTimeout: 30 * time.Second,
+		Log: slog.New(noErrors{slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}), t})}
+	for _, set := range settings {
+		set(&cfg)
+	}
+	e, err := engine.New(plan, cfg)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	m := &member{wire: w, running: &running{Engine: e, cancel: cancel, done: make(chan error, 1)}}

@@ -122,7 +122,10 @@ func startSimBroker(t testing.TB) *simBroker {
 		// Compaction would take from the logs what is compared in the end.
 		kfake.BrokerConfigs(map[string]string{"log.retention.ms": "-1", "log.cleaner.backoff.ms": "1000000000000"}))
 	require.NoError(t, err)
-	t.Cleanup(b.kfake.Close)
+	t.Cleanup(func() {
+		time.Sleep(time.Minute) // of the bubble: kfake cannot close while requests wait in b.control
+		b.kfake.Close()
+	})
 	for _, key := range simRequests {
 		b.kfake.ControlKey(int16(key), b.control)
 	}
@@ -230,8 +233,12 @@ func (m *simMember) start() {
 		level = slog.LevelInfo
 	}
 	m.wire = &simWire{dial: s.broker.network.DialContext}
+	instance := ""
+	if s.static {
+		instance = fmt.Sprint("member", m.name)
+	}
 	e, err := engine.New(s.plan.plan, engine.Config{Brokers: s.cluster.Brokers, Dial: m.wire.Dial, CommitInterval: s.commit, CheckpointInterval: 5 * s.commit,
-		SessionTimeout: simSession, WithoutTables: "simulation",
+		SessionTimeout: simSession, WithoutTables: "simulation", Standbys: s.standbys, InstanceID: instance,
 		Log: slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: level})).With("member", m.name)})
 	require.NoError(s.t, err)
 	engine.OpenStores(e, m.disk.open)

@@ -91,6 +91,8 @@ type simulation struct {
 	client     *kgo.Client
 	partitions int32
 	commit     time.Duration // interval
+	standbys   int
+	static     bool // members have an InstanceID
 	members    []*simMember
 	next       time.Time  // where the next phase begins, at the earliest
 	fed        []simBatch // all input, in order
@@ -108,7 +110,9 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 	s.plan = newSimPlan(t, s.r)
 	s.partitions = 1 + s.r.Int32N(4)
 	s.commit = []time.Duration{200 * time.Millisecond, time.Second, 5 * time.Second}[s.r.IntN(3)]
-	t.Logf("%q, %d partitions, commits each %v", s.plan.parts, s.partitions, s.commit)
+	more := rand.New(rand.NewPCG(seed, 9)) // of its own, so that older seeds stay what they were
+	s.standbys, s.static = more.IntN(3), more.IntN(4) == 0
+	t.Logf("%q, %d partitions, commits each %v, %d standbys, static %v", s.plan.parts, s.partitions, s.commit, s.standbys, s.static)
 	s.broker = startSimBroker(t)
 	s.broker.log = s.logf
 	s.cluster = kafkatest.Dialed(t, s.broker.network.DialContext, s.broker.kfake.ListenAddrs()...)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/stores"
 	"github.com/ashi-stream/ashi/stores/memory"
 	"github.com/ashi-stream/ashi/stores/rocksdb"
@@ -115,6 +116,41 @@ func (d *stateDir) claim(application string) error {
 // taskPath is the folder of a task's store.
 func (d *stateDir) taskPath(changelog string, partition int32) string {
 	return filepath.Join(d.path, changelog, strconv.Itoa(int(partition)), "main.db")
+}
+
+// positions reads how far each store of a changelog is that is on disk, without opening it for good. Those that cannot be read, and those
+// that have no position, are left out.
+func (d *stateDir) positions(changelog string, log *slog.Logger) map[int32]int64 {
+	known := map[int32]int64{}
+	if d.path == "" || d.opened != nil {
+		return known
+	}
+	folders, err := os.ReadDir(filepath.Join(d.path, changelog))
+	if err != nil {
+		return known // nothing was ever kept here
+	}
+	for _, f := range folders {
+		partition, err := strconv.ParseInt(f.Name(), 10, 32)
+		if err != nil {
+			continue
+		}
+		position, ok, err := positionOf(d.taskPath(changelog, int32(partition)))
+		if err != nil {
+			log.Debug("position of a store is not known", "changelog", changelog, "partition", partition, "error", err)
+		} else if ok {
+			known[int32(partition)] = position
+		}
+	}
+	return known
+}
+
+func positionOf(path string) (position int64, ok bool, err error) {
+	s, err := rocksdb.OpenReadOnly(path)
+	if err != nil {
+		return 0, false, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return task.NewRestorer(s).Position()
 }
 
 // open opens a task's store. What cannot be opened because it is damaged is thrown away, with a log line.

@@ -47,6 +47,8 @@ type SubTopologyStatus struct {
 	Records int64            `json:"records"` // read
 	Dropped map[string]int64 `json:"dropped"` // by reason
 	Tasks   []TaskStatus     `json:"tasks"`
+	// Standbys is how far the copies of other processes' tasks are that this one keeps: topics are changelogs.
+	Standbys []PositionStatus `json:"standbys"`
 }
 
 // TaskStatus is one task of this process.
@@ -54,6 +56,7 @@ type TaskStatus struct {
 	Partition   int32                `json:"partition"`
 	Open        bool                 `json:"open"` // false: it is being restored
 	Since       time.Time            `json:"since"`
+	Restored    int64                `json:"restored"` // records of the changelog that were read to open it
 	Commits     uint64               `json:"commits"`
 	Inputs      []PositionStatus     `json:"inputs"`
 	StreamTimes map[string]time.Time `json:"stream_times,omitempty"` // by operator; one that has seen nothing is not in it
@@ -116,7 +119,7 @@ func (e *Engine) readinessStatus() ReadinessStatus {
 }
 
 func (s *subState) status(views []*taskView) SubTopologyStatus {
-	st := SubTopologyStatus{Name: s.sub.Name, Records: s.records.Load(), Dropped: map[string]int64{}, Tasks: []TaskStatus{}}
+	st := SubTopologyStatus{Name: s.sub.Name, Records: s.records.Load(), Dropped: map[string]int64{}, Tasks: []TaskStatus{}, Standbys: s.keeper.standbys()}
 	for _, r := range task.Reasons() {
 		st.Dropped[r.String()] = s.drops.Count(r)
 	}
@@ -129,7 +132,7 @@ func (s *subState) status(views []*taskView) SubTopologyStatus {
 }
 
 func (v *taskView) status() TaskStatus {
-	st := TaskStatus{Partition: v.partition, Open: v.open.Load(), Since: v.since.UTC(), Inputs: []PositionStatus{}, StreamTimes: map[string]time.Time{}}
+	st := TaskStatus{Partition: v.partition, Open: v.open.Load(), Since: v.since.UTC(), Restored: v.restored.Load(), Inputs: []PositionStatus{}, StreamTimes: map[string]time.Time{}}
 	last := v.last.Load()
 	if last == nil {
 		return st

@@ -122,6 +122,7 @@ func TestStatusPage(t *testing.T) {
 	require.Equal(t, "not ready", page["state"])
 	require.Contains(t, page["causes"], "starting")
 	require.Contains(t, page["tasks"], "no task here")
+	require.Contains(t, page["standbys"], "no standby here")
 
 	w = httptest.NewRecorder()
 	e.StatusHandler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))

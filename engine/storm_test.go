@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/ashi-stream/ashi/engine"
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
 )
 
@@ -73,13 +74,17 @@ func (v *virtualRig) requireFinals(t *testing.T) {
 	}
 }
 
-// Three members; every few seconds one of them leaves, in order or cut off, and another joins. Five minutes of virtual time, or as long
-// as make soak says.
+// Three members, with no to two copies of each task; every few seconds one of them leaves, in order or cut off, and another joins. Five
+// minutes of virtual time, or as long as make soak says.
 func TestRebalanceStorm(t *testing.T) {
 	seed, minutes := simSeed(t), max(5, 30*soakMinutes(t))
 	synctest.Test(t, func(t *testing.T) {
 		v := newVirtualRig(t, seed)
-		join := func() *member { return startMember(t, v.plan, v.cluster) }
+		standbys := v.random.IntN(3)
+		t.Logf("%d standbys", standbys)
+		join := func() *member {
+			return startMember(t, v.plan, v.cluster, func(c *engine.Config) { c.Standbys = standbys })
+		}
 		members := []*member{join(), join(), join()}
 		for began, said := time.Now(), 0; time.Since(began) < time.Duration(minutes)*time.Minute; {
 			v.feed(t, time.Second+time.Duration(v.random.Int64N(int64(6*time.Second))))

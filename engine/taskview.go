@@ -16,22 +16,24 @@ type taskView struct {
 	partition int32
 	since     time.Time
 	open      atomic.Bool
+	restored  atomic.Int64                  // records of the changelog that were read to open it
 	last      atomic.Pointer[task.Progress] // a copy of the last commit record
 
 	// Owned by Engine.watch.
-	restored bool
+	noticed bool // that it is open
 }
 
 func (v *taskView) name() string { return fmt.Sprintf("%s/%d", v.state.sub.Name, v.partition) }
 
-// show publishes a commit record, if it is a new one. Only the task's goroutine calls it.
-func (v *taskView) show(p *task.Progress) {
+// show publishes a commit record, if it is a new one, and says so. Only the task's goroutine calls it.
+func (v *taskView) show(p *task.Progress) bool {
 	if last := v.last.Load(); last != nil && last.Sequence == p.Sequence {
-		return
+		return false
 	}
 	c := *p
 	c.Inputs, c.StreamTimes = maps.Clone(p.Inputs), maps.Clone(p.StreamTimes)
 	v.last.Store(&c)
+	return true
 }
 
 // taskList is the tasks that are open here, or being opened. The zero value is ready; it is safe for concurrent use.
@@ -77,9 +79,9 @@ func (l *taskList) watch(r *readiness, now time.Time) {
 	l.ready = l.ready || r.err() == nil
 	for v := range l.views {
 		switch {
-		case v.restored:
+		case v.noticed:
 		case v.open.Load():
-			v.restored = true
+			v.noticed = true
 			r.regained(Cause{Reason: TaskRestoring, Task: v.name()})
 		case l.ready && now.Sub(v.since) >= restoringFor:
 			r.lost(Cause{Reason: TaskRestoring, Task: v.name(), Err: fmt.Errorf("it has been opening since %s", v.since.UTC().Format(time.RFC3339))})

@@ -19,6 +19,7 @@ type worker struct {
 	partition int32
 
 	producer *kafka.Producer
+	taken    bool // from the keeper, to be given back
 	store    stores.Store
 	task     *task.Task
 	view     *taskView
@@ -66,7 +67,7 @@ func (w *worker) Open(ctx context.Context) (map[string]int64, error) {
 	if err != nil {
 		return nil, w.wrap("open", err)
 	}
-	w.view.show(w.task.Progress())
+	w.show()
 	w.view.open.Store(true)
 	for topic, next := range w.task.Positions() {
 		e.purger.release(topic, w.partition, next)
@@ -85,15 +86,13 @@ func (e *Engine) taskConfig(s *subState) task.Config {
 		EveryUpdate: c.EveryUpdate, Rebuild: c.OnPlanChange == Rebuild, Linked: e.plan.Linked(s.sub), Tables: e.broadcast}
 }
 
-// restored opens the task's store and brings it to the end of the changelog. A store that is damaged or not in
+// restored takes the task's store and brings it to the end of the changelog. A store that is damaged or not in
 // the log's past is thrown away and rebuilt, with a log line; so is one where that is found out only now.
 func (w *worker) restored(ctx context.Context) (stores.Store, error) {
-	store, err := w.engine.state.open(w.state.changelog, w.partition, w.engine.shareOf(w.state).store, w.engine.cfg.Log)
+	w.taken = true
+	store, err := w.state.keeper.take(w.partition)
 	if err != nil {
 		return nil, err
-	}
-	if reason, ok := w.state.damaged.LoadAndDelete(w.partition); ok {
-		return w.rebuilt(ctx, store, reason.(error))
 	}
 	err = w.restore(ctx, store)
 	if err == nil || !rebuildable(err) {
@@ -104,12 +103,7 @@ func (w *worker) restored(ctx context.Context) (stores.Store, error) {
 
 // rebuilt throws a store away and restores a new one from the start of the changelog.
 func (w *worker) rebuilt(ctx context.Context, store stores.Store, reason error) (stores.Store, error) {
-	w.engine.cfg.Log.Warn("local state cannot be used: it is rebuilt from its changelog", "changelog", w.state.changelog,
-		"partition", w.partition, "reason", reason)
-	if err := store.Close(); err != nil {
-		return nil, err
-	}
-	store, err := w.engine.state.reopenEmpty(w.state.changelog, w.partition, w.engine.shareOf(w.state).store)
+	store, err := w.engine.emptied(w.state, w.partition, store, reason)
 	if err != nil {
 		return nil, err
 	}
@@ -153,6 +147,7 @@ func (w *worker) restore(ctx context.Context, store stores.Store) error {
 		Topic: w.state.changelog, From: map[int32]int64{w.partition: from}, Until: map[int32]int64{w.partition: ends[w.partition]},
 		Apply: func(_ int32, records []task.Record, next int64) error {
 			w.from.count(records)
+			w.view.restored.Store(w.from.rows)
 			return r.Gather(records, next, bound)
 		},
 	})
@@ -191,16 +186,24 @@ func (w *worker) Offer(b *task.Batch, release func()) {
 
 // Run lets the task process what it has.
 func (w *worker) Run(ctx context.Context, ended func(string) bool) error {
+	w.task.Bound(w.engine.shareOf(w.state).rows) // others come and go while it is open
 	err := w.task.Run(ctx, ended)
-	w.view.show(w.task.Progress())
+	w.show()
 	return w.distrust(err)
 }
 
 // Tick lets the task commit when no batch comes.
 func (w *worker) Tick(ctx context.Context) error {
 	err := w.task.Tick(ctx)
-	w.view.show(w.task.Progress())
+	w.show()
 	return w.distrust(err)
+}
+
+// show lets others see the last commit, if it is a new one.
+func (w *worker) show() {
+	if w.view.show(w.task.Progress()) {
+		w.state.keeper.slot(w.partition).reach.set(w.task.Position())
+	}
 }
 
 // distrust looks whether what failed is the store. Then the next worker of this partition throws it away, and so the session, which begins
@@ -230,8 +233,8 @@ func (w *worker) Close(ctx context.Context, clean bool) error {
 	if w.producer != nil {
 		errs = append(errs, w.producer.Close())
 	}
-	if w.store != nil {
-		errs = append(errs, w.store.Close())
+	if w.taken {
+		errs = append(errs, w.state.keeper.give(w.partition, w.store))
 	}
 	return w.wrap("close", errors.Join(errs...))
 }

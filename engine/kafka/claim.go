@@ -32,9 +32,9 @@ type lent struct {
 
 var _ sarama.ConsumerGroupClaim = (*claim)(nil)
 
-func newClaim(topic string, partition int32) *claim {
+func newClaim(topic string, partition int32, f *fetcher) *claim {
 	return &claim{
-		topic: topic, partition: partition,
+		topic: topic, partition: partition, fetcher: f,
 		messages: make(chan *sarama.ConsumerMessage), gone: make(chan struct{}),
 		decoder: newDecoder(), records: make([]task.Record, batchSize),
 	}

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -36,28 +36,6 @@ const (
 	shortPoll = 10 * time.Millisecond
 )
 
-// feed is one partition being fetched. Its fields belong to the fetcher and its lock.
-type feed struct {
-	topic     string
-	partition int32
-	fromStart bool // nothing was read yet, and it began at Oldest
-
-	next    int64
-	leader  int32 // -1: not known
-	topicID [16]byte
-	size    int32
-	queue   []*chunk
-	out     int  // chunks that were popped and are not used up
-	atEnd   bool // the last answer left nothing up to the last stable offset
-	ended   bool
-	dry     atomic.Bool // nothing to read now: at the end, and nothing queued or out
-
-	arrived chan struct{} // a token whenever the queue gets a chunk, has one to give again, or runs dry; feeds of one reader share it
-}
-
-// settle brings dry up to date; the fetcher's lock is held.
-func (d *feed) settle() { d.dry.Store(d.atEnd && len(d.queue) == 0 && d.out == 0) }
-
 // fetcher reads committed records of its feeds, a goroutine per leader, and queues them per feed. A feed whose queue is full
 // sits out; its neighbours go on. It works on raw batches, because only their headers tell a position past markers, aborted
 // data and what compaction took away, and because decoding is then done where the records are used.
@@ -68,74 +46,36 @@ type fetcher struct {
 	resume  bool                                           // go on from the log's start where retention was faster, rather than fail
 	told    func(topic string, partition int32, end int64) // FollowConfig.End, GroupConfig.End; may be nil
 
-	stale   chan struct{} // a token: a feed has lost its leader
+	stale chan struct{} // a token: a feed has lost its leader
+	fresh chan struct{} // a token: a feed has none yet
+
+	mu      sync.Mutex // guards the feeds' fields and what follows
 	feeds   []*feed
 	byPlace map[place]*feed
-
-	mu    sync.Mutex              // guards the feeds' fields and what follows
-	names map[[16]byte]string     // newer brokers name topics in answers by id only
-	wakes map[int32]chan struct{} // per leader, a token: a feed has room again
-	turn  int
-	fatal error
-	rare  rareLog
-}
-
-type place struct {
-	topic     string
-	partition int32
+	ahead   int                          // bytes of all feeds
+	size    int32                        // of a chunk
+	names   map[[16]byte]string          // newer brokers name topics in answers by id only
+	wakes   map[int32]chan struct{}      // per leader, a token: a feed has room again
+	idle    map[int32]context.CancelFunc // per leader, of a request that waits for data
+	turn    int
+	fatal   error
+	rare    rareLog
 }
 
 // newFetcher takes how many bytes may be on their way to the readers at a time.
-func newFetcher(client *kgo.Client, log *slog.Logger, maxWait time.Duration, ahead int, feeds []*feed) *fetcher {
+func newFetcher(client *kgo.Client, log *slog.Logger, maxWait time.Duration, ahead int, feeds ...*feed) *fetcher {
 	if ahead == 0 {
 		ahead = maxAhead
 	}
-	size := int32(min(max(ahead/inFlight/max(len(feeds), 1), minChunk), maxChunk))
-	byPlace := make(map[place]*feed, len(feeds))
-	for _, d := range feeds {
-		d.leader, d.size, d.fromStart = -1, size, d.fromStart || d.next < 0
-		byPlace[place{d.topic, d.partition}] = d
-	}
-	return &fetcher{
-		client: client, log: log, maxWait: maxWait, feeds: feeds, byPlace: byPlace,
-		stale: make(chan struct{}, 1), names: make(map[[16]byte]string), wakes: make(map[int32]chan struct{}),
+	f := &fetcher{
+		client: client, log: log, maxWait: maxWait, ahead: ahead, byPlace: make(map[place]*feed),
+		stale: make(chan struct{}, 1), fresh: make(chan struct{}, 1),
+		names: make(map[[16]byte]string), wakes: make(map[int32]chan struct{}), idle: make(map[int32]context.CancelFunc),
 		rare: rareLog{log: log},
 	}
-}
-
-// pop takes the oldest chunk of a feed, nil if there is none, or if the reader has not used up what it has.
-func (f *fetcher) pop(d *feed) *chunk {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(d.queue) == 0 || d.out == outLimit {
-		return nil
-	}
-	c := d.queue[0]
-	d.queue[0] = nil
-	d.queue = d.queue[1:]
-	d.out++
-	if wake := f.wakes[d.leader]; wake != nil {
-		token(wake)
-	}
-	return c
-}
-
-// used says that the reader has used up the oldest chunk that it popped.
-func (f *fetcher) used(d *feed) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if d.out == outLimit && len(d.queue) > 0 {
-		token(d.arrived)
-	}
-	d.out--
-	d.settle()
-}
-
-// end stops fetching a feed and drops what is queued.
-func (f *fetcher) end(d *feed) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	d.ended, d.queue = true, nil
+	f.expect(len(feeds))
+	f.add(feeds...)
+	return f
 }
 
 // run fetches until ctx is done, which is no error, or until a feed cannot go on.
@@ -145,24 +85,22 @@ func (f *fetcher) run(ctx context.Context) error {
 	defer loops.Wait()
 	defer cancel()
 
-	var b backoff
-	var last time.Time
-	token(f.stale)
+	var retry retry
+	defer retry.stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-f.fresh:
 		case <-f.stale:
+			if err := f.failure(); err != nil {
+				return err
+			}
+			retry.arm()
+			continue
+		case <-retry.due:
+			retry.due = nil
 		}
-		if err := f.failure(); err != nil {
-			return err
-		}
-		if time.Since(last) > 10*time.Second {
-			b.reset()
-		} else if b.wait(ctx) != nil {
-			return nil
-		}
-		last = time.Now()
 		leaders, err := f.locate(ctx)
 		if err != nil {
 			f.warn("kafka: cannot find the leaders", "error", err)
@@ -180,9 +118,13 @@ func (f *fetcher) failure() error {
 	return f.fatal
 }
 
-func (f *fetcher) fail(err error) {
+// fail ends the fetcher, unless the feed is not wanted any more.
+func (f *fetcher) fail(d *feed, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if d.ended {
+		return
+	}
 	if f.fatal == nil {
 		f.fatal = err
 	}
@@ -195,104 +137,13 @@ func (f *fetcher) warn(msg string, args ...any) {
 	f.rare.warn(msg, args...)
 }
 
-// locate finds leaders and start offsets for the feeds that lack them, and returns leaders that have no goroutine yet.
-func (f *fetcher) locate(ctx context.Context) (fresh []int32, err error) {
-	topics := f.lost()
-	if len(topics) == 0 {
-		return nil, nil
-	}
-	starts, err := f.starts(ctx, topics)
-	if err != nil {
-		return nil, err
-	}
-	req := kmsg.NewPtrMetadataRequest()
-	for topic := range topics {
-		t := kmsg.NewMetadataRequestTopic()
-		t.Topic = kmsg.StringPtr(topic)
-		req.Topics = append(req.Topics, t)
-	}
-	answered, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	resp, err := req.RequestWith(answered, f.client)
-	if err != nil {
-		return nil, err
-	}
-	return f.assign(resp, starts)
-}
-
-// lost is the topics with a feed that has no leader; true where one has no offset either.
-func (f *fetcher) lost() map[string]bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	topics := make(map[string]bool)
-	for _, d := range f.feeds {
-		if d.leader < 0 && !d.ended {
-			topics[d.topic] = topics[d.topic] || d.next < 0
-		}
-	}
-	return topics
-}
-
-func (f *fetcher) starts(ctx context.Context, topics map[string]bool) (kadm.ListedOffsets, error) {
-	var names []string
-	for topic, unset := range topics {
-		if unset {
-			names = append(names, topic)
-		}
-	}
-	if len(names) == 0 {
-		return nil, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	return kadm.NewClient(f.client).ListStartOffsets(ctx, names...)
-}
-
-func (f *fetcher) assign(resp *kmsg.MetadataResponse, starts kadm.ListedOffsets) (fresh []int32, err error) {
-	leaders, ids := make(map[place]int32), make(map[string][16]byte)
-	for _, t := range resp.Topics {
-		if t.Topic == nil || t.ErrorCode != 0 {
-			continue
-		}
-		ids[*t.Topic] = t.TopicID
-		for _, p := range t.Partitions {
-			if p.ErrorCode == 0 && p.Leader >= 0 {
-				leaders[place{*t.Topic, p.Partition}] = p.Leader
-			}
-		}
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, d := range f.feeds {
-		if d.leader >= 0 || d.ended {
-			continue
-		}
-		if start, listed := starts.Lookup(d.topic, d.partition); d.next < 0 && listed && start.Err == nil {
-			d.next = start.Offset
-		}
-		leader, known := leaders[place{d.topic, d.partition}]
-		if !known || d.next < 0 {
-			err = fmt.Errorf("topic %s partition %d has no leader now", d.topic, d.partition)
-			continue
-		}
-		d.leader, d.topicID = leader, ids[d.topic]
-		f.names[d.topicID] = d.topic
-		if f.wakes[leader] == nil {
-			f.wakes[leader] = make(chan struct{}, 1)
-			fresh = append(fresh, leader)
-		}
-		token(f.wakes[leader])
-	}
-	return fresh, err
-}
-
 // fetchFrom is the loop of one leader.
 func (f *fetcher) fetchFrom(ctx context.Context, leader int32) {
 	f.mu.Lock()
 	wake := f.wakes[leader]
 	f.mu.Unlock()
 	for ctx.Err() == nil {
-		req, asked := f.request(leader)
+		req, asked, turn := f.request(leader)
 		if len(asked) == 0 {
 			select {
 			case <-ctx.Done():
@@ -300,34 +151,69 @@ func (f *fetcher) fetchFrom(ctx context.Context, leader int32) {
 			}
 			continue
 		}
-		answer, err := f.client.Broker(int(leader)).Request(ctx, req)
+		answer, err := f.ask(ctx, leader, req)
+		if errors.Is(err, errFresh) {
+			continue
+		}
 		if ctx.Err() != nil {
 			return
 		}
 		if err == nil {
-			err = kerr.ErrorForCode(answer.(*kmsg.FetchResponse).ErrorCode)
+			err = kerr.ErrorForCode(answer.ErrorCode)
 		}
 		if err != nil {
 			f.warn("kafka: fetch failed", "broker", leader, "error", err)
 			f.unlead(asked)
 			continue
 		}
-		f.absorb(ctx, answer.(*kmsg.FetchResponse))
+		f.absorb(ctx, answer, turn)
 	}
 }
 
-func (f *fetcher) unlead(feeds []*feed) {
+// errFresh says that a request was given up because it lacks a feed that was added.
+var errFresh = errors.New("kafka: a partition was added")
+
+// ask sends a request, and gives it up when it waits for data while a feed is added: one that is not in it would wait too. That
+// costs a connection, and happens when partitions move.
+func (f *fetcher) ask(ctx context.Context, leader int32, req *kmsg.FetchRequest) (*kmsg.FetchResponse, error) {
+	answered, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if req.MaxWaitMillis > int32(shortPoll.Milliseconds()) {
+		if !f.idles(leader, func() { cancel(errFresh) }) {
+			return nil, errFresh
+		}
+		defer f.busy(leader)
+	}
+	answer, err := f.client.Broker(int(leader)).Request(answered, req)
+	if err != nil {
+		if errors.Is(context.Cause(answered), errFresh) {
+			err = errFresh
+		}
+		return nil, err
+	}
+	return answer.(*kmsg.FetchResponse), nil
+}
+
+// idles notes how to give a request up; false if a feed has been added since it was made.
+func (f *fetcher) idles(leader int32, stop context.CancelFunc) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, d := range feeds {
-		d.leader = -1
+	if slices.ContainsFunc(f.feeds, func(d *feed) bool { return d.leader == leader && d.asked == 0 }) {
+		return false
 	}
-	token(f.stale)
+	f.idle[leader] = stop
+	return true
+}
+
+func (f *fetcher) busy(leader int32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.idle, leader)
 }
 
 // request asks for the leader's feeds that have room. Brokers fill an answer in the order of the request, so every request
 // begins with another feed.
-func (f *fetcher) request(leader int32) (*kmsg.FetchRequest, []*feed) {
+func (f *fetcher) request(leader int32) (*kmsg.FetchRequest, []*feed, int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	req := kmsg.NewPtrFetchRequest()
@@ -338,7 +224,7 @@ func (f *fetcher) request(leader int32) (*kmsg.FetchRequest, []*feed) {
 	f.turn++
 	for i := range f.feeds {
 		d := f.feeds[(i+f.turn)%len(f.feeds)]
-		if d.leader != leader || d.ended {
+		if d.leader != leader {
 			continue
 		}
 		if len(d.queue) >= queueLimit {
@@ -348,7 +234,7 @@ func (f *fetcher) request(leader int32) (*kmsg.FetchRequest, []*feed) {
 		if !d.atEnd {
 			wait = shortPoll // a reader may wait to hear that there is nothing
 		}
-		asked = append(asked, d)
+		asked, d.asked = append(asked, d), f.turn
 		at, known := topics[d.topic]
 		if !known {
 			t := kmsg.NewFetchRequestTopic()
@@ -361,11 +247,11 @@ func (f *fetcher) request(leader int32) (*kmsg.FetchRequest, []*feed) {
 		req.Topics[at].Partitions = append(req.Topics[at].Partitions, p)
 	}
 	req.MaxWaitMillis = int32(wait.Milliseconds())
-	return req, asked
+	return req, asked, f.turn
 }
 
-// absorb queues what was answered.
-func (f *fetcher) absorb(ctx context.Context, resp *kmsg.FetchResponse) {
+// absorb queues what was answered to a request.
+func (f *fetcher) absorb(ctx context.Context, resp *kmsg.FetchResponse, turn int) {
 	bytes := 0
 	for _, t := range resp.Topics {
 		for _, p := range t.Partitions {
@@ -374,19 +260,28 @@ func (f *fetcher) absorb(ctx context.Context, resp *kmsg.FetchResponse) {
 	}
 	for ti := range resp.Topics {
 		t := &resp.Topics[ti]
-		topic := t.Topic
-		if topic == "" {
-			f.mu.Lock()
-			topic = f.names[t.TopicID]
-			f.mu.Unlock()
-		}
 		for pi := range t.Partitions {
 			p := &t.Partitions[pi]
-			if d := f.byPlace[place{topic, p.Partition}]; d != nil {
+			if d := f.find(t, p.Partition, turn); d != nil {
 				f.take(ctx, d, p, bytes == 0)
 			}
 		}
 	}
+}
+
+// find is the feed for which a request asked. A partition's feed may be a new one since, with another offset.
+func (f *fetcher) find(t *kmsg.FetchResponseTopic, partition int32, turn int) *feed {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	topic := t.Topic
+	if topic == "" {
+		topic = f.names[t.TopicID]
+	}
+	d := f.byPlace[place{topic, partition}]
+	if d == nil || d.asked != turn {
+		return nil
+	}
+	return d
 }
 
 // take queues one partition's answer. Empty says that the whole answer holds no byte, so that the sizes asked for cannot be
@@ -401,7 +296,7 @@ func (f *fetcher) take(ctx context.Context, d *feed, p *kmsg.FetchResponseTopicP
 	}
 	length, next, err := wholeBatches(p.RecordBatches)
 	if err != nil {
-		f.fail(fmt.Errorf("topic %s partition %d: %w", d.topic, d.partition, err))
+		f.fail(d, fmt.Errorf("topic %s partition %d: %w", d.topic, d.partition, err))
 		return
 	}
 	f.mu.Lock()
@@ -443,7 +338,7 @@ func (f *fetcher) refused(ctx context.Context, d *feed, err error) {
 		return
 	}
 	if !kerr.IsRetriable(err) {
-		f.fail(fmt.Errorf("kafka: fetch topic %s partition %d: %w", d.topic, d.partition, err))
+		f.fail(d, fmt.Errorf("kafka: fetch topic %s partition %d: %w", d.topic, d.partition, err))
 		return
 	}
 	f.warn("kafka: fetch refused, looking for the leader", "topic", d.topic, "partition", d.partition, "error", err)
@@ -463,7 +358,7 @@ func (f *fetcher) outOfRange(ctx context.Context, d *feed) {
 		return
 	}
 	if next >= start.Offset || !(f.resume || fromStart) {
-		f.fail(fmt.Errorf("%w: topic %s partition %d begins at %d, and %d is to be read next", ErrOutOfRange, d.topic, d.partition, start.Offset, next))
+		f.fail(d, fmt.Errorf("%w: topic %s partition %d begins at %d, and %d is to be read next", ErrOutOfRange, d.topic, d.partition, start.Offset, next))
 		return
 	}
 	f.log.Warn("kafka: records were deleted before they were read", "topic", d.topic, "partition", d.partition, "from", next, "to", start.Offset)

@@ -58,7 +58,7 @@ func Follow(ctx context.Context, cfg Config, fc FollowConfig) error {
 	if fc.Until != nil {
 		wait = boundedWait
 	}
-	f.fetcher = newFetcher(client, cfg.Logger, wait, 0, f.feeds)
+	f.fetcher = newFetcher(client, cfg.Logger, wait, 0, f.feeds...)
 	if fc.End != nil {
 		f.fetcher.told = func(_ string, partition int32, end int64) { fc.End(partition, end) }
 	}
@@ -112,6 +112,9 @@ func bounds(ctx context.Context, client *kgo.Client, fc FollowConfig, log rareLo
 		}
 		if err == nil {
 			return starts, ends, nil
+		}
+		if ctx.Err() != nil {
+			return nil, nil, context.Cause(ctx)
 		}
 		log.warn("kafka: cannot find where the log begins and ends", "topic", fc.Topic, "error", err)
 		if err := b.wait(ctx); err != nil {

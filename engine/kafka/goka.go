@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -70,53 +69,25 @@ func (h *handles) Decode(data []byte) (any, error) {
 	return d, nil
 }
 
-// topics is goka's topic manager: it answers from Admin, and says that the group table is recovered, because the worker
-// restores itself.
-type topics struct {
-	admin *Admin
-	gc    *GroupConfig
-}
+// topics is goka's topic manager: it answers from what NewGroup has found, and says that the group table is recovered, because the
+// worker restores itself.
+type topics map[string]int32 // partitions
 
-var _ goka.TopicManager = (*topics)(nil)
+var _ goka.TopicManager = topics(nil)
 
-func (t *topics) EnsureStreamExists(string, int) error                        { return errInert }
-func (t *topics) EnsureTopicExists(string, int, int, map[string]string) error { return errInert }
-func (t *topics) GetOffset(string, int32, int64) (int64, error)               { return 0, nil }
+func (topics) EnsureTableExists(string, int) error                         { return nil } // NewGroup has
+func (topics) EnsureStreamExists(string, int) error                        { return errInert }
+func (topics) EnsureTopicExists(string, int, int, map[string]string) error { return errInert }
+func (topics) GetOffset(string, int32, int64) (int64, error)               { return 0, nil }
+func (topics) Close() error                                                { return nil }
 
-// EnsureTableExists checks the changelog that stands for goka's table.
-func (t *topics) EnsureTableExists(_ string, partitions int) error {
-	if t.gc.Changelog == "" {
-		return nil
-	}
-	counts, err := t.admin.Partitions(context.Background(), t.gc.Changelog)
-	if err != nil {
-		return err
-	}
-	if found, exists := counts[t.gc.Changelog]; !exists || int(found) != partitions {
-		return fmt.Errorf("%w: changelog %s has %d partitions, its inputs %v have %d", ErrTopicMismatch, t.gc.Changelog, found, t.gc.Topics, partitions)
-	}
-	return nil
-}
-
-func (t *topics) Partitions(topic string) ([]int32, error) {
-	counts, err := t.admin.Partitions(context.Background(), topic)
-	if err != nil {
-		return nil, err
-	}
-	n, exists := counts[topic]
-	if !exists {
-		return nil, fmt.Errorf("%w: %s does not exist", ErrTopicMismatch, topic)
-	}
-	list := make([]int32, n)
+// Partitions is goka.TopicManager's.
+func (t topics) Partitions(topic string) ([]int32, error) {
+	list := make([]int32, t[topic])
 	for i := range list {
 		list[i] = int32(i)
 	}
 	return list, nil
-}
-
-func (t *topics) Close() error {
-	t.admin.Close()
-	return nil
 }
 
 // emitter is goka's producer: nothing is emitted through goka.

@@ -50,6 +50,7 @@ type bench struct {
 	onProcess func(ctx context.Context, w *toy, b *task.Batch) error
 	onRecord  func(topic string, r *task.Record)
 	onCommit  func(w *toy) error
+	onOpen    func(ctx context.Context, w *toy) error
 	onClose   func(w *toy)
 	opened    atomic.Int32
 	closed    atomic.Int32
@@ -102,6 +103,11 @@ func (b *bench) runWith(cfg kafka.Config) (stop func() error) {
 
 func (w *toy) Open(ctx context.Context) (map[string]int64, error) {
 	w.bench.opened.Add(1)
+	if w.bench.onOpen != nil {
+		if err := w.bench.onOpen(ctx, w); err != nil {
+			return nil, err
+		}
+	}
 	var err error
 	id := fmt.Sprintf("%s-%d", w.bench.id, w.partition)
 	if w.producer, err = kafka.NewProducer(ctx, w.cfg, kafka.ProducerConfig{TransactionalID: id}); err != nil {

@@ -44,7 +44,7 @@ func newLane(s *session, partition int32) *lane {
 // open opens the worker; goka calls it as the opening of the partition's storage.
 func (l *lane) open() error {
 	err := guard(func() (err error) {
-		l.worker = l.session.member.group.gc.NewWorker(l.partition)
+		l.worker = l.session.group().gc.NewWorker(l.partition)
 		l.start, err = l.worker.Open(l.session.opening)
 		return err
 	})
@@ -57,7 +57,7 @@ func (l *lane) open() error {
 // feed puts the chunks of the claims into goka, one of each topic in turn, and ticks in between. When the session stops it
 // puts the end in, so that the worker is closed in its own goroutine, and waits until that is done or given up.
 func (l *lane) feed() {
-	tick := time.NewTimer(l.session.member.group.gc.Tick)
+	tick := time.NewTimer(l.session.group().gc.Tick)
 	defer tick.Stop()
 	for l.more(tick) {
 	}
@@ -76,14 +76,14 @@ func (l *lane) feed() {
 func (l *lane) more(tick *time.Timer) bool {
 	sent, ok := l.sendChunks()
 	if sent || !ok {
-		tick.Reset(l.session.member.group.gc.Tick)
+		tick.Reset(l.session.group().gc.Tick)
 		return ok
 	}
 	select {
 	case <-l.session.stopping:
 		return false
 	case <-tick.C:
-		tick.Reset(l.session.member.group.gc.Tick)
+		tick.Reset(l.session.group().gc.Tick)
 		return l.send(&delivery{lane: l})
 	case <-l.arrived:
 	}
@@ -97,7 +97,7 @@ func (l *lane) more(tick *time.Timer) bool {
 func (l *lane) sendChunks() (sent, ok bool) {
 	s := l.session
 	for _, c := range l.claims {
-		if chunk := s.fetcher.pop(c.feed); chunk != nil {
+		if chunk := c.fetcher.pop(c.feed); chunk != nil {
 			if !c.send(s.message(c, &delivery{lane: l, claim: c, chunk: chunk}), s.stopping) {
 				return sent, false
 			}
@@ -250,7 +250,7 @@ func (l *lane) releaseOf(topic string, next int64, d *debt) func() {
 		}
 		l.mu.Unlock()
 		l.session.released.Store(true)
-		l.session.marks.mark(topic, l.partition, next)
+		l.session.member().marks.mark(topic, l.partition, next)
 		if d != nil {
 			d.pay(nil)
 		}

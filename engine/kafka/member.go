@@ -4,125 +4,253 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/IBM/sarama"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 )
 
-// generation is one assignment of partitions to this member, from the group's yes to its end.
-type generation struct {
-	id     int32
-	member string
-	claims map[string][]int32
-
-	revoked chan struct{} // closed when the group wants them back, and waits
-	lost    chan struct{} // closed when they may already be somebody else's
-	done    chan struct{} // closed by Consume when nothing of it is left
-}
-
-// over reports whether the generation is to end, or has.
-func (g *generation) over() bool {
-	select {
-	case <-g.revoked:
-	case <-g.lost:
-	default:
-		return false
-	}
-	return true
-}
-
-// member is a sarama.ConsumerGroup on two franz-go clients: membership is a group client whose topics are all paused, so
-// that it heartbeats, is assigned and commits offsets, but fetches nothing; data is the fetcher's. Range assignment gives
-// partition i of every topic to one member.
+// member is a group member on two franz-go clients: membership is a group client whose topics are all paused, so that it
+// heartbeats, is assigned and commits offsets, but fetches nothing; data is the fetcher's. A rebalance begins and ends tenures of
+// the partitions that it moves, and does not touch the others.
 type member struct {
 	group      *Group
 	cfg        Config
+	assignor   *assignor
 	membership *kgo.Client
 	data       *kgo.Client
-	assigned   chan *generation
+	fetcher    *fetcher // of all partitions
+	marks      *marks   // of all partitions
 	fatal      chan error
-	stopped    chan struct{} // closed when Consume has returned: nobody ends generations any more
-	failures   int           // sessions in a row that failed
+	serving    sync.WaitGroup // tenures
 
-	polling sync.WaitGroup
-	stop    context.CancelFunc // of the polling
 	mu      sync.Mutex
-	current *generation
+	tenures map[int32]*tenure
+	ending  bool // no tenure begins any more
+
+	telling  sync.Mutex // OnAssigned and OnStandby are called one at a time
+	standbys []int32    // that OnStandby was told
 }
 
-var _ sarama.ConsumerGroup = (*member)(nil)
-
+// newMember joins the group.
 func newMember(g *Group) (*member, error) {
 	m := &member{
-		group: g, cfg: g.cfg,
-		assigned: make(chan *generation, 1), fatal: make(chan error, 1), stopped: make(chan struct{}),
+		group: g, cfg: g.cfg, assignor: newAssignor(&g.gc), fatal: make(chan error, 1), tenures: make(map[int32]*tenure),
 	}
 	var err error
-	if m.data, err = g.cfg.connect(); err != nil {
+	if m.data, err = g.cfg.connect(kgo.MaxVersions(byName())); err != nil {
 		return nil, err
 	}
-	m.membership, err = g.cfg.connect(
+	m.fetcher = newFetcher(m.data, g.cfg.Logger, patientWait, g.gc.Ahead)
+	m.fetcher.told, m.fetcher.resume = g.gc.End, true
+	m.marks = newMarks(m.commit)
+	opts := []kgo.Opt{
 		kgo.ConsumerGroup(g.gc.ID),
 		kgo.ConsumeTopics(g.gc.Topics...),
-		kgo.Balancers(kgo.RangeBalancer()),
+		kgo.Balancers(m.assignor),
 		kgo.DisableAutoCommit(),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.SessionTimeout(g.cfg.SessionTimeout),
 		kgo.HeartbeatInterval(g.cfg.HeartbeatInterval),
 		kgo.RebalanceTimeout(g.cfg.RebalanceTimeout),
-		kgo.OnPartitionsAssigned(m.onAssigned),
-		kgo.OnPartitionsRevoked(func(context.Context, *kgo.Client, map[string][]int32) { m.onOver(false) }),
-		kgo.OnPartitionsLost(func(context.Context, *kgo.Client, map[string][]int32) { m.onOver(true) }),
-	)
-	if err != nil {
+		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, claims map[string][]int32) { m.onAssigned(claims) }),
+		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, claims map[string][]int32) {
+			m.onOver(claims, (*tenure).giveBack)
+		}),
+		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, claims map[string][]int32) { m.onOver(claims, (*tenure).abandon) }),
+	}
+	if g.gc.Instance != "" {
+		opts = append(opts, kgo.InstanceID(g.gc.Instance))
+	}
+	if m.membership, err = g.cfg.connect(opts...); err != nil {
 		m.data.Close()
 		return nil, err
 	}
 	m.membership.PauseFetchTopics(g.gc.Topics...)
-	polling, stop := context.WithCancel(context.Background())
-	m.stop = stop
-	m.polling.Go(func() { m.poll(polling) })
 	return m, nil
 }
 
-// onAssigned is called by franz-go when the member has joined; it starts heartbeats by itself, so a long restore is no risk.
-func (m *member) onAssigned(_ context.Context, client *kgo.Client, claims map[string][]int32) {
-	id, generationID := client.GroupMetadata()
-	g := &generation{
-		id: generationID, member: id, claims: claims,
-		revoked: make(chan struct{}), lost: make(chan struct{}), done: make(chan struct{}),
-	}
-	m.mu.Lock()
-	m.current = g
-	m.mu.Unlock()
+// run works until ctx is done or something is fatal, which it returns, and leaves the group.
+func (m *member) run(ctx context.Context) (err error) {
+	aiding, stop := context.WithCancel(context.Background())
+	var aids sync.WaitGroup
+	aids.Go(func() { m.poll(aiding) })
+	aids.Go(func() { m.marks.run(aiding, m.cfg.Logger) })
+	aids.Go(func() { m.probe(aiding) })
+	aids.Go(func() {
+		if err := m.fetcher.run(aiding); err != nil {
+			m.fail(err)
+		}
+	})
 	select {
-	case m.assigned <- g:
-	case <-m.stopped:
+	case <-ctx.Done():
+	case err = <-m.fatal:
+	}
+	m.end()
+	m.leave()
+	stop()
+	m.membership.Close()
+	m.data.Close()
+	aids.Wait()
+	select {
+	case late := <-m.fatal: // a worker that could not be closed
+		if err == nil {
+			err = late
+		}
+	default:
+	}
+	return err
+}
+
+// fail ends the member; the first error counts.
+func (m *member) fail(err error) {
+	select {
+	case m.fatal <- err:
+	default:
 	}
 }
 
-// onOver is called by franz-go when the generation ends; the rebalance goes on when it returns.
-func (m *member) onOver(lost bool) {
+// end closes all workers. What the group does meanwhile begins nothing new.
+func (m *member) end() {
 	m.mu.Lock()
-	g := m.current
-	m.current = nil
+	m.ending = true
+	all := slices.Sorted(maps.Keys(m.tenures))
 	m.mu.Unlock()
-	if g == nil {
+	m.keep(nil)
+	m.drop(all, (*tenure).giveBack)
+	m.serving.Wait()
+}
+
+func (m *member) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if err := m.membership.LeaveGroupContext(ctx); err != nil {
+		m.cfg.Logger.Warn("kafka: left without saying so, the others wait for the session timeout", "group", m.group.gc.ID, "error", err)
+	}
+}
+
+// onAssigned is called by franz-go when the group has divided its partitions, with those that are new here, and after onOver for
+// those that are not any more. It starts heartbeats by itself, so a long restore is no risk.
+func (m *member) onAssigned(claims map[string][]int32) {
+	added, err := coPartitioned(claims, m.group.gc.Topics)
+	if err != nil {
+		m.fail(err)
 		return
 	}
-	if lost {
-		close(g.lost)
-	} else {
-		close(g.revoked)
+	m.keep(m.assignor.placed())
+	var fresh []*tenure
+	m.mu.Lock()
+	for _, partition := range added {
+		if m.ending || m.tenures[partition] != nil {
+			continue
+		}
+		t := newTenure(m, partition)
+		m.tenures[partition] = t
+		fresh = append(fresh, t)
 	}
-	select {
-	case <-g.done:
-	case <-m.stopped:
+	m.serving.Add(len(fresh))
+	m.mu.Unlock()
+	m.tell()
+	for _, t := range fresh {
+		go func() {
+			defer m.serving.Done()
+			if err := t.run(); err != nil {
+				m.fail(err)
+			}
+		}()
+	}
+}
+
+// onOver is called by franz-go with partitions that are not this member's any more; the rebalance goes on when it returns.
+func (m *member) onOver(claims map[string][]int32, end func(*tenure)) {
+	var partitions []int32
+	for _, list := range claims {
+		partitions = append(partitions, list...)
+	}
+	if slices.Sort(partitions); len(partitions) > 0 {
+		m.drop(slices.Compact(partitions), end)
+	}
+}
+
+// drop ends tenures and waits until nothing is left of them, and until the group knows their offsets: later it would not take them.
+func (m *member) drop(partitions []int32, end func(*tenure)) {
+	var ended []*tenure
+	m.mu.Lock()
+	for _, partition := range partitions {
+		if t := m.tenures[partition]; t != nil {
+			end(t)
+			ended = append(ended, t)
+		}
+	}
+	m.mu.Unlock()
+	kept := false
+	for _, t := range ended {
+		<-t.done
+		kept = kept || !t.isLost()
+	}
+	if kept {
+		m.tellLast()
+	}
+	m.mu.Lock()
+	for _, t := range ended {
+		if m.tenures[t.partition] == t {
+			delete(m.tenures, t.partition)
+		}
+		for _, topic := range m.group.gc.Topics {
+			m.marks.forget(topic, t.partition)
+		}
+	}
+	m.mu.Unlock()
+	m.tell()
+}
+
+// tellLast commits what was released last. A rebalance under way may refuse it for a moment.
+func (m *member) tellLast() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	var b backoff
+	err := m.marks.tell(ctx)
+	for errors.Is(err, kerr.RebalanceInProgress) && b.wait(ctx) == nil {
+		err = m.marks.tell(ctx)
+	}
+	if err != nil {
+		m.cfg.Logger.Warn("kafka: last offsets not committed", "group", m.group.gc.ID, "error", err)
+	}
+}
+
+// tell says which partitions the member has.
+func (m *member) tell() {
+	m.telling.Lock()
+	defer m.telling.Unlock()
+	m.mu.Lock()
+	partitions := slices.Sorted(maps.Keys(m.tenures))
+	m.mu.Unlock()
+	m.fetcher.expect(len(partitions) * len(m.group.gc.Topics))
+	if m.group.gc.OnAssigned != nil {
+		m.group.gc.OnAssigned(partitions)
+	}
+}
+
+// keep says which partitions the member is to keep copies of, if that has changed.
+func (m *member) keep(standbys []int32) {
+	m.telling.Lock()
+	defer m.telling.Unlock()
+	m.mu.Lock()
+	if m.ending {
+		standbys = nil
+	}
+	m.mu.Unlock()
+	if slices.Equal(standbys, m.standbys) {
+		return
+	}
+	m.standbys = standbys
+	if m.group.gc.OnStandby != nil {
+		m.group.gc.OnStandby(slices.Clone(standbys))
 	}
 }
 
@@ -132,12 +260,24 @@ func (m *member) poll(ctx context.Context) {
 		fetches := m.membership.PollFetches(ctx)
 		for _, e := range fetches.Errors() {
 			if hopeless(e.Err) {
-				select {
-				case m.fatal <- e.Err:
-				default:
-				}
+				m.fail(e.Err)
 				return
 			}
+		}
+	}
+}
+
+// probe asks for a new assignment some time after one of which this member, the leader, knows that it is not balanced: members that
+// copy state ask by themselves when they have it, but may have fallen behind again by the time that all have joined.
+func (m *member) probe(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.assignor.unsettled:
+		}
+		if pause(ctx, probeEvery) == nil {
+			m.membership.ForceRebalance()
 		}
 	}
 }
@@ -145,7 +285,7 @@ func (m *member) poll(ctx context.Context) {
 func hopeless(err error) bool {
 	for _, e := range []error{
 		kerr.GroupAuthorizationFailed, kerr.TopicAuthorizationFailed, kerr.SaslAuthenticationFailed,
-		kerr.InvalidSessionTimeout, kerr.InvalidGroupID, kerr.InconsistentGroupProtocol,
+		kerr.InvalidSessionTimeout, kerr.InvalidGroupID, kerr.InconsistentGroupProtocol, kerr.FencedInstanceID,
 	} {
 		if errors.Is(err, e) {
 			return true
@@ -154,154 +294,59 @@ func hopeless(err error) bool {
 	return false
 }
 
-// Consume serves generation after generation. Goka waits 5 s between two calls, so this one ends only with ctx or with an
-// error that no rebalance can heal.
-func (m *member) Consume(ctx context.Context, _ []string, handler sarama.ConsumerGroupHandler) error {
-	defer close(m.stopped)
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-m.fatal:
-			m.group.ended(err)
-			return err
-		case g := <-m.assigned:
-			err := m.serve(ctx, g, handler)
-			close(g.done)
-			if err != nil {
-				m.group.ended(err)
-				return err
-			}
-		}
-	}
-}
-
-// serve runs the generation's session, and a new one whenever a worker's transaction failed.
-func (m *member) serve(ctx context.Context, g *generation, handler sarama.ConsumerGroupHandler) error {
-	if len(g.claims) == 0 {
-		m.group.assigned(nil)
-		select {
-		case <-ctx.Done():
-		case <-g.revoked:
-		case <-g.lost:
-		}
-		return nil
-	}
-	if err := coPartitioned(g.claims, m.group.gc.Topics); err != nil {
-		return err
-	}
-	var b backoff
-	for ctx.Err() == nil && !g.over() {
-		s := newSession(m, g, handler)
-		err := s.run(ctx)
-		if s.released.Load() {
-			m.failures = 0
-			b.reset()
-		}
-		if err == nil {
-			continue // it was told to end
-		}
-		if !transient(err) {
-			return err
-		}
-		if !errors.Is(err, ErrUnavailable) {
-			m.failures++ // for a broker we wait as long as it takes
-		}
-		if m.failures >= maxFailures {
-			return fmt.Errorf("%d sessions in a row failed without a commit, the last: %w", m.failures, err)
-		}
-		m.cfg.Logger.Warn("kafka: session failed, opening its tasks anew", "group", m.group.gc.ID, "failures", m.failures, "error", err)
-		m.regain(ctx, g, &b)
-	}
-	return nil
-}
-
-// regain waits before the next session, and until the coordinator confirms the membership: a member that was fenced because
-// it has lost its partitions without knowing it yet must not fence their new owner in turn.
-func (m *member) regain(ctx context.Context, g *generation, b *backoff) {
-	ctx, cancel := context.WithCancel(ctx)
-	var watching sync.WaitGroup
-	defer watching.Wait()
-	defer cancel()
-	watching.Go(func() {
-		select {
-		case <-g.revoked:
-		case <-g.lost:
-		case <-ctx.Done():
-		}
-		cancel()
-	})
-	for b.wait(ctx) == nil {
-		req := kmsg.NewPtrHeartbeatRequest()
-		req.Group, req.MemberID, req.Generation = m.group.gc.ID, g.member, g.id
-		answered, done := context.WithTimeout(ctx, answerTimeout)
-		resp, err := req.RequestWith(answered, m.membership)
-		done()
-		if err == nil && resp.ErrorCode == 0 {
-			return
-		}
-	}
-}
-
-func coPartitioned(claims map[string][]int32, topics []string) error {
+// coPartitioned is the partitions that are claimed, of every topic the same.
+func coPartitioned(claims map[string][]int32, topics []string) ([]int32, error) {
 	first := slices.Sorted(slices.Values(claims[topics[0]]))
 	for _, topic := range topics {
 		if other := slices.Sorted(slices.Values(claims[topic])); !slices.Equal(first, other) {
-			return fmt.Errorf("%w: of %s partitions %v are assigned, of %s %v: the topics must have the same number of partitions", ErrTopicMismatch, topics[0], first, topic, other)
+			return nil, fmt.Errorf("%w: of %s partitions %v are assigned, of %s %v: the topics must have the same number of partitions", ErrTopicMismatch, topics[0], first, topic, other)
 		}
 	}
-	return nil
+	return first, nil
 }
 
-// Errors is sarama's: what goes wrong is returned by Consume.
-func (m *member) Errors() <-chan error { return nil }
-
-// Close leaves the group.
-func (m *member) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
-	err := m.membership.LeaveGroupContext(ctx)
-	m.stop()
-	m.membership.Close()
-	m.data.Close()
-	m.polling.Wait()
-	if err != nil {
-		m.cfg.Logger.Warn("kafka: left without saying so, the others wait for the session timeout", "group", m.group.gc.ID, "error", err)
-	}
-	return nil
-}
-
-// Pausing is not goka's to do.
-func (m *member) Pause(map[string][]int32)  {}
-func (m *member) Resume(map[string][]int32) {}
-func (m *member) PauseAll()                 {}
-func (m *member) ResumeAll()                {}
-
-// commit tells the group how far its partitions are.
+// commit tells the group how far its partitions are. It does not go through franz-go's commits: those wait until a member that is
+// joining has joined, and here partitions go on meanwhile.
 func (m *member) commit(ctx context.Context, positions map[string]map[int32]int64) error {
-	offsets := make(map[string]map[int32]kgo.EpochOffset, len(positions))
-	for topic, partitions := range positions {
-		offsets[topic] = make(map[int32]kgo.EpochOffset, len(partitions))
-		for partition, offset := range partitions {
-			offsets[topic][partition] = kgo.EpochOffset{Epoch: -1, Offset: offset}
-		}
-	}
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
-	outcome := errors.New("kafka: the commit of offsets was not answered") // until it is
-	m.membership.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
-		outcome = err
-		if err != nil {
-			return
+	req := kmsg.NewPtrOffsetCommitRequest()
+	req.Group = m.group.gc.ID
+	req.MemberID, req.Generation = m.membership.GroupMetadata()
+	if m.group.gc.Instance != "" {
+		req.InstanceID = &m.group.gc.Instance
+	}
+	for topic, partitions := range positions {
+		t := kmsg.NewOffsetCommitRequestTopic()
+		t.Topic = topic
+		for partition, offset := range partitions {
+			p := kmsg.NewOffsetCommitRequestTopicPartition()
+			p.Partition, p.Offset = partition, offset
+			t.Partitions = append(t.Partitions, p)
 		}
-		for _, t := range resp.Topics {
-			for _, p := range t.Partitions {
-				outcome = errors.Join(outcome, kerr.ErrorForCode(p.ErrorCode))
-			}
+		req.Topics = append(req.Topics, t)
+	}
+	resp, err := req.RequestWith(ctx, m.data)
+	if err != nil {
+		return err
+	}
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			err = errors.Join(err, kerr.ErrorForCode(p.ErrorCode))
 		}
-	})
-	return outcome
+	}
+	return err
 }
+
+// byName keeps commits of offsets at the last version that names topics: the next one wants their ids, which nobody else here does.
+func byName() *kversion.Versions {
+	versions := kversion.Stable()
+	versions.SetMaxKeyVersion(kmsg.OffsetCommit.Int16(), 9)
+	return versions
+}
+
+// probeEvery is Kafka Streams' probing.rebalance.interval.ms.
+const probeEvery = 10 * time.Minute
 
 // commitEvery is how often the group hears of positions while batches are being released, and commitQuiet how soon after the
 // last of a burst.

@@ -13,6 +13,10 @@ type marks struct {
 	commit func(context.Context, map[string]map[int32]int64) error
 	moved  chan struct{} // a token: a mark went up
 
+	// telling has room for one at a time (a channel, as it is held while time passes): an older commit that comes last would take a mark back, or meet the
+	// partition's next owner.
+	telling chan struct{}
+
 	mu       sync.Mutex
 	released map[string]map[int32]int64
 	told     map[string]map[int32]int64
@@ -20,7 +24,7 @@ type marks struct {
 
 func newMarks(commit func(context.Context, map[string]map[int32]int64) error) *marks {
 	return &marks{
-		commit: commit, moved: make(chan struct{}, 1),
+		commit: commit, moved: make(chan struct{}, 1), telling: make(chan struct{}, 1),
 		released: make(map[string]map[int32]int64), told: make(map[string]map[int32]int64),
 	}
 }
@@ -34,6 +38,20 @@ func (k *marks) mark(topic string, partition int32, offset int64) {
 	}
 	set(k.released, topic, partition, offset)
 	token(k.moved)
+}
+
+// begin notes where a claim starts: the last owner may have ended before it told the group.
+func (k *marks) begin(topic string, partition int32, offset int64) {
+	k.forget(topic, partition)
+	k.mark(topic, partition, offset)
+}
+
+// forget takes a claim out: it is somebody else's.
+func (k *marks) forget(topic string, partition int32) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.released[topic], partition)
+	delete(k.told[topic], partition)
 }
 
 // untold is what the group does not know yet.
@@ -53,6 +71,8 @@ func (k *marks) untold() map[string]map[int32]int64 {
 
 // tell commits what is untold. After an error it stays untold.
 func (k *marks) tell(ctx context.Context) error {
+	k.telling <- struct{}{}
+	defer func() { <-k.telling }()
 	news := k.untold()
 	if len(news) == 0 {
 		return nil

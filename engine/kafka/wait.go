@@ -31,10 +31,13 @@ func pause(ctx context.Context, d time.Duration) error {
 // backoff is a wait that doubles with each failure in a row, from 50 ms to 5 s. The zero value is ready.
 type backoff struct{ failures int }
 
-func (b *backoff) wait(ctx context.Context) error {
+func (b *backoff) wait(ctx context.Context) error { return pause(ctx, b.next()) }
+
+// next is how long to wait now.
+func (b *backoff) next() time.Duration {
 	d := min(50*time.Millisecond<<min(b.failures, 10), 5*time.Second)
 	b.failures++
-	return pause(ctx, d)
+	return d
 }
 
 func (b *backoff) reset() { b.failures = 0 }

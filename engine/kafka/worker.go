@@ -8,13 +8,13 @@ import (
 )
 
 // Worker does a partition's work while its group member owns the partition: the engine's task. Its methods are called one at
-// a time. One Worker serves one session: it is opened once, and closed exactly once, even if Open failed. Afterwards a new
-// one takes its place, here or at another member.
+// a time, and its partition's life is its own: it is opened once, and closed exactly once, even if Open failed. Afterwards a new
+// one takes its place, here or at another member. What happens to other partitions, also in a rebalance, it does not notice.
 //
-// An error of Open, Run or Tick ends the session. If it wraps [task.ErrFenced], [task.ErrAborted] or [ErrUnavailable], the
-// member closes its other workers cleanly, waits until the group confirms that it is a member, and opens new workers for all
-// its partitions; after ten such sessions in a row in which nothing was released it gives up, save for ErrUnavailable. Any
-// other error is fatal to the Group; so is a panic.
+// An error of Open, Run or Tick ends the worker. If it wraps [task.ErrFenced], [task.ErrAborted] or [ErrUnavailable], the member
+// waits until the group confirms that it is a member, and opens a new worker for the partition; after ten such workers of a partition
+// in a row which released nothing it gives up, save for ErrUnavailable. Any other error is fatal to the Group, which closes its other
+// workers cleanly; so is a panic.
 type Worker interface {
 	// Open restores the state and returns the offset to start at for each input topic; one that is not in the map starts at
 	// its oldest record. It may take as long as it needs (the member stays in the group meanwhile), and must return soon when
@@ -59,7 +59,26 @@ type GroupConfig struct {
 	Changelog string
 	// NewWorker makes the worker of a partition. It is called for several partitions at a time.
 	NewWorker func(partition int32) Worker
-	// OnAssigned, if not nil, is told the member's partitions, ascending, at the start of each session. It must not block.
+	// Standbys is how many other members keep a copy of each partition's state: as many as there are members for. 0: none, but see
+	// OnStandby. All members should have the same; what the group's leader has counts.
+	Standbys int
+	// Positions, if not nil, says for each partition whose state this member has, as an open task, as a standby or as a store on its
+	// disk, up to which offset of the changelog it has it. It is asked whenever the member joins, also while workers open and close,
+	// by one goroutine at a time, and must be quick. The map is not kept. Nil: the member never has any state.
+	Positions func() map[int32]int64
+	// OnStandby, if not nil, is told the partitions, ascending, of which this member is to keep copies: at each change, empty when there
+	// are none any more, and also with Standbys 0, as a member that is to take a partition over copies its state first and then calls
+	// Rejoin. A partition that becomes this member's own is taken from the standbys, and OnStandby has returned, before NewWorker is
+	// called for it; one that moves away may be a standby once its worker is closed, never before. A member that is thrown out of its
+	// group keeps its standbys until it is told others; one that ends has none, and is told so while its workers close. Calls come one
+	// at a time, in order; they must not block.
+	OnStandby func(partitions []int32)
+	// Instance names this member for longer than a process lives (KIP-345): one that comes back within SessionTimeout takes its
+	// partitions up again, without a rebalance. It must be unique in the group; Run ends if it is not. A member with an Instance does
+	// not leave its group when it ends: the others take its partitions after SessionTimeout. Empty: membership ends with the process.
+	Instance string
+	// OnAssigned, if not nil, is told the member's partitions, ascending, whenever they may have changed: before NewWorker is called for
+	// those that came, after those that went are closed. It must not block.
 	OnAssigned func(partitions []int32)
 	// End, if not nil, is told where the committed records of an input's partition end, at each answer of a broker. It is called by
 	// several goroutines and must not block.
@@ -71,6 +90,6 @@ const (
 
 	// closeTimeout bounds the abandoning of a worker, and the wait for one that does not notice that its context is done.
 	closeTimeout = 5 * time.Second
-	// maxFailures is how many sessions in a row may fail without a batch released, before the member gives up.
+	// maxFailures is how many workers of a partition in a row may fail without a batch released, before the member gives up.
 	maxFailures = 10
 )

@@ -90,6 +90,12 @@ func (t *Task) Positions() map[string]int64 { return t.progress.Inputs }
 // Progress is the commit record of the last commit; before the first, what New found. It is valid until the next call of Run, Tick or Commit.
 func (t *Task) Progress() *Progress { return &t.progress }
 
+// Bound sets Config.Memory anew.
+func (t *Task) Bound(memory int) { t.cfg.Memory = memory }
+
+// Position is the offset of the changelog after the last commit; 0 before there is any.
+func (t *Task) Position() int64 { return t.position }
+
 // checkEvery is how many records are processed between two looks at the context.
 const checkEvery = 64
 

@@ -1,0 +1,205 @@
+package engine
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ashi-stream/ashi/engine/internal/task"
+	"github.com/ashi-stream/ashi/stores"
+)
+
+// keepOpen is how long a store stays open that neither a task nor a standby has: in a rebalance it is one first and the other next, and
+// nobody knows yet which.
+const keepOpen = 30 * time.Second
+
+// keeper has the stores of a sub-topology's tasks while no task has them. Those of standbys follow the changelog (standby.go); others
+// wait open for their next owner, or are on disk. A store goes from hand to hand open: a standby that becomes a task is not read anew. It is
+// safe for concurrent use.
+type keeper struct {
+	engine  *Engine
+	state   *subState
+	rejoin  func()        // asks the group for a new assignment; set before run
+	changed chan struct{} // a token: run is to look at the slots again
+
+	mu     sync.Mutex
+	slots  map[int32]*slot
+	named  []int32 // the standbys, ascending
+	closed bool
+}
+
+// slot is what this process has of one partition's state.
+type slot struct {
+	partition int32
+	reach     reach
+	copy      atomic.Pointer[standby] // nil: it is none; written with mu held
+
+	mu        sync.Mutex   // held while the store is opened, written by the follower, or closed; never while a broker is waited for
+	taken     int          // workers that have the store
+	store     stores.Store // nil: it is closed, or a worker has it
+	idleSince time.Time    // of a store that is no standby's
+}
+
+func newKeeper(e *Engine, s *subState) *keeper {
+	return &keeper{engine: e, state: s, changed: make(chan struct{}, 1), slots: map[int32]*slot{}}
+}
+
+// find reads the positions of the stores that are on disk. Those that cannot be read are found to be damaged when they are opened.
+func (k *keeper) find() {
+	for partition, position := range k.engine.state.positions(k.state.changelog, k.engine.cfg.Log) {
+		k.slot(partition).reach.set(position)
+	}
+}
+
+func (k *keeper) slot(partition int32) *slot {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := k.slots[partition]
+	if s == nil {
+		s = &slot{partition: partition, reach: reach{next: unknown, end: unknown, told: unknown}}
+		k.slots[partition] = s
+	}
+	return s
+}
+
+// all is the slots in ascending order.
+func (k *keeper) all() []*slot {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	all := make([]*slot, 0, len(k.slots))
+	for _, s := range k.slots {
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b *slot) int { return cmp.Compare(a.partition, b.partition) })
+	return all
+}
+
+// positions is how far the state of each partition is that this process has, wherever it is (kafka.GroupConfig.Positions).
+func (k *keeper) positions() map[int32]int64 {
+	known := map[int32]int64{}
+	for _, s := range k.all() {
+		if at := s.reach.tell(); at != unknown {
+			known[s.partition] = at
+		}
+	}
+	return known
+}
+
+// take gives a worker the store of its partition, which it must give back. A store that is damaged is thrown away, with a log line.
+func (k *keeper) take(partition int32) (stores.Store, error) {
+	s := k.slot(partition)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken++
+	if err := k.openLocked(s); err != nil {
+		return nil, err
+	}
+	store := s.store
+	s.store = nil
+	s.copy.Store(nil)
+	k.wake()
+	return store, nil
+}
+
+// give takes a store back that take gave out; nil where that failed, or the store is closed. One that is not to be trusted is closed.
+func (k *keeper) give(partition int32, store stores.Store) error {
+	s := k.slot(partition)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken--
+	k.wake()
+	if store == nil {
+		return nil
+	}
+	_, damaged := k.state.damaged.Load(partition)
+	position, ok, err := task.NewRestorer(store).Position()
+	s.reach.set(unknown)
+	if err == nil && ok {
+		s.reach.set(position)
+	}
+	if damaged || err != nil || s.store != nil || k.isClosed() {
+		return store.Close()
+	}
+	s.store, s.idleSince = store, time.Now()
+	return nil
+}
+
+// openLocked opens a slot's store, unless it is open. One that a worker or a follower did not trust, or that is damaged, is emptied.
+func (k *keeper) openLocked(s *slot) error {
+	var err error
+	if s.store == nil {
+		if s.store, err = k.engine.state.open(k.state.changelog, s.partition, k.engine.shareOf(k.state).store, k.engine.cfg.Log); err != nil {
+			return err
+		}
+	}
+	reason, distrusted := k.state.damaged.LoadAndDelete(s.partition)
+	if !distrusted {
+		if err = check(s.store); err == nil {
+			return nil
+		}
+		if !rebuildable(err) {
+			return err
+		}
+		reason = err
+	}
+	s.reach.set(unknown)
+	s.store, err = k.engine.emptied(k.state, s.partition, s.store, reason.(error))
+	return err
+}
+
+// check is an error for a store that cannot be used.
+func check(store stores.Store) error {
+	r := task.NewRestorer(store)
+	if _, _, err := r.Position(); err != nil {
+		return err
+	}
+	if _, err := r.Progress(); err != nil && !errors.Is(err, task.ErrNewer) { // a newer version's is sound: it can go on with it
+		return fmt.Errorf("%w: %w", task.ErrDamaged, err)
+	}
+	return nil
+}
+
+// emptied throws a store away and opens a new one in its place.
+func (e *Engine) emptied(s *subState, partition int32, store stores.Store, reason error) (stores.Store, error) {
+	e.cfg.Log.Warn("local state cannot be used: it is rebuilt from its changelog", "changelog", s.changelog, "partition", partition, "reason", reason)
+	if err := store.Close(); err != nil {
+		return nil, err
+	}
+	return e.state.reopenEmpty(s.changelog, partition, e.shareOf(s).store)
+}
+
+// wake lets run look at the slots.
+func (k *keeper) wake() {
+	select {
+	case k.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (k *keeper) isClosed() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.closed
+}
+
+// close closes all stores, those that are still to be given back when they are. Run has ended.
+func (k *keeper) close() error {
+	k.mu.Lock()
+	k.closed = true
+	k.mu.Unlock()
+	var errs []error
+	for _, s := range k.all() {
+		s.mu.Lock()
+		if s.store != nil {
+			errs = append(errs, s.store.Close())
+		}
+		s.store = nil
+		s.copy.Store(nil)
+		s.mu.Unlock()
+	}
+	return errors.Join(errs...)
+}
