@@ -2,6 +2,7 @@ package task
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,6 +36,14 @@ const (
 	headerTask        = "__ashi.errors.task"
 	headerStack       = "__ashi.errors.stacktrace"
 	headerOmitted     = "__ashi.errors.omitted" // bytes of the value, which was too large for the letter
+)
+
+// Headers of what is sent anew from the dead letters: of the record, where its letter is; and of the mark that is written to the dead
+// letters in the same transaction, which letter it is and where it went.
+const (
+	headerFrom   = "__ashi.redriven.from"   // topic/partition@offset
+	headerLetter = "__ashi.redriven.letter" // partition:offset
+	headerTo     = "__ashi.redriven.to"
 )
 
 const (
@@ -137,6 +146,30 @@ func ParseLetter(r *Record) (Letter, bool) {
 		}
 	}
 	return l, true
+}
+
+// Redriven is the record of a letter as it is sent anew; from is where the letter is, topic/partition@offset. The caller adds topic and partition.
+func (l *Letter) Redriven(from string) Output {
+	own := slices.DeleteFunc(slices.Clone(l.Headers), func(h Header) bool { return h.Key == headerFrom })
+	return Output{Key: l.Key, Value: l.Value, Headers: append(own, Header{Key: headerFrom, Value: []byte(from)}), Timestamp: l.Timestamp}
+}
+
+// Mark is a record of the dead letters that says that a letter was sent anew. The caller adds topic, partition and timestamp.
+func Mark(partition int32, offset int64, to string) Output {
+	return Output{Headers: []Header{{Key: headerLetter, Value: fmt.Appendf(nil, "%d:%d", partition, offset)}, {Key: headerTo, Value: []byte(to)}}}
+}
+
+// ParseMark reads what Mark wrote; false: the record is no mark.
+func ParseMark(r *Record) (letter, to string, ok bool) {
+	for _, h := range r.Headers {
+		switch h.Key {
+		case headerLetter:
+			letter, ok = string(h.Value), true
+		case headerTo:
+			to = string(h.Value)
+		}
+	}
+	return letter, to, ok
 }
 
 // origin is the record that a failure is about, where it stands.
