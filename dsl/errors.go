@@ -130,14 +130,16 @@ func (s *SinkOf[T]) OnError(p Policy) *SinkOf[T] {
 }
 
 // OnError is what becomes of records for which group key or columns fail, or that an accumulator refuses: what their source says if it is
-// not called. The projection and Having are no part of it: where they fail the plan is wrong, and the application ends.
+// not called. The projection and Having are not in it, but in that of Final and Changes.
 func (w *WindowedOf[K, R]) OnError(p Policy) *WindowedOf[K, R] {
 	w.b.set(&w.node.OnError, "OnError", p)
 	return w
 }
 
-// OnError is what becomes of rows that cannot be encoded or are too large for the topic. Final rows have Fail if it is not called, as
-// none may be lost; changed rows what the source says. A letter then holds the row's key, and the row if it could be encoded and is not too large.
+// OnError is what becomes of rows that cannot be made, as projection or Having fail, cannot be encoded, or are too large for the topic. If it
+// is not called, final rows have Fail, as none may be lost, and so have changed ones that cannot be made; for other changed ones it is what
+// the source says. A letter holds the row's key, and the row if it was encoded; of one that cannot be made, the group's key. A changed
+// row that cannot be made is deleted, as one that does not pass Having.
 func (o *OutputOf[K, R]) OnError(p Policy) *OutputOf[K, R] {
 	for _, n := range o.nodes {
 		if n != nil {

@@ -56,7 +56,7 @@ func (r *rig) do(command string, args ...string) (string, error) {
 
 func (r *rig) read(topic string) (all []string) {
 	r.t.Helper()
-	ends, err := r.Admin().Ends(r.t.Context(), topic, true)
+	ends, err := r.Admin().Ends(r.t.Context(), topic, false) // of what is decided, but not yet marked so: Follow waits for that
 	require.NoError(r.t, err)
 	from := map[int32]int64{}
 	for p := range ends {

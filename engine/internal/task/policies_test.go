@@ -360,3 +360,48 @@ func TestRetryWaits(t *testing.T) {
 		require.ErrorIs(t, x.Commit(t.Context()), context.DeadlineExceeded, "the record must be processed again")
 	})
 }
+
+// Rows that cannot be made have the policy of the output that they are for; without one of their own the task ends.
+func TestRowThatCannotBeMade(t *testing.T) {
+	for name, w := range map[string]windows.Spec{"tumbling": windows.Minutes(1), "hopping": windows.Hopping(2*time.Minute, time.Minute),
+		"session": windows.Session(30 * time.Second), "sliding": windows.Sliding(time.Second)} {
+		t.Run(name, func(t *testing.T) {
+			program := func(final, changes dsl.Policy) *enginetest.Driver {
+				b := dsl.New("app")
+				s := dsl.Stream[deed](b, "deeds")
+				rows := dsl.Aggregate(dsl.GroupBy(s, func(d *deed) string { return d.Name }), w, func(g dsl.Group[string, deed]) deed {
+					does := aggregates.LatestByOffset(g, func(d *deed) string { return d.Does })
+					if does == "fail" {
+						panic("no row")
+					}
+					return deed{Name: g.Key(), Does: does}
+				})
+				if final != nil {
+					rows.Final().OnError(final)
+				}
+				if changes != nil {
+					rows.Changes().OnError(changes)
+				}
+				plan, err := b.Build()
+				require.NoError(t, err)
+				return enginetest.New(t, plan)
+			}
+			input := []enginetest.Record{deedOf("a", "fail", 600_000), deedOf("b", "", 600_000), deedOf("c", "", 1_200_000)}
+			finals := "deeds_" + w.Kinds()[0].Name() + "_final"
+
+			d := program(dsl.DeadLetter, dsl.Skip)
+			d.AddRaw("deeds", input[0], input[1])
+			require.EqualValues(t, len(d.Partition("deeds_"+w.Kinds()[0].Name()+"_window_raw", 0)), d.Dropped("failed"), "as many for a as for b")
+			d.Crash()
+			d.AddRaw("deeds", input[2])
+			letters, rows := d.DeadLetters(), d.Partition(finals, 0)
+			require.NotEmpty(t, rows)
+			require.Len(t, letters, len(rows), "as many for a as for b")
+			require.Equal(t, []any{"panic", finals, int64(-1), "a"}, []any{letters[0].Class, letters[0].Topic, letters[0].Offset, string(letters[0].Key)})
+			require.Contains(t, letters[0].Text, `row of group "a", window from`)
+
+			require.ErrorContains(t, program(dsl.Skip, dsl.Fail).TryRaw("deeds", input...), "user code panicked: no row")
+			require.ErrorContains(t, program(dsl.Fail, nil).TryRaw("deeds", input...), "user code panicked: no row")
+		})
+	}
+}
