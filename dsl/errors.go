@@ -31,8 +31,8 @@ func (a Action) policy() *topology.Policy { return &topology.Policy{Then: topolo
 type Retrying struct{ p topology.Policy }
 
 // Retry makes the call again up to n times, 1 to 20, while when holds for its error; nil is every error. It waits backoff, a millisecond or
-// more, before the first time, and twice as long each time after. The task does nothing else meanwhile, so all waits together must be
-// less than half of the transaction's timeout, which the engine checks, and a record waits no longer than that in all its steps together.
+// more, before the first time, and twice as long each time after. The task does nothing else meanwhile, so all waits together may take
+// 30 s at most, or 2.5 session timeouts if that is less, which the engine checks; and a record waits no longer than that in all its steps together.
 func Retry(n int, backoff time.Duration, when func(error) bool) Retrying {
 	return Retrying{topology.Policy{Retries: n, Backoff: backoff, When: when}}
 }

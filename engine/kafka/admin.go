@@ -185,11 +185,14 @@ func (a *Admin) checkConfig(ctx context.Context, s TopicSpec) error {
 }
 
 // RecordLimits is the most bytes that a record of each topic may have with its batch (max.message.bytes), and not more than most. Where the
-// cluster does not tell the settings of a topic, as when that is forbidden, the topic is not in it.
+// cluster does not tell the settings of a topic, as when that is forbidden, it is 1,000,012.
 func (a *Admin) RecordLimits(ctx context.Context, most int, topics ...string) (map[string]int, error) {
 	limits := map[string]int{}
 	if len(topics) == 0 {
 		return limits, nil
+	}
+	for _, topic := range topics {
+		limits[topic] = min(defaultBatchBytes, most)
 	}
 	err := a.ask(ctx, "read settings of topics", func(ctx context.Context) error {
 		described, err := a.client.DescribeTopicConfigs(ctx, topics...)
