@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,12 +40,15 @@ var errPoison = errors.New("poison")
 func newPoisoned(t testing.TB, app, topic, policy string, seen func()) *pipeline {
 	var mu sync.Mutex
 	tried := map[time.Time]bool{}
+	var n atomic.Int64
 	return newPipelineOf(t, app, topic, func(b *dsl.Builder, rates *dsl.StreamOf[Rate]) *dsl.StreamOf[Rate] {
 		b.DeadLetters(app + "-letters")
 		rates.OnError(map[string]dsl.Policy{"skip": dsl.Skip, "dlq": dsl.DeadLetter, "fail": dsl.Fail,
 			"retry": dsl.Retry(2, time.Millisecond, nil).Then(dsl.DeadLetter)}[policy])
 		checked := rates.Peek(func(r *Rate) error {
-			seen()
+			if n.Add(1)%8 == 1 { // a pause for each of a batch would leave no commit between kills
+				seen()
+			}
 			switch r.Bid {
 			case bidError:
 				return errPoison
@@ -221,21 +225,38 @@ func TestPoison(t *testing.T) {
 func (k *poisoned) member(t *testing.T, policy string) memberSpec {
 	t.Helper()
 	spec := memberSpec{Brokers: k.cluster.Brokers, App: k.cluster.Name("poison-" + policy), Topic: k.topic, Policy: policy, Dir: t.TempDir(),
-		Pause: 200 * time.Microsecond}
+		Pause: time.Millisecond}
 	require.NoError(t, k.cluster.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: spec.App + "-out", Partitions: killPartitions, Replication: -1,
 		Config: map[string]string{"max.message.bytes": fmt.Sprint(largestOut)}}))
 	return spec
 }
 
-// kill starts processes and kills each a while after its first record.
+// kill starts processes and kills each at random: every other one a while after its first record, which is mostly before its first commit, the
+// others a while after a commit.
 func (k *poisoned) kill(t *testing.T, spec memberSpec, times int) {
 	t.Helper()
-	for range times {
+	for i := range times {
+		before := k.written(t, spec.App)
 		m := spawn(t, spec)
 		<-m.first
-		time.Sleep(time.Duration(k.random.Int64N(int64(300 * time.Millisecond)))) // a random point, not a wait for something
+		if i%2 == 1 {
+			require.Eventually(t, func() bool { return k.written(t, spec.App) > before }, time.Minute, 5*time.Millisecond)
+		}
+		time.Sleep(time.Duration(k.random.Int64N(int64(150 * time.Millisecond)))) // a random point, not a wait for something
 		m.kill(t)
 	}
+	t.Logf("after %d kills %d records of the copy are committed, of %d", times, k.written(t, spec.App), len(k.pass))
+}
+
+// written is how far the copy of the sound records is, markers of transactions included.
+func (k *poisoned) written(t *testing.T, app string) (n int64) {
+	t.Helper()
+	ends, err := k.cluster.Admin().Ends(t.Context(), app+"-out", true)
+	require.NoError(t, err)
+	for _, end := range ends {
+		n += end
+	}
+	return n
 }
 
 func (k *poisoned) finish(t *testing.T, spec memberSpec) {
