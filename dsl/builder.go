@@ -16,6 +16,7 @@ type Builder struct {
 	sources []declared // in the order of declaration
 	names   map[string]bool
 	counted map[string]string // names with a number from unique, to the place of what has them
+	letters string            // the topic that DeadLetters gave
 	topics  map[string]string // sources, with the place of their declaration
 	atBuild []func()          // what waits for the last option to be set
 	errs    []error
@@ -38,6 +39,7 @@ func (b *Builder) Build() (*topology.Plan, error) {
 	}
 	b.cut()
 	b.warnOfCounted()
+	b.deadLetters()
 	if err := errors.Join(errors.Join(b.errs...), b.plan.Check()); err != nil {
 		return nil, fmt.Errorf("dsl: plan %q cannot be built:\n%w", b.plan.Name, err)
 	}

@@ -8,13 +8,15 @@ import (
 // SinkOf is a topic that a stream is written to.
 type SinkOf[T any] struct {
 	b     *Builder
+	node  *topology.Node
 	codec codecs.Codec[T]
 }
 
 // To writes the stream to a topic, each row with the key and event time that it has. Values are JSON unless Codec says otherwise.
 func (s *StreamOf[T]) To(topic string) *SinkOf[T] {
 	sink := &SinkOf[T]{b: s.b, codec: codecs.JSON[T]()}
-	s.node.Next = append(s.node.Next, sinkNode(s.b, topic, false, func() codecs.Codec[T] { return sink.codec }))
+	sink.node = sinkNode(s.b, topic, false, func() codecs.Codec[T] { return sink.codec })
+	s.node.Next = append(s.node.Next, sink.node)
 	return sink
 }
 

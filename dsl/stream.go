@@ -29,6 +29,8 @@ type sourceOf[T any] struct {
 	topic string
 	model *entity.Model
 	codec codecs.Codec[T]
+
+	onError, onDecode *topology.Policy // of a table, which may have no node
 }
 
 // Stream declares a stream: T's tags say which columns are its key and event time (package entity). The topic may be left out:
@@ -36,6 +38,7 @@ type sourceOf[T any] struct {
 func Stream[T any](b *Builder, topic ...string) *StreamOf[T] {
 	s := declare[T](b, place(), "stream", entity.Stream, topic)
 	node := &topology.Node{Name: b.unique(s.topic), Place: s.at, Op: &topology.Source{Topic: s.topic, Row: typeName[T](), Open: s.open}}
+	s.settle(b, node)
 	stream := &StreamOf[T]{b: b, node: node, part: b.root(node, false), origin: s.topic, source: s}
 	if s.model != nil && len(s.model.Key) > 0 {
 		stream.keyed, stream.form = func(row *T) ([]byte, error) { return s.model.AppendKey(nil, row) }, s.model.KeyForm()

@@ -90,6 +90,7 @@ func (t *TableOf[K, T]) use() *TableOf[K, T] {
 	s := t.source
 	source := &topology.Node{Name: t.b.unique(s.topic), Place: s.at, Op: &topology.Source{Topic: s.topic, Table: true, Row: typeName[T](), Open: s.open}}
 	checkCodec(t.b, s.at, func() codecs.Codec[T] { return s.codec }, func(name string) { source.Op.(*topology.Source).Codec = name })
+	s.settle(t.b, source)
 	t.part = t.b.root(source, false)
 	name := t.name
 	if name == "" {
@@ -180,7 +181,8 @@ func (t *TableOf[K, T]) Codec(c codecs.Codec[T]) *TableOf[K, T] {
 func (t *TableOf[K, T]) To(topic string) *SinkOf[T] {
 	t.use()
 	sink := &SinkOf[T]{b: t.b, codec: codecs.JSON[T]()}
-	t.node.Next = append(t.node.Next, sinkNode(t.b, topic, true, func() codecs.Codec[T] { return sink.codec }))
+	sink.node = sinkNode(t.b, topic, true, func() codecs.Codec[T] { return sink.codec })
+	t.node.Next = append(t.node.Next, sink.node)
 	return sink
 }
 

@@ -177,7 +177,8 @@ func TestBadRecords(t *testing.T) {
 	for _, reason := range []string{"null_value", "undecodable", "null_key", "negative_time", "ahead_of_clock"} {
 		require.Contains(t, lines.String(), "reason="+reason)
 	}
-	require.Equal(t, map[string]float64{"null_value": 1, "undecodable": 3, "null_key": 1, "negative_time": 1, "ahead_of_clock": 1, "late": 0, "failed": 0},
+	require.Equal(t, map[string]float64{"null_value": 1, "undecodable": 3, "null_key": 1, "negative_time": 1, "ahead_of_clock": 1, "late": 0, "failed": 0,
+		"too_large": 0},
 		droppedBy(t, e))
 }
 
@@ -190,6 +191,9 @@ func droppedBy(t *testing.T, e *engine.Engine) map[string]float64 {
 	require.NoError(t, err)
 	counts := map[string]float64{}
 	for _, f := range families {
+		if f.GetName() != "ashi_dropped_records_total" {
+			continue
+		}
 		for _, m := range f.Metric {
 			for _, l := range m.Label {
 				if l.GetName() == "reason" {

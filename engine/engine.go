@@ -65,7 +65,7 @@ func New(plan *topology.Plan, cfg Config) (*Engine, error) {
 	if plan == nil {
 		return nil, errors.New("engine: plan is nil: build one with dsl")
 	}
-	if err := errors.Join(plan.Check(), cfg.validate(), cfg.Tables.known(plan)); err != nil {
+	if err := errors.Join(plan.Check(), cfg.validate(), cfg.Tables.known(plan), cfg.retriesFit(plan)); err != nil {
 		return nil, fmt.Errorf("engine: application %q:\n%w", plan.Name, err)
 	}
 	if err := needsTables(plan, cfg); err != nil {

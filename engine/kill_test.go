@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -28,6 +29,7 @@ type memberSpec struct {
 	Brokers         []string
 	App, Topic, Dir string
 	Refunds         string        // the second topic of a relay; empty: the plan is a pipeline
+	Policy          string        // of a poisoned pipeline; empty: the plan is another one
 	Pause           time.Duration // for each record, so that a kill hits the middle of the input
 	Standbys        int
 	Instance        string
@@ -45,7 +47,9 @@ func beMember() {
 		time.Sleep(spec.Pause)
 	}
 	var plan *topology.Plan
-	if spec.Refunds != "" {
+	if spec.Policy != "" {
+		plan = newPoisoned(panicking{}, spec.App, spec.Topic, spec.Policy, seen).plan
+	} else if spec.Refunds != "" {
 		plan = newRelay(panicking{}, spec.App, spec.Topic, spec.Refunds, seen).plan
 	} else {
 		plan = newPipeline(panicking{}, spec.App, spec.Topic, func(*Rate) error { seen(); return nil }).plan
@@ -78,11 +82,17 @@ type process struct {
 
 func spawn(t *testing.T, spec memberSpec) *process {
 	t.Helper()
+	return spawnTo(t, spec, t.Output())
+}
+
+// spawnTo is spawn with what the process says in said.
+func spawnTo(t *testing.T, spec memberSpec, said io.Writer) *process {
+	t.Helper()
 	b, err := json.Marshal(spec)
 	require.NoError(t, err)
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), memberEnvironment+"="+string(b))
-	cmd.Stderr = t.Output()
+	cmd.Stderr = said
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())

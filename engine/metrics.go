@@ -13,6 +13,8 @@ var (
 	recordsDesc = prometheus.NewDesc("ashi_records_total", "Records read.", []string{"application", "sub_topology"}, nil)
 	droppedDesc = prometheus.NewDesc("ashi_dropped_records_total", "Records dropped; late ones count once per window.",
 		[]string{"application", "sub_topology", "reason"}, nil)
+	lettersDesc = prometheus.NewDesc("ashi_dead_letters_total", "Records sent to the dead letters; they are not among the dropped ones.",
+		[]string{"application", "sub_topology", "reason"}, nil)
 	ownedDesc     = prometheus.NewDesc("ashi_tasks", "Tasks that this process works on.", []string{"application", "sub_topology"}, nil)
 	readyDesc     = prometheus.NewDesc("ashi_table_ready", "1 when the table has caught up with its topic.", []string{"application", "table"}, nil)
 	duplicateDesc = prometheus.NewDesc("ashi_table_duplicate_rows_total", "Final rows that came a second time, with the same bytes or with others.",
@@ -24,7 +26,7 @@ func (e *Engine) Collector() prometheus.Collector { return collector{e} }
 
 // Describe sends the descriptions of all metrics.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{recordsDesc, droppedDesc, ownedDesc, readyDesc, duplicateDesc} {
+	for _, d := range []*prometheus.Desc{recordsDesc, droppedDesc, lettersDesc, ownedDesc, readyDesc, duplicateDesc} {
 		ch <- d
 	}
 }
@@ -39,6 +41,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		counter(recordsDesc, s.records.Load(), s.sub.Name)
 		for _, r := range task.Reasons() {
 			counter(droppedDesc, s.drops.Count(r), s.sub.Name, r.String())
+			counter(lettersDesc, s.drops.Letters(r), s.sub.Name, r.String())
 		}
 		ch <- prometheus.MustNewConstMetric(ownedDesc, prometheus.GaugeValue, float64(s.owned.Load()), app, s.sub.Name)
 	}

@@ -45,12 +45,19 @@ type pipeline struct {
 
 // Its output topics bear the application's name.
 func newPipeline(t testing.TB, app, topic string, peeks ...func(*Rate) error) *pipeline {
+	return newPipelineOf(t, app, topic, func(_ *dsl.Builder, seen *dsl.StreamOf[Rate]) *dsl.StreamOf[Rate] {
+		for _, peek := range peeks {
+			seen = seen.Peek(peek)
+		}
+		return seen
+	})
+}
+
+// newPipelineOf makes bars of what above makes of the rates.
+func newPipelineOf(t testing.TB, app, topic string, above func(*dsl.Builder, *dsl.StreamOf[Rate]) *dsl.StreamOf[Rate]) *pipeline {
 	b := dsl.New(app)
 	rates := dsl.Stream[Rate](b, topic)
-	seen := rates
-	for _, peek := range peeks {
-		seen = seen.Peek(peek)
-	}
+	seen := above(b, rates)
 	bars := dsl.Aggregate(dsl.GroupBy(seen, func(r *Rate) string { return r.Pair }), windows.Minutes(1, 5), barOf)
 	p := &pipeline{rates: rates, final: bars.Final().Named(func(k windows.Kind) string { return app + "-" + k.Name() })}
 	bars.Changes().Named(func(k windows.Kind) string { return app + "-" + k.Name() + "-raw" })

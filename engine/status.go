@@ -19,8 +19,9 @@ type Status struct {
 	Readiness       ReadinessStatus     `json:"readiness"`
 	SubTopologies   []SubTopologyStatus `json:"sub_topologies"`
 	Tables          []TableStatus       `json:"tables"`
-	TablesOff       string              `json:"tables_off,omitempty"` // Config.WithoutTables
-	Topology        string              `json:"topology"`             // as text
+	DeadLetters     string              `json:"dead_letters,omitempty"` // their topic
+	TablesOff       string              `json:"tables_off,omitempty"`   // Config.WithoutTables
+	Topology        string              `json:"topology"`               // as text
 	TopologyMermaid string              `json:"topology_mermaid"`
 }
 
@@ -44,8 +45,9 @@ type CauseStatus struct {
 // SubTopologyStatus is one sub-topology: the tasks that this process has of it, and what all of them have counted since Run began.
 type SubTopologyStatus struct {
 	Name    string           `json:"name"`
-	Records int64            `json:"records"` // read
-	Dropped map[string]int64 `json:"dropped"` // by reason
+	Records int64            `json:"records"`      // read
+	Dropped map[string]int64 `json:"dropped"`      // by reason; dead letters are not in it
+	Letters map[string]int64 `json:"dead_letters"` // by reason
 	Tasks   []TaskStatus     `json:"tasks"`
 	// Standbys is how far the copies of other processes' tasks are that this one keeps: topics are changelogs.
 	Standbys []PositionStatus `json:"standbys"`
@@ -87,7 +89,7 @@ type TableStatus struct {
 // Status is what e does now. It may be called at any time; it asks no broker and waits for no task.
 func (e *Engine) Status() Status {
 	s := Status{Application: e.plan.Name, Guarantee: e.cfg.Guarantee.String(), At: time.Now().UTC(), Readiness: e.readinessStatus(),
-		SubTopologies: []SubTopologyStatus{}, Tables: []TableStatus{}, TablesOff: e.cfg.WithoutTables,
+		SubTopologies: []SubTopologyStatus{}, Tables: []TableStatus{}, DeadLetters: e.plan.DeadLetters, TablesOff: e.cfg.WithoutTables,
 		Topology: e.plan.Describe(), TopologyMermaid: e.plan.Mermaid()}
 	views := e.tasks.all()
 	slices.SortFunc(views, func(a, b *taskView) int { return cmp.Compare(a.partition, b.partition) })
@@ -119,9 +121,10 @@ func (e *Engine) readinessStatus() ReadinessStatus {
 }
 
 func (s *subState) status(views []*taskView) SubTopologyStatus {
-	st := SubTopologyStatus{Name: s.sub.Name, Records: s.records.Load(), Dropped: map[string]int64{}, Tasks: []TaskStatus{}, Standbys: s.keeper.standbys()}
+	st := SubTopologyStatus{Name: s.sub.Name, Records: s.records.Load(), Dropped: map[string]int64{}, Letters: map[string]int64{}, Tasks: []TaskStatus{},
+		Standbys: s.keeper.standbys()}
 	for _, r := range task.Reasons() {
-		st.Dropped[r.String()] = s.drops.Count(r)
+		st.Dropped[r.String()], st.Letters[r.String()] = s.drops.Count(r), s.drops.Letters(r)
 	}
 	for _, v := range views {
 		if v.state == s {

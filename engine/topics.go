@@ -129,9 +129,12 @@ func (e *Engine) ensureTopics(ctx context.Context, admin *kafka.Admin, counts ma
 			if there[k.Topic] > 0 {
 				continue // the user's own, or of an earlier run: rows go to whatever partitions it has
 			}
-			settings := kept
+			settings, n := kept, n
 			if k.Compact {
 				settings = compacted
+			}
+			if k.Topic == s.sub.DeadLetters {
+				n = 1 // one order of all; and applications that share it agree, whatever they read
 			}
 			if err := admin.Ensure(ctx, kafka.TopicSpec{Name: k.Topic, Partitions: n, Replication: e.cfg.Replication, Config: settings}); err != nil {
 				return fmt.Errorf("engine: start: %w", err)
@@ -169,25 +172,31 @@ func (e *Engine) sameName(ctx context.Context, admin *kafka.Admin, s *subState) 
 	return nil
 }
 
-// partitionsOf asks for the partitions of a sub-topology's sources and of its sinks.
-func (e *Engine) partitionsOf(ctx context.Context, s *subState) (source int32, sinks map[string]int32, err error) {
+// partitionsOf asks for the partitions of a sub-topology's sources and of its sinks, and for how large the records may be that it writes.
+func (e *Engine) partitionsOf(ctx context.Context, s *subState) (source int32, sinks map[string]int32, limits map[string]int, err error) {
 	admin, err := kafka.NewAdmin(e.kafka)
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, nil, err
 	}
 	defer admin.Close()
 	topics := s.sub.Topics()
+	written := []string{s.changelog}
 	for _, k := range s.sub.Sinks() {
 		topics = append(topics, k.Topic)
+		written = append(written, k.Topic)
 	}
 	counts, err := admin.Partitions(ctx, topics...)
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, nil, err
 	}
 	for _, t := range topics {
 		if counts[t] == 0 {
 			err = errors.Join(err, fmt.Errorf("engine: topic %s has vanished", t))
 		}
 	}
-	return counts[topics[0]], counts, err
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	limits, err = admin.RecordLimits(ctx, kafka.LargestRecord(e.shareOf(s).producer), written...)
+	return counts[topics[0]], counts, limits, err
 }

@@ -38,11 +38,11 @@ func (w *worker) Open(ctx context.Context) (map[string]int64, error) {
 	e, s := w.engine, w.state
 	began := time.Now()
 	w.view = e.tasks.add(s, w.partition)
-	source, sinks, err := e.partitionsOf(ctx, s)
+	source, sinks, limits, err := e.partitionsOf(ctx, s)
 	if err != nil {
 		return nil, w.wrap("open", err)
 	}
-	pc := kafka.ProducerConfig{Buffer: e.shareOf(s).producer}
+	pc := kafka.ProducerConfig{Buffer: e.shareOf(s).producer, Limits: limits}
 	if e.cfg.Guarantee == ExactlyOnce {
 		pc.TransactionalID = fmt.Sprintf("%s-%s-%d", e.plan.Name, s.sub.Name, w.partition)
 	}
@@ -56,6 +56,7 @@ func (w *worker) Open(ctx context.Context) (map[string]int64, error) {
 		return nil, w.wrap("restore", err)
 	}
 	cfg := e.taskConfig(s)
+	cfg.Limits = limits
 	cfg.Partition, cfg.Partitions, cfg.Sinks, cfg.Store, cfg.Producer = w.partition, source, sinks, w.store, w.producer
 	if w.task, err = task.New(cfg); rebuildable(err) {
 		if w.store, err = w.rebuilt(ctx, w.store, err); err != nil {
@@ -83,7 +84,8 @@ func (e *Engine) taskConfig(s *subState) task.Config {
 	return task.Config{Sub: s.sub, Changelog: s.changelog, PartitionOf: murmur.Partition, Now: time.Now, Log: c.Log.With("sub", s.sub.Name),
 		Drops: &s.drops, CommitEvery: c.CommitInterval, CommitBytes: c.CommitBytes, CheckpointEvery: c.CheckpointInterval,
 		CheckpointBytes: c.CheckpointBytes, Memory: e.shareOf(s).rows, Ahead: max(c.MaxAhead, 0),
-		EveryUpdate: c.EveryUpdate, Rebuild: c.OnPlanChange == Rebuild, Linked: e.plan.Linked(s.sub), Tables: e.broadcast}
+		EveryUpdate: c.EveryUpdate, Rebuild: c.OnPlanChange == Rebuild, Linked: e.plan.Linked(s.sub), Tables: e.broadcast,
+		Application: e.plan.Name, RetryTime: e.retryTime()}
 }
 
 // restored takes the task's store and brings it to the end of the changelog. A store that is damaged or not in

@@ -49,6 +49,14 @@ func (p *Plan) Check() error {
 			c.node(n)
 		}
 	}
+	for n, policy := range p.Policies {
+		if err := policy.validate(); err != nil {
+			c.errorf(n.Place, "%s: OnError: %w", n.Name, err)
+		}
+	}
+	if p.DeadLetters != "" {
+		c.sink(&Node{Name: "dead letters", Place: p.Place}, &Sink{Topic: p.DeadLetters})
+	}
 	for _, t := range p.Tables {
 		if err := CheckName(t.Topic); err != nil {
 			c.errorf(t.Place, "table %q: topic: %w", t.Topic, err)

@@ -22,6 +22,9 @@ func (p *Plan) Describe() string {
 	for _, t := range p.Internal {
 		fmt.Fprintf(&b, "internal topic %s%s\n", t.Topic, t.partitions())
 	}
+	if p.DeadLetters != "" {
+		fmt.Fprintf(&b, "dead letters -> topic %s\n", p.DeadLetters)
+	}
 	for _, t := range p.Tables {
 		off := ""
 		if t.WithoutMirror != "" {
@@ -65,8 +68,19 @@ func describeOutput(b *strings.Builder, outputs []*Node, i int, indent, edge str
 	}
 }
 
-// lines say what the node is, the first with its name.
+// lines say what the node is, the first with its name, and its policies if it has any.
 func (n *Node) lines() []string {
+	lines := n.what()
+	if n.OnError != nil {
+		lines = append(lines, "on error: "+n.OnError.String())
+	}
+	if s, ok := n.Op.(*Source); ok && s.OnDecode != nil {
+		lines = append(lines, "on error of decoding: "+s.OnDecode.String())
+	}
+	return lines
+}
+
+func (n *Node) what() []string {
 	switch o := n.Op.(type) {
 	case *Source:
 		return []string{fmt.Sprintf("source %s <- topic %s (%s, %s)", n.Name, o.Topic, o.Row, o.Codec)}

@@ -25,7 +25,9 @@ type Plan struct {
 	Subs     []*SubTopology
 	Tables   []*Table // what is mirrored into every process
 	Internal []*Internal
-	Warnings []string // worth a look, no mistakes
+	// DeadLetters is the topic of dead letters; empty: no policy sends any, and the program did not name one.
+	DeadLetters string
+	Warnings    []string // worth a look, no mistakes
 }
 
 // Internal is a topic between two sub-topologies: rows that have another key than the topic that they come from. The engine creates it,
@@ -43,6 +45,8 @@ type Internal struct {
 type SubTopology struct {
 	Name  string  // the topic of the first source; of an internal one without the application's name
 	Roots []*Node // the sources: Op is a *Source
+	// DeadLetters is Plan.DeadLetters.
+	DeadLetters string
 }
 
 // Node is one step and those that it feeds.
@@ -51,6 +55,9 @@ type Node struct {
 	Place string
 	Op    Op
 	Next  []*Node // in the order in which they get each record
+	// OnError is the policy for records at which the step fails. Nil: that of the source of the record at work, and where that has none,
+	// Skip. Sinks of final rows have Fail of their own.
+	OnError *Policy
 }
 
 // Op is what a node does: a *Source, *Step, *Aggregate, *Sink, or one of those of joins.go and tables.go.
@@ -69,6 +76,8 @@ type Source struct {
 	Row      string // type of the rows, for people
 	Codec    string
 	Form     string // of an internal topic: as of Rows
+	// OnDecode is the policy for records that cannot be decoded; nil: the node's OnError.
+	OnDecode *Policy
 	// Open returns a decoder, which fills r.Value, and r.Old where the topic has both ([Sink].Changes), and r.Time where a column has the event time, from the key and value on the
 	// wire, neither of them null. The row is reused for the next record.
 	Open func() func(r *Record, key, value []byte) error

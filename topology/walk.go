@@ -78,6 +78,9 @@ func (s *SubTopology) Sinks() []*Sink {
 	for _, j := range ops[*Subscriptions](s) {
 		sinks = append(sinks, &Sink{Topic: j.Answers})
 	}
+	if s.DeadLetters != "" {
+		sinks = append(sinks, &Sink{Topic: s.DeadLetters})
+	}
 	return sinks
 }
 

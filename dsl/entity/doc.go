@@ -25,7 +25,8 @@
 //	-                alone: not a column
 //
 // The tag of a blank field speaks for the whole type: topic=NAME, and table or stream. Without a topic the name of the type
-// is the topic, and the model carries a warning. A field without a tag is a column by its json name or else its Go name.
+// is the topic, and the model carries a warning. onerror=skip, dlq or fail says what becomes of records of the topic that fail, and ondecode of those that
+// cannot be decoded (see OnError of package dsl). A field without a tag is a column by its json name or else its Go name.
 //
 // # Keys
 //

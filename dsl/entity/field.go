@@ -94,6 +94,10 @@ func (b *builder) typeTag(tag string) {
 			if m.NoMirror = strings.TrimSpace(o.value); m.NoMirror == "" {
 				b.wrong("_", "nomirror needs a reason: nomirror='too large for every process'")
 			}
+		case "onerror":
+			b.policy(o, &m.OnError)
+		case "ondecode":
+			b.policy(o, &m.OnDecode)
 		case "table", "stream":
 			kind := Stream
 			if o.name == "table" {
@@ -109,6 +113,20 @@ func (b *builder) typeTag(tag string) {
 		default:
 			b.wrong("_", "%s", unknownOption(o.name, typeOptions))
 		}
+	}
+}
+
+// policies are what onerror and ondecode may be.
+var policies = []string{"skip", "dlq", "fail"}
+
+func (b *builder) policy(o option, to *string) {
+	switch {
+	case *to != "":
+		b.wrong("_", "%s twice", o.name)
+	case !slices.Contains(policies, o.value):
+		b.wrong("_", "%s=%q: there are %s; for retries use OnError of the stream", o.name, o.value, strings.Join(policies, ", "))
+	default:
+		*to = o.value
 	}
 }
 

@@ -66,6 +66,8 @@ type Model struct {
 	Key       []int    // indices into Columns, in key order; empty without a key
 	Timestamp int      // index into Columns, -1 without one
 	NoMirror  string   // why a table of it is not to be mirrored (nomirror='...'); empty: it is
+	OnError   string   // skip, dlq or fail: what becomes of records that fail; empty: the program says so, or the default
+	OnDecode  string   // the same for those that cannot be decoded
 	Warnings  []string // things to tell the user that are not mistakes
 
 	row  reflect.Type // pointer to Type

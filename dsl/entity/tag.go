@@ -59,7 +59,7 @@ func splitValue(s string) (value, rest string, err error) {
 
 var (
 	columnOptions = []string{"key", "timestamp", "precision", "scale", "maxlen", "default", "format"}
-	typeOptions   = []string{"topic", "table", "stream", "nomirror"}
+	typeOptions   = []string{"topic", "table", "stream", "nomirror", "onerror", "ondecode"}
 )
 
 // unknownOption names the option that the writer may have meant.

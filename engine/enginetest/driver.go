@@ -45,6 +45,8 @@ type Options struct {
 	Rebuild bool
 	// Ahead bounds event times ahead of the clock. 0 is no bound.
 	Ahead time.Duration
+	// Limits are the most bytes that a record of a topic may have with its batch, as max.message.bytes. A topic that is not in it has no limit.
+	Limits map[string]int
 	// Random, if not nil, lets each Add do some steps only, drawn from it: which task gets its next batch, which one commits, and now and then
 	// which one crashes. So tasks are ahead of each other as they are in several processes. Commit does all that is left, in an order that is
 	// drawn too.
@@ -166,13 +168,22 @@ func (d *Driver) openTask(r *running) (err error) {
 		PartitionOf: murmur.Partition, Store: r.store, Producer: r.producer, Now: func() time.Time { return d.now },
 		Log: slog.New(slog.NewTextHandler(d.t.Output(), nil)), Drops: &d.drops, CommitEvery: 1 << 62, CommitBytes: 1 << 40,
 		CheckpointEvery: d.o.CheckpointEvery, CheckpointBytes: 1 << 40, Memory: d.o.Memory, Ahead: d.o.Ahead, EveryUpdate: d.o.EveryUpdate,
-		Rebuild: d.o.Rebuild, Linked: d.plan.Linked(r.sub), Tables: d.broadcast})
+		Rebuild: d.o.Rebuild, Linked: d.plan.Linked(r.sub), Tables: d.broadcast, Application: d.plan.Name, Limits: d.o.Limits, Pause: d.pause})
 	if err != nil {
 		return err
 	}
 	r.inputs = maps.Clone(r.task.Positions())
 	return nil
 }
+
+// pause lets the Driver's clock go on for a retry: no test waits for one.
+func (d *Driver) pause(ctx context.Context, by time.Duration) error {
+	d.now = d.now.Add(by)
+	return ctx.Err()
+}
+
+// Now is the Driver's clock.
+func (d *Driver) Now() time.Time { return d.now }
 
 // feed gives every task what its inputs hold, and says whether there was anything.
 func (d *Driver) feed() (fed bool, err error) {

@@ -13,7 +13,14 @@ import (
 type Record struct {
 	Key, Value []byte // nil is null
 	Timestamp  windows.Time
+	Headers    []Header
 }
+
+// Header is a record header.
+type Header = task.Header
+
+// Letter is a dead letter.
+type Letter = task.Letter
 
 // Add puts rows into a stream's topic and processes them.
 func Add[R any](d *Driver, to interface{ StreamRef() topology.StreamOf[R] }, rows ...R) {
@@ -53,7 +60,7 @@ func (d *Driver) TryRaw(topic string, records ...Record) error {
 // or Crash. So records of several topics can be there before the first of them is processed, as a task that catches up finds them.
 func (d *Driver) Queue(topic string, records ...Record) {
 	for _, r := range records {
-		d.log.append(&task.Output{Topic: topic, Partition: task.OnKey, Key: r.Key, Value: r.Value, Timestamp: r.Timestamp})
+		d.log.append(&task.Output{Topic: topic, Partition: task.OnKey, Key: r.Key, Value: r.Value, Timestamp: r.Timestamp, Headers: r.Headers})
 	}
 }
 
@@ -108,7 +115,26 @@ func (d *Driver) ReadRaw(topic string) []Record {
 func (d *Driver) Partition(topic string, partition int32) []Record {
 	var records []Record
 	for _, r := range *d.log.partition(topic, partition) {
-		records = append(records, Record{Key: r.Key, Value: r.Value, Timestamp: r.Timestamp})
+		records = append(records, Record{Key: r.Key, Value: r.Value, Timestamp: r.Timestamp, Headers: r.Headers})
 	}
 	return records
+}
+
+// DeadLetters is all that has been committed to the plan's dead letters, partition by partition, in order.
+func (d *Driver) DeadLetters() []Letter {
+	d.t.Helper()
+	if d.plan.DeadLetters == "" {
+		d.t.Fatal("enginetest: the plan has no dead letters")
+	}
+	var letters []Letter
+	for p := range d.log.partitions {
+		for _, r := range d.Partition(d.plan.DeadLetters, p) {
+			l, ok := task.ParseLetter(&task.Record{Key: r.Key, Value: r.Value, Headers: r.Headers})
+			if !ok {
+				d.t.Fatalf("enginetest: a record of %s is no dead letter: key %q", d.plan.DeadLetters, r.Key)
+			}
+			letters = append(letters, l)
+		}
+	}
+	return letters
 }

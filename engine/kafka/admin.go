@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -181,6 +182,33 @@ func (a *Admin) checkConfig(ctx context.Context, s TopicSpec) error {
 		}
 		return nil
 	})
+}
+
+// RecordLimits is the most bytes that a record of each topic may have with its batch (max.message.bytes), and not more than most. Where the
+// cluster does not tell the settings of a topic, as when that is forbidden, it is 1,000,012.
+func (a *Admin) RecordLimits(ctx context.Context, most int, topics ...string) (map[string]int, error) {
+	limits := map[string]int{}
+	if len(topics) == 0 {
+		return limits, nil
+	}
+	for _, topic := range topics {
+		limits[topic] = min(defaultBatchBytes, most)
+	}
+	err := a.ask(ctx, "read settings of topics", func(ctx context.Context) error {
+		described, err := a.client.DescribeTopicConfigs(ctx, topics...)
+		if err != nil {
+			return err
+		}
+		for _, topic := range described {
+			for _, c := range topic.Configs {
+				if n, err := strconv.Atoi(c.MaybeValue()); topic.Err == nil && c.Key == "max.message.bytes" && err == nil {
+					limits[topic.Name] = min(n, most)
+				}
+			}
+		}
+		return nil
+	})
+	return limits, err
 }
 
 // Starts is the oldest offset of each partition of topic.

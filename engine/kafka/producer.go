@@ -36,7 +36,27 @@ type ProducerConfig struct {
 	TransactionalID string
 	// Buffer bounds the bytes of records that wait for the broker: beyond it Produce waits. Default, and most: 64 MiB; least: 4 MiB.
 	Buffer int
+	// Limits are the most bytes of a batch by topic, as Admin.RecordLimits tells them; topics that are not in it have franz-go's default, 1,000,012.
+	Limits map[string]int
 }
+
+// The bounds of what a batch may have: of franz-go, and what it takes for topics that it is told nothing about.
+const (
+	leastBatchBytes   = 512
+	defaultBatchBytes = 1_000_012
+)
+
+// batchBytes is the limit of a topic as franz-go wants it.
+func (pc ProducerConfig) batchBytes(topic string) int32 {
+	limit, known := pc.Limits[topic]
+	if !known {
+		return defaultBatchBytes
+	}
+	return int32(max(limit, leastBatchBytes))
+}
+
+// LargestRecord is the most bytes of a record that a producer with a Buffer takes.
+func LargestRecord(buffer int) int { return ProducerConfig{Buffer: buffer}.buffer() }
 
 func (pc ProducerConfig) buffer() int {
 	if pc.Buffer == 0 {
@@ -81,6 +101,7 @@ func NewProducer(ctx context.Context, cfg Config, pc ProducerConfig) (*Producer,
 		kgo.ProducerBatchCompression(kgo.NoCompression()),
 		kgo.MaxBufferedRecords(maxBufferedRecords),
 		kgo.MaxBufferedBytes(pc.buffer()),
+		kgo.ProducerBatchMaxBytesFn(pc.batchBytes),
 	}
 	if pc.TransactionalID != "" {
 		opts = append(opts, kgo.TransactionalID(pc.TransactionalID), kgo.TransactionTimeout(cfg.TransactionTimeout))

@@ -63,7 +63,7 @@ func (t *Task) adopt() (err error) {
 		}
 	}
 	differences := topology.Compare(t.progress.Operators, planned)
-	if err := t.judge(differences); err != nil {
+	if err := t.admit(differences); err != nil {
 		return err
 	}
 	rebuild = rebuild || slices.ContainsFunc(differences, func(d topology.Difference) bool { return d.Change == topology.Changed })
@@ -102,8 +102,8 @@ func (t *Task) adoptV1(planned []topology.Operator) (rebuild bool, err error) {
 	return true, nil
 }
 
-// judge is an error where rows of an operator must not be read, and that is not to be got over by a rebuild.
-func (t *Task) judge(differences []topology.Difference) error {
+// admit is an error where rows of an operator must not be read, and that is not to be got over by a rebuild.
+func (t *Task) admit(differences []topology.Difference) error {
 	newer := of(differences, topology.Newer)
 	if len(newer) > 0 {
 		return fmt.Errorf("%w: %s:%s", ErrNewer, t.where(), changes(newer))

@@ -43,19 +43,24 @@ func newBroadcast(t *Task, name string, o *topology.BroadcastLookup, next []runn
 
 func (b *broadcast) process(ctx context.Context, r *topology.Record) error {
 	row, found, reason, err := b.find(r)
+	for n := 0; err != nil && reason != reasons && b.task.again(b.task.policyOf(b.name), n, err); n++ {
+		row, found, reason, err = b.find(r)
+	}
 	switch {
 	case err != nil && reason == reasons:
 		return fmt.Errorf("task: %s: table %s: %w", b.name, b.op.Table.Topic, err)
 	case err != nil:
-		b.task.drops.drop(reason, b.name, b.task.offset, err)
-		return nil
+		class := classFunction
+		if reason == Undecodable {
+			class = classDecode
+		}
+		return b.task.judge(failure{reason, class, b.name, err}, b.task.policyOf(b.name).Then)
 	case !found && !b.op.Keep:
 		return nil
 	}
 	b.out = *r
-	if b.out.Value, err = joinGuarded(b.join, r.Value, row); err != nil {
-		b.task.drops.drop(Failed, b.name, b.task.offset, err)
-		return nil
+	if b.out.Value, err = b.task.joined(b.name, b.join, r.Value, row); err != nil {
+		return b.task.failed(b.name, err)
 	}
 	return forward(ctx, b.next, &b.out)
 }

@@ -25,13 +25,13 @@ func (w *windowed) evaluateChange(r *topology.Record) bool {
 	if r.Old != nil {
 		c.unfilled = *r
 		c.unfilled.Value = r.Old
-		c.was = w.evaluate(&c.unfilled) == nil // where it fails it failed before, and the row was not added
+		c.was = w.evaluated(&c.unfilled) == nil // where it fails it failed before, and the row was not added
 		w.cells, c.old = c.old, w.cells
 	}
 	if r.Value != nil {
-		err := w.evaluate(r)
+		err := w.evaluated(r)
 		if c.is = err == nil; !c.is {
-			w.task.drops.drop(Failed, w.name, w.task.offset, err)
+			_ = w.task.failed(w.name, err) // Run sees it
 		}
 	}
 	return c.was || c.is

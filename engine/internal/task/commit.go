@@ -106,9 +106,13 @@ func (p *Progress) parseOperators(d *decoder) {
 //
 // A checkpoint may follow. After an error the task is of no more use: close it and open it anew.
 func (t *Task) Commit(ctx context.Context) error {
+	if t.broken != nil {
+		return t.broken
+	}
 	if !t.changed && !t.adopting && len(t.progress.Removing) == 0 {
 		return nil
 	}
+	t.begin(ctx)
 	for _, o := range t.operators {
 		if err := o.flush(ctx); err != nil {
 			return err
@@ -129,6 +133,9 @@ func (t *Task) Commit(ctx context.Context) error {
 	var offset int64
 	t.produce(ctx, Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: ProgressKey, Value: t.keep(t.encodeProgress()),
 		Timestamp: t.logTime(), Offset: &offset})
+	if t.broken != nil {
+		return t.broken
+	}
 	if err := t.cfg.Producer.Commit(ctx); err != nil {
 		return fmt.Errorf("task: commit %d of %s/%d: %w", t.progress.Sequence, t.cfg.Sub.Name, t.cfg.Partition, err)
 	}

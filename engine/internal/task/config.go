@@ -1,6 +1,7 @@
 package task
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -38,6 +39,15 @@ type Config struct {
 	// Rebuild drops the state of a sub-topology of which an operator has Changed, and lets it begin anew, from the oldest records of its inputs; else
 	// that is ErrForeign. Linked says that it cannot, because records go through internal topics.
 	Rebuild, Linked bool
+	// Application is the plan's name, as dead letters tell it.
+	Application string
+	// Limits are the most bytes that a record of a topic may have, with what a batch adds to it (Kafka's max.message.bytes); a topic that is not in it has none
+	// that is known.
+	Limits map[string]int
+	// RetryTime bounds the waits of all retries for one record together. 0 is no bound.
+	RetryTime time.Duration
+	// Pause waits before a retry; nil: for as long as the machine's clock says, or until ctx ends, which is its error then.
+	Pause func(ctx context.Context, d time.Duration) error
 	// Tables gives access to a table that the process mirrors, by its topic; nil if it does not. Only plans with broadcast joins need it.
 	Tables func(topic string) TableRows
 }

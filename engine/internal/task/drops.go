@@ -1,7 +1,6 @@
 package task
 
 import (
-	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -18,11 +17,12 @@ const (
 	Negative                  // event time before 1970 [T1]
 	Ahead                     // event time too far ahead of the clock
 	Late                      // its window was closed: counted per window [W5]
-	Failed                    // a function of the user's returned an error or panicked
+	Failed                    // a function of the user's returned an error or panicked, or a row could not be encoded
+	TooLarge                  // a row has more bytes than its topic takes
 	reasons
 )
 
-var reasonNames = [reasons]string{"null_value", "null_key", "undecodable", "negative_time", "ahead_of_clock", "late", "failed"}
+var reasonNames = [reasons]string{"null_value", "null_key", "undecodable", "negative_time", "ahead_of_clock", "late", "failed", "too_large"}
 
 // String is the reason as metrics and logs name it.
 func (r Reason) String() string { return reasonNames[r] }
@@ -36,44 +36,62 @@ func Reasons() []Reason {
 	return all
 }
 
-// Drops counts what was dropped, by reason. It may be shared by tasks and read at any time.
+// Drops counts what was dropped, and apart from that what became a dead letter, by reason. It may be shared by tasks and read at any
+// time.
 type Drops struct {
-	counts [reasons]atomic.Int64
+	counts, letters [reasons]atomic.Int64
 }
 
 // Count is how many were dropped for a reason.
 func (d *Drops) Count(r Reason) int64 { return d.counts[r].Load() }
 
+// Letters is how many became dead letters for a reason.
+func (d *Drops) Letters(r Reason) int64 { return d.letters[r].Load() }
+
 // logEvery is the least time between two log lines about the same reason in one task.
 const logEvery = 10 * time.Second
 
-// dropLog counts drops and logs them, a reason at most once in logEvery.
+// dropLog counts drops and letters and logs them, a reason of each at most once in logEvery, with the number since the last line.
 type dropLog struct {
-	drops  *Drops
-	log    *slog.Logger
-	now    func() time.Time
-	last   [reasons]time.Time
-	silent [reasons]int64 // since last
+	drops         *Drops
+	log           *slog.Logger
+	now           func() time.Time
+	dropped, dead [reasons]silence
+}
+
+// silence is what was not logged.
+type silence struct {
+	last  time.Time // line
+	count int64     // since then
 }
 
 // drop counts one drop. where is the step; offset the record's; err what was wrong, if there is more to say than the reason.
 func (d *dropLog) drop(r Reason, where string, offset int64, err error) {
 	d.drops.counts[r].Add(1)
-	d.silent[r]++
-	if r == Late && d.silent[r] > 1 && d.silent[r]%1024 != 0 {
+	s := &d.dropped[r]
+	if s.count++; r == Late && s.count > 1 && s.count%1024 != 0 {
 		return // late records come in masses: do not ask the clock for each
 	}
+	d.say(s, "records dropped", r, where, offset, err)
+}
+
+// lettered counts a dead letter.
+func (d *dropLog) lettered(r Reason, where string, offset int64, err error) {
+	d.drops.letters[r].Add(1)
+	s := &d.dead[r]
+	s.count++
+	d.say(s, "records sent to the dead letters", r, where, offset, err)
+}
+
+func (d *dropLog) say(s *silence, what string, r Reason, where string, offset int64, err error) {
 	now := d.now()
-	if now.Sub(d.last[r]) < logEvery {
+	if now.Sub(s.last) < logEvery {
 		return
 	}
-	attrs := []any{"reason", r.String(), "step", where, "offset", offset, "count", d.silent[r]}
+	attrs := []any{"reason", r.String(), "step", where, "offset", offset, "count", s.count}
 	if err != nil {
 		attrs = append(attrs, "error", err)
 	}
-	d.log.Warn("records dropped", attrs...)
-	d.last[r], d.silent[r] = now, 0
+	d.log.Warn(what, attrs...)
+	s.last, s.count = now, 0
 }
-
-// panicked is the error that a panic of user code stands for.
-func panicked(what any) error { return fmt.Errorf("task: user code panicked: %v", what) }

@@ -3,6 +3,7 @@ package task
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 
@@ -17,7 +18,7 @@ func (w *windowed) emitFinal(ctx context.Context, to []runner, b *bucket, i int3
 }
 
 func (w *windowed) emitRow(ctx context.Context, to []runner, group []byte, b *bucket, s aggregates.State, newest windows.Time) error {
-	row, pass, err := w.makeRow(group, windows.Window{Start: b.start, End: b.end}, s)
+	row, pass, err := w.makeRow(to, group, windows.Window{Start: b.start, End: b.end}, s)
 	if err != nil || !pass {
 		return err
 	}
@@ -28,7 +29,7 @@ func (w *windowed) emitRow(ctx context.Context, to []runner, group []byte, b *bu
 // emitChange puts row i out as a change, if it passes; if it did when it was last put out and does not any more, a tombstone.
 func (w *windowed) emitChange(ctx context.Context, s *size, b *bucket, i int32) error {
 	group := w.key0(b, i)
-	row, pass, err := w.makeRow(group, windows.Window{Start: b.start, End: b.end}, b.state(i, w.stride, w.vars))
+	row, pass, err := w.makeRow(s.changes, group, windows.Window{Start: b.start, End: b.end}, b.state(i, w.stride, w.vars))
 	if err != nil {
 		return err
 	}
@@ -50,7 +51,7 @@ func (w *windowed) loadShown(s *size, b *bucket, i int32) error {
 	if s.changes == nil {
 		return nil
 	}
-	_, pass, err := w.makeRow(w.key0(b, i), windows.Window{Start: b.start, End: b.end}, b.state(i, w.stride, w.vars))
+	pass, err := w.shows(s.changes, w.key0(b, i), windows.Window{Start: b.start, End: b.end}, b.state(i, w.stride, w.vars))
 	if pass {
 		b.flags[i] |= flagShown
 	}
@@ -66,16 +67,60 @@ func (w *windowed) windowedKey(group []byte, b *bucket) []byte {
 	return w.wkey
 }
 
-// makeRow makes the row for a state, and says whether it passes. The row is reused.
-func (w *windowed) makeRow(group []byte, win windows.Window, s aggregates.State) (row any, pass bool, err error) {
-	if row, pass, err = w.projectGuarded(group, win, s); err != nil {
-		err = fmt.Errorf("task: aggregate %s: row of group %q, window from %v to %v: %w", w.name, group, win.Start, win.End, err)
+// makeRow makes the row for a state, and says whether it passes. The row is reused. Where that fails the policy of the sink that the row is
+// for takes place, and the row does not pass.
+func (w *windowed) makeRow(to []runner, group []byte, win windows.Window, s aggregates.State) (row any, pass bool, err error) {
+	row, pass, err = w.projectGuarded(group, win, s)
+	if err == nil {
+		return row, pass, nil
 	}
-	return row, pass, err
+	sink, policy := w.rowPolicy(to)
+	for n := 0; err != nil && w.task.again(policy, n, err); n++ {
+		row, pass, err = w.projectGuarded(group, win, s)
+	}
+	if err == nil {
+		return row, pass, nil
+	}
+	err = w.wrap(group, win, err)
+	if policy.Then == topology.Fail && !errors.As(err, new(*topology.DeadError)) {
+		return nil, false, err
+	}
+	made := origin{topic: sink.topic, offset: -1, time: win.Start, key: group}
+	before := w.task.derived
+	w.task.derived = &made
+	err = w.task.judge(failure{Failed, classFunction, w.name, err}, policy.Then)
+	w.task.derived = before
+	return nil, false, err
 }
 
-// projectGuarded runs the user's projection and condition. They see no record of the input that could be dropped in its place: if
-// they fail, the plan is wrong and the task ends.
+// shows says whether the row for a state passes, for who asks again: what is to be done where it fails has been done.
+func (w *windowed) shows(to []runner, group []byte, win windows.Window, s aggregates.State) (bool, error) {
+	_, pass, err := w.projectGuarded(group, win, s)
+	if err == nil {
+		return pass, nil
+	}
+	if _, policy := w.rowPolicy(to); policy.Then != topology.Fail {
+		return false, nil
+	}
+	return false, w.wrap(group, win, err)
+}
+
+func (w *windowed) wrap(group []byte, win windows.Window, err error) error {
+	return fmt.Errorf("task: aggregate %s: row of group %q, window from %v to %v: %w", w.name, group, win.Start, win.End, err)
+}
+
+// rowPolicy is the policy for rows that cannot be made, with the sink that they are for: that of the sink if it has one of its own. If not, the
+// task ends, also for changed rows: they see no record of the input that could be dropped in their place.
+func (w *windowed) rowPolicy(to []runner) (*sink, *topology.Policy) {
+	for _, r := range to {
+		if s, ok := r.(*sink); ok && w.task.policies[s.name] != nil {
+			return s, w.task.policies[s.name]
+		}
+	}
+	return nil, mustFail
+}
+
+// projectGuarded runs the user's projection and condition.
 func (w *windowed) projectGuarded(group []byte, win windows.Window, s aggregates.State) (row any, pass bool, err error) {
 	done := false
 	defer func() {

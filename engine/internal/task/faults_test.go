@@ -127,7 +127,7 @@ func TestFinalThatCannotBeEncoded(t *testing.T) {
 	})
 	d.AddRaw("quotes", quoteOf(t, "EUR", 1, 0))
 	err := d.TryRaw("quotes", quoteOf(t, "EUR", 1, 63_000))
-	require.ErrorContains(t, err, "to-quotes_1min_final: final row with key")
+	require.ErrorContains(t, err, "row with key")
 	require.ErrorContains(t, err, "UTF-8")
 	require.Zero(t, d.Dropped("failed"))
 }

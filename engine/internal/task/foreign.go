@@ -139,7 +139,7 @@ func (j *foreignJoin) subscribe(ctx context.Context, r *topology.Record, m match
 	if old != nil {
 		n.matching = owing
 		if n.row, err = j.encode(old, j.now[:0]); err != nil {
-			j.task.drops.drop(Failed, j.name, j.task.offset, err)
+			_ = j.task.failed(j.name, err)   // Run sees it
 			n.matching, n.row = waiting, nil // it cannot be kept: it goes now
 			err = j.handOn(ctx, r.Key, max(r.Time, m.at), old, nil)
 		} else {
@@ -159,8 +159,7 @@ func (j *foreignJoin) answered(ctx context.Context, r *topology.Record) error {
 		err = errAnswer
 	}
 	if err != nil {
-		j.task.drops.drop(Undecodable, j.name, j.task.offset, err)
-		return nil
+		return j.task.judge(failure{Undecodable, classDecode, j.name, err}, j.task.policyOf(j.name).Then)
 	}
 	m, err := j.load(r.Key)
 	if err != nil || m.matching == unordered || !bytes.Equal(a.foreign, m.foreign) {
@@ -224,7 +223,7 @@ func (j *foreignJoin) before(m match, left any) (any, error) {
 func (j *foreignJoin) after(m match, left any) (any, error) {
 	row, failed, err := j.result(1, m, left)
 	if failed != nil {
-		j.task.drops.drop(Failed, j.name, j.task.offset, failed)
+		_ = j.task.failed(j.name, failed) // Run sees it
 		return nil, nil
 	}
 	return row, err
@@ -241,7 +240,7 @@ func (j *foreignJoin) result(which int, m match, left any) (row any, failed, err
 	if left == nil || right == nil && !j.op.Keep {
 		return nil, nil, nil
 	}
-	row, failed = joinGuarded(j.join[which], left, right)
+	row, failed = j.task.joined(j.name, j.join[which], left, right)
 	return row, failed, nil
 }
 
@@ -251,12 +250,15 @@ func (j *foreignJoin) foreignKey(row any) []byte {
 		return nil
 	}
 	key, err := j.keyGuarded(row)
+	for n := 0; err != nil && j.task.again(j.task.policyOf(j.name), n, err); n++ {
+		key, err = j.keyGuarded(row)
+	}
 	switch {
 	case err != nil:
-		j.task.drops.drop(Failed, j.name, j.task.offset, err)
+		_ = j.task.failed(j.name, err) // Run sees it
 		return nil
 	case key == nil && !j.op.Keep:
-		j.task.drops.drop(NullKey, j.name, j.task.offset, nil)
+		j.task.unfit(NullKey, j.name, nil)
 	case key != nil:
 		j.key = key
 	}

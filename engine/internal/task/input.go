@@ -11,14 +11,15 @@ import (
 
 // input is one topic of the task's. Its head is the next record that was accepted, decoded ahead so that its event time is known.
 type input struct {
-	task   *Task
-	name   string
-	topic  string
-	table  bool
-	rank   int  // of records at one event time the input with the lowest goes first
-	ours   bool // written by the plan itself: no event time is too far ahead any more, whatever this machine's clock says
-	decode func(*topology.Record, []byte, []byte) error
-	steps  []runner
+	task     *Task
+	name     string
+	topic    string
+	table    bool
+	rank     int  // of records at one event time the input with the lowest goes first
+	ours     bool // written by the plan itself: no event time is too far ahead any more, whatever this machine's clock says
+	decode   func(*topology.Record, []byte, []byte) error
+	steps    []runner
+	onDecode *topology.Policy // nil: that of all errors
 
 	batch   *Batch // nil: none
 	at      int    // place in the batch of the head, or of the next record to look at
@@ -75,27 +76,54 @@ func (t *Task) Run(ctx context.Context, ended func(topic string) bool) error {
 			return err
 		}
 	}
+	t.begin(ctx)
 	for n := 0; ; n++ {
 		if n%checkEvery == 0 && ctx.Err() != nil {
 			return ctx.Err() // the partition is wanted elsewhere: what was done since the last commit does not count
 		}
 		in := t.next(ended)
+		t.raw, t.source = nil, nil // a bad record that next has come across
+		if t.broken != nil {
+			return t.broken
+		}
 		if in == nil {
 			break
 		}
-		t.raw = &in.batch.Records[in.at]
+		t.raw, t.source = &in.batch.Records[in.at], in
 		t.offset = t.raw.Offset
 		in.headed = false
 		in.at++
 		t.changed = true
 		if err := forward(ctx, in.steps, &in.record); err != nil {
+			if err == t.broken {
+				return err // it says itself which record it is
+			}
 			return fmt.Errorf("offset %d of %s/%d: %w", t.offset, in.topic, t.cfg.Partition, err)
+		}
+		if t.broken != nil {
+			return t.broken
+		}
+		t.raw, t.source = nil, nil
+		if err := t.rested(ctx); err != nil {
+			return err
 		}
 	}
 	if t.produced >= t.cfg.CommitBytes || t.cfg.Memory > 0 && t.Memory() > t.cfg.Memory {
 		return t.Commit(ctx)
 	}
 	return t.Tick(ctx)
+}
+
+// rested commits after a record that was waited for, if that is due: all that its batch waits for must not come together in one transaction.
+func (t *Task) rested(ctx context.Context) error {
+	if t.waited == 0 {
+		return nil
+	}
+	t.waited = 0
+	if t.cfg.Now().Sub(t.lastCommit) < t.cfg.CommitEvery {
+		return nil
+	}
+	return t.Commit(ctx)
 }
 
 // next is the input whose head is to be processed, nil if that is not known or there is none.
@@ -140,29 +168,48 @@ func (in *input) fill() bool {
 	return false
 }
 
-// accept decodes r into in.record, or drops it.
+// accept decodes r into in.record, or does with it what its policy says.
 func (in *input) accept(r *Record) bool {
-	t := in.task
 	in.record = topology.Record{Key: r.Key, Group: r.Key, Time: r.Timestamp}
 	switch {
 	case r.Value != nil:
-		if err := in.decodeGuarded(r); err != nil {
-			t.drops.drop(Undecodable, in.name, r.Offset, err)
+		if err := in.decodeGuarded(r); err != nil && !in.decodeAgain(r, err) {
 			return false
 		}
 	case !in.table:
-		t.drops.drop(NullValue, in.name, r.Offset, nil)
-		return false
+		return in.unfit(r, NullValue, nil)
 	}
 	switch at := in.record.Time; {
 	case at < 0:
-		t.drops.drop(Negative, in.name, r.Offset, nil)
-		return false
+		return in.unfit(r, Negative, nil)
 	case at > in.limit:
-		t.drops.drop(Ahead, in.name, r.Offset, fmt.Errorf("event time %v is more than %v ahead of the clock", at, t.cfg.Ahead))
-		return false
+		return in.unfit(r, Ahead, fmt.Errorf("event time %v is more than %v ahead of the clock", at, in.task.cfg.Ahead))
 	}
 	return true
+}
+
+// unfit drops r.
+func (in *input) unfit(r *Record, reason Reason, err error) bool {
+	in.task.raw, in.task.source = r, in
+	in.task.unfit(reason, in.name, err)
+	return false
+}
+
+// decodeAgain decodes a record for which that has failed again, if its policy says so, and lets the policy take place where it still fails.
+func (in *input) decodeAgain(r *Record, err error) bool {
+	t := in.task
+	t.raw, t.source = r, in
+	policy := in.onDecode
+	if policy == nil {
+		policy = t.policyOf(in.name)
+	}
+	for n := 0; err != nil && t.again(policy, n, err); n++ {
+		err = in.decodeGuarded(r)
+	}
+	if err != nil {
+		_ = t.judge(failure{Undecodable, classDecode, in.name, err}, policy.Then) // Run sees it
+	}
+	return err == nil
 }
 
 func (in *input) decodeGuarded(r *Record) (err error) {

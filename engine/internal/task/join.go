@@ -26,9 +26,10 @@ type join struct {
 	sides      [2]*joinSide
 	groups     groupTable // their rows are those in the queues of both sides
 
-	out topology.Record // reused for results
-	row []byte
-	key []byte
+	closed origin          // the row that is put out as stream time has closed it
+	out    topology.Record // reused for results
+	row    []byte
+	key    []byte
 }
 
 // The sides, and ports.
@@ -68,9 +69,9 @@ func (j *join) process(context.Context, *topology.Record) error {
 
 // process puts out what the record's time closes, then joins the record, then keeps it [J2].
 func (s *joinSide) process(ctx context.Context, r *topology.Record) error {
-	j, drops := s.join, &s.join.task.drops
+	j := s.join
 	if r.Value == nil {
-		drops.drop(NullValue, j.name, j.task.offset, nil)
+		j.task.unfit(NullValue, j.name, nil)
 		return nil
 	}
 	if r.Time > j.streamTime {
@@ -83,17 +84,16 @@ func (s *joinSide) process(ctx context.Context, r *topology.Record) error {
 	case r.Key == nil && s.keeps: // it can match nothing: [J3]
 		return j.alone(ctx, s, nil, r.Value, r.Time)
 	case r.Key == nil:
-		drops.drop(NullKey, j.name, j.task.offset, nil)
+		j.task.unfit(NullKey, j.name, nil)
 		return nil
 	case r.Time < j.streamTime-s.late && (j.asOf || !s.keeps): // a row of a preserved side is in the result, however late
-		drops.drop(Late, j.name, j.task.offset, nil)
+		j.task.drops.drop(Late, j.name, j.task.offset, nil)
 		return nil
 	case r.Time < j.streamTime-s.open:
 		return s.pass(ctx, r)
 	}
 	if err := s.encodeGuarded(r.Value); err != nil {
-		drops.drop(Failed, j.name, j.task.offset, err)
-		return nil
+		return j.task.failed(j.name, err)
 	}
 	group, _ := j.groups.intern(r.Key)
 	matched, err := s.probe(ctx, r, group)
@@ -167,10 +167,9 @@ func (j *join) alone(ctx context.Context, s *joinSide, key []byte, row any, at w
 
 // emit puts out a result. One that the joiner fails to make is dropped and counted; what it was to be made of counts as matched.
 func (j *join) emit(ctx context.Context, key []byte, left, right any, at windows.Time) error {
-	row, err := joinGuarded(j.call, left, right)
+	row, err := j.task.joined(j.name, j.call, left, right)
 	if err != nil {
-		j.task.drops.drop(Failed, j.name, j.task.offset, err)
-		return nil
+		return j.task.failed(j.name, err)
 	}
 	j.out = topology.Record{Key: key, Group: key, Value: row, Time: at}
 	return forward(ctx, j.next, &j.out)

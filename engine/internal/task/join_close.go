@@ -47,10 +47,16 @@ func (s *joinSide) closeFirst(ctx context.Context) error {
 	}
 	group := s.blocks[e.block].groups[e.index]
 	key := j.groups.entries[group].key
+	j.closed = origin{offset: -1, time: e.time, key: key}
+	before := j.task.derived
+	j.task.derived = &j.closed // not the record that moved stream time
 	if j.asOf {
-		return j.lookUp(ctx, key, group, true, row, e.time)
+		err = j.lookUp(ctx, key, group, true, row, e.time)
+	} else {
+		err = j.alone(ctx, s, key, row, e.time)
 	}
-	return j.alone(ctx, s, key, row, e.time)
+	j.task.derived = before
+	return err
 }
 
 // lookUp puts out a left row of an as-of join with the last right row at or before it, if that is not too old.

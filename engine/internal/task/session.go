@@ -394,7 +394,7 @@ func (w *windowed) putOutRemoved(ctx context.Context, s *size, n uint32) error {
 // emitSession puts a session out, if it passes; as a change, a tombstone if it did when it was last put out and does not any more.
 func (w *windowed) emitSession(ctx context.Context, s *size, to []runner, n uint32, one *session) error {
 	group := w.groups.entries[n].key
-	row, pass, err := w.makeRow(group, one.Window, one.state)
+	row, pass, err := w.makeRow(to, group, one.Window, one.state)
 	if err != nil || !pass && !one.shown {
 		return err
 	}

@@ -117,6 +117,16 @@ func (w *windowed) loadSessions(s *size, n uint32) error {
 	return nil
 }
 
+// changesOf is what changed sessions of x go to.
+func (w *windowed) changesOf(x *sessions) []runner {
+	for _, s := range w.sizes {
+		if s.sessions == x {
+			return s.changes
+		}
+	}
+	return nil
+}
+
 func (w *windowed) loadSessionRow(x *sessions, n uint32, row []byte, shown bool) error {
 	g := x.groups[n]
 	if len(row) == 0 {
@@ -146,7 +156,7 @@ func (w *windowed) loadSessionRow(x *sessions, n uint32, row []byte, shown bool)
 			return err
 		}
 		if shown {
-			_, one.shown, err = w.makeRow(w.groups.entries[n].key, one.Window, one.state)
+			one.shown, err = w.shows(w.changesOf(x), w.groups.entries[n].key, one.Window, one.state)
 			if err != nil {
 				return err
 			}

@@ -112,7 +112,7 @@ func (w *windowed) emitSlideChange(ctx context.Context, s *size, n uint32, g *sl
 	if w.agg.Having == nil {
 		return w.emitSlide(ctx, s, s.changes, n, win, state, newest)
 	}
-	_, pass, err := w.makeRow(w.groups.entries[n].key, win, state)
+	_, pass, err := w.makeRow(s.changes, w.groups.entries[n].key, win, state)
 	i, shown := slices.BinarySearch(g.shown, win.Start)
 	switch {
 	case err != nil:
@@ -134,7 +134,7 @@ func (w *windowed) emitSlideChange(ctx context.Context, s *size, n uint32, g *sl
 // emitSlide puts a window out, if it passes.
 func (w *windowed) emitSlide(ctx context.Context, s *size, to []runner, n uint32, win windows.Window, state aggregates.State, newest windows.Time) error {
 	group := w.groups.entries[n].key
-	row, pass, err := w.makeRow(group, win, state)
+	row, pass, err := w.makeRow(to, group, win, state)
 	if err != nil || !pass {
 		return err
 	}

@@ -199,7 +199,7 @@ func (w *windowed) loadShownSlides(s *size, n uint32, g *slidingGroup) error {
 		if err != nil {
 			return err
 		}
-		_, pass, err := w.makeRow(w.groups.entries[n].key, i.Window, state)
+		pass, err := w.shows(s.changes, w.groups.entries[n].key, i.Window, state)
 		if err != nil {
 			return err
 		}

@@ -7,7 +7,8 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// runner is a node at work in one task. process returns errors that end the task only; a record that is bad is dropped.
+// runner is a node at work in one task. process returns errors that end the task only; with a record that is bad it does what its policy
+// says (failures.go).
 type runner interface {
 	process(ctx context.Context, r *topology.Record) error
 }
@@ -119,10 +120,12 @@ type split struct {
 
 func (s *split) process(ctx context.Context, r *topology.Record) error {
 	i, err := s.guarded(r)
+	for n := 0; err != nil && s.task.again(s.task.policyOf(s.name), n, err); n++ {
+		i, err = s.guarded(r)
+	}
 	switch {
 	case err != nil:
-		s.task.drops.drop(Failed, s.name, s.task.offset, err)
-		return nil
+		return s.task.failed(s.name, err)
 	case i >= len(s.next):
 		return nil
 	}
@@ -160,9 +163,12 @@ type step struct {
 }
 
 func (s *step) process(ctx context.Context, r *topology.Record) error {
-	if err := s.guarded(r); err != nil {
-		s.task.drops.drop(Failed, s.name, s.task.offset, err)
-		return nil
+	err := s.guarded(r)
+	for n := 0; err != nil && s.task.again(s.task.policyOf(s.name), n, err); n++ {
+		err = s.guarded(r)
+	}
+	if err != nil {
+		return s.task.failed(s.name, err)
 	}
 	for _, o := range s.out {
 		if err := forward(ctx, s.next, o); err != nil {
@@ -192,26 +198,63 @@ type sink struct {
 	topic      string
 	partitions int32
 	changes    bool
-	must       bool // a row that cannot be encoded is an error, no drop
+	made       bool // its rows are an aggregate's: what fails is the row, not the record at work
+	must       bool // they are final: the policy is Fail unless the plan says otherwise
 	encode     func(*topology.Record, []byte) ([]byte, error)
 	next       []runner
 	buf        []byte
+	row        origin // the row at work, where it is one that the plan has made
+	out        Output
 }
 
 func (s *sink) process(ctx context.Context, r *topology.Record) error {
-	if r.Value == nil && !s.changes { // a row that is gone
-		s.task.produce(ctx, Output{Topic: s.topic, Partition: s.partition(r), Key: s.task.keep(r.Key), Timestamp: r.Time})
-		return forward(ctx, s.next, r)
-	}
-	if err := s.guarded(r); err != nil {
-		if s.must {
-			return fmt.Errorf("task: %s: final row with key %q cannot be encoded: %w", s.name, r.Key, err)
+	s.out = Output{Topic: s.topic, Partition: s.partition(r), Timestamp: r.Time}
+	if r.Value != nil || s.changes { // else a row that is gone
+		err := s.guarded(r)
+		for n := 0; err != nil && s.task.again(s.policy(), n, err); n++ {
+			err = s.guarded(r)
 		}
-		s.task.drops.drop(Failed, s.name, s.task.offset, err)
+		if err != nil {
+			s.out.Key = s.task.keep(r.Key)
+			return s.failed(failure{Failed, classEncode, s.name, fmt.Errorf("row with key %q cannot be encoded: %w", r.Key, err)})
+		}
+		s.out.Value = s.task.keep(s.buf)
+	}
+	s.out.Key = s.task.keep(r.Key)
+	if s.task.tooLarge(&s.out) {
+		return s.failed(failure{TooLarge, classTooLarge, s.name, fmt.Errorf("row with key %q has %d bytes, topic %s takes %d", r.Key, s.out.size(), s.topic,
+			s.task.cfg.Limits[s.topic])})
+	}
+	s.task.produce(ctx, s.out)
+	if len(s.next) == 0 {
 		return nil
 	}
-	s.task.produce(ctx, Output{Topic: s.topic, Partition: s.partition(r), Key: s.task.keep(r.Key), Value: s.task.keep(s.buf), Timestamp: r.Time})
-	return forward(ctx, s.next, r)
+	return s.instead(func() error { return forward(ctx, s.next, r) })
+}
+
+// policy is that of rows that cannot be written.
+func (s *sink) policy() *topology.Policy {
+	if s.must && s.task.policies[s.name] == nil {
+		return mustFail
+	}
+	return s.task.policyOf(s.name)
+}
+
+func (s *sink) failed(f failure) error {
+	if !s.made {
+		return s.task.judge(f, s.policy().Then)
+	}
+	return s.instead(func() error { return s.task.judge(f, s.policy().Then) })
+}
+
+// instead runs f with the row that s writes in place of the record at work: below a sink that is what fails.
+func (s *sink) instead(f func() error) error {
+	s.row = origin{s.topic, s.out.Partition, -1, s.out.Timestamp, s.out.Key, s.out.Value, nil}
+	before := s.task.derived
+	s.task.derived = &s.row
+	err := f()
+	s.task.derived = before
+	return err
 }
 
 // partition is that of the group, so that windowed keys stay with their group as Kafka Streams has it. Without a key a record

@@ -50,8 +50,7 @@ func (s *subscriptions) ordered(ctx context.Context, r *topology.Record) error {
 		err = errOrder
 	}
 	if err != nil {
-		s.task.drops.drop(Undecodable, s.name, s.task.offset, err)
-		return nil
+		return s.task.judge(failure{Undecodable, classDecode, s.name, err}, s.task.policyOf(s.name).Then)
 	}
 	s.key = append(appendBytes(s.key[:0], r.Key), o.key...)
 	if !o.on {

@@ -30,6 +30,7 @@ type suppress struct {
 	streamTime    windows.Time // of the records that came here [P3]
 	buf, old, row []byte
 	out           topology.Record
+	released      origin // the row that is let go
 }
 
 // waitingKey is a key that waits. They go in this order.
@@ -113,7 +114,7 @@ func (s *suppress) open(streamTime windows.Time) error {
 // process holds a change back, and hands on what is due, which it may be itself.
 func (s *suppress) process(ctx context.Context, r *topology.Record) error {
 	if r.Key == nil {
-		s.task.drops.drop(NullKey, s.name, s.task.offset, nil)
+		s.task.unfit(NullKey, s.name, nil)
 		return nil
 	}
 	s.streamTime = max(s.streamTime, r.Time)
@@ -155,8 +156,7 @@ func (s *suppress) hold(r *topology.Record) error {
 		}
 	}
 	if err != nil {
-		s.task.drops.drop(Failed, s.name, s.task.offset, err)
-		return nil
+		return s.task.failed(s.name, err)
 	}
 	if b == nil {
 		s.enqueue(h.since, string(r.Key))
@@ -192,7 +192,12 @@ func (s *suppress) release(ctx context.Context, w waitingKey) error {
 	if s.out.Old == nil && s.out.Value == nil {
 		return nil
 	}
-	return forward(ctx, s.next, &s.out)
+	before := s.task.derived
+	s.released = origin{offset: -1, time: h.at, key: key}
+	s.task.derived = &s.released // not the record that it has waited for
+	err = forward(ctx, s.next, &s.out)
+	s.task.derived = before
+	return err
 }
 
 // decoded is a row that was kept, nil if there is none.

@@ -43,7 +43,7 @@ func newTable(t *Task, name string, m *topology.Materialize, next []runner) (*ta
 // process takes a change over and hands it on with the row that it replaces.
 func (x *table) process(ctx context.Context, r *topology.Record) error {
 	if r.Key == nil {
-		x.task.drops.drop(NullKey, x.name, x.task.offset, nil)
+		x.task.unfit(NullKey, x.name, nil)
 		return nil
 	}
 	x.streamTime = max(x.streamTime, r.Time)
@@ -69,8 +69,7 @@ func (x *table) process(ctx context.Context, r *topology.Record) error {
 	x.value = x.value[:0]
 	if r.Value != nil {
 		if x.value, err = x.encode(r.Value, x.value); err != nil {
-			x.task.drops.drop(Failed, x.name, x.task.offset, err)
-			return nil
+			return x.task.failed(x.name, err)
 		}
 	}
 	if err := x.put(r); err != nil {

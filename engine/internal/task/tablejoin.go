@@ -35,7 +35,7 @@ func (l *lookup) link() (err error) {
 // process joins a record with the row of its key [ST1], or with none [ST2].
 func (l *lookup) process(ctx context.Context, r *topology.Record) (err error) {
 	if r.Key == nil && !l.op.Keep {
-		l.task.drops.drop(NullKey, l.name, l.task.offset, nil)
+		l.task.unfit(NullKey, l.name, nil)
 		return nil
 	}
 	var row any
@@ -50,9 +50,8 @@ func (l *lookup) process(ctx context.Context, r *topology.Record) (err error) {
 		return err
 	}
 	l.out = *r
-	if l.out.Value, err = joinGuarded(l.join, r.Value, row); err != nil {
-		l.task.drops.drop(Failed, l.name, l.task.offset, err)
-		return nil
+	if l.out.Value, err = l.task.joined(l.name, l.join, r.Value, row); err != nil {
+		return l.task.failed(l.name, err)
 	}
 	return forward(ctx, l.next, &l.out)
 }
@@ -116,7 +115,9 @@ func (j *tableJoin) changed(ctx context.Context, side int, r *topology.Record) e
 	old, _ := j.result(0, side, r.Old, other) // where it fails it failed before, and no row was put out
 	row, err := j.result(1, side, r.Value, other)
 	if err != nil {
-		j.task.drops.drop(Failed, j.name, j.task.offset, err)
+		if err := j.task.failed(j.name, err); err != nil {
+			return err
+		}
 	}
 	if old == nil && row == nil {
 		return nil
@@ -136,7 +137,7 @@ func (j *tableJoin) result(which, side int, row, other any) (any, error) {
 	if left == nil && (right == nil || !j.op.Keep[1]) || right == nil && !j.op.Keep[0] {
 		return nil, nil
 	}
-	joined, err := joinGuarded(j.join[which], left, right)
+	joined, err := j.task.joined(j.name, j.join[which], left, right)
 	if err != nil {
 		return nil, err
 	}

@@ -21,10 +21,12 @@ func newTableStep(t *Task, name string, o *topology.TableStep, next []runner) *t
 }
 
 func (s *tableStep) process(ctx context.Context, r *topology.Record) error {
-	old, _ := rowGuarded(s.call[0], r.Old) // where it fails it failed before, and no row was put out
-	row, err := rowGuarded(s.call[1], r.Value)
+	old, _ := s.result(0, r.Old) // where it fails it failed before, and no row was put out
+	row, err := s.result(1, r.Value)
 	if err != nil {
-		s.task.drops.drop(Failed, s.name, s.task.offset, err)
+		if err := s.task.failed(s.name, err); err != nil {
+			return err
+		}
 	}
 	if old == nil && row == nil {
 		return nil
@@ -32,6 +34,15 @@ func (s *tableStep) process(ctx context.Context, r *topology.Record) error {
 	s.out = *r
 	s.out.Old, s.out.Value = old, row
 	return forward(ctx, s.next, &s.out)
+}
+
+// result calls the user's function, again where the policy says so.
+func (s *tableStep) result(which int, row any) (any, error) {
+	result, err := rowGuarded(s.call[which], row)
+	for n := 0; err != nil && s.task.again(s.task.policyOf(s.name), n, err); n++ {
+		result, err = rowGuarded(s.call[which], row)
+	}
+	return result, err
 }
 
 // rowGuarded calls the user's function for a row, if there is one; if it fails there is no row. A panic is its error.
@@ -71,8 +82,13 @@ func newRegroup(t *Task, name string, o *topology.Regroup, next []runner) *regro
 func (g *regroup) process(ctx context.Context, r *topology.Record) error {
 	was, _ := g.keyGuarded(r.Old, &g.old) // where it fails it failed before, and the row was added nowhere
 	is, err := g.keyGuarded(r.Value, &g.now)
+	for n := 0; err != nil && g.task.again(g.task.policyOf(g.name), n, err); n++ {
+		is, err = g.keyGuarded(r.Value, &g.now)
+	}
 	if err != nil {
-		g.task.drops.drop(Failed, g.name, g.task.offset, err)
+		if err := g.task.failed(g.name, err); err != nil {
+			return err
+		}
 	}
 	g.out = *r
 	if was && is && bytes.Equal(g.old, g.now) {

@@ -3,6 +3,7 @@ package task
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -20,16 +21,24 @@ type Task struct {
 	made      map[*topology.Node]runner
 	operators []operator // those above before those below
 
-	progress Progress
-	adopting bool    // the next commit is that of progress alone: the log's last record tells of other operators (adopt.go)
-	removed  []byte  // of the first of progress.Removing the rows before this key are removed; nil: none
-	position int64   // changelog offset after the last commit
-	offset   int64   // of the record at work
-	raw      *Record // the record at work
-	releases []func()
-	changed  bool // there is something to commit
-	produced int  // bytes since the last commit
-	unsaved  int  // bytes of rows changed since the last checkpoint
+	progress   Progress
+	adopting   bool                        // the next commit is that of progress alone: the log's last record tells of other operators (adopt.go)
+	removed    []byte                      // of the first of progress.Removing the rows before this key are removed; nil: none
+	position   int64                       // changelog offset after the last commit
+	offset     int64                       // of the record at work
+	raw        *Record                     // the record at work
+	source     *input                      // where it was read; nil: none is at work
+	derived    *origin                     // the row at work where it is not that record: one that the plan has made
+	lettered   *Record                     // the last record that was written to the dead letters
+	broken     error                       // ends the task: a policy of Fail, a row of the state that is too large, or the end of ctx in the wait for a retry
+	ctx        context.Context             // of the call of Run, Tick or Commit under way
+	waited     time.Duration               // for retries of the record at work
+	policies   map[string]*topology.Policy // of steps that have their own
+	leastLimit int                         // of Config.Limits
+	releases   []func()
+	changed    bool // there is something to commit
+	produced   int  // bytes since the last commit
+	unsaved    int  // bytes of rows changed since the last checkpoint
 
 	lastCommit, lastCheckpoint time.Time
 
@@ -69,13 +78,18 @@ func New(cfg Config) (*Task, error) {
 	if err := t.adopt(); err != nil {
 		return nil, err
 	}
+	t.leastLimit = math.MaxInt
+	for _, limit := range cfg.Limits {
+		t.leastLimit = min(t.leastLimit, limit)
+	}
+	t.collectPolicies()
 	for i, source := range cfg.Sub.Sources() {
 		steps, err := t.runners(cfg.Sub.Roots[i].Next)
 		if err != nil {
 			return nil, err
 		}
 		t.inputs = append(t.inputs, &input{task: t, name: cfg.Sub.Roots[i].Name, topic: source.Topic, table: source.Table, rank: rank(source),
-			ours: source.Internal, decode: source.Open(), steps: steps})
+			ours: source.Internal, decode: source.Open(), onDecode: source.OnDecode, steps: steps})
 	}
 	slices.Reverse(t.operators) // runners are made from below
 	if err := t.link(); err != nil {
@@ -110,6 +124,7 @@ func (t *Task) Tick(ctx context.Context) error {
 	if t.adopting {
 		return t.Commit(ctx)
 	}
+	t.begin(ctx)
 	for _, o := range t.operators {
 		changed, err := o.tick(ctx)
 		t.changed = t.changed || changed
@@ -154,6 +169,13 @@ func (t *Task) passLate(ctx context.Context, topic string) {
 func (t *Task) produce(ctx context.Context, o Output) {
 	t.produced += len(o.Key) + len(o.Value)
 	t.out = o
+	if t.tooLarge(&t.out) { // no row of a stream, which its sink has looked at: state, or what the plan itself needs
+		if t.broken == nil {
+			t.broken = fmt.Errorf("task %s: record with key %q has %d bytes, and topic %s takes %d: give it a larger max.message.bytes",
+				t.name(), o.Key, o.size(), o.Topic, t.cfg.Limits[o.Topic])
+		}
+		return
+	}
 	t.cfg.Producer.Produce(ctx, &t.out)
 }
 

@@ -76,7 +76,8 @@ func newWindowed(t *Task, name string, a *topology.Aggregate) (*windowed, error)
 		if s.finals, err = t.output(a.Finals, i); err != nil {
 			return nil, err
 		}
-		mustWrite(s.finals)
+		writesRows(s.finals, true)
+		writesRows(s.changes, false)
 		if kind.Form() == windows.FormSession {
 			s.sessions = newSessions(kind, w.program)
 		}
@@ -99,12 +100,12 @@ func (t *Task) output(nodes []*topology.Node, i int) ([]runner, error) {
 	return t.runners(nodes[i : i+1])
 }
 
-// mustWrite makes sinks end the task where they cannot encode a row: there is no record that could be dropped in its place, and
-// a final row must not get lost (FIN-2, FIN-8).
-func mustWrite(to []runner) {
+// writesRows tells sinks that their rows are an aggregate's. Final ones end the task where they cannot be written, unless the plan says
+// otherwise: none may get lost (FIN-2, FIN-8).
+func writesRows(to []runner, final bool) {
 	for _, r := range to {
 		if s, ok := r.(*sink); ok {
-			s.must = true
+			s.made, s.must = true, final
 		}
 	}
 }
@@ -112,16 +113,15 @@ func mustWrite(to []runner) {
 // process closes the windows that a record's time closes, then adds it to those that it is in.
 func (w *windowed) process(ctx context.Context, r *topology.Record) error {
 	if r.Key == nil && !w.agg.Global {
-		w.task.drops.drop(NullKey, w.name, w.task.offset, nil)
+		w.task.unfit(NullKey, w.name, nil)
 		return nil
 	}
 	if w.agg.Table {
 		if !w.evaluateChange(r) {
 			return nil
 		}
-	} else if err := w.evaluate(r); err != nil {
-		w.task.drops.drop(Failed, w.name, w.task.offset, err)
-		return nil
+	} else if err := w.evaluated(r); err != nil {
+		return w.task.failed(w.name, err)
 	}
 	w.task.progress.Rows++
 	if r.Time > w.streamTime {
@@ -154,6 +154,15 @@ func (w *windowed) process(ctx context.Context, r *topology.Record) error {
 		w.groups.release(group, 0) // late for every window, or refused
 	}
 	return nil
+}
+
+// evaluated is evaluate, again where the policy says so.
+func (w *windowed) evaluated(r *topology.Record) error {
+	err := w.evaluate(r)
+	for n := 0; err != nil && w.task.again(w.task.policyOf(w.name), n, err); n++ {
+		err = w.evaluate(r)
+	}
+	return err
 }
 
 // evaluate runs the user's functions: the group key into w.key, the columns into w.cells.
@@ -311,7 +320,9 @@ func (w *windowed) refuse(n int, err error) error {
 		return fmt.Errorf("task: aggregate %s: %w", w.name, err)
 	}
 	for range n {
-		w.task.drops.drop(Failed, w.name, w.task.offset, err)
+		if err := w.task.failed(w.name, err); err != nil {
+			return err
+		}
 	}
 	return nil
 }
