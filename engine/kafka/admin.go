@@ -291,14 +291,15 @@ func (a *Admin) DeleteBefore(ctx context.Context, offsets map[string]map[int32]i
 	})
 }
 
-// ask bounds one question, asks it again where the cluster says that it will know soon, and says in its error what was asked of
-// whom.
+// ask bounds one question, asks it again where the cluster says that it will know soon or the broker is away that has the answer, and says
+// in its error what was asked of whom.
 func (a *Admin) ask(ctx context.Context, what string, question func(context.Context) error) error {
 	bounded, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	err := question(bounded)
-	// A cluster that has just started, or lost a broker, asks for patience: coordinators are being elected.
-	for kerr.IsRetriable(err) && pause(bounded, 100*time.Millisecond) == nil {
+	// A cluster that has just started, or lost a broker, asks for patience: leaders and coordinators are being elected. Until they are, the
+	// metadata may name the one that is lost.
+	for (kerr.IsRetriable(err) || silence(err)) && pause(bounded, 100*time.Millisecond) == nil {
 		err = question(bounded)
 	}
 	if err == nil || errors.Is(err, ErrTopicMismatch) {
