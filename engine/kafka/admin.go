@@ -27,6 +27,9 @@ type TopicSpec struct {
 	Config map[string]string
 }
 
+// secondAnswer bounds the wait for a broker that is asked only because another does not know.
+const secondAnswer = 2 * time.Second
+
 // Admin asks a cluster about topics and offsets, creates and deletes topics, and deletes records. Each call waits 10 s at most, or for as long
 // as its context allows if that is shorter, and names the addresses when no broker answers.
 type Admin struct {
@@ -53,7 +56,8 @@ func NewAdmin(cfg Config) (*Admin, error) {
 // Close ends the connections; calls under way fail.
 func (a *Admin) Close() { a.client.Close() }
 
-// Partitions is the number of partitions of each of the topics. Topics that do not exist are not in it.
+// Partitions is the number of partitions of each of the topics. Topics that do not exist are not in it. Brokers hear of a new topic one after the
+// other: a topic that the first one does not know is asked of all.
 func (a *Admin) Partitions(ctx context.Context, topics ...string) (map[string]int32, error) {
 	counts := make(map[string]int32, len(topics))
 	if len(topics) == 0 {
@@ -71,19 +75,42 @@ func (a *Admin) Partitions(ctx context.Context, topics ...string) (map[string]in
 		if err != nil {
 			return err
 		}
-		for _, t := range resp.Topics {
-			err := kerr.ErrorForCode(t.ErrorCode)
-			switch {
-			case errors.Is(err, kerr.UnknownTopicOrPartition):
-			case err != nil:
-				return fmt.Errorf("topic %s: %w", *t.Topic, err)
-			default:
-				counts[*t.Topic] = int32(len(t.Partitions))
-			}
+		if err := countPartitions(counts, resp); err != nil {
+			return err
+		}
+		for i := 0; i < len(resp.Brokers) && len(resp.Brokers) > 1 && len(counts) < len(topics); i++ {
+			a.askOf(ctx, resp.Brokers[i].NodeID, req, counts)
 		}
 		return nil
 	})
 	return counts, err
+}
+
+// askOf adds what one broker knows of topics; one that does not answer knows nothing.
+func (a *Admin) askOf(ctx context.Context, broker int32, req *kmsg.MetadataRequest, counts map[string]int32) {
+	ctx, cancel := context.WithTimeout(ctx, secondAnswer)
+	defer cancel()
+	resp, err := req.RequestWith(ctx, a.raw.Broker(int(broker)))
+	if err == nil {
+		err = countPartitions(counts, resp)
+	}
+	if err != nil {
+		a.cfg.Logger.Debug("kafka: a broker does not say whether topics are there", "broker", broker, "error", err)
+	}
+}
+
+func countPartitions(counts map[string]int32, resp *kmsg.MetadataResponse) error {
+	for _, t := range resp.Topics {
+		err := kerr.ErrorForCode(t.ErrorCode)
+		switch {
+		case errors.Is(err, kerr.UnknownTopicOrPartition):
+		case err != nil:
+			return fmt.Errorf("topic %s: %w", *t.Topic, err)
+		default:
+			counts[*t.Topic] = int32(len(t.Partitions))
+		}
+	}
+	return nil
 }
 
 // Ensure creates the topic if it is absent; another process may be doing the same. If it exists, its number of partitions and
