@@ -29,6 +29,7 @@ type memberSpec struct {
 	App, Topic, Dir string
 	Refunds         string        // the second topic of a relay; empty: the plan is a pipeline
 	Pause           time.Duration // for each record, so that a kill hits the middle of the input
+	Doom            *doom         // where it dies; nil: it does not die by itself
 }
 
 // beMember runs until it is told to end, or is killed. It prints a line when it sees its first record.
@@ -39,8 +40,10 @@ func beMember() {
 	}
 	var first sync.Once
 	seen := func() {
-		first.Do(func() { fmt.Println("first record") })
-		time.Sleep(spec.Pause)
+		if spec.Doom == nil {
+			first.Do(func() { fmt.Println("first record") })
+		}
+		time.Sleep(spec.Pause) // work that takes its time; nothing waits for it
 	}
 	var plan *topology.Plan
 	if spec.Refunds != "" {
@@ -48,10 +51,17 @@ func beMember() {
 	} else {
 		plan = newPipeline(panicking{}, spec.App, spec.Topic, func(*Rate) error { seen(); return nil }).plan
 	}
-	e, err := engine.New(plan, engine.Config{Brokers: spec.Brokers, StateDir: spec.Dir, CommitInterval: 30 * time.Millisecond,
-		CheckpointInterval: 100 * time.Millisecond, SessionTimeout: time.Second})
+	cfg := engine.Config{Brokers: spec.Brokers, StateDir: spec.Dir, CommitInterval: 30 * time.Millisecond,
+		CheckpointInterval: 100 * time.Millisecond, SessionTimeout: time.Second}
+	if spec.Doom != nil {
+		cfg.Dial, cfg.StateDir, cfg.WithoutTables = spec.Doom.dial, "", "the test is about a task"
+	}
+	e, err := engine.New(plan, cfg)
 	if err != nil {
 		panic(err)
+	}
+	if spec.Doom != nil {
+		engine.OpenStores(e, spec.Doom.open(spec.Dir))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
