@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/ashi-stream/ashi/engine/internal/murmur"
@@ -119,14 +120,20 @@ func (w *worker) restore(ctx context.Context, store stores.Store) error {
 	if err != nil {
 		return err
 	}
-	if !ok {
-		from = kafka.Oldest
-	}
 	admin, err := kafka.NewAdmin(w.engine.kafka)
 	if err != nil {
 		return err
 	}
 	defer admin.Close()
+	if ok {
+		err = w.tooOld(ctx, admin, r.Since())
+	} else {
+		from = kafka.Oldest
+		r.Begin(time.Now())
+	}
+	if err != nil {
+		return err
+	}
 	ends, err := admin.Ends(ctx, w.state.changelog, w.engine.cfg.Guarantee == ExactlyOnce)
 	if err != nil {
 		return err
@@ -147,6 +154,24 @@ func (w *worker) restore(ctx context.Context, store stores.Store) error {
 		return fmt.Errorf("%w: the changelog has fewer commits than the store: was the topic deleted?", task.ErrDamaged)
 	}
 	return err
+}
+
+// tooOld is an ErrDamaged for a store that was last at the end of its changelog so long ago that compaction may since have taken away
+// deletions that it has not seen (task.Restorer.Since): windows that are closed would be open in it, and put out again. Half of the time that the
+// topic keeps deletions is left to differences between clocks.
+func (w *worker) tooOld(ctx context.Context, admin *kafka.Admin, since time.Time) error {
+	settings, err := admin.Settings(ctx, w.state.changelog)
+	if err != nil {
+		return err
+	}
+	kept, err := strconv.ParseInt(settings["delete.retention.ms"], 10, 64)
+	if err != nil {
+		return fmt.Errorf("engine: delete.retention.ms of topic %s: %w", w.state.changelog, err)
+	}
+	if age := time.Since(since).Abs(); age.Milliseconds() > kept/2 {
+		return fmt.Errorf("%w: it is of %v, and the changelog keeps deletions for %v", task.ErrDamaged, since, time.Duration(kept)*time.Millisecond)
+	}
+	return nil
 }
 
 // Wants says that the task has nothing left of a topic.

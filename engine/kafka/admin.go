@@ -184,30 +184,37 @@ func (a *Admin) checkConfig(ctx context.Context, s TopicSpec) error {
 	if len(s.Config) == 0 {
 		return nil
 	}
-	return a.ask(ctx, "read settings of topic "+s.Name, func(ctx context.Context) error {
-		described, err := a.client.DescribeTopicConfigs(ctx, s.Name)
+	values, err := a.Settings(ctx, s.Name)
+	if err != nil {
+		return err
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.Config)) {
+		if found, want := values[key], s.Config[key]; found != want {
+			return fmt.Errorf("%w: %s has %s=%q, %q is wanted: alter the topic's setting, or delete the topic and start from empty state",
+				ErrTopicMismatch, s.Name, key, found, want)
+		}
+	}
+	return nil
+}
+
+// Settings is the settings of a topic, by Kafka's names, those that it has from its broker among them.
+func (a *Admin) Settings(ctx context.Context, topic string) (map[string]string, error) {
+	values := make(map[string]string)
+	err := a.ask(ctx, "read settings of topic "+topic, func(ctx context.Context) error {
+		described, err := a.client.DescribeTopicConfigs(ctx, topic)
 		if err != nil {
 			return err
 		}
-		topic, err := described.On(s.Name, nil)
+		answer, err := described.On(topic, nil)
 		if err != nil {
 			return err
 		}
-		if topic.Err != nil {
-			return topic.Err
-		}
-		values := make(map[string]string, len(topic.Configs))
-		for _, c := range topic.Configs {
+		for _, c := range answer.Configs {
 			values[c.Key] = c.MaybeValue()
 		}
-		for _, key := range slices.Sorted(maps.Keys(s.Config)) {
-			if found, want := values[key], s.Config[key]; found != want {
-				return fmt.Errorf("%w: %s has %s=%q, %q is wanted: alter the topic's setting, or delete the topic and start from empty state",
-					ErrTopicMismatch, s.Name, key, found, want)
-			}
-		}
-		return nil
+		return answer.Err
 	})
+	return values, err
 }
 
 // Starts is the oldest offset of each partition of topic.
@@ -329,8 +336,8 @@ func (a *Admin) ask(ctx context.Context, what string, question func(context.Cont
 	for (kerr.IsRetriable(err) || silence(err)) && pause(bounded, 100*time.Millisecond) == nil {
 		err = question(bounded)
 	}
-	if err == nil || errors.Is(err, ErrTopicMismatch) {
-		return err
+	if err == nil {
+		return nil
 	}
 	return fmt.Errorf("kafka: %s at %s: %w", what, a.cfg.addresses(), a.dials.explain(err))
 }

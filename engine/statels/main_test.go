@@ -63,7 +63,7 @@ func newState(t *testing.T) (dir string, open []*rocksdb.Store) {
 	progress := task.Progress{Sequence: 17, Rows: 1234, Fingerprint: "3f2a", Inputs: map[string]int64{"rates": 1240, "limits": 3},
 		StreamTimes: map[string]windows.Time{"bars": 1398902460500}}
 	b.Put(task.ProgressKey, progress.Append(nil))
-	b.Put(stores.MetaKey("position"), binary.BigEndian.AppendUint64(nil, 99))
+	b.Put(stores.MetaKey("position"), binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, 99), 1398902461000))
 	b.Put(stores.MetaKey("indexed"), []byte{1})
 	require.NoError(t, s.Write(&b))
 	require.NoError(t, s.Flush())
