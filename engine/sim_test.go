@@ -124,9 +124,16 @@ type member struct {
 }
 
 func startMember(t *testing.T, plan *topology.Plan, c *kafkatest.Cluster) *member {
+	return startMemberWith(t, plan, c, func(*engine.Config) {})
+}
+
+// startMemberWith starts a member with a setting of the test's own.
+func startMemberWith(t *testing.T, plan *topology.Plan, c *kafkatest.Cluster, set func(*engine.Config)) *member {
 	w := &wire{dial: c.Dial}
-	e, err := engine.New(plan, engine.Config{Brokers: c.Brokers, Dial: w.Dial, CommitInterval: 5 * time.Second, SessionTimeout: 30 * time.Second,
-		Log: slog.New(noErrors{slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}), t})})
+	cfg := engine.Config{Brokers: c.Brokers, Dial: w.Dial, CommitInterval: 5 * time.Second, SessionTimeout: 30 * time.Second,
+		Log: slog.New(noErrors{slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}), t})}
+	set(&cfg)
+	e, err := engine.New(plan, cfg)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	m := &member{wire: w, running: &running{Engine: e, cancel: cancel, done: make(chan error, 1)}}

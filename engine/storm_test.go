@@ -34,7 +34,7 @@ func newVirtualRig(t *testing.T, seed uint64) *virtualRig {
 
 // feed writes a few rates a second for d.
 func (v *virtualRig) feed(t *testing.T, d time.Duration) {
-	for until := time.Now().Add(d); time.Now().Before(until); time.Sleep(time.Second) {
+	for until := time.Now().Add(d); time.Now().Before(until); time.Sleep(time.Second) { // of the bubble
 		batch := randomRates(v.random, time.Now(), 3, 300*time.Millisecond)
 		v.rates = append(v.rates, batch...)
 		write(t, v.cluster.Config(), v.pipeline, batch)
@@ -56,6 +56,12 @@ func (v *virtualRig) stable(t *testing.T, members int) bool {
 
 // finish closes all windows, lets the members come to the end and stop, and requires the oracle's finals.
 func (v *virtualRig) finish(t *testing.T, members ...*member) {
+	v.end(t, members...)
+	v.requireFinals(t)
+}
+
+// end closes all windows, and lets the members come to the end and stop.
+func (v *virtualRig) end(t *testing.T, members ...*member) {
 	end := endRates(v.rates, stormPartitions)
 	v.rates = append(v.rates, end...)
 	write(t, v.cluster.Config(), v.pipeline, end)
@@ -63,7 +69,6 @@ func (v *virtualRig) finish(t *testing.T, members ...*member) {
 	for _, m := range members {
 		require.NoError(t, m.stop())
 	}
-	v.requireFinals(t)
 }
 
 func (v *virtualRig) requireFinals(t *testing.T) {
