@@ -33,7 +33,7 @@ func newBrokersRig(t *testing.T, seed uint64) (*virtualRig, *kfake.Cluster) {
 
 // Every few seconds leaders move from broker to broker, of all partitions or of one, and so do the coordinators of groups and transactions.
 func TestLeadersMove(t *testing.T) {
-	seed, minutes := simSeed(t), max(4, 30*soakMinutes(t))
+	seed, minutes := simSeed(t), max(10, 30*soakMinutes(t))
 	synctest.Test(t, func(t *testing.T) {
 		v, fake := newBrokersRig(t, seed)
 		members := []*member{startMember(t, v.plan, v.cluster), startMember(t, v.plan, v.cluster)}
@@ -151,4 +151,3 @@ func (v *virtualRig) requireAtLeast(t *testing.T) {
 		}
 	}
 }
-

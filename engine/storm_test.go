@@ -41,12 +41,16 @@ func (v *virtualRig) feed(t *testing.T, d time.Duration) {
 	}
 }
 
-// stable says that the group has so many members, none of which is joining: the embedded broker never gives up one that is lost then.
-func (v *virtualRig) stable(t *testing.T, members int) bool {
-	client, err := kgo.NewClient(kgo.SeedBrokers(v.cluster.Brokers...), kgo.Dialer(v.cluster.Dial))
+// groupIsStable says that the group has so many members, none of which is joining: the embedded broker never gives up one that is lost then.
+func groupIsStable(t *testing.T, c *kafkatest.Cluster, group string, members int) bool {
+	opts := []kgo.Opt{kgo.SeedBrokers(c.Brokers...)}
+	if c.Dial != nil {
+		opts = append(opts, kgo.Dialer(c.Dial))
+	}
+	client, err := kgo.NewClient(opts...)
 	require.NoError(t, err)
 	defer client.Close()
-	groups, err := kadm.NewClient(client).DescribeGroups(t.Context(), "virtual-"+v.topic)
+	groups, err := kadm.NewClient(client).DescribeGroups(t.Context(), group)
 	require.NoError(t, err)
 	for _, g := range groups {
 		return g.Err == nil && g.State == "Stable" && len(g.Members) == members
@@ -89,7 +93,7 @@ func TestRebalanceStorm(t *testing.T) {
 		for began, said := time.Now(), 0; time.Since(began) < time.Duration(minutes)*time.Minute; {
 			v.feed(t, time.Second+time.Duration(v.random.Int64N(int64(6*time.Second))))
 			i := v.random.IntN(len(members))
-			if v.random.IntN(2) == 0 && v.stable(t, len(members)) {
+			if v.random.IntN(2) == 0 && groupIsStable(t, v.cluster, "virtual-"+v.topic, len(members)) {
 				members[i].lose()
 			} else {
 				require.NoError(t, members[i].stop())

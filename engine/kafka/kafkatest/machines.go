@@ -42,30 +42,46 @@ func StartMachines(t testing.TB, atLeast int) *Machines {
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
 	m.ask = kadm.NewClient(client)
-	t.Cleanup(func() {
-		for id := range m.N {
-			m.Revive(t, id+1)
-		}
-	})
+	t.Cleanup(func() { m.Revive(t, m.IDs()...) })
 	m.AwaitInSync(t)
 	return m
 }
 
-// Kill is kill -9 of a broker.
-func (m *Machines) Kill(t testing.TB, id int) { tool(t, "signal", id, "KILL") }
+// IDs are those of all brokers.
+func (m *Machines) IDs() []int {
+	ids := make([]int, m.N)
+	for i := range ids {
+		ids[i] = i + 1
+	}
+	return ids
+}
 
-// Pause stops a broker where it is: its connections stay, and nothing is answered until Resume.
-func (m *Machines) Pause(t testing.TB, id int) { tool(t, "signal", id, "STOP") }
+// Kill is kill -9 of brokers.
+func (m *Machines) Kill(t testing.TB, ids ...int) { signal(t, "KILL", ids) }
 
-// Resume lets a paused broker go on.
-func (m *Machines) Resume(t testing.TB, id int) { tool(t, "signal", id, "CONT") }
+// Pause stops brokers where they are: their connections stay, and nothing is answered until Resume.
+func (m *Machines) Pause(t testing.TB, ids ...int) { signal(t, "STOP", ids) }
 
-// Revive starts a broker that was killed, and returns when it serves; one that lives stays as it is.
-func (m *Machines) Revive(t testing.TB, id int) { tool(t, "revive", id) }
+// Resume lets paused brokers go on.
+func (m *Machines) Resume(t testing.TB, ids ...int) { signal(t, "CONT", ids) }
 
-func tool(t testing.TB, verb string, id int, more ...string) {
+// Revive starts brokers that were killed, and returns when they serve; those that live stay as they are.
+func (m *Machines) Revive(t testing.TB, ids ...int) {
+	args := []string{"revive", os.Getenv(folderEnvironment)}
+	for _, id := range ids {
+		args = append(args, strconv.Itoa(id))
+	}
+	tool(t, args...)
+}
+
+func signal(t testing.TB, name string, ids []int) {
+	for _, id := range ids {
+		tool(t, "signal", os.Getenv(folderEnvironment), strconv.Itoa(id), name)
+	}
+}
+
+func tool(t testing.TB, args ...string) {
 	t.Helper()
-	args := append([]string{verb, os.Getenv(folderEnvironment), strconv.Itoa(id)}, more...)
 	out, err := exec.Command(os.Getenv(toolEnvironment), args...).CombinedOutput()
 	require.NoError(t, err, "%v: %s", args, out)
 }
