@@ -64,7 +64,7 @@ func TestMembersComeAndGo(t *testing.T) {
 		}
 		join(i, dirs[i])
 	}
-	t.Logf("%d left, %d were killed, %d rates", left, killed, len(rates))
+	did(t, "%d left, %d were killed, %d rates", left, killed, len(rates))
 	rates = append(rates, endRates(rates, partitions)...)
 	write(t, c.Config(), p, rates[len(rates)-partitions:])
 	awaitEnd(t, c, app, topic)
@@ -126,6 +126,7 @@ func TestBrokersKilledAndPaused(t *testing.T) {
 		m.Resume(t, m.IDs()...)
 		awaitEnd(t, m.Cluster, app, topic)
 	}
+	did(t, "%d kills, %d pauses of %v, %d rates", 1+rounds, rounds, paused, len(rates))
 	rates = append(rates, endRates(rates, partitions)...)
 	write(t, m.Config(), p, rates[len(rates)-partitions:])
 	awaitEnd(t, m.Cluster, app, topic)

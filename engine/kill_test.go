@@ -160,12 +160,15 @@ type killRig struct {
 
 const killPartitions = 3
 
-func newKillRig(t *testing.T) *killRig {
+func newKillRig(t *testing.T) *killRig { return newLongRig(t, 12_000) }
+
+// newLongRig is a rig of n records.
+func newLongRig(t *testing.T, n int) *killRig {
 	k := &killRig{cluster: kafkatest.Start(t), seed: rand.Uint64()}
 	t.Logf("seed %d", k.seed)
 	k.random = rand.New(rand.NewPCG(k.seed, 2))
 	k.topic = k.cluster.Topic(t, "rates", killPartitions)
-	k.rates = randomRates(k.random, dayStart, 12_000, 200*time.Millisecond)
+	k.rates = randomRates(k.random, dayStart, n, 200*time.Millisecond)
 	k.rates = append(k.rates, endRates(k.rates, killPartitions)...)
 	app := k.cluster.Name("calm")
 	k.calm = newPipeline(t, app, k.topic)
@@ -195,14 +198,19 @@ func (k *killRig) requireSame(t *testing.T, app string) {
 	}
 }
 
-// Kill -9 ten times in the middle of the input, and start again: with the state that the dead process left, and without it.
+// Kill -9 in the middle of the input, ten times, or fifty in make soak, and start again: with the state that the dead process left, and
+// as often without it.
 func TestKilled(t *testing.T) {
-	k := newKillRig(t)
+	kills := 10
+	if soakMinutes(t) > 0 {
+		kills = 50
+	}
+	k := newLongRig(t, 1200*kills)
 	for _, keep := range []bool{true, false} {
 		t.Run(map[bool]string{true: "state kept", false: "state lost"}[keep], func(t *testing.T) {
 			spec := memberSpec{Brokers: k.cluster.Brokers, App: k.cluster.Name(fmt.Sprintf("killed-%v", keep)), Topic: k.topic, Dir: t.TempDir(),
 				Pause: 300 * time.Microsecond}
-			for range 10 {
+			for range kills {
 				m := spawn(t, spec)
 				<-m.first
 				time.Sleep(time.Duration(k.random.Int64N(int64(200 * time.Millisecond)))) // a random point, not a wait for something
@@ -216,6 +224,7 @@ func TestKilled(t *testing.T) {
 			awaitEnd(t, k.cluster, spec.App, k.topic)
 			m.terminate(t)
 			k.requireSame(t, spec.App)
+			did(t, "%d kills", kills)
 		})
 	}
 }

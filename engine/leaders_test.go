@@ -16,7 +16,7 @@ import (
 // stages while it is dead. Then it comes back, under load too. Every total is right, and there once.
 func TestLeadersKilled(t *testing.T) {
 	m := kafkatest.StartMachines(t, 3)
-	seed, kills := rand.Uint64(), 6
+	seed, kills := rand.Uint64(), 5
 	if soakMinutes(t) > 0 {
 		kills = 20
 	}
@@ -53,6 +53,7 @@ func TestLeadersKilled(t *testing.T) {
 		m.Revive(t, id)
 		in.settle(t)
 	}
+	did(t, "%d leaders killed", kills)
 	in.end(t)
 	for _, r := range members {
 		require.Empty(t, r.done, "Run has ended by itself")

@@ -33,7 +33,7 @@ func newBrokersRig(t *testing.T, seed uint64) (*virtualRig, *kfake.Cluster) {
 
 // Every few seconds leaders move from broker to broker, of all partitions or of one, and so do the coordinators of groups and transactions.
 func TestLeadersMove(t *testing.T) {
-	seed, minutes := simSeed(t), max(10, 30*soakMinutes(t))
+	seed, minutes := simSeed(t), stormMinutes(t, 10)
 	synctest.Test(t, func(t *testing.T) {
 		v, fake := newBrokersRig(t, seed)
 		members := []*member{startMember(t, v.plan, v.cluster), startMember(t, v.plan, v.cluster)}
@@ -52,7 +52,7 @@ func TestLeadersMove(t *testing.T) {
 				moves["coordinators"]++
 			}
 		}
-		t.Logf("moved: %v", moves)
+		did(t, "%d virtual minutes, moved %v", minutes, moves)
 		v.finish(t, members...)
 	})
 }
@@ -85,7 +85,7 @@ func slowAcks(t *testing.T, seed uint64, guarantee engine.Guarantee) {
 		m.lose()
 		m = join()
 	}
-	t.Logf("%d acknowledgements were late", slow.seen())
+	did(t, "%d acknowledgements were late", slow.seen())
 	if guarantee == engine.ExactlyOnce {
 		v.finish(t, m)
 		return

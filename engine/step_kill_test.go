@@ -145,7 +145,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 			t.Logf("%d of %d: %v", i+1, len(deaths), died)
 		}
 	}
-	t.Logf("killed at %v", died)
+	did(t, "%d processes died, at %v", len(deaths), died)
 	require.NotEmpty(t, died)
 	k.end(t, dir)
 }

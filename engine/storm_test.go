@@ -85,10 +85,14 @@ func (v *virtualRig) requireFinals(t *testing.T) {
 // Three members; every few seconds one of them leaves, in order or cut off, and another joins. Five minutes of virtual time, or as long
 // as make soak says.
 func TestRebalanceStorm(t *testing.T) {
-	seed, minutes := simSeed(t), max(5, 30*soakMinutes(t))
+	seed, minutes := simSeed(t), stormMinutes(t, 5)
 	synctest.Test(t, func(t *testing.T) {
 		v := newVirtualRig(t, seed)
-		join := func() *member { return startMember(t, v.plan, v.cluster) }
+		joined := 0
+		join := func() *member {
+			joined++
+			return startMember(t, v.plan, v.cluster)
+		}
 		members := []*member{join(), join(), join()}
 		for began, said := time.Now(), 0; time.Since(began) < time.Duration(minutes)*time.Minute; {
 			v.feed(t, time.Second+time.Duration(v.random.Int64N(int64(6*time.Second))))
@@ -104,6 +108,7 @@ func TestRebalanceStorm(t *testing.T) {
 				t.Logf("%d of %d virtual minutes, %d rates", m, minutes, len(v.rates))
 			}
 		}
+		did(t, "%d virtual minutes, %d members", minutes, joined)
 		v.finish(t, members...)
 	})
 }
@@ -203,11 +208,14 @@ func TestBreakAtEveryWrite(t *testing.T) {
 	case !all:
 		steps = steps[:30]
 	}
+	breaks := 0
+	defer func() { did(t, "%d breaks of %d writes", breaks, writes) }()
 	for i, step := range steps {
 		for _, sent := range []bool{true, false} {
 			if !all && sent != (i%2 == 0) {
 				continue
 			}
+			breaks++
 			if !t.Run(fmt.Sprintf("write %d, sent %v", step+1, sent), func(t *testing.T) { run(t, step+1, sent) }) {
 				return
 			}
