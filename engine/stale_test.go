@@ -46,12 +46,11 @@ func TestStaleStore(t *testing.T) {
 
 				r, _ = startOnDisk(t, v.plan, v.cluster, newSimDisk(nil))
 				v.feed(t, 10*time.Minute) // what was open is closed
-				time.Sleep(x.away)        // of the bubble: the embedded broker compacts once an hour
-				v.feed(t, time.Minute)
-				time.Sleep(time.Minute)
 				require.NoError(t, r.stop())
+				time.Sleep(x.away) // of the bubble: the embedded broker compacts once an hour
 
 				r, lines := startOnDisk(t, v.plan, v.cluster, newSimDisk(first.crash(nil)))
+				v.feed(t, time.Minute)
 				v.finish(t, &member{running: r})
 				if x.stale {
 					require.Contains(t, lines.String(), "the changelog keeps deletions for 24h0m0s")
