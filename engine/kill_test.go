@@ -128,6 +128,9 @@ func awaitRead(t *testing.T, c *kafkatest.Cluster, group, topic string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	ends, err := c.Admin().Ends(ctx, topic, false)
+	for err != nil && ctx.Err() == nil { // its leader may just have been killed
+		ends, err = c.Admin().Ends(ctx, topic, false)
+	}
 	require.NoError(t, err)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
