@@ -6,6 +6,7 @@
 #   KAFKA_RUN    which of their tests                  make kafka-test KAFKA_RUN=TestReplay
 #   MINUTES      how long oracle, soak, simulate run   make oracle MINUTES=5
 #   SOAK         which tests soak repeats              make soak SOAK=TestZombie MINUTES=1
+#   KAFKA        soak on so many real brokers          make soak SOAK=TestKilled KAFKA=1 MINUTES=5
 #   BENCH_PKGS, BENCH, BENCHFLAGS                      make bench BENCH=Tumbling BENCHFLAGS=-count=5
 
 TESTFLAGS  ?=
@@ -13,7 +14,7 @@ RACE_PKGS  ?= ./stores/... ./engine ./engine/embedded ./engine/enginetest ./engi
 KAFKA_PKGS ?= ./engine ./engine/kafka/... ./engine/streamstest ./bench/e2e ./examples/...
 KAFKA_RUN  ?= .
 MINUTES    ?= 60
-SOAK       ?= ^Test(Killed|Poison|TakeOver|Relay.*|Simulated.*|Damaged.*|Torn.*|Disk.*|Broker.*|Topic.*|Zombie.*|Rebalance.*|Transaction.*|Break.*|TakeOverFromStandby|Ring|Standby.*|WarmUp)$$
+SOAK       ?= ^Test(Killed.*|Poison|TakeOver|Relay.*|Simulated.*|Members.*|Leaders.*|SlowAcks|Stale.*|Clock.*|Damaged.*|Torn.*|Disk.*|Broker.*|Topic.*|Zombie.*|Rebalance.*|Transaction.*|Break.*|TakeOverFromStandby|Ring|Standby.*|WarmUp)$$
 BENCH_PKGS ?= ./windows/... ./aggregates/... ./stores/... ./dsl/... ./engine/internal/... ./bench/...
 BENCH      ?= .
 BENCHFLAGS ?=
@@ -23,10 +24,10 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.7.0
 rocksdb = flags=$$(.ci/deps rocksdb) && export GOFLAGS="$${GOFLAGS-} $$flags" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test vet race oracle oracle-joins simulate soak kafka-test bench lint
+.PHONY: help demo test vet race oracle oracle-joins simulate soak kafka-test kafka3-test bench lint
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: ## run the FX pipeline: ticks in, bars out, on a broker inside the process
 	@$(rocksdb) go run ./examples/fx
@@ -60,13 +61,10 @@ oracle-joins: ## random joins and tables against their oracles, round after roun
 	{ grep -B2 -A40 -m1 -- '--- FAIL' .cache/oracle-joins.txt; echo "oracle-joins: round $$n differs"; exit 1; }; \
 	n=$$((n+1)); echo "oracle-joins: $$n rounds without a difference, $$(((end - $$(date +%s)) / 60)) min left"; done
 
-# Each round is the long form of the tests: all kills, each write of a member at which its line may break, storms of hours in virtual time.
-soak: ## processes, lines, brokers, disks and topics failing, round after round, for MINUTES (60)
+# Each round is the long form of the tests: 100 kills, each step and each write at which a member may die or its line break, storms of an hour in virtual time.
+soak: ## processes, lines, brokers, disks and topics failing, round after round, for MINUTES (60); KAFKA=1 or 3 on so many real brokers
 	@$(rocksdb) go test -c -o .cache/soak.test ./engine && \
-	end=$$(($$(date +%s) + 60 * $(MINUTES))); n=0; while [ $$(date +%s) -lt $$end ]; do \
-	(cd engine && ASHI_SOAK_MINUTES=$(MINUTES) ../.cache/soak.test -test.timeout 0 -test.run '$(SOAK)') >.cache/soak.txt 2>&1 || \
-	{ grep -A40 -m1 -- '--- FAIL' .cache/soak.txt; echo "soak: round $$n differs: see .cache/soak.txt"; exit 1; }; \
-	n=$$((n+1)); echo "soak: $$n rounds without a difference, $$(((end - $$(date +%s)) / 60)) min left"; done
+	$(if $(KAFKA),ASHI_KAFKA_BROKERS=$(KAFKA) ASHI_KAFKA_HEAP=512m .ci/kafka with) .ci/soak $(MINUTES) '$(SOAK)'
 
 # A seed that differs is printed, and run again with ASHI_SIM_SEED=N go test ./engine -run TestSimulation -v.
 simulate: ## random plans under random faults in virtual time for MINUTES (60); a short run of it is part of test
@@ -75,6 +73,9 @@ simulate: ## random plans under random faults in virtual time for MINUTES (60); 
 
 kafka-test: ## the integration tests, against one real Apache Kafka that is started and stopped for them
 	@$(rocksdb) .ci/kafka with go test -count=1 -p=1 -run '$(KAFKA_RUN)' $(TESTFLAGS) $(KAFKA_PKGS)
+
+kafka3-test: ## leaders of a real Kafka of three brokers are killed under load
+	@$(rocksdb) ASHI_KAFKA_BROKERS=3 ASHI_KAFKA_HEAP=512m .ci/kafka with go test -count=1 -run '^TestLeadersKilled$$' $(TESTFLAGS) ./engine
 
 bench: ## benchmarks of the hot path, kept in bench/results with the machine they ran on
 	@$(rocksdb) .ci/bench -bench '$(BENCH)' $(BENCHFLAGS) $(BENCH_PKGS)

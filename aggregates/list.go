@@ -44,7 +44,7 @@ func listed[T, C, V any](g Rows[T], name string, k *lists, column func(*T) C) []
 	}
 	k.kind, k.seq = kindFor[T, C](r, name), r.program.mergeable
 	o := keep(r, name, k, k.layout, columnOf(r, column))
-	l, _ := o.(*list)
+	l, _ := o.(*list) // o is nil while the calls are recorded: there is no state yet
 	if l == nil {
 		return []V{}
 	}

@@ -25,6 +25,7 @@ type keeper struct {
 	state   *subState
 	rejoin  func()        // asks the group for a new assignment; set before run
 	changed chan struct{} // a token: run is to look at the slots again
+	kept    time.Duration // deletions in the changelog; known before the first standby begins
 
 	mu     sync.Mutex
 	slots  map[int32]*slot

@@ -26,6 +26,20 @@ func soakMinutes(t testing.TB) int {
 	return n
 }
 
+// did says what a test has done; make soak shows it.
+func did(t testing.TB, format string, args ...any) {
+	t.Helper()
+	t.Logf("did: "+format, args...)
+}
+
+// stormMinutes is how long storms last in virtual time: briefly, or an hour.
+func stormMinutes(t testing.TB, brief int) int {
+	if soakMinutes(t) > 0 {
+		return 60
+	}
+	return brief
+}
+
 // line is a member's network, which can be held, so that connections stay and nothing goes through, as when one of the two ends is
 // paused; and which breaks for good at a numbered write.
 type line struct {

@@ -35,6 +35,7 @@ func TestRelayKilled(t *testing.T) {
 	case !onKafka && !soak:
 		m.left = 15 // on the embedded broker they have to wait for each other: 50 take minutes where other work goes on
 	}
+	kills := m.left
 	for m.left > 0 {
 		in.awaitStable(t, len(m.processes))
 		in.write(t, 1000)
@@ -44,6 +45,7 @@ func TestRelayKilled(t *testing.T) {
 		}
 		in.settle(t)
 	}
+	did(t, "%d kills", kills)
 	in.end(t)
 	for _, p := range m.processes {
 		p.terminate(t)

@@ -26,14 +26,14 @@ func TestSimulatedRelay(t *testing.T) {
 		members := []*member{join(), join()}
 		for range minutes {
 			in.write(t, 20)
-			time.Sleep(time.Duration(in.random.Int64N(int64(10 * time.Second))))
+			time.Sleep(time.Duration(in.random.Int64N(int64(10 * time.Second)))) // of the bubble: a random point of the work
 			if in.random.IntN(5) == 0 {
 				i := in.random.IntN(2)
 				members[i].lose()
 				members[i] = join()
 			}
 			in.settle(t)
-			time.Sleep(time.Until(in.start.Add(time.Duration(in.minute) * time.Minute)))
+			time.Sleep(time.Until(in.start.Add(time.Duration(in.minute) * time.Minute))) // of the bubble: records are of the minute that they come in
 		}
 		in.end(t)
 		for _, m := range members {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -144,8 +145,7 @@ func committed(t testing.TB, cfg kafka.Config, topic string) [][]task.Record {
 	admin, err := kafka.NewAdmin(cfg)
 	require.NoError(t, err)
 	defer admin.Close()
-	ends, err := admin.Ends(context.Background(), topic, true)
-	require.NoError(t, err)
+	ends := settledEnds(t, admin, topic)
 	from := map[int32]int64{}
 	for p := range ends {
 		from[p] = kafka.Oldest
@@ -157,6 +157,30 @@ func committed(t testing.TB, cfg kafka.Config, topic string) [][]task.Record {
 			return nil
 		}}))
 	return all
+}
+
+// settledEnds is where what is committed ends. Brokers write the markers of a transaction after they have told its end: it waits for them, and no
+// longer than ten seconds, as a transaction may be open for good.
+func settledEnds(t testing.TB, admin *kafka.Admin, topic string) map[int32]int64 {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		written, err := admin.Ends(context.Background(), topic, false)
+		require.NoError(t, err)
+		ends, err := admin.Ends(context.Background(), topic, true)
+		require.NoError(t, err)
+		if maps.Equal(written, ends) {
+			return ends
+		}
+		select {
+		case <-ctx.Done():
+			return ends
+		case <-tick.C:
+		}
+	}
 }
 
 // requireFinals compares the committed finals of one size with the oracle's: the same rows in the same order, each once.

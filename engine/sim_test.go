@@ -91,7 +91,7 @@ func simulate(t *testing.T, seed uint64, hours int) {
 	for hour := range hours {
 		next := time.Duration(hour)*time.Hour + lose
 		for at := time.Duration(hour) * time.Hour; at < time.Duration(hour+1)*time.Hour; at += 5 * time.Second {
-			time.Sleep(time.Until(began.Add(at)))
+			time.Sleep(time.Until(began.Add(at))) // of the bubble
 			if at >= next && next >= 0 {
 				i := r.IntN(2)
 				t.Logf("at %v: member %d is lost and replaced", at, i)

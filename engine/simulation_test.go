@@ -372,11 +372,15 @@ func (s *simulation) checkStores(changelog string, partition int32, records []ta
 	}
 }
 
-// storedRows is what a store holds, without what a task notes there for itself: the index of sessions, whose rows have no values.
+// storedRows is what a store holds, without what a task notes there for itself: the index of sessions, whose rows have no values, and since
+// when its position stands, which is behind that.
 func storedRows(t testing.TB, s stores.Store) map[string]string {
 	rows := map[string]string{}
 	for e, err := range s.Scan(nil, nil) {
 		require.NoError(t, err)
+		if bytes.Equal(e.Key, stores.MetaKey("position")) {
+			e.Value = e.Value[:8]
+		}
 		if len(e.Value) > 0 {
 			rows[fmt.Sprintf("%x", e.Key)] = fmt.Sprintf("%x", e.Value)
 		}

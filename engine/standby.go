@@ -42,6 +42,12 @@ func (k *keeper) isNamed(partition int32) bool {
 	return found
 }
 
+func (k *keeper) anyNamed() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.named) > 0
+}
+
 // run keeps the stores of standbys up with the changelog until ctx is done, which is no error. One follower reads for all of them; it is
 // started anew when there are others.
 func (k *keeper) run(ctx context.Context) error {
@@ -50,6 +56,11 @@ func (k *keeper) run(ctx context.Context) error {
 	again := time.NewTimer(0)
 	defer again.Stop()
 	for ctx.Err() == nil {
+		if k.anyNamed() {
+			if err := k.learn(ctx); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("standbys: %w", err)
+			}
+		}
 		standbys, wait, err := k.settle()
 		if err != nil {
 			return fmt.Errorf("standbys: %w", err)
@@ -99,7 +110,9 @@ func (k *keeper) settleSlot(s *slot) (c *standby, wait time.Duration, err error)
 	switch {
 	case s.taken > 0: // until the worker is closed it is its own
 	case k.isNamed(s.partition):
-		if s.copy.Load() == nil {
+		if c = s.copy.Load(); c != nil {
+			err = k.noteAgeLocked(c)
+		} else {
 			err = k.beginLocked(s)
 		}
 	case s.store != nil:
@@ -136,6 +149,7 @@ func (k *keeper) beginLocked(s *slot) error {
 	}
 	if !ok {
 		position = unknown
+		c.restorer.Begin(time.Now())
 	}
 	s.reach.begin(position)
 	s.copy.Store(c)
@@ -198,7 +212,10 @@ func (k *keeper) apply(c *standby, records []task.Record, next int64) error {
 	if s.copy.Load() != c {
 		return nil
 	}
-	err := c.follows(records)
+	err := k.ageLocked(c)
+	if err == nil {
+		err = c.follows(records)
+	}
 	if err == nil {
 		err = c.restorer.Apply(records, next)
 	}

@@ -183,13 +183,19 @@ func TestStandbyDiskFails(t *testing.T) {
 
 // A store that cannot be a copy of the log is thrown away, with a log line, and made anew.
 func TestStandbyIsRebuilt(t *testing.T) {
-	at := func(position int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(position)) }
+	of := func(position int64, age time.Duration) []byte {
+		return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(position)), uint64(time.Now().Add(-age).UnixMilli()))
+	}
+	at := func(position int64) []byte { return of(position, 0) }
 	row, _ := stores.OperatorBounds(1 << 8)
 	for name, rows := range map[string]func(v *virtualRig) map[string][]byte{
 		"rows without a position": func(*virtualRig) map[string][]byte { return map[string][]byte{string(row): {1}} },
 		"no position":             func(*virtualRig) map[string][]byte { return map[string][]byte{string(stores.MetaKey("position")): {1}} },
 		"no commit record": func(*virtualRig) map[string][]byte {
 			return map[string][]byte{string(stores.MetaKey("position")): at(1), string(task.ProgressKey): {0}}
+		},
+		"too old": func(*virtualRig) map[string][]byte {
+			return map[string][]byte{string(stores.MetaKey("position")): of(1, 13*time.Hour), string(row): {1}}
 		},
 		"past the end of the log": func(*virtualRig) map[string][]byte {
 			return map[string][]byte{string(stores.MetaKey("position")): at(1 << 40), string(row): {1}}
@@ -221,6 +227,28 @@ func TestStandbyIsRebuilt(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A log in which nothing happens for longer than half of the time that it keeps deletions makes no standby too old.
+func TestStandbyOfQuietLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVirtualRig(t, 6)
+		m := startMember(t, v.plan, v.cluster)
+		k := startCopies(t, v.pipeline, v.cluster, nil)
+		k.Name(0, 1, 2, 3)
+		v.feed(t, time.Minute)
+		time.Sleep(13 * time.Hour)
+		for p := range int32(4) {
+			r := task.NewRestorer(k.last(p))
+			_, _, err := r.Position()
+			require.NoError(t, err)
+			require.Less(t, time.Since(r.Since()), time.Hour, "a task that takes the store over need not rebuild it")
+		}
+		v.feed(t, time.Minute)
+		require.NotContains(t, k.lines.String(), "rebuilt")
+		require.NoError(t, k.stop())
+		v.finish(t, m)
+	})
 }
 
 // A standby that began far behind asks the group for a new assignment when it has caught up.

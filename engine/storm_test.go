@@ -35,19 +35,23 @@ func newVirtualRig(t *testing.T, seed uint64) *virtualRig {
 
 // feed writes a few rates a second for d.
 func (v *virtualRig) feed(t *testing.T, d time.Duration) {
-	for until := time.Now().Add(d); time.Now().Before(until); time.Sleep(time.Second) {
+	for until := time.Now().Add(d); time.Now().Before(until); time.Sleep(time.Second) { // of the bubble
 		batch := randomRates(v.random, time.Now(), 3, 300*time.Millisecond)
 		v.rates = append(v.rates, batch...)
 		write(t, v.cluster.Config(), v.pipeline, batch)
 	}
 }
 
-// stable says that the group has so many members, none of which is joining: the embedded broker never gives up one that is lost then.
-func (v *virtualRig) stable(t *testing.T, members int) bool {
-	client, err := kgo.NewClient(kgo.SeedBrokers(v.cluster.Brokers...), kgo.Dialer(v.cluster.Dial))
+// groupIsStable says that the group has so many members, none of which is joining: the embedded broker never gives up one that is lost then.
+func groupIsStable(t *testing.T, c *kafkatest.Cluster, group string, members int) bool {
+	opts := []kgo.Opt{kgo.SeedBrokers(c.Brokers...)}
+	if c.Dial != nil {
+		opts = append(opts, kgo.Dialer(c.Dial))
+	}
+	client, err := kgo.NewClient(opts...)
 	require.NoError(t, err)
 	defer client.Close()
-	groups, err := kadm.NewClient(client).DescribeGroups(t.Context(), "virtual-"+v.topic)
+	groups, err := kadm.NewClient(client).DescribeGroups(t.Context(), group)
 	require.NoError(t, err)
 	for _, g := range groups {
 		return g.Err == nil && g.State == "Stable" && len(g.Members) == members
@@ -57,6 +61,12 @@ func (v *virtualRig) stable(t *testing.T, members int) bool {
 
 // finish closes all windows, lets the members come to the end and stop, and requires the oracle's finals.
 func (v *virtualRig) finish(t *testing.T, members ...*member) {
+	v.end(t, members...)
+	v.requireFinals(t)
+}
+
+// end closes all windows, and lets the members come to the end and stop.
+func (v *virtualRig) end(t *testing.T, members ...*member) {
 	end := endRates(v.rates, stormPartitions)
 	v.rates = append(v.rates, end...)
 	write(t, v.cluster.Config(), v.pipeline, end)
@@ -64,7 +74,6 @@ func (v *virtualRig) finish(t *testing.T, members ...*member) {
 	for _, m := range members {
 		require.NoError(t, m.stop())
 	}
-	v.requireFinals(t)
 }
 
 func (v *virtualRig) requireFinals(t *testing.T) {
@@ -77,19 +86,20 @@ func (v *virtualRig) requireFinals(t *testing.T) {
 // Three members, with no to two copies of each task; every few seconds one of them leaves, in order or cut off, and another joins. Five
 // minutes of virtual time, or as long as make soak says.
 func TestRebalanceStorm(t *testing.T) {
-	seed, minutes := simSeed(t), max(5, 30*soakMinutes(t))
+	seed, minutes := simSeed(t), stormMinutes(t, 5)
 	synctest.Test(t, func(t *testing.T) {
 		v := newVirtualRig(t, seed)
-		standbys := v.random.IntN(3)
+		standbys, joined := v.random.IntN(3), 0
 		t.Logf("%d standbys", standbys)
 		join := func() *member {
+			joined++
 			return startMember(t, v.plan, v.cluster, func(c *engine.Config) { c.Standbys = standbys })
 		}
 		members := []*member{join(), join(), join()}
 		for began, said := time.Now(), 0; time.Since(began) < time.Duration(minutes)*time.Minute; {
 			v.feed(t, time.Second+time.Duration(v.random.Int64N(int64(6*time.Second))))
 			i := v.random.IntN(len(members))
-			if v.random.IntN(2) == 0 && v.stable(t, len(members)) {
+			if v.random.IntN(2) == 0 && groupIsStable(t, v.cluster, "virtual-"+v.topic, len(members)) {
 				members[i].lose()
 			} else {
 				require.NoError(t, members[i].stop())
@@ -100,6 +110,7 @@ func TestRebalanceStorm(t *testing.T) {
 				t.Logf("%d of %d virtual minutes, %d rates", m, minutes, len(v.rates))
 			}
 		}
+		did(t, "%d virtual minutes, %d members", minutes, joined)
 		v.finish(t, members...)
 	})
 }
@@ -199,11 +210,14 @@ func TestBreakAtEveryWrite(t *testing.T) {
 	case !all:
 		steps = steps[:30]
 	}
+	breaks := 0
+	defer func() { did(t, "%d breaks of %d writes", breaks, writes) }()
 	for i, step := range steps {
 		for _, sent := range []bool{true, false} {
 			if !all && sent != (i%2 == 0) {
 				continue
 			}
+			breaks++
 			if !t.Run(fmt.Sprintf("write %d, sent %v", step+1, sent), func(t *testing.T) { run(t, step+1, sent) }) {
 				return
 			}

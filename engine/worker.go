@@ -125,14 +125,22 @@ func (w *worker) restore(ctx context.Context, store stores.Store) error {
 	if err != nil {
 		return err
 	}
-	if !ok {
-		from = kafka.Oldest
-	}
 	admin, err := kafka.NewAdmin(w.engine.kafka)
 	if err != nil {
 		return err
 	}
 	defer admin.Close()
+	kept, err := deletionsKept(ctx, admin, w.state.changelog)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		from = kafka.Oldest
+		r.Begin(time.Now())
+	}
+	if err := tooOld(r.Since(), kept); err != nil {
+		return err
+	}
 	ends, err := admin.Ends(ctx, w.state.changelog, w.engine.cfg.Guarantee == ExactlyOnce)
 	if err != nil {
 		return err

@@ -146,7 +146,7 @@ func (l *load) pace(*tick) error {
 	}
 	if n%1024 == 0 {
 		due := time.Unix(0, l.begin.Load()).Add(time.Duration(float64(n) / float64(l.rate) * float64(time.Second)))
-		time.Sleep(time.Until(due))
+		time.Sleep(time.Until(due)) // the rate is what is wanted; a thousandth of a second at most, as a rule, so that nobody has to end it
 	}
 	return nil
 }
@@ -183,7 +183,7 @@ func (l *load) measure(ctx context.Context, e *engine.Engine, table *engine.Tabl
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond) // between two looks at the table, so that the wait for its first rows costs no CPU
 	}
 	for _, what := range []string{"while processing", "idle"} {
 		end := time.Now().Add(idleReads)

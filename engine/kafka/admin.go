@@ -28,6 +28,9 @@ type TopicSpec struct {
 	Config map[string]string
 }
 
+// secondAnswer bounds the wait for a broker that is asked only because another does not know.
+const secondAnswer = 2 * time.Second
+
 // Admin asks a cluster about topics and offsets, creates and deletes topics, and deletes records. Each call waits 10 s at most, or for as long
 // as its context allows if that is shorter, and names the addresses when no broker answers.
 type Admin struct {
@@ -54,7 +57,8 @@ func NewAdmin(cfg Config) (*Admin, error) {
 // Close ends the connections; calls under way fail.
 func (a *Admin) Close() { a.client.Close() }
 
-// Partitions is the number of partitions of each of the topics. Topics that do not exist are not in it.
+// Partitions is the number of partitions of each of the topics. Topics that do not exist are not in it. Brokers hear of a new topic one after the
+// other: a topic that the first one does not know is asked of all.
 func (a *Admin) Partitions(ctx context.Context, topics ...string) (map[string]int32, error) {
 	counts := make(map[string]int32, len(topics))
 	if len(topics) == 0 {
@@ -72,19 +76,42 @@ func (a *Admin) Partitions(ctx context.Context, topics ...string) (map[string]in
 		if err != nil {
 			return err
 		}
-		for _, t := range resp.Topics {
-			err := kerr.ErrorForCode(t.ErrorCode)
-			switch {
-			case errors.Is(err, kerr.UnknownTopicOrPartition):
-			case err != nil:
-				return fmt.Errorf("topic %s: %w", *t.Topic, err)
-			default:
-				counts[*t.Topic] = int32(len(t.Partitions))
-			}
+		if err := countPartitions(counts, resp); err != nil {
+			return err
+		}
+		for i := 0; i < len(resp.Brokers) && len(resp.Brokers) > 1 && len(counts) < len(topics); i++ {
+			a.askOf(ctx, resp.Brokers[i].NodeID, req, counts)
 		}
 		return nil
 	})
 	return counts, err
+}
+
+// askOf adds what one broker knows of topics; one that does not answer knows nothing.
+func (a *Admin) askOf(ctx context.Context, broker int32, req *kmsg.MetadataRequest, counts map[string]int32) {
+	ctx, cancel := context.WithTimeout(ctx, secondAnswer)
+	defer cancel()
+	resp, err := req.RequestWith(ctx, a.raw.Broker(int(broker)))
+	if err == nil {
+		err = countPartitions(counts, resp)
+	}
+	if err != nil {
+		a.cfg.Logger.Debug("kafka: a broker does not say whether topics are there", "broker", broker, "error", err)
+	}
+}
+
+func countPartitions(counts map[string]int32, resp *kmsg.MetadataResponse) error {
+	for _, t := range resp.Topics {
+		err := kerr.ErrorForCode(t.ErrorCode)
+		switch {
+		case errors.Is(err, kerr.UnknownTopicOrPartition):
+		case err != nil:
+			return fmt.Errorf("topic %s: %w", *t.Topic, err)
+		default:
+			counts[*t.Topic] = int32(len(t.Partitions))
+		}
+	}
+	return nil
 }
 
 // Ensure creates the topic if it is absent; another process may be doing the same. If it exists, its number of partitions and
@@ -158,30 +185,37 @@ func (a *Admin) checkConfig(ctx context.Context, s TopicSpec) error {
 	if len(s.Config) == 0 {
 		return nil
 	}
-	return a.ask(ctx, "read settings of topic "+s.Name, func(ctx context.Context) error {
-		described, err := a.client.DescribeTopicConfigs(ctx, s.Name)
+	values, err := a.Settings(ctx, s.Name)
+	if err != nil {
+		return err
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.Config)) {
+		if found, want := values[key], s.Config[key]; found != want {
+			return fmt.Errorf("%w: %s has %s=%q, %q is wanted: alter the topic's setting, or delete the topic and start from empty state",
+				ErrTopicMismatch, s.Name, key, found, want)
+		}
+	}
+	return nil
+}
+
+// Settings is the settings of a topic, by Kafka's names, those that it has from its broker among them.
+func (a *Admin) Settings(ctx context.Context, topic string) (map[string]string, error) {
+	values := make(map[string]string)
+	err := a.ask(ctx, "read settings of topic "+topic, func(ctx context.Context) error {
+		described, err := a.client.DescribeTopicConfigs(ctx, topic)
 		if err != nil {
 			return err
 		}
-		topic, err := described.On(s.Name, nil)
+		answer, err := described.On(topic, nil)
 		if err != nil {
 			return err
 		}
-		if topic.Err != nil {
-			return topic.Err
-		}
-		values := make(map[string]string, len(topic.Configs))
-		for _, c := range topic.Configs {
+		for _, c := range answer.Configs {
 			values[c.Key] = c.MaybeValue()
 		}
-		for _, key := range slices.Sorted(maps.Keys(s.Config)) {
-			if found, want := values[key], s.Config[key]; found != want {
-				return fmt.Errorf("%w: %s has %s=%q, %q is wanted: alter the topic's setting, or delete the topic and start from empty state",
-					ErrTopicMismatch, s.Name, key, found, want)
-			}
-		}
-		return nil
+		return answer.Err
 	})
+	return values, err
 }
 
 // RecordLimits is the most bytes that a record of each topic may have with its batch (max.message.bytes), and not more than most. Where the
@@ -319,18 +353,19 @@ func (a *Admin) DeleteBefore(ctx context.Context, offsets map[string]map[int32]i
 	})
 }
 
-// ask bounds one question, asks it again where the cluster says that it will know soon, and says in its error what was asked of
-// whom.
+// ask bounds one question, asks it again where the cluster says that it will know soon or the broker is away that has the answer, and says
+// in its error what was asked of whom.
 func (a *Admin) ask(ctx context.Context, what string, question func(context.Context) error) error {
 	bounded, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	err := question(bounded)
-	// A cluster that has just started, or lost a broker, asks for patience: coordinators are being elected.
-	for kerr.IsRetriable(err) && pause(bounded, 100*time.Millisecond) == nil {
+	// A cluster that has just started, or lost a broker, asks for patience: leaders and coordinators are being elected. Until they are, the
+	// metadata may name the one that is lost.
+	for (kerr.IsRetriable(err) || silence(err)) && pause(bounded, 100*time.Millisecond) == nil {
 		err = question(bounded)
 	}
-	if err == nil || errors.Is(err, ErrTopicMismatch) {
-		return err
+	if err == nil {
+		return nil
 	}
 	return fmt.Errorf("kafka: %s at %s: %w", what, a.cfg.addresses(), a.dials.explain(err))
 }

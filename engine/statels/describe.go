@@ -95,7 +95,7 @@ func describe(out io.Writer, path string, s *rocksdb.Store) error {
 // namedValue says what a named value means.
 func namedValue(name string, value []byte) []string {
 	number := int64(0)
-	if len(value) == 8 {
+	if len(value) == 8 || len(value) == 16 {
 		number = int64(binary.BigEndian.Uint64(value))
 	}
 	partition, of := strings.CutPrefix(name, "position/")
@@ -106,6 +106,8 @@ func namedValue(name string, value []byte) []string {
 		return []string{fmt.Sprintf("position of partition %s: %d", partition, number)}
 	case len(value) == 8 && name == "position":
 		return []string{fmt.Sprintf("position in the changelog: %d", number)}
+	case len(value) == 16 && name == "position":
+		return []string{fmt.Sprintf("position in the changelog: %d, of %s", number, at(int64(binary.BigEndian.Uint64(value[8:]))))}
 	case len(value) == 8 && name == "newest":
 		return []string{"newest time: " + at(number)}
 	}

@@ -67,7 +67,7 @@ func newState(t *testing.T) (dir string, open []*rocksdb.Store) {
 			{Name: "fx-rates-repartition", Kind: "internal topic", Layout: 1, Meaning: "fixed rate"},
 		}, Removing: []topology.Numbers{{First: 257, Count: 2}}, Next: 259}
 	b.Put(task.ProgressKey, progress.Append(nil))
-	b.Put(stores.MetaKey("position"), binary.BigEndian.AppendUint64(nil, 99))
+	b.Put(stores.MetaKey("position"), binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, 99), 1398902461000))
 	b.Put(stores.MetaKey("indexed"), []byte{1})
 	require.NoError(t, s.Write(&b))
 	require.NoError(t, s.Flush())

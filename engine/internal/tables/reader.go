@@ -170,7 +170,7 @@ func (t *Reader[K, R]) scan(ctx context.Context, from, to []byte, wanted func(st
 		if err == nil {
 			err = ctx.Err()
 		}
-		if err == nil && (t.hidden(e.Key, oldest) || wanted != nil && !wanted(t.start(e.Key))) {
+		if err == nil && (t.hidden(e.Key, oldest) || wanted != nil && !t.wants(e.Key, wanted)) {
 			continue
 		}
 		var row R
@@ -219,10 +219,10 @@ func (t *Reader[K, R]) hidden(key []byte, oldest int64) bool {
 	return ok && at <= oldest
 }
 
-// start is where the window of a row starts.
-func (t *Reader[K, R]) start(key []byte) int64 {
-	start, _, _ := stores.TableRowTimes(key, t.tail)
-	return start
+// wants says that the window of a row starts when wanted says. A key that is none goes on, so that decode says what is wrong with it.
+func (t *Reader[K, R]) wants(key []byte, wanted func(start int64) bool) bool {
+	start, _, ok := stores.TableRowTimes(key, t.tail)
+	return !ok || wanted(start)
 }
 
 func (t *Reader[K, R]) wrap(what string, err error) error {

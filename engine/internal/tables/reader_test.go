@@ -189,6 +189,11 @@ func TestReaderErrors(t *testing.T) {
 	got, err := texts(r.All(t.Context()))
 	require.ErrorContains(t, err, "a value that cannot be")
 	require.Len(t, got, 11, "rows before it")
+	var b stores.Batch
+	b.Put(append(stores.AppendTableWindowKey(nil, []byte("a"), 0), 'x'), []byte("1"))
+	require.NoError(t, m.store.Write(&b))
+	_, err = texts(r.Between(t.Context(), time.UnixMilli(3_600_000), time.UnixMilli(7_200_000)))
+	require.Error(t, err, "a key that is none is not passed over")
 	require.NoError(t, m.store.Close())
 	for what, err := range reads(t.Context(), r, "a") {
 		require.ErrorIs(t, err, stores.ErrClosed, what)

@@ -1,7 +1,6 @@
 package task
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"github.com/ashi-stream/ashi/stores"
@@ -35,7 +34,7 @@ func (t *Task) checkpoint() error {
 		}
 	}
 	t.pending.Put(ProgressKey, t.encodeProgress())
-	t.pending.Put(positionKey, binary.BigEndian.AppendUint64(nil, uint64(t.position)))
+	t.pending.Put(positionKey, appendPosition(nil, t.position, t.lastCommit)) // not now: others may write to the log of a task that is paused
 	if err := t.writePending(0); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ashi-stream/ashi/stores"
 	"github.com/ashi-stream/ashi/topology"
@@ -30,8 +31,14 @@ type Progress struct {
 // ProgressKey is the key of the commit record, in changelog and store.
 var ProgressKey = stores.MetaKey("commit")
 
-// positionKey is the key under which a store holds the changelog offset to read next.
+// positionKey is the key under which a store holds the changelog offset to read next, and since when it is known that nothing before it was
+// missed (Restorer.Since).
 var positionKey = stores.MetaKey("position")
+
+// appendPosition appends what stands under positionKey.
+func appendPosition(dst []byte, offset int64, since time.Time) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(dst, uint64(offset)), uint64(since.UnixMilli()))
+}
 
 // progressVersion is the first byte of an encoded Progress, its layout. Layouts of rows have versions of their own (layout).
 const progressVersion = 2

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/ashi-stream/ashi/stores"
 	"github.com/ashi-stream/ashi/windows"
@@ -28,6 +29,7 @@ const leastLoad = 1 << 20
 type Restorer struct {
 	store stores.Store
 	batch stores.Batch
+	since time.Time
 
 	run      stores.Run // of Gather
 	next     int64      // the position behind it
@@ -44,7 +46,7 @@ func (r *Restorer) Position() (offset int64, ok bool, err error) {
 	switch {
 	case err != nil:
 		return 0, false, fmt.Errorf("task: reading the position of a store: %w", err)
-	case ok && len(b) != 8:
+	case ok && len(b) != 16 && len(b) != 8: // as it was before there was Since
 		return 0, false, fmt.Errorf("task: position of %d bytes: %w", len(b), ErrDamaged)
 	case !ok:
 		for _, err := range r.store.Scan(nil, nil) {
@@ -55,8 +57,19 @@ func (r *Restorer) Position() (offset int64, ok bool, err error) {
 		}
 		return 0, false, nil
 	}
+	if len(b) == 16 {
+		r.since = time.UnixMilli(int64(binary.BigEndian.Uint64(b[8:])))
+	}
 	return int64(binary.BigEndian.Uint64(b)), true, nil
 }
+
+// Since is when the store was at the end of its changelog, or when its first restore began, if it has not come to the end since; the zero
+// Time if that is not known. Position reads it. Compaction takes a tombstone away when it is older than the changelog's delete.retention.ms:
+// a store that has to go on from a position older than that may never hear of it, and keep a row that is gone.
+func (r *Restorer) Since() time.Time { return r.since }
+
+// Begin says that the store is empty and its restore begins now, or that it is at the end of its changelog now.
+func (r *Restorer) Begin(now time.Time) { r.since = now }
 
 // Apply writes records of the changelog, and that the offset to read after them is next, as one.
 func (r *Restorer) Apply(records []Record, next int64) error {
@@ -69,7 +82,7 @@ func (r *Restorer) Apply(records []Record, next int64) error {
 
 // write writes the batch, and that the store stands for next.
 func (r *Restorer) write(next int64) error {
-	r.batch.Put(positionKey, binary.BigEndian.AppendUint64(nil, uint64(next)))
+	r.batch.Put(positionKey, appendPosition(nil, next, r.since))
 	if err := r.store.Write(&r.batch); err != nil {
 		return fmt.Errorf("task: restore: %w", err)
 	}
@@ -104,7 +117,7 @@ func (r *Restorer) Finish() error {
 			return err
 		}
 	} else {
-		r.run.Put(positionKey, binary.BigEndian.AppendUint64(nil, uint64(r.next)))
+		r.run.Put(positionKey, appendPosition(nil, r.next, r.since))
 		if err := r.store.(stores.Loader).Load(&r.run); err != nil {
 			return fmt.Errorf("task: restore: %w", err)
 		}
