@@ -19,6 +19,8 @@ const (
 	DefaultHeartbeatInterval  = 3 * time.Second
 	DefaultRebalanceTimeout   = 60 * time.Second
 	DefaultTransactionTimeout = 60 * time.Second
+	DefaultFetchWait          = 5 * time.Second
+	DefaultWatchInterval      = 500 * time.Millisecond
 )
 
 // answerTimeout bounds the wait for a broker where the caller's context does not.
@@ -44,6 +46,10 @@ type Config struct {
 	RebalanceTimeout time.Duration
 	// TransactionTimeout is when the broker aborts a transaction whose producer is silent. It also bounds a commit.
 	TransactionTimeout time.Duration
+	// FetchWait is how long a broker may wait for data before it answers that there is none.
+	FetchWait time.Duration
+	// WatchInterval is the time between two questions of Watch.
+	WatchInterval time.Duration
 }
 
 // withDefaults fills what is left open and refuses what cannot work.
@@ -55,6 +61,8 @@ func (c Config) withDefaults() (Config, error) {
 	orDefault(&c.HeartbeatInterval, min(DefaultHeartbeatInterval, c.SessionTimeout/3))
 	orDefault(&c.RebalanceTimeout, min(DefaultRebalanceTimeout, 5*c.SessionTimeout))
 	orDefault(&c.TransactionTimeout, DefaultTransactionTimeout)
+	orDefault(&c.FetchWait, DefaultFetchWait)
+	orDefault(&c.WatchInterval, DefaultWatchInterval)
 	if c.ClientID == "" {
 		c.ClientID = "ashi"
 	}

@@ -224,7 +224,7 @@ func (s *session) connect() {
 			feeds = append(feeds, c.feed)
 		}
 	}
-	s.fetcher = newFetcher(s.member.data, s.member.cfg.Logger, patientWait, s.member.group.gc.Ahead, feeds)
+	s.fetcher = newFetcher(s.member.data, s.member.cfg.Logger, s.member.cfg.FetchWait, s.member.group.gc.Ahead, feeds)
 	s.fetcher.told = s.member.group.gc.End
 	s.fetcher.resume = true
 	for _, c := range s.claims {
