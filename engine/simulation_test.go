@@ -127,7 +127,7 @@ func runSimulation(t *testing.T, seed uint64, tally *simTally) {
 		s := newSimulation(t, seed)
 		for end := s.next.Add(simDay); s.next.Before(end); {
 			s.phase()
-			s.silence(min(s.between(30*time.Second, 8*time.Hour), end.Sub(s.next)))
+			s.silence(min(s.between(time.Minute, 8*time.Hour), end.Sub(s.next)))
 		}
 		s.end()
 		s.compare()
@@ -136,19 +136,21 @@ func runSimulation(t *testing.T, seed uint64, tally *simTally) {
 }
 
 // simPace is the clocks of a seed's members, over orders of magnitude: which of them is first decides what a fault leads to.
-type simPace struct{ commit, checkpoint, session, heartbeat, fetch, watch time.Duration }
+type simPace struct{ commit, checkpoint, session, heartbeat, fetch, watch, idle, metadata time.Duration }
 
 func newSimPace(r *rand.Rand) simPace {
-	p := simPace{commit: between(r, 500*time.Millisecond, time.Minute), session: between(r, 20*time.Second, 10*time.Minute),
-		fetch: between(r, 10*time.Second, 5*time.Minute), watch: between(r, 20*time.Second, 5*time.Minute)}
+	p := simPace{commit: between(r, time.Second, time.Minute), session: between(r, 30*time.Second, 10*time.Minute),
+		fetch: between(r, 20*time.Second, 10*time.Minute), watch: between(r, time.Minute, 5*time.Minute),
+		idle: between(r, time.Minute, 15*time.Minute), metadata: between(r, 10*time.Minute, time.Hour)}
 	p.checkpoint = between(r, p.commit, 30*p.commit)
-	p.heartbeat = min(p.session/3, between(r, 5*time.Second, 20*time.Second)) // who hears later of a rebalance than it takes is out
+	p.heartbeat = min(p.session/3, between(r, 8*time.Second, 20*time.Second)) // who hears later of a rebalance than it takes is out
 	return p
 }
 
 // of sets what is no setting of an Engine.
 func (p simPace) of(c *kafka.Config) {
 	c.HeartbeatInterval, c.FetchWait, c.WatchInterval = p.heartbeat, p.fetch, p.watch
+	c.Client = []kgo.Opt{kgo.ConnIdleTimeout(p.idle), kgo.MetadataMaxAge(p.metadata)}
 }
 
 // between draws a duration, each order of magnitude as often.
@@ -217,7 +219,7 @@ func (s *simulation) phase() {
 	s.next = s.next.Truncate(time.Millisecond)
 	for _, in := range s.plan.inputs {
 		s.feed(in.name, s.plan.records(s.t, in, s.next))
-		for range s.r.IntN(3) {
+		if s.r.IntN(3) > 0 {
 			s.sleep(2 * s.pace.commit)
 			s.mishap()
 		}
@@ -302,7 +304,7 @@ func (s *simulation) settle() {
 			s.t.Fatalf("after %v: %s", most, behind)
 		}
 		time.Sleep(wait)
-		wait = min(wait*5/4, 20*time.Second)
+		wait = min(wait*3/2, 30*time.Second)
 	}
 }
 

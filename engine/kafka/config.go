@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -50,6 +51,8 @@ type Config struct {
 	FetchWait time.Duration
 	// WatchInterval is the time between two questions of Watch.
 	WatchInterval time.Duration
+	// Client is more options of every client, the last ones.
+	Client []kgo.Opt
 }
 
 // withDefaults fills what is left open and refuses what cannot work.
@@ -92,7 +95,7 @@ func (c Config) connect(opts ...kgo.Opt) (*kgo.Client, error) {
 	if c.Dial != nil {
 		all = append(all, kgo.Dialer(c.Dial))
 	}
-	client, err := kgo.NewClient(append(all, opts...)...)
+	client, err := kgo.NewClient(slices.Concat(all, opts, c.Client)...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: client for %s: %w", c.addresses(), err)
 	}
