@@ -5,6 +5,7 @@
 #   KAFKA_PKGS   packages with tests for a real Kafka  make kafka-test KAFKA_PKGS=./engine/kafka
 #   KAFKA_RUN    which of their tests                  make kafka-test KAFKA_RUN=TestReplay
 #   MINUTES      how long oracle, soak, simulate run   make oracle MINUTES=5
+#   SEEDS, FIRST how many seeds simulate runs, from    make simulate SEEDS=1000 FIRST=1
 #   SOAK         which tests soak repeats              make soak SOAK=TestZombie MINUTES=1
 #   BENCH_PKGS, BENCH, BENCHFLAGS                      make bench BENCH=Tumbling BENCHFLAGS=-count=5
 
@@ -13,6 +14,8 @@ RACE_PKGS  ?= ./stores/... ./engine ./engine/embedded ./engine/enginetest ./engi
 KAFKA_PKGS ?= ./engine ./engine/kafka/... ./engine/streamstest ./bench/e2e ./examples/...
 KAFKA_RUN  ?= .
 MINUTES    ?= 60
+SEEDS      ?=
+FIRST      ?= 0
 SOAK       ?= ^Test(Killed|TakeOver|Relay.*|Simulated.*|Damaged.*|Torn.*|Disk.*|Broker.*|Topic.*|Zombie.*|Rebalance.*|Transaction.*|Break.*)$$
 BENCH_PKGS ?= ./windows/... ./aggregates/... ./stores/... ./dsl/... ./engine/internal/... ./bench/...
 BENCH      ?= .
@@ -62,16 +65,18 @@ oracle-joins: ## random joins and tables against their oracles, round after roun
 
 # Each round is the long form of the tests: all kills, each write of a member at which its line may break, storms of hours in virtual time.
 soak: ## processes, lines, brokers, disks and topics failing, round after round, for MINUTES (60)
-	@$(rocksdb) go test -c -o .cache/soak.test ./engine && \
+	@$(rocksdb) ASHI_SOAK_MINUTES=$(MINUTES) go test -count=1 -timeout 0 -run '^TestSimulatedMonth$$' -v ./engine/internal/task && \
+	go test -c -o .cache/soak.test ./engine && \
 	end=$$(($$(date +%s) + 60 * $(MINUTES))); n=0; while [ $$(date +%s) -lt $$end ]; do \
 	(cd engine && ASHI_SOAK_MINUTES=$(MINUTES) ../.cache/soak.test -test.timeout 0 -test.run '$(SOAK)') >.cache/soak.txt 2>&1 || \
 	{ grep -A40 -m1 -- '--- FAIL' .cache/soak.txt; echo "soak: round $$n differs: see .cache/soak.txt"; exit 1; }; \
 	n=$$((n+1)); echo "soak: $$n rounds without a difference, $$(((end - $$(date +%s)) / 60)) min left"; done
 
-# A seed that differs is printed, and run again with ASHI_SIM_SEED=N go test ./engine -run TestSimulation -v.
-simulate: ## random plans under random faults in virtual time for MINUTES (60); a short run of it is part of test
-	@$(rocksdb) go test -c -o .cache/simulate.test ./engine && cd engine && \
-	../.cache/simulate.test -test.run '^TestSimulation$$' -test.timeout 0 -sim.minutes $(MINUTES)
+# A seed that differs is printed, and run again with ASHI_SIM_SEED=N go test ./engine -run TestSimulation -v. One is a process of one thread: run two
+# of them with different FIRST to use two.
+simulate: ## random plans under random faults, a simulated day a seed, for MINUTES (60) or SEEDS; a short run of it is part of test
+	@$(rocksdb) go test -c -o .cache/simulate.test ./engine && cd engine && GOMAXPROCS=1 GOGC=200 \
+	../.cache/simulate.test -test.run '^TestSimulation$$' -test.timeout 0 -sim.first $(FIRST) $(if $(SEEDS),-sim.seeds $(SEEDS),-sim.minutes $(MINUTES))
 
 kafka-test: ## the integration tests, against one real Apache Kafka that is started and stopped for them
 	@$(rocksdb) .ci/kafka with go test -count=1 -p=1 -run '$(KAFKA_RUN)' $(TESTFLAGS) $(KAFKA_PKGS)
