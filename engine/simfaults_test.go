@@ -56,17 +56,22 @@ var simMishaps = []simMishap{
 			m.sendLate(s.lateRequest(), s.between(time.Second, 3*time.Minute))
 		}
 	}},
-	// A commit is on its way while somebody else takes over: what of it the successor sees is a matter of milliseconds anywhere else.
-	{"commits late", 2, func(s *simulation, m *simMember) {
-		m.sendLate([]kmsg.Key{kmsg.EndTxn, kmsg.Produce}[s.r.IntN(2)], s.between(10*time.Second, 2*time.Minute))
-		for _, other := range s.members {
-			if s.r.IntN(2) == 0 {
-				other.sendLate([]kmsg.Key{kmsg.InitProducerID, kmsg.ListOffsets, kmsg.Fetch}[s.r.IntN(3)], s.between(10*time.Second, 2*time.Minute))
-			}
-		}
-		s.sleep(2 * s.pace.commit)
-		simRebalances[s.r.IntN(len(simRebalances))](s, m)
-	}},
+	{"commits late", 3, (*simulation).takeOver},
+}
+
+// takeOver lets a commit of m be on its way while its partitions go to somebody else, who is slow: which of the two comes first at the broker
+// is a matter of milliseconds anywhere else.
+func (s *simulation) takeOver(m *simMember) {
+	taken := m.wire.sendLate(kmsg.EndTxn, 1, s.between(20*time.Second, time.Minute))
+	select {
+	case <-taken:
+	case <-time.After(2 * s.pace.commit):
+	}
+	for _, other := range s.members {
+		kind := []kmsg.Key{kmsg.InitProducerID, kmsg.InitProducerID, kmsg.ListOffsets, kmsg.Fetch}[s.r.IntN(4)]
+		other.wire.sendLate(kind, 8, s.between(5*time.Second, time.Minute))
+	}
+	simRebalances[s.r.IntN(len(simRebalances))](s, m)
 }
 
 // simRebalances take m's partitions away.
@@ -148,8 +153,10 @@ type simBroker struct {
 }
 
 type simDelay struct {
-	left int
-	by   time.Duration
+	left  int
+	by    time.Duration
+	once  sync.Once
+	begun chan struct{} // closed with the first; nil where nobody waits for it
 }
 
 // simRequests are those that members make and nobody else, or that others repeat.
@@ -220,7 +227,7 @@ func (b *simBroker) fail(r *rand.Rand) {
 func (b *simBroker) delay(r *rand.Rand, by time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	key, d := simRequests[r.IntN(len(simRequests))], &simDelay{1 + r.IntN(4), by}
+	key, d := simRequests[r.IntN(len(simRequests))], &simDelay{left: 1 + r.IntN(4), by: by}
 	b.log("%d answers to %s wait for %v", d.left, key.Name(), d.by)
 	b.delays[int16(key)] = d
 }

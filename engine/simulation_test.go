@@ -58,7 +58,7 @@ func TestSimulation(t *testing.T) {
 	}
 	tally := newSimTally()
 	if seeds == 0 && minutes == 0 {
-		if seeds = 6; testing.Short() {
+		if seeds = 4; testing.Short() {
 			seeds = 1
 		}
 		for _, seed := range simKept(t) {

@@ -82,14 +82,17 @@ func (w *simWire) hold(d time.Duration) {
 	})
 }
 
-// sendLate lets the next requests of a kind arrive later, and with them what follows on their connections.
-func (w *simWire) sendLate(kind kmsg.Key, n int, by time.Duration) {
+// sendLate lets the next requests of a kind arrive later, and with them what follows on their connections. The channel is closed when the
+// first is on its way.
+func (w *simWire) sendLate(kind kmsg.Key, n int, by time.Duration) <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.late == nil {
 		w.late = map[kmsg.Key]*simDelay{}
 	}
-	w.late[kind] = &simDelay{n, by}
+	d := &simDelay{left: n, by: by, begun: make(chan struct{})}
+	w.late[kind] = d
+	return d.begun
 }
 
 // lateness of a request, which franz-go writes at once: its size and its kind come first.
@@ -104,6 +107,7 @@ func (w *simWire) lateness(request []byte) time.Duration {
 		return 0
 	}
 	d.left--
+	d.once.Do(func() { close(d.begun) })
 	return d.by
 }
 
