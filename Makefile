@@ -5,6 +5,7 @@
 #   KAFKA_PKGS   packages with tests for a real Kafka  make kafka-test KAFKA_PKGS=./engine/kafka
 #   KAFKA_RUN    which of their tests                  make kafka-test KAFKA_RUN=TestReplay
 #   MINUTES      how long oracle, soak, simulate run   make oracle MINUTES=5
+#   SEEDS, FIRST how many seeds simulate runs, from    make simulate SEEDS=1000 FIRST=1
 #   SOAK         which tests soak repeats              make soak SOAK=TestZombie MINUTES=1
 #   KAFKA        soak on so many real brokers          make soak SOAK=TestKilled KAFKA=1 MINUTES=5
 #   BENCH_PKGS, BENCH, BENCHFLAGS                      make bench BENCH=Tumbling BENCHFLAGS=-count=5
@@ -14,6 +15,8 @@ RACE_PKGS  ?= ./stores/... ./engine ./engine/embedded ./engine/enginetest ./engi
 KAFKA_PKGS ?= ./engine ./engine/kafka/... ./engine/streamstest ./bench/e2e ./examples/...
 KAFKA_RUN  ?= .
 MINUTES    ?= 60
+SEEDS      ?=
+FIRST      ?= 0
 SOAK       ?= ^Test(Killed.*|Poison|TakeOver|Relay.*|Simulated.*|Members.*|Leaders.*|SlowAcks|Stale.*|Clock.*|Damaged.*|Torn.*|Disk.*|Broker.*|Topic.*|Zombie.*|Rebalance.*|Transaction.*|Break.*|TakeOverFromStandby|Ring|Standby.*|WarmUp)$$
 BENCH_PKGS ?= ./windows/... ./aggregates/... ./stores/... ./dsl/... ./engine/internal/... ./bench/...
 BENCH      ?= .
@@ -24,7 +27,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.7.0
 rocksdb = flags=$$(.ci/deps rocksdb) && export GOFLAGS="$${GOFLAGS-} $$flags" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test vet race oracle oracle-joins simulate soak kafka-test kafka3-test bench lint
+.PHONY: help demo test vet race oracle oracle-joins simulate month soak kafka-test kafka3-test bench lint
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -66,10 +69,14 @@ soak: ## processes, lines, brokers, disks and topics failing, round after round,
 	@$(rocksdb) go test -c -o .cache/soak.test ./engine && \
 	$(if $(KAFKA),ASHI_KAFKA_BROKERS=$(KAFKA) ASHI_KAFKA_HEAP=512m .ci/kafka with) .ci/soak $(MINUTES) '$(SOAK)'
 
-# A seed that differs is printed, and run again with ASHI_SIM_SEED=N go test ./engine -run TestSimulation -v.
-simulate: ## random plans under random faults in virtual time for MINUTES (60); a short run of it is part of test
-	@$(rocksdb) go test -c -o .cache/simulate.test ./engine && cd engine && \
-	../.cache/simulate.test -test.run '^TestSimulation$$' -test.timeout 0 -sim.minutes $(MINUTES)
+month: ## a simulated month, in which millions of keys come and go; four days of it are part of test
+	@$(rocksdb) ASHI_SOAK_MINUTES=60 go test -count=1 -timeout 0 -run '^TestSimulatedMonth$$' -v ./engine/internal/task
+
+# A seed that differs is printed, and run again with ASHI_SIM_SEED=N go test ./engine -run TestSimulation -v. One is a process of one thread: run two
+# of them with different FIRST to use two.
+simulate: ## random plans under random faults, a simulated day a seed, for MINUTES (60) or SEEDS; a short run of it is part of test
+	@$(rocksdb) go test -c -o .cache/simulate.test ./engine && cd engine && GOMAXPROCS=1 GOGC=200 \
+	../.cache/simulate.test -test.run '^TestSimulation$$' -test.timeout 0 -sim.first $(FIRST) $(if $(SEEDS),-sim.seeds $(SEEDS),-sim.minutes $(MINUTES))
 
 kafka-test: ## the integration tests, against one real Apache Kafka that is started and stopped for them
 	@$(rocksdb) .ci/kafka with go test -count=1 -p=1 -run '$(KAFKA_RUN)' $(TESTFLAGS) $(KAFKA_PKGS)

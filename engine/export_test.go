@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/ashi-stream/ashi/engine/kafka"
 	"github.com/ashi-stream/ashi/stores"
 )
 
@@ -11,6 +12,9 @@ import (
 func OpenStores(e *Engine, open func(changelog string, partition int32, empty bool) (stores.Store, error)) {
 	e.state.opened = open
 }
+
+// Connection lets a test change how often brokers are asked, before Run.
+func Connection(e *Engine) *kafka.Config { return &e.kafka }
 
 // Keeper is the stores of an engine's first sub-topology without a group: the test says what standbys there are.
 type Keeper struct{ k *keeper }

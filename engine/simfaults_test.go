@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"os"
 	"sync"
 	"testing"
@@ -27,36 +26,97 @@ import (
 
 var errDisk = errors.New("the disk does not take it")
 
-// mishap lets something go wrong.
-func (s *simulation) mishap() {
-	s.broker.mishaps++
-	m := s.members[s.r.IntN(len(s.members))]
-	x := s.r.IntN(16)
-	what := []string{"is killed", "is killed", "is killed", "is killed", "is stopped", "is stopped", "is paused", "is paused", "is cut off", "is cut off",
-		"has a bad disk", "has a bad flush", "sees the broker fail", "sees the broker fail", "sees the broker wait", "sees the broker wait"}[x]
-	s.logf("member %d %s", m.name, what)
-	switch {
-	case x < 4:
+// simMishap is one of the things that go wrong, and how often beside the others.
+type simMishap struct {
+	name   string
+	weight int
+	do     func(*simulation, *simMember)
+}
+
+var simMishaps = []simMishap{
+	{"is killed", 4, func(s *simulation, m *simMember) {
 		m.kill()
-		s.sleep(20 * time.Second)
+		s.sleep(s.pace.session)
 		m.start()
-	case x < 6:
+	}},
+	{"is stopped", 2, func(s *simulation, m *simMember) {
 		m.stop()
-		s.sleep(20 * time.Second)
+		s.sleep(s.pace.session)
 		m.start()
-	case x < 8: // for less than a session timeout, or for longer: then it is a zombie
-		m.wire.hold(time.Duration(s.r.Int64N(int64(time.Minute))))
-	case x < 10:
-		m.wire.cut(time.Duration(s.r.Int64N(int64(time.Minute))))
-	case x < 11:
-		m.disk.fail(storetest.CallWrite, 1+s.r.IntN(3))
-	case x < 12:
-		m.disk.fail(storetest.CallFlush, 1)
-	case x < 14:
-		s.broker.fail(s.r)
-	default:
-		s.broker.delay(s.r)
+	}},
+	// For less than a session timeout, or for longer: then it is a zombie.
+	{"is paused", 2, func(s *simulation, m *simMember) { m.wire.hold(s.between(time.Second, 2*s.pace.session)) }},
+	{"is cut off", 2, func(s *simulation, m *simMember) { m.wire.cut(s.between(time.Second, 2*s.pace.session)) }},
+	{"has a bad disk", 1, func(s *simulation, m *simMember) { m.disk.fail(storetest.CallWrite, 1+s.r.IntN(3)) }},
+	{"has a bad flush", 1, func(_ *simulation, m *simMember) { m.disk.fail(storetest.CallFlush, 1) }},
+	{"sees the broker fail", 2, func(s *simulation, _ *simMember) { s.broker.fail(s.r) }},
+	{"sees the broker wait", 1, func(s *simulation, _ *simMember) { s.broker.delay(s.r, s.between(time.Second, time.Minute)) }},
+	{"sends late", 3, func(s *simulation, m *simMember) {
+		for range 1 + s.r.IntN(2) {
+			m.sendLate(s.lateRequest(), s.between(time.Second, 3*time.Minute))
+		}
+	}},
+	{"commits late", 3, (*simulation).takeOver},
+}
+
+// takeOver lets a commit of m be on its way while its partitions go to somebody else, who is slow: which of the two comes first at the broker
+// is a matter of milliseconds anywhere else.
+func (s *simulation) takeOver(m *simMember) {
+	taken := m.wire.sendLate(kmsg.EndTxn, 1, s.between(20*time.Second, time.Minute))
+	select {
+	case <-taken:
+	case <-time.After(2 * s.pace.commit):
 	}
+	for _, other := range s.members {
+		kind := []kmsg.Key{kmsg.InitProducerID, kmsg.InitProducerID, kmsg.ListOffsets, kmsg.Fetch}[s.r.IntN(4)]
+		other.wire.sendLate(kind, 8, s.between(5*time.Second, time.Minute))
+	}
+	simRebalances[s.r.IntN(len(simRebalances))](s, m)
+}
+
+// simRebalances take m's partitions away.
+var simRebalances = []func(*simulation, *simMember){
+	func(s *simulation, m *simMember) { m.wire.hold(s.between(s.pace.session, 2*s.pace.session)) },
+	func(s *simulation, m *simMember) {
+		for _, other := range s.members {
+			if other != m {
+				other.stop()
+				other.start()
+			}
+		}
+	},
+	func(s *simulation, _ *simMember) {
+		for _, sub := range s.plan.plan.Subs {
+			if info := s.broker.kfake.GroupInfo(s.plan.plan.Name + "-" + sub.Name); info != nil {
+				s.broker.empty(s.t, s.client, info)
+			}
+		}
+	},
+}
+
+// mishap lets something go wrong, or several things at a time.
+func (s *simulation) mishap() {
+	weights := 0
+	for _, k := range simMishaps {
+		weights += k.weight
+	}
+	for again := true; again; again = s.r.IntN(3) == 0 {
+		m, x := s.members[s.r.IntN(len(s.members))], s.r.IntN(weights)
+		for _, k := range simMishaps {
+			if x -= k.weight; x < 0 {
+				s.logf("member %d %s", m.name, k.name)
+				s.mishaps[k.name]++
+				k.do(s, m)
+				break
+			}
+		}
+	}
+}
+
+// lateRequest is a kind of request.
+func (s *simulation) lateRequest() kmsg.Key {
+	kinds := append([]kmsg.Key{kmsg.ListOffsets, kmsg.Metadata, kmsg.FindCoordinator, kmsg.LeaveGroup}, simRequests...)
+	return kinds[s.r.IntN(len(kinds))]
 }
 
 // logf notes something with the time of the bubble.
@@ -83,8 +143,7 @@ func (s *simulation) revive() {
 type simBroker struct {
 	kfake    *kfake.Cluster
 	network  *kfake.VirtualNetwork
-	mishaps  int
-	stalls   int
+	eviction time.Duration        // of those who are gone
 	unstable map[string]time.Time // groups, since when
 	log      func(format string, args ...any)
 	faults   []*kfake.FaultHandle
@@ -94,8 +153,10 @@ type simBroker struct {
 }
 
 type simDelay struct {
-	left int
-	by   time.Duration
+	left  int
+	by    time.Duration
+	once  sync.Once
+	begun chan struct{} // closed with the first; nil where nobody waits for it
 }
 
 // simRequests are those that members make and nobody else, or that others repeat.
@@ -118,7 +179,7 @@ var simErrors = map[kmsg.Key][]*kerr.Error{
 func startSimBroker(t testing.TB) *simBroker {
 	b := &simBroker{network: new(kfake.VirtualNetwork), delays: map[int16]*simDelay{}, unstable: map[string]time.Time{}}
 	var err error
-	b.kfake, err = kfake.NewCluster(kfake.Ports(9092), kfake.ListenFn(b.network.Listen), kfake.GroupMinSessionTimeout(100*time.Millisecond),
+	b.kfake, err = kfake.NewCluster(kfake.Ports(9092), kfake.ListenFn(b.network.Listen), kfake.GroupMinSessionTimeout(100*time.Millisecond), kfake.GroupMaxSessionTimeout(time.Hour),
 		// Compaction would take from the logs what is compared in the end.
 		kfake.BrokerConfigs(map[string]string{"log.retention.ms": "-1", "log.cleaner.backoff.ms": "1000000000000"}))
 	require.NoError(t, err)
@@ -166,10 +227,10 @@ func (b *simBroker) fail(r *rand.Rand) {
 	b.faults = append(b.faults, b.kfake.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: err, Count: n, When: ofMember}))
 }
 
-func (b *simBroker) delay(r *rand.Rand) {
+func (b *simBroker) delay(r *rand.Rand, by time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	key, d := simRequests[r.IntN(len(simRequests))], &simDelay{1 + r.IntN(4), time.Duration(r.Int64N(int64(20 * time.Second)))}
+	key, d := simRequests[r.IntN(len(simRequests))], &simDelay{left: 1 + r.IntN(4), by: by}
 	b.log("%d answers to %s wait for %v", d.left, key.Name(), d.by)
 	b.delays[int16(key)] = d
 }
@@ -187,7 +248,7 @@ func (b *simBroker) evict(t testing.TB, client *kgo.Client, group string, proces
 	if !ok {
 		b.unstable[group] = time.Now()
 	}
-	if !ok || time.Since(since) < simEviction {
+	if !ok || time.Since(since) < b.eviction {
 		return
 	}
 	delete(b.unstable, group)
@@ -237,16 +298,24 @@ func (m *simMember) start() {
 	if s.static {
 		instance = fmt.Sprint("member", m.name)
 	}
-	e, err := engine.New(s.plan.plan, engine.Config{Brokers: s.cluster.Brokers, Dial: m.wire.Dial, CommitInterval: s.commit, CheckpointInterval: 5 * s.commit,
-		SessionTimeout: simSession, WithoutTables: "simulation", Standbys: s.standbys, InstanceID: instance,
+	e, err := engine.New(s.plan.plan, engine.Config{Brokers: s.cluster.Brokers, Dial: m.wire.Dial, CommitInterval: s.pace.commit, CheckpointInterval: s.pace.checkpoint,
+		SessionTimeout: s.pace.session, WithoutTables: "simulation", Standbys: s.standbys, InstanceID: instance,
 		Log: slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: level})).With("member", m.name)})
 	require.NoError(s.t, err)
 	engine.OpenStores(e, m.disk.open)
+	s.pace.of(engine.Connection(e))
 	ctx, cancel := context.WithCancel(context.Background())
 	m.running = &running{Engine: e, cancel: cancel, done: make(chan error, 1)}
 	s.t.Cleanup(cancel)
 	done := m.done
 	go func() { done <- e.Run(ctx) }()
+}
+
+// sendLate lets the next requests of a kind, one or two, be on their way for long.
+func (m *simMember) sendLate(kind kmsg.Key, by time.Duration) {
+	n := 1 + m.sim.r.IntN(2)
+	m.sim.logf("member %d: %d %s come after %v", m.name, n, kind.Name(), by)
+	m.wire.sendLate(kind, n, by)
 }
 
 // stop ends the member as a program ends that is told to. It may fail, but must end.
@@ -269,106 +338,6 @@ func (m *simMember) kill() {
 		kept = nil
 	}
 	m.disk = newSimDisk(kept)
-}
-
-// simWire is a member's network, which can be cut, or hold everything back as if the process was stopped.
-type simWire struct {
-	dial func(ctx context.Context, network, addr string) (net.Conn, error)
-
-	mu       sync.Mutex
-	cutUntil time.Time
-	dead     bool
-	held     chan struct{} // closed when it goes on; nil: it does
-	conns    []net.Conn
-}
-
-func (w *simWire) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.dead || time.Now().Before(w.cutUntil) {
-		return nil, errCut
-	}
-	c, err := w.dial(ctx, network, addr)
-	if err != nil {
-		return nil, err
-	}
-	w.conns = append(w.conns, c)
-	return &simConn{c, w}, nil
-}
-
-func (w *simWire) closeLocked() {
-	for _, c := range w.conns {
-		c.Close() // it may be closed already
-	}
-	w.conns = nil
-}
-
-// sever is for ever.
-func (w *simWire) sever() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.dead = true
-	w.closeLocked()
-}
-
-func (w *simWire) cut(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.cutUntil = time.Now().Add(d)
-	w.closeLocked()
-}
-
-func (w *simWire) heal() { w.cut(0) }
-
-func (w *simWire) hold(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.held != nil {
-		return
-	}
-	held := make(chan struct{})
-	w.held = held
-	time.AfterFunc(d, func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.held = nil
-		close(held)
-	})
-}
-
-func (w *simWire) pass() error {
-	w.mu.Lock()
-	held := w.held
-	w.mu.Unlock()
-	if held != nil {
-		<-held
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.dead {
-		return errCut
-	}
-	return nil
-}
-
-type simConn struct {
-	net.Conn
-	wire *simWire
-}
-
-func (c *simConn) Write(b []byte) (int, error) {
-	if err := c.wire.pass(); err != nil {
-		return 0, err
-	}
-	return c.Conn.Write(b)
-}
-
-func (c *simConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if held := c.wire.pass(); held != nil {
-		return 0, held
-	}
-	return n, err
 }
 
 // simDisk is where a process keeps its stores, for one life.

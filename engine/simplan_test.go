@@ -259,14 +259,19 @@ func (p *simPlan) groupedTable(name string) string {
 // records is what one phase writes to a topic: out of order, late, of crazy times, null and poison where the topic may hold them.
 func (p *simPlan) records(t testing.TB, in *simTopic, phase time.Time) []task.Output {
 	r := p.r
-	out := make([]task.Output, r.IntN(40))
+	most := 40
+	if r.IntN(10) == 0 {
+		most = 400 // a burst
+	}
+	out := make([]task.Output, r.IntN(most))
+	span := between(r, time.Second, time.Hour)
 	for i := range out {
 		row := simRow{ID: fmt.Sprint("k", r.IntN(15)), Group: fmt.Sprint("g", r.IntN(6)), N: r.Int64N(100), At: phase.Add(time.Duration(r.Int64N(60_000)) * time.Millisecond)}
 		if r.IntN(4) > 0 {
 			row.Other = fmt.Sprint("k", r.IntN(15))
 		}
 		if in.wild {
-			row.At = p.wildTime(row.At)
+			row.At = p.wildTime(phase.Add(-time.Duration(r.Int64N(int64(span)))))
 		}
 		if r.IntN(60) == 0 {
 			row.At = row.At.AddDate(60, 0, 0) // beyond the bound ahead

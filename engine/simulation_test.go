@@ -7,9 +7,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,66 +24,141 @@ import (
 
 	"github.com/ashi-stream/ashi/engine/enginetest"
 	"github.com/ashi-stream/ashi/engine/internal/task"
+	"github.com/ashi-stream/ashi/engine/kafka"
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
 	"github.com/ashi-stream/ashi/stores"
 	"github.com/ashi-stream/ashi/stores/memory"
 )
 
-var simMinutes = flag.Int("sim.minutes", 0, "run TestSimulation for so many minutes")
+var (
+	simMinutes = flag.Int("sim.minutes", 0, "run TestSimulation for so many minutes")
+	simSeeds   = flag.Int("sim.seeds", 0, "run TestSimulation for so many seeds")
+	simFirst   = flag.Uint64("sim.first", 0, "the first seed of them; 0: a random one")
+)
 
 var errSimRow = errors.New("a row that cannot be joined")
 
 const (
-	simGrace  = 3 * time.Minute // more than two phases of tame topics that follow each other span
-	simSettle = time.Hour       // of virtual time: longer than all timeouts in a row
-
-	simStall = 20 * time.Minute
-
-	simSession  = 20 * time.Second
-	simEviction = 3 * time.Minute // more than the rebalance timeout, which is five of these
+	simDay   = 24 * time.Hour
+	simGrace = 3 * time.Minute // more than two phases of tame topics that follow each other span
 )
 
-// Random plans on random input, with members and brokers that fail in all ways that a seed draws, in virtual time: what is committed in the
-// end is what the driver of enginetest makes of the same input without any fault, and the log keeps its invariants.
+// Random plans on random input over a day each, with members and brokers that fail in all ways that a seed draws, in virtual time: what is
+// committed in the end is what the driver of enginetest makes of the same input without any fault, and the log keeps its invariants.
 //
 // ASHI_SIM_SEED runs one seed again.
 func TestSimulation(t *testing.T) {
 	if os.Getenv("ASHI_SIM_SEED") != "" {
-		runSimulation(t, simSeed(t))
+		runSimulation(t, simSeed(t), newSimTally())
 		return
 	}
-	first, seeds := rand.Uint64(), 12
-	if testing.Short() {
-		seeds = 2
+	first, seeds, minutes := *simFirst, *simSeeds, *simMinutes
+	if first == 0 {
+		first = rand.Uint64()
 	}
-	began := time.Now()
-	last := began
-	for n := 0; ; n++ {
-		if *simMinutes == 0 && n == seeds || *simMinutes > 0 && time.Since(began) > time.Duration(*simMinutes)*time.Minute {
-			t.Logf("%d seeds from %d on", n, first)
-			return
+	tally := newSimTally()
+	if seeds == 0 && minutes == 0 {
+		if seeds = 4; testing.Short() {
+			seeds = 1
 		}
+		for _, seed := range simKept(t) {
+			t.Run(fmt.Sprint(seed), func(t *testing.T) { runSimulation(t, seed, tally) })
+		}
+	}
+	last := time.Now()
+	for n := 0; (seeds == 0 || n < seeds) && (minutes == 0 || time.Since(tally.began) < time.Duration(minutes)*time.Minute); n++ {
 		seed := first + uint64(n)
-		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { runSimulation(t, seed) }) {
+		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { runSimulation(t, seed, tally) }) {
 			t.Fatalf("seed %d of %d failed: run it again with ASHI_SIM_SEED=%d go test ./engine -run '^TestSimulation$' -v", n+1, n+1, seed)
 		}
-		if *simMinutes > 0 && time.Since(last) > time.Minute {
+		if (*simMinutes > 0 || *simSeeds > 0) && time.Since(last) > time.Minute {
 			last = time.Now()
-			fmt.Fprintf(os.Stderr, "simulate: %d seeds from %d on, no difference, %v\n", n+1, first, time.Since(began).Round(time.Second))
+			fmt.Fprintf(os.Stderr, "simulate: %d seeds from %d on, no difference, %v\n", n+1, first, time.Since(tally.began).Round(time.Second))
 		}
+	}
+	t.Logf("seeds from %d on: %v", first, tally)
+	if *simMinutes > 0 || *simSeeds > 0 {
+		fmt.Fprintf(os.Stderr, "simulate: %v\n", tally)
 	}
 }
 
-func runSimulation(t *testing.T, seed uint64) {
+// simKept is the seeds that have failed once, or that cannot but meet something rare: a line each, with what it was.
+func simKept(t testing.TB) (seeds []uint64) {
+	text, err := os.ReadFile("testdata/simulation.txt")
+	require.NoError(t, err)
+	for line := range strings.Lines(string(text)) {
+		if number, _, _ := strings.Cut(strings.TrimSpace(line), " "); number != "" && number != "#" {
+			seed, err := strconv.ParseUint(number, 10, 64)
+			require.NoError(t, err)
+			seeds = append(seeds, seed)
+		}
+	}
+	return seeds
+}
+
+// simTally is what seeds have come to.
+type simTally struct {
+	began                                 time.Time
+	seeds, records, rows, commits, stalls int
+	virtual                               time.Duration
+	mishaps                               map[string]int
+}
+
+func newSimTally() *simTally { return &simTally{began: time.Now(), mishaps: map[string]int{}} }
+
+// String says it in a line.
+func (a *simTally) String() string {
+	var used syscall.Rusage
+	cpu := "unknown"
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &used) == nil {
+		cpu = time.Duration(used.Utime.Nano() + used.Stime.Nano()).Round(time.Second).String()
+	}
+	var mishaps []string
+	for _, name := range slices.Sorted(maps.Keys(a.mishaps)) {
+		mishaps = append(mishaps, fmt.Sprintf("%s: %d", name, a.mishaps[name]))
+	}
+	return fmt.Sprintf("%d seeds, %v of virtual time, %d records in, %d rows compared, %d commits, %d stalls, %s of CPU, in %v; a member %s",
+		a.seeds, a.virtual.Round(time.Minute), a.records, a.rows, a.commits, a.stalls, cpu, time.Since(a.began).Round(time.Second), strings.Join(mishaps, ", "))
+}
+
+func runSimulation(t *testing.T, seed uint64, tally *simTally) {
 	t.Logf("ASHI_SIM_SEED=%d", seed)
 	synctest.Test(t, func(t *testing.T) {
 		s := newSimulation(t, seed)
-		for range 4 + s.r.IntN(12) {
+		for end := s.next.Add(simDay); s.next.Before(end); {
 			s.phase()
+			s.silence(min(s.between(time.Minute, 8*time.Hour), end.Sub(s.next)))
 		}
 		s.end()
 		s.compare()
+		s.count(tally)
 	})
+}
+
+// simPace is the clocks of a seed's members, over orders of magnitude: which of them is first decides what a fault leads to.
+type simPace struct{ commit, checkpoint, session, heartbeat, fetch, watch, idle, metadata time.Duration }
+
+func newSimPace(r *rand.Rand) simPace {
+	p := simPace{commit: between(r, time.Second, time.Minute), session: between(r, 30*time.Second, 10*time.Minute),
+		fetch: between(r, 20*time.Second, 10*time.Minute), watch: between(r, time.Minute, 5*time.Minute),
+		idle: between(r, time.Minute, 15*time.Minute), metadata: between(r, 10*time.Minute, time.Hour)}
+	p.checkpoint = between(r, p.commit, 30*p.commit)
+	p.heartbeat = min(p.session/3, between(r, 8*time.Second, 20*time.Second)) // who hears later of a rebalance than it takes is out
+	return p
+}
+
+// of sets what is no setting of an Engine.
+func (p simPace) of(c *kafka.Config) {
+	c.HeartbeatInterval, c.FetchWait, c.WatchInterval = p.heartbeat, p.fetch, p.watch
+	c.ConnIdle, c.MetadataAge = p.idle, p.metadata
+}
+
+// between draws a duration, each order of magnitude as often.
+func between(r *rand.Rand, least, most time.Duration) time.Duration {
+	if most <= least {
+		return least
+	}
+	return time.Duration(float64(least) * math.Pow(float64(most)/float64(least), r.Float64()))
 }
 
 // simulation is an application under faults. Its members are in simfaults_test.go.
@@ -90,10 +170,14 @@ type simulation struct {
 	cluster    *kafkatest.Cluster
 	client     *kgo.Client
 	partitions int32
-	commit     time.Duration // interval
+	pace       simPace
 	standbys   int
 	static     bool // members have an InstanceID
 	members    []*simMember
+	mishaps    map[string]int // by kind
+	stalls     int
+	rows       int // compared
+	commits    int
 	next       time.Time  // where the next phase begins, at the earliest
 	fed        []simBatch // all input, in order
 }
@@ -106,15 +190,15 @@ type simBatch struct {
 }
 
 func newSimulation(t *testing.T, seed uint64) *simulation {
-	s := &simulation{t: t, r: rand.New(rand.NewPCG(seed, 5)), next: time.Now()}
+	s := &simulation{t: t, r: rand.New(rand.NewPCG(seed, 5)), next: time.Now(), mishaps: map[string]int{}}
 	s.plan = newSimPlan(t, s.r)
 	s.partitions = 1 + s.r.Int32N(4)
-	s.commit = []time.Duration{200 * time.Millisecond, time.Second, 5 * time.Second}[s.r.IntN(3)]
+	s.pace = newSimPace(s.r)
 	more := rand.New(rand.NewPCG(seed, 9)) // of its own, so that older seeds stay what they were
 	s.standbys, s.static = more.IntN(3), more.IntN(4) == 0
-	t.Logf("%q, %d partitions, commits each %v, %d standbys, static %v", s.plan.parts, s.partitions, s.commit, s.standbys, s.static)
+	t.Logf("%q, %d partitions, %d standbys, static %v, %+v", s.plan.parts, s.partitions, s.standbys, s.static, s.pace)
 	s.broker = startSimBroker(t)
-	s.broker.log = s.logf
+	s.broker.log, s.broker.eviction = s.logf, s.pace.session+3*time.Minute // more than the rebalance timeout
 	s.cluster = kafkatest.Dialed(t, s.broker.network.DialContext, s.broker.kfake.ListenAddrs()...)
 	var err error
 	s.client, err = kgo.NewClient(kgo.SeedBrokers(s.cluster.Brokers...), kgo.Dialer(s.cluster.Dial))
@@ -139,17 +223,27 @@ func (s *simulation) phase() {
 	s.next = s.next.Truncate(time.Millisecond)
 	for _, in := range s.plan.inputs {
 		s.feed(in.name, s.plan.records(s.t, in, s.next))
-		for range s.r.IntN(3) {
-			s.sleep(2 * s.commit)
+		if s.r.IntN(3) > 0 {
+			s.sleep(2 * s.pace.commit)
 			s.mishap()
 		}
 		s.settle()
 	}
-	s.next = s.next.Add(time.Minute)
-	if s.r.IntN(6) == 0 {
-		s.next = s.next.Add(time.Duration(s.r.Int64N(int64(30 * time.Minute))))
+}
+
+// silence lets time go by, in which nothing is written and things go wrong nevertheless, until the next phase.
+func (s *simulation) silence(d time.Duration) {
+	s.next = s.next.Add(max(d, time.Minute))
+	for range s.r.IntN(3) {
+		s.sleep(time.Until(s.next))
+		s.revive()
+		s.mishap()
 	}
 	time.Sleep(time.Until(s.next))
+}
+
+func (s *simulation) between(least, most time.Duration) time.Duration {
+	return between(s.r, least, most)
 }
 
 // end lets everything heal, writes what closes windows in most partitions, and ends the members.
@@ -185,13 +279,15 @@ func (s *simulation) feed(topic string, records []task.Output) {
 	}
 }
 
-func (s *simulation) sleep(most time.Duration) { time.Sleep(time.Duration(s.r.Int64N(int64(most)))) }
+func (s *simulation) sleep(most time.Duration) {
+	time.Sleep(time.Duration(s.r.Float64() * float64(most)))
+}
 
 // settle returns when what was written has gone through all stages, starting members anew that have ended.
 func (s *simulation) settle() {
 	s.t.Helper()
-	began := time.Now()
-	calm, stalled := 0, false
+	began, most := time.Now(), time.Hour+6*s.broker.eviction // longer than all timeouts in a row
+	calm, stalled, wait := 0, false, time.Second
 	for was := ""; calm < 2; {
 		s.revive()
 		behind, ends := s.behind()
@@ -204,21 +300,22 @@ func (s *simulation) settle() {
 		for _, sub := range s.plan.plan.Subs {
 			s.broker.evict(s.t, s.client, s.plan.plan.Name+"-"+sub.Name, len(s.members))
 		}
-		if at := time.Since(began); at > simStall && !stalled {
+		if at := time.Since(began); at > most/2 && !stalled {
 			stalled = true
 			s.stall(behind)
 		}
-		if time.Since(began) > simSettle {
-			s.t.Fatalf("after %v: %s", simSettle, behind)
+		if time.Since(began) > most {
+			s.t.Fatalf("after %v: %s", most, behind)
 		}
-		time.Sleep(min(s.commit, time.Second))
+		time.Sleep(wait)
+		wait = min(wait*3/2, 30*time.Second)
 	}
 }
 
 // stall empties all groups once: it may be kfake that lost a member and does not know, as a coordinator would that is elected anew. It is
 // counted, and told, since it may be ours.
 func (s *simulation) stall(behind string) {
-	s.broker.stalls++
+	s.stalls++
 	s.logf("stalled: %s", behind)
 	for _, sub := range s.plan.plan.Subs {
 		for p, records := range committed(s.t, s.cluster.Config(), s.plan.plan.Name+"-"+sub.Name+"-changelog") {
@@ -276,11 +373,10 @@ func (s *simulation) compare() {
 		}
 		d.AddRaw(batch.topic, records...)
 	}
-	rows := 0
 	for _, out := range s.plan.outputs {
 		for p, got := range committed(s.t, s.cluster.Config(), out.topic) {
 			want := d.Partition(out.topic, int32(p))
-			rows += len(want)
+			s.rows += len(want)
 			var have []enginetest.Record
 			for _, r := range got {
 				have = append(have, enginetest.Record{Key: r.Key, Value: r.Value, Timestamp: r.Timestamp})
@@ -288,14 +384,28 @@ func (s *simulation) compare() {
 			require.Equal(s.t, simRows(want, out.last), simRows(have, out.last), "%s, partition %d", out.topic, p)
 		}
 	}
-	commits := 0
 	for _, sub := range s.plan.plan.Subs {
 		changelog := s.plan.plan.Name + "-" + sub.Name + "-changelog"
 		for p, records := range committed(s.t, s.cluster.Config(), changelog) {
-			commits += s.checkLog(changelog, int32(p), records)
+			s.commits += s.checkLog(changelog, int32(p), records)
 		}
 	}
-	s.t.Logf("%d rows, %d commits, %d mishaps, %d stalls in %v", rows, commits, s.broker.mishaps, s.broker.stalls, time.Since(s.fed[0].at).Round(time.Second))
+}
+
+// count adds this seed to the tally.
+func (s *simulation) count(a *simTally) {
+	a.seeds++
+	a.virtual += time.Since(s.fed[0].at)
+	a.rows, a.commits, a.stalls = a.rows+s.rows, a.commits+s.commits, a.stalls+s.stalls
+	for _, batch := range s.fed {
+		a.records += len(batch.records)
+	}
+	mishaps := 0
+	for name, n := range s.mishaps {
+		a.mishaps[name] += n
+		mishaps += n
+	}
+	s.t.Logf("%d rows, %d commits, %d mishaps, %d stalls in %v", s.rows, s.commits, mishaps, s.stalls, time.Since(s.fed[0].at).Round(time.Second))
 }
 
 // simRows is rows in an order of their own, as text: all of them, with their times, or the last of each key.

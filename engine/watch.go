@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,11 +16,10 @@ import (
 )
 
 const (
-	watchEvery   = 500 * time.Millisecond // look at lag and tasks
-	stateEvery   = 2 * time.Second        // look at the state directory
-	lagFor       = 5 * time.Second        // a lag that is over as soon is no cause: each commit of a busy task makes one
-	silentFor    = 15 * time.Second       // three long polls without an answer
-	restoringFor = 10 * time.Second       // a task that opens sooner is a common rebalance
+	stateEvery   = 2 * time.Second  // look at the state directory
+	lagFor       = 5 * time.Second  // a lag that is over as soon is no cause: each commit of a busy task makes one
+	silentFor    = 15 * time.Second // three long polls without an answer
+	restoringFor = 10 * time.Second // a task that opens sooner is a common rebalance
 )
 
 // watchBroker keeps BrokerLost.
@@ -29,7 +29,7 @@ func (e *Engine) watchBroker(ctx context.Context) error {
 
 // watch keeps Lagging, FollowerStopped and TaskRestoring, and fails when the state directory is lost (RDY-4).
 func (e *Engine) watch(ctx context.Context) error {
-	tick := time.NewTicker(watchEvery)
+	tick := time.NewTicker(cmp.Or(e.kafka.WatchInterval, kafka.DefaultWatchInterval))
 	defer tick.Stop()
 	looked := time.Now()
 	for {

@@ -19,6 +19,8 @@ const (
 	DefaultHeartbeatInterval  = 3 * time.Second
 	DefaultRebalanceTimeout   = 60 * time.Second
 	DefaultTransactionTimeout = 60 * time.Second
+	DefaultFetchWait          = 5 * time.Second
+	DefaultWatchInterval      = 500 * time.Millisecond
 )
 
 // answerTimeout bounds the wait for a broker where the caller's context does not.
@@ -44,6 +46,13 @@ type Config struct {
 	RebalanceTimeout time.Duration
 	// TransactionTimeout is when the broker aborts a transaction whose producer is silent. It also bounds a commit.
 	TransactionTimeout time.Duration
+	// FetchWait is how long a broker may wait for data before it answers that there is none.
+	FetchWait time.Duration
+	// WatchInterval is the time between two questions of Watch.
+	WatchInterval time.Duration
+	// ConnIdle is how long a connection that nobody uses stays open, and MetadataAge how long what is known of topics and leaders counts:
+	// franz-go's defaults, 20 s and 5 min.
+	ConnIdle, MetadataAge time.Duration
 }
 
 // withDefaults fills what is left open and refuses what cannot work.
@@ -55,6 +64,8 @@ func (c Config) withDefaults() (Config, error) {
 	orDefault(&c.HeartbeatInterval, min(DefaultHeartbeatInterval, c.SessionTimeout/3))
 	orDefault(&c.RebalanceTimeout, min(DefaultRebalanceTimeout, 5*c.SessionTimeout))
 	orDefault(&c.TransactionTimeout, DefaultTransactionTimeout)
+	orDefault(&c.FetchWait, DefaultFetchWait)
+	orDefault(&c.WatchInterval, DefaultWatchInterval)
 	if c.ClientID == "" {
 		c.ClientID = "ashi"
 	}
@@ -83,6 +94,12 @@ func (c Config) connect(opts ...kgo.Opt) (*kgo.Client, error) {
 	}
 	if c.Dial != nil {
 		all = append(all, kgo.Dialer(c.Dial))
+	}
+	if c.ConnIdle > 0 {
+		all = append(all, kgo.ConnIdleTimeout(c.ConnIdle))
+	}
+	if c.MetadataAge > 0 {
+		all = append(all, kgo.MetadataMaxAge(c.MetadataAge))
 	}
 	client, err := kgo.NewClient(append(all, opts...)...)
 	if err != nil {

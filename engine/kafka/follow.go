@@ -16,7 +16,6 @@ const (
 	batchSize = 1024
 
 	boundedWait = 500 * time.Millisecond // for data, where the end is near and a hole at the end must not take long
-	patientWait = 5 * time.Second        // for data, where nothing else is to be done
 )
 
 // FollowConfig says what to follow.
@@ -30,7 +29,7 @@ type FollowConfig struct {
 	// when only the position moved, over markers and aborted data, or from Oldest to a number. records is valid until it
 	// returns, what they point to for ever. Its error ends Follow.
 	Apply func(partition int32, records []task.Record, next int64) error
-	// End, if not nil, is told where the committed records of a partition end, at each answer of a broker: every 5 s at least while
+	// End, if not nil, is told where the committed records of a partition end, at each answer of a broker: every FetchWait (5 s) at least while
 	// there is one. It is called by several goroutines and must not block.
 	End func(partition int32, end int64)
 }
@@ -54,7 +53,7 @@ func Follow(ctx context.Context, cfg Config, fc FollowConfig) error {
 	if err := f.begin(ctx, client, rareLog{log: cfg.Logger}); err != nil {
 		return fmt.Errorf("kafka: follow topic %s: %w", fc.Topic, err)
 	}
-	wait := patientWait
+	wait := cfg.FetchWait
 	if fc.Until != nil {
 		wait = boundedWait
 	}

@@ -46,7 +46,7 @@ func newMember(g *Group) (*member, error) {
 	if m.data, err = g.cfg.connect(kgo.MaxVersions(byName())); err != nil {
 		return nil, err
 	}
-	m.fetcher = newFetcher(m.data, g.cfg.Logger, patientWait, g.gc.Ahead)
+	m.fetcher = newFetcher(m.data, g.cfg.Logger, g.cfg.FetchWait, g.gc.Ahead)
 	m.fetcher.told, m.fetcher.resume = g.gc.End, true
 	m.marks = newMarks(m.commit)
 	opts := []kgo.Opt{

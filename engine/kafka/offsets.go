@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+// commitAgain is how often the group hears of all marks, those that it should know included.
+const commitAgain = 10 * time.Minute
+
 // marks is how far each claim is released, and how far the group knows. Safe for concurrent use.
 type marks struct {
 	commit func(context.Context, map[string]map[int32]int64) error
@@ -91,14 +94,26 @@ func (k *marks) tell(ctx context.Context) error {
 	return nil
 }
 
+// doubt lets the next tell commit all marks.
+func (k *marks) doubt() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	clear(k.told)
+}
+
 // run tells the group every second while marks move, and soon after the last of a burst, until ctx is done. A commit that
-// fails is tried again: the offsets are for monitors, nothing depends on them.
+// fails is tried again: the offsets are for monitors, nothing depends on them. All is told again now and then: a commit that was not
+// answered may have been on its way for longer than the next one, and is then the last that the group has heard of.
 func (k *marks) run(ctx context.Context, log *slog.Logger) {
 	rare := rareLog{log: log}
+	again := time.NewTicker(commitAgain)
+	defer again.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-again.C:
+			k.doubt()
 		case <-k.moved:
 		}
 		k.settle(ctx)

@@ -10,22 +10,19 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-const (
-	// watchEvery is the time between two questions of Watch, and lostAfter how long after the last answer a cluster counts as lost,
-	// whether it refuses or hangs: a second answer has time to come, and the 2 s of RDY-3 are kept.
-	watchEvery = 500 * time.Millisecond
-	lostAfter  = 1250 * time.Millisecond
-)
+// lostAfter is how long after the last answer a cluster counts as lost, whether it refuses or hangs: a second answer has time to come,
+// and the 2 s of RDY-3 are kept.
+func (c Config) lostAfter() time.Duration { return c.WatchInterval / 2 * 5 }
 
 // Watch asks any broker of the cluster for a sign of life until ctx is done, and calls told with an error, which wraps
-// ErrUnavailable, when none has answered for 1.25 s, and with nil when one does again. It begins with a cluster that is there. Fetches
+// ErrUnavailable, when none has answered for two and a half intervals (1.25 s), and with nil when one does again. It begins with a cluster that is there. Fetches
 // cannot tell: they wait for data as long as there is none, and so would a broker that hangs.
 func Watch(ctx context.Context, cfg Config, told func(error)) error {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return err
 	}
-	dials := new(dialErrors)
+	dials, watchEvery, lostAfter := new(dialErrors), cfg.WatchInterval, cfg.lostAfter()
 	// A context does not end the handshake of a connection: these do.
 	client, err := cfg.connect(kgo.WithHooks(dials), kgo.DialTimeout(lostAfter), kgo.RequestTimeoutOverhead(lostAfter))
 	if err != nil {
@@ -35,7 +32,7 @@ func Watch(ctx context.Context, cfg Config, told func(error)) error {
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	defer client.Close() // ends a question that is under way
-	asking.Go(func() { ask(ctx, client, answers) })
+	asking.Go(func() { ask(ctx, cfg, client, answers) })
 
 	due := time.Now().Add(lostAfter)
 	timer := time.NewTimer(lostAfter)
@@ -72,14 +69,14 @@ func Watch(ctx context.Context, cfg Config, told func(error)) error {
 	}
 }
 
-// ask sends what came of a question, each watchEvery, until ctx is done.
-func ask(ctx context.Context, client *kgo.Client, answers chan<- error) {
+// ask sends what came of a question, each WatchInterval, until ctx is done.
+func ask(ctx context.Context, cfg Config, client *kgo.Client, answers chan<- error) {
 	req := kmsg.NewPtrMetadataRequest()
 	req.Topics = []kmsg.MetadataRequestTopic{} // none; nil would be all
-	tick := time.NewTicker(watchEvery)
+	tick := time.NewTicker(cfg.WatchInterval)
 	defer tick.Stop()
 	for {
-		asked, cancel := context.WithTimeout(ctx, lostAfter)
+		asked, cancel := context.WithTimeout(ctx, cfg.lostAfter())
 		_, err := req.RequestWith(asked, client)
 		cancel()
 		select {

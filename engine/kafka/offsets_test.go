@@ -1,0 +1,56 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A commit of offsets that is given up, and done after the next one all the same, does not stand for ever: seed 11702371082971248712 of
+// the simulation.
+func TestCommitOfOffsetsThatIsOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		group := map[string]map[int32]int64{}
+		first := true
+		commit := func(ctx context.Context, positions map[string]map[int32]int64) error {
+			done := func() {
+				for topic, of := range positions {
+					for p, at := range of {
+						set(group, topic, p, at)
+					}
+				}
+			}
+			if !first {
+				done()
+				return nil
+			}
+			first = false
+			time.AfterFunc(time.Minute, done) // it is on its way
+			time.Sleep(closeTimeout)
+			return errors.New("no answer")
+		}
+		k := newMarks(commit)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			k.run(ctx, slog.New(slog.DiscardHandler))
+		}()
+		k.mark("a", 0, 5)
+		time.Sleep(2 * time.Second)
+		k.mark("a", 0, 9)
+		time.Sleep(30 * time.Second)
+		require.Equal(t, int64(9), group["a"][0])
+		time.Sleep(time.Minute)
+		require.Equal(t, int64(5), group["a"][0], "the older commit has come")
+		time.Sleep(commitAgain)
+		require.Equal(t, int64(9), group["a"][0])
+		cancel()
+		<-ended
+	})
+}
