@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -25,6 +26,8 @@ type TopicSpec struct {
 	Replication int16
 	// Config are topic settings by Kafka's names, such as cleanup.policy. An existing topic must have the same values.
 	Config map[string]string
+	// Extra are further settings. If an existing topic has others, that is logged as a warning.
+	Extra map[string]string
 }
 
 // Admin asks a cluster about topics and offsets, creates and deletes topics, and deletes records. Each call waits 10 s at most, or for as long
@@ -76,7 +79,7 @@ func (a *Admin) Partitions(ctx context.Context, topics ...string) (map[string]in
 			switch {
 			case errors.Is(err, kerr.UnknownTopicOrPartition):
 			case err != nil:
-				return fmt.Errorf("topic %s: %w", *t.Topic, err)
+				return fmt.Errorf("topic %s: %w", *t.Topic, denied(err, ACL{Resource: Topic, Name: *t.Topic, Operation: Describe}))
 			default:
 				counts[*t.Topic] = int32(len(t.Partitions))
 			}
@@ -113,8 +116,8 @@ func (a *Admin) Ensure(ctx context.Context, s TopicSpec) error {
 
 // create reports false where somebody else was faster.
 func (a *Admin) create(ctx context.Context, s TopicSpec) (created bool, err error) {
-	config := make(map[string]*string, len(s.Config))
-	for k, v := range s.Config {
+	config := make(map[string]*string, len(s.Config)+len(s.Extra))
+	for k, v := range s.settings() {
 		config[k] = &v
 	}
 	err = a.ask(ctx, "create topic "+s.Name, func(ctx context.Context) error {
@@ -126,12 +129,12 @@ func (a *Admin) create(ctx context.Context, s TopicSpec) (created bool, err erro
 		if errors.Is(answer.Err, kerr.TopicAlreadyExists) {
 			return nil
 		}
+		created = answer.Err == nil
 		if answer.Err != nil && answer.ErrMessage != "" {
 			return fmt.Errorf("%w: %s", answer.Err, answer.ErrMessage)
 		}
-		created = answer.Err == nil
 		return answer.Err
-	})
+	}, ACL{Resource: Topic, Name: s.Name, Operation: Create}, ACL{Resource: Cluster, Operation: Create})
 	if err != nil {
 		return false, err
 	}
@@ -154,33 +157,60 @@ func (a *Admin) awaitTopic(ctx context.Context, name string) error {
 }
 
 func (a *Admin) checkConfig(ctx context.Context, s TopicSpec) error {
-	if len(s.Config) == 0 {
+	if len(s.Config)+len(s.Extra) == 0 {
 		return nil
 	}
-	return a.ask(ctx, "read settings of topic "+s.Name, func(ctx context.Context) error {
-		described, err := a.client.DescribeTopicConfigs(ctx, s.Name)
+	found, err := a.Settings(ctx, s.Name)
+	if err != nil {
+		return err
+	}
+	if wrong := others(s.Extra, found); len(wrong) > 0 {
+		a.cfg.Logger.Warn("kafka: a topic has other settings than those that are configured", "topic", s.Name, "wanted", wrong, "command", a.cfg.AlterCommand(s.Name, wrong))
+	}
+	wrong := others(s.Config, found)
+	if len(wrong) == 0 {
+		return nil
+	}
+	var texts []string
+	for _, key := range slices.Sorted(maps.Keys(wrong)) {
+		texts = append(texts, fmt.Sprintf("%s=%q, %q is wanted", key, found[key], wrong[key]))
+	}
+	return fmt.Errorf("%w: %s has %s: alter the topic, or delete it and start from empty state; an administrator alters it by\n\t%s",
+		ErrTopicMismatch, s.Name, strings.Join(texts, ", "), a.cfg.AlterCommand(s.Name, wrong))
+}
+
+// others is what of want is otherwise in found.
+func others(want, found map[string]string) map[string]string {
+	wrong := map[string]string{}
+	for key, value := range want {
+		if found[key] != value {
+			wrong[key] = value
+		}
+	}
+	return wrong
+}
+
+// Settings are a topic's settings by Kafka's names, those that it has from its broker's defaults too.
+func (a *Admin) Settings(ctx context.Context, topic string) (map[string]string, error) {
+	values := map[string]string{}
+	err := a.ask(ctx, "read settings of topic "+topic, func(ctx context.Context) error {
+		described, err := a.client.DescribeTopicConfigs(ctx, topic)
 		if err != nil {
 			return err
 		}
-		topic, err := described.On(s.Name, nil)
+		answer, err := described.On(topic, nil)
 		if err != nil {
 			return err
 		}
-		if topic.Err != nil {
-			return topic.Err
+		if answer.Err != nil {
+			return answer.Err
 		}
-		values := make(map[string]string, len(topic.Configs))
-		for _, c := range topic.Configs {
+		for _, c := range answer.Configs {
 			values[c.Key] = c.MaybeValue()
 		}
-		for _, key := range slices.Sorted(maps.Keys(s.Config)) {
-			if found, want := values[key], s.Config[key]; found != want {
-				return fmt.Errorf("%w: %s has %s=%q, %q is wanted: alter the topic's setting, or delete the topic and start from empty state",
-					ErrTopicMismatch, s.Name, key, found, want)
-			}
-		}
 		return nil
-	})
+	}, ACL{Resource: Topic, Name: topic, Operation: DescribeConfigs})
+	return values, err
 }
 
 // Starts is the oldest offset of each partition of topic.
@@ -216,7 +246,7 @@ func (a *Admin) offsets(ctx context.Context, topic, which string, list func(cont
 			return kerr.UnknownTopicOrPartition
 		}
 		return nil
-	})
+	}, ACL{Resource: Topic, Name: topic, Operation: Describe})
 	return offsets, err
 }
 
@@ -240,7 +270,7 @@ func (a *Admin) CommittedOffsets(ctx context.Context, group, topic string) (map[
 			}
 		}
 		return nil
-	})
+	}, ACL{Resource: GroupID, Name: group, Operation: Describe}, ACL{Resource: Topic, Name: topic, Operation: Describe})
 	return offsets, err
 }
 
@@ -257,7 +287,7 @@ func (a *Admin) Delete(ctx context.Context, topics ...string) error {
 		var errs []error
 		for name, answer := range answers {
 			if answer.Err != nil && !errors.Is(answer.Err, kerr.UnknownTopicOrPartition) {
-				errs = append(errs, fmt.Errorf("topic %s: %w", name, answer.Err))
+				errs = append(errs, fmt.Errorf("topic %s: %w", name, denied(answer.Err, ACL{Resource: Topic, Name: name, Operation: Delete})))
 			}
 		}
 		return errors.Join(errs...)
@@ -284,7 +314,7 @@ func (a *Admin) DeleteBefore(ctx context.Context, offsets map[string]map[int32]i
 		var errs []error
 		answers.Each(func(r kadm.DeleteRecordsResponse) {
 			if r.Err != nil && !errors.Is(r.Err, kerr.OffsetOutOfRange) {
-				errs = append(errs, fmt.Errorf("topic %s partition %d: %w", r.Topic, r.Partition, r.Err))
+				errs = append(errs, fmt.Errorf("topic %s partition %d: %w", r.Topic, r.Partition, denied(r.Err, ACL{Resource: Topic, Name: r.Topic, Operation: Delete})))
 			}
 		})
 		return errors.Join(errs...)
@@ -292,8 +322,8 @@ func (a *Admin) DeleteBefore(ctx context.Context, offsets map[string]map[int32]i
 }
 
 // ask bounds one question, asks it again where the cluster says that it will know soon, and says in its error what was asked of
-// whom.
-func (a *Admin) ask(ctx context.Context, what string, question func(context.Context) error) error {
+// whom. Asked are the permissions that it needs.
+func (a *Admin) ask(ctx context.Context, what string, question func(context.Context) error, asked ...ACL) error {
 	bounded, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	err := question(bounded)
@@ -304,5 +334,5 @@ func (a *Admin) ask(ctx context.Context, what string, question func(context.Cont
 	if err == nil || errors.Is(err, ErrTopicMismatch) {
 		return err
 	}
-	return fmt.Errorf("kafka: %s at %s: %w", what, a.cfg.addresses(), a.dials.explain(err))
+	return a.cfg.Advise(fmt.Errorf("kafka: %s at %s: %w", what, a.cfg.addresses(), a.dials.explain(err)), asked...)
 }

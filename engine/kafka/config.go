@@ -30,6 +30,12 @@ type Config struct {
 	Brokers []string
 	// ClientID is what brokers write in their logs. Empty: ashi.
 	ClientID string
+	// Security is how connections are protected, and who this process is. The zero value: not at all, and nobody.
+	Security Security
+	// Client are settings of the clients.
+	Client Client
+	// Needs are the permissions that the plan needs: errors of access control name those of them that are missing.
+	Needs []ACL
 	// Dial opens connections. Nil: TCP.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Logger takes what an operator should know. Nil: slog.Default().
@@ -58,6 +64,12 @@ func (c Config) withDefaults() (Config, error) {
 	if c.ClientID == "" {
 		c.ClientID = "ashi"
 	}
+	if err := c.Security.Validate(); err != nil {
+		return c, fmt.Errorf("kafka: %w", err)
+	}
+	if err := c.Client.Validate(); err != nil {
+		return c, fmt.Errorf("kafka: %w", err)
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -80,10 +92,13 @@ func (c Config) connect(opts ...kgo.Opt) (*kgo.Client, error) {
 		kgo.DialTimeout(answerTimeout),
 		// A broker that restarts refuses connections for a while: look again soon, not after kgo's usual 5 s.
 		kgo.MetadataMinAge(250 * time.Millisecond),
+		kgo.WithHooks(newThrottled(c.ClientID, c.Logger)),
 	}
-	if c.Dial != nil {
-		all = append(all, kgo.Dialer(c.Dial))
+	secure, err := c.Security.options(c.Dial)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: client for %s: %w", c.addresses(), err)
 	}
+	all = append(append(all, c.Client.options()...), secure...)
 	client, err := kgo.NewClient(append(all, opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: client for %s: %w", c.addresses(), err)

@@ -443,6 +443,7 @@ func (f *fetcher) refused(ctx context.Context, d *feed, err error) {
 		return
 	}
 	if !kerr.IsRetriable(err) {
+		err = denied(err, ACL{Resource: Topic, Name: d.topic, Operation: Read})
 		f.fail(fmt.Errorf("kafka: fetch topic %s partition %d: %w", d.topic, d.partition, err))
 		return
 	}

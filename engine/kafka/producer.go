@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -45,7 +46,7 @@ func (pc ProducerConfig) buffer() int {
 	return min(max(pc.Buffer, minBufferedBytes), maxBufferedBytes)
 }
 
-// Producer is a [task.Producer] on a cluster: acks from all in-sync replicas, idempotent, uncompressed, keys placed by
+// Producer is a [task.Producer] on a cluster: acks from all in-sync replicas, idempotent, keys placed by
 // [Partition]. Timestamps before 1677 or after 2262 are written as those bounds. One goroutine at a time may use it.
 //
 // A commit whose outcome nobody told (the broker was lost while ending the transaction) is an error like the others, but its
@@ -78,14 +79,13 @@ func NewProducer(ctx context.Context, cfg Config, pc ProducerConfig) (*Producer,
 	opts := []kgo.Opt{
 		kgo.WithHooks(dials),
 		kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record, int) int { return choose })),
-		kgo.ProducerBatchCompression(kgo.NoCompression()),
 		kgo.MaxBufferedRecords(maxBufferedRecords),
 		kgo.MaxBufferedBytes(pc.buffer()),
 	}
 	if pc.TransactionalID != "" {
 		opts = append(opts, kgo.TransactionalID(pc.TransactionalID), kgo.TransactionTimeout(cfg.TransactionTimeout))
 	}
-	client, err := cfg.connect(opts...)
+	client, err := cfg.connect(append(opts, cfg.Client.producing()...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,8 @@ func NewProducer(ctx context.Context, cfg Config, pc ProducerConfig) (*Producer,
 	p.done = p.acknowledged
 	if err := p.initialise(ctx); err != nil {
 		client.Close()
-		return nil, fmt.Errorf("kafka: open producer %q at %s: %w", p.id, cfg.addresses(), dials.explain(err))
+		err = fmt.Errorf("kafka: open producer %q at %s: %w", p.id, cfg.addresses(), dials.explain(err))
+		return nil, cfg.Advise(err, ACL{Resource: TransactionalID, Name: p.id, Operation: Write}, ACL{Resource: Cluster, Operation: IdempotentWrite})
 	}
 	return p, nil
 }
@@ -105,11 +106,27 @@ func (p *Producer) initialise(ctx context.Context) error {
 	if err := p.client.Ping(reach); err != nil {
 		return err
 	}
+	if err := p.allowed(reach); err != nil {
+		return err
+	}
 	// Settling a large transaction of the predecessor may take longer than reaching a broker.
 	settle, cancel := context.WithTimeout(ctx, p.cfg.TransactionTimeout)
 	defer cancel()
 	_, _, err := p.client.ProducerID(settle)
 	return err
+}
+
+// allowed asks for the transaction's coordinator, which franz-go would ask for ever where access control does not let it know. What time can
+// heal is left to franz-go.
+func (p *Producer) allowed(ctx context.Context) error {
+	if p.id == "" {
+		return nil
+	}
+	err := kadm.NewClient(p.client).FindTxnCoordinators(ctx, p.id).Error()
+	if errors.Is(err, kerr.TransactionalIDAuthorizationFailed) {
+		return err
+	}
+	return nil
 }
 
 // choose is the record's own partition, or its key's.
@@ -174,6 +191,7 @@ func (p *Producer) record() *kgo.Record {
 // acknowledged takes a record back from franz-go, which does not look at it any more.
 func (p *Producer) acknowledged(r *kgo.Record, err error) {
 	if r != nil {
+		err = denied(err, ACL{Resource: Topic, Name: r.Topic, Operation: Write}, ACL{Resource: TransactionalID, Name: p.id, Operation: Write})
 		*r = kgo.Record{Headers: r.Headers[:0]}
 		clear(r.Headers[:cap(r.Headers)])
 	}
@@ -203,6 +221,9 @@ func (p *Producer) Commit(ctx context.Context) error {
 	defer cancel()
 	if err := p.end(ctx); err != nil {
 		p.abort()
+		if errors.Is(err, ErrDenied) {
+			return p.cfg.Advise(fmt.Errorf("kafka: commit of producer %q: %w", p.id, err)) // to begin anew would not help
+		}
 		verdict := task.ErrAborted
 		if fenced(err) {
 			verdict = task.ErrFenced

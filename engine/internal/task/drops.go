@@ -71,6 +71,9 @@ func (d *dropLog) drop(r Reason, where string, offset int64, err error) {
 	if err != nil {
 		attrs = append(attrs, "error", err)
 	}
+	if r == Undecodable {
+		attrs = append(attrs, "component", "serialization") // whose level decides (LOG-1)
+	}
 	d.log.Warn("records dropped", attrs...)
 	d.last[r], d.silent[r] = now, 0
 }
