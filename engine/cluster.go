@@ -9,6 +9,12 @@ import (
 // have none. Package engine/config gives each a level (LOG-1).
 const component = "component"
 
+// Validate returns every problem of c, joined; New does it too, and holds names against the plan.
+func (c Config) Validate() error { return c.validate() }
+
+// WithDefaults is c with the default of each field that is not set: what an Engine runs with.
+func (c Config) WithDefaults() Config { return c.withDefaults() }
+
 // Kafka is how an Engine of plan reaches the cluster of c, for what a program does there itself (kafka.NewAdmin). Its Needs are those of
 // ACLs.
 func (c Config) Kafka(plan *topology.Plan) kafka.Config {

@@ -44,10 +44,13 @@ var (
 	handedOver = map[string]string{"cleanup.policy": "delete", "retention.ms": "-1", "segment.bytes": "52428800"}
 )
 
-// reserved reports whether a setting of a topic decides how long its records are kept, on which restores depend.
-func reserved(setting string) bool {
-	return setting == "cleanup.policy" || setting == "retention.ms" || setting == "retention.bytes"
+// ReservedSettings are those of Kafka's settings of topics that decide how long records are kept. Restores depend on it: they can be given to
+// single outputs only.
+func ReservedSettings() []string {
+	return []string{"cleanup.policy", "retention.ms", "retention.bytes"}
 }
+
+func reserved(setting string) bool { return slices.Contains(ReservedSettings(), setting) }
 
 // validate returns every problem, joined.
 func (t *Topics) validate() error {
@@ -70,16 +73,7 @@ func (t *Topics) known(plan *topology.Plan) error {
 	if plan == nil || len(t.Of) == 0 {
 		return nil
 	}
-	own := map[string]bool{} // true: an output
-	for _, i := range plan.Internal {
-		own[i.Topic] = false
-	}
-	for _, s := range plan.Subs {
-		own[changelogName(plan, s)] = false
-		for _, k := range outputs(plan, s) {
-			own[k.Topic] = true
-		}
-	}
+	own := CreatedTopics(plan)
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(t.Of)) {
 		output, ok := own[name]
@@ -99,6 +93,21 @@ func (t *Topics) known(plan *topology.Plan) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// CreatedTopics are the topics that an engine of plan creates where they are missing, those that Topics.Of can have: true for outputs.
+func CreatedTopics(plan *topology.Plan) map[string]bool {
+	own := map[string]bool{}
+	for _, i := range plan.Internal {
+		own[i.Topic] = false
+	}
+	for _, s := range plan.Subs {
+		own[changelogName(plan, s)] = false
+		for _, k := range outputs(plan, s) {
+			own[k.Topic] = true
+		}
+	}
+	return own
 }
 
 // ownTopic is a topic that the engine writes, and may create.
