@@ -13,7 +13,7 @@ import (
 )
 
 // ErrTopicsMissing says that topics are not there, and that the engine must not create them: the error has the commands that do.
-var ErrTopicsMissing = errors.New("engine: topics are missing that this process may not create")
+var ErrTopicsMissing = errors.New("engine: start: topics are missing that this process may not create")
 
 // Topics says how the topics are created that the engine writes: changelogs, internal topics and outputs.
 type Topics struct {
@@ -223,5 +223,5 @@ func (e *Engine) missingTopics(missing []kafka.TopicSpec, refused error) error {
 	if refused != nil {
 		err = fmt.Errorf("%w\nor lets the engine do it: %w", err, refused)
 	}
-	return fmt.Errorf("engine: start: %w", err)
+	return err
 }

@@ -25,9 +25,6 @@ func (d *decoder) check(doc *document) {
 	for _, name := range slices.Sorted(maps.Keys(doc.Topics.Of)) {
 		d.settings(join(join("topics.of", name), "settings"), doc.Topics.Of[name].Settings, false)
 	}
-	if doc.Topics.Create != nil && !*doc.Topics.Create && doc.Topics.Replication != 0 {
-		d.problem(d.where("topics.replication"), "topics.replication", "is used in the commands only that are printed for the administrator, as topics.create is false").harmless = true
-	}
 }
 
 func (d *decoder) checkTLS(t *tlsSection) {

@@ -44,7 +44,8 @@ var whole = engine.Config{
 	Brokers: []string{"kafka-1:9093", "kafka-2:9093"}, ClientID: "pod-${7}", SessionTimeout: 10 * time.Second,
 	Client: kafka.Client{DialTimeout: 5 * time.Second, RequestTimeout: 20 * time.Second, IdleTimeout: 4 * time.Minute, MetadataMaxAge: time.Minute,
 		Compression: kafka.Zstd, BatchBytes: 4 << 20},
-	Security: kafka.Security{TLS: &kafka.TLS{}, SASL: &kafka.SASL{Mechanism: kafka.ScramSHA512, User: "fx", Password: kafka.NewSecret(password)}},
+	Security:    kafka.Security{TLS: &kafka.TLS{}, SASL: &kafka.SASL{Mechanism: kafka.ScramSHA512, User: "fx", Password: kafka.NewSecret(password)}},
+	Replication: 2,
 	Topics: engine.Topics{WithoutCreation: true, Settings: map[string]string{"min.insync.replicas": "2"}, Of: map[string]engine.TopicSettings{
 		"rates_1min_final": {Partitions: 6, Replication: 3, Settings: map[string]string{"cleanup.policy": "compact,delete", "retention.ms": "604800000"}}}},
 	Tables: engine.Tables{Memory: 256 << 20, Default: engine.TableSettings{Cache: 32 << 20, Retention: engine.NoBound}, Of: map[string]engine.TableSettings{
