@@ -32,6 +32,10 @@ var modules = map[string]string{
 	"franz-go": "github.com/twmb/franz-go",
 	"kfake":    "github.com/twmb/franz-go/pkg/kfake",
 	"grocksdb": "github.com/linxGnu/grocksdb",
+
+	"yaml":        "go.yaml.in/yaml",
+	"levenshtein": "github.com/agnivade/levenshtein",
+	"humanize":    "github.com/dustin/go-humanize",
 }
 
 // source is what the rules look at in one Go file.

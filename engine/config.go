@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"time"
+
+	"github.com/ashi-stream/ashi/engine/kafka"
 )
 
 // Guarantee says how results relate to input when something fails.
@@ -86,8 +88,16 @@ type Config struct {
 	// OnPlanChange: Refuse. Set Rebuild for one deployment, not for ever: it would hide the next change.
 	OnPlanChange PlanChange
 
+	// Security is how connections to brokers are protected, and who this process is to them: not at all, and nobody.
+	Security kafka.Security
+	// ClientID is what brokers know this process's connections by, for their logs and quotas: the plan's name.
+	ClientID string
+	// Client are further settings of the clients.
+	Client kafka.Client
 	// Replication of the topics that the engine creates: the broker's default.
 	Replication int16
+	// Topics says how topics are created, and whether.
+	Topics Topics
 	// Tables says how the tables of this process are kept.
 	Tables Tables
 	// WithoutTables switches the tables off for this process and says why. It is logged as a warning.
@@ -158,7 +168,7 @@ func (c *Config) validate() error {
 	if c.CommitBytes < 0 || c.CheckpointBytes < 0 || c.Memory < 0 {
 		errs = append(errs, errors.New("none of CommitBytes, CheckpointBytes and Memory may be negative"))
 	}
-	errs = append(errs, c.Tables.validate())
+	errs = append(errs, c.Tables.validate(), c.Topics.validate(), c.Security.Validate(), c.Client.Validate())
 	if c.Guarantee > AtLeastOnce {
 		errs = append(errs, fmt.Errorf("a Guarantee of %d is none", c.Guarantee))
 	}

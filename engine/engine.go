@@ -65,7 +65,7 @@ func New(plan *topology.Plan, cfg Config) (*Engine, error) {
 	if plan == nil {
 		return nil, errors.New("engine: plan is nil: build one with dsl")
 	}
-	if err := errors.Join(plan.Check(), cfg.validate(), cfg.Tables.known(plan), cfg.retriesFit(plan)); err != nil {
+	if err := errors.Join(plan.Check(), cfg.validate(), cfg.Tables.known(plan), cfg.Topics.known(plan), cfg.retriesFit(plan)); err != nil {
 		return nil, fmt.Errorf("engine: application %q:\n%w", plan.Name, err)
 	}
 	if err := needsTables(plan, cfg); err != nil {
@@ -73,7 +73,7 @@ func New(plan *topology.Plan, cfg Config) (*Engine, error) {
 	}
 	cfg = cfg.withDefaults()
 	e := &Engine{plan: plan, cfg: cfg, tables: map[string]*table{}, purger: newPurger(plan), readiness: newReadiness(cfg.Log), done: make(chan struct{})}
-	e.kafka = kafka.Config{Brokers: cfg.Brokers, ClientID: plan.Name, Dial: cfg.Dial, Logger: cfg.Log, SessionTimeout: cfg.SessionTimeout}
+	e.kafka = cfg.Kafka(plan)
 	var err error
 	if e.state, err = openState(cfg.StateDir, plan.Name); err != nil {
 		return nil, err
@@ -110,7 +110,7 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer stop()
-	for _, w := range e.plan.Warnings {
+	for _, w := range append(e.plan.Warnings[:len(e.plan.Warnings):len(e.plan.Warnings)], e.cfg.Security.Warnings()...) {
 		e.cfg.Log.Warn(w)
 	}
 	if err := e.prepare(ctx); err != nil {
@@ -156,7 +156,7 @@ func (e *Engine) ended() error {
 // runSub joins the group of a sub-topology, and keeps the standbys that it names.
 func (e *Engine) runSub(ctx context.Context, s *subState) error {
 	gc := kafka.GroupConfig{
-		ID: e.plan.Name + "-" + s.sub.Name, Topics: s.sub.Topics(), Changelog: s.changelog,
+		ID: groupName(e.plan, s.sub), Topics: s.sub.Topics(), Changelog: s.changelog,
 		Tick: e.cfg.CommitInterval, Ahead: e.fetchBytes(),
 		NewWorker:  func(partition int32) kafka.Worker { return &worker{engine: e, state: s, partition: partition} },
 		End:        s.heard,
@@ -178,7 +178,9 @@ func (e *Engine) runSub(ctx context.Context, s *subState) error {
 	s.keeper.rejoin = g.Rejoin
 	both, ctx := errgroup.WithContext(ctx)
 	both.Go(func() error { return s.keeper.run(ctx) })
-	both.Go(func() error { return g.Run(ctx) })
+	both.Go(func() error {
+		return e.kafka.Advise(g.Run(ctx), kafka.ACL{Resource: kafka.GroupID, Name: gc.ID, Operation: kafka.Read})
+	})
 	if err := errors.Join(both.Wait(), s.keeper.close()); err != nil {
 		return fmt.Errorf("engine: sub-topology %s: %w", s.sub.Name, err)
 	}

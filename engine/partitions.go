@@ -1,24 +1,18 @@
 package engine
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
 
-	"github.com/ashi-stream/ashi/engine/kafka"
 	"github.com/ashi-stream/ashi/topology"
 )
-
-// handedOver are the settings of internal topics: nothing is deleted by time, as what has been read is deleted by the engine; and
-// segments are small, so that brokers give the space back soon.
-var handedOver = map[string]string{"cleanup.policy": "delete", "retention.ms": "-1", "segment.bytes": "52428800"}
 
 // ErrCopartition says that topics that are read together have different numbers of partitions (JOIN-2).
 var ErrCopartition = errors.New("engine: topics that are joined have different numbers of partitions")
 
-// ensureInternal creates or checks the internal topics, adds them to counts, and checks that what is read together fits together.
-func (e *Engine) ensureInternal(ctx context.Context, admin *kafka.Admin, counts map[string]int32) error {
+// resolveInternal finds the partitions of the internal topics, adds them to counts, and checks that what is read together fits together.
+func (e *Engine) resolveInternal(counts map[string]int32) error {
 	r := resolver{plan: e.plan, counts: counts, busy: map[*topology.SubTopology]bool{}}
 	for _, s := range e.subs {
 		r.resolve(s.sub)
@@ -26,13 +20,6 @@ func (e *Engine) ensureInternal(ctx context.Context, admin *kafka.Admin, counts 
 	for _, s := range e.subs {
 		if err := coPartitioned(s.sub.Topics(), counts); err != nil {
 			return err
-		}
-	}
-	for _, t := range e.plan.Internal {
-		spec := kafka.TopicSpec{Name: t.Topic, Partitions: counts[t.Topic], Replication: e.cfg.Replication, Config: handedOver}
-		if err := admin.Ensure(ctx, spec); err != nil {
-			return fmt.Errorf("engine: start: internal topic (if the number of partitions of its sources was changed, give the application "+
-				"another name to start anew): %w", err)
 		}
 	}
 	return nil
@@ -109,8 +96,11 @@ func (r *resolver) writers(sub *topology.SubTopology) (found []*topology.SubTopo
 }
 
 // outputs are the sinks of a sub-topology that do not write internal topics.
-func (e *Engine) outputs(sub *topology.SubTopology) []*topology.Sink {
-	return slices.DeleteFunc(sub.Sinks(), func(k *topology.Sink) bool {
-		return slices.ContainsFunc(e.plan.Internal, func(t *topology.Internal) bool { return t.Topic == k.Topic })
-	})
+func outputs(p *topology.Plan, sub *topology.SubTopology) []*topology.Sink {
+	return slices.DeleteFunc(sub.Sinks(), func(k *topology.Sink) bool { return internal(p, k.Topic) })
+}
+
+// internal reports whether a topic is one of the plan's own between two sub-topologies.
+func internal(p *topology.Plan, topic string) bool {
+	return slices.ContainsFunc(p.Internal, func(t *topology.Internal) bool { return t.Topic == topic })
 }

@@ -124,7 +124,7 @@ func deliver[R any](e *Engine, ref *topology.StreamOf[R], p int32, r *task.Recor
 		err = ref.Decode(slices.Clone(key), slices.Clone(r.Value), &row)
 	}
 	if err != nil {
-		e.cfg.Log.Warn("record passed over", "topic", ref.Topic, "partition", p, "offset", r.Offset, "error", err)
+		e.cfg.Log.Warn("record passed over", component, "serialization", "topic", ref.Topic, "partition", p, "offset", r.Offset, "error", err)
 		return nil
 	}
 	return handle(row)

@@ -85,17 +85,23 @@ func (t *Tables) known(plan *topology.Plan) error {
 	if plan == nil || len(t.Of) == 0 {
 		return nil
 	}
+	names := TableNames(plan)
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(t.Of)) {
+		if !slices.Contains(names, name) {
+			errs = append(errs, fmt.Errorf("Tables.Of[%q]: there is no such table: there are %s", name, strings.Join(names, ", ")))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// TableNames are the names that Tables.Of can have for plan, sorted.
+func TableNames(plan *topology.Plan) []string {
 	names := map[string]bool{}
 	for _, p := range plan.Tables {
 		names[p.Folder+"/"+p.File], names[p.Folder+"/"+mainFile] = true, true
 	}
-	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(t.Of)) {
-		if !names[name] {
-			errs = append(errs, fmt.Errorf("Tables.Of[%q]: there is no such table: there are %s", name, strings.Join(slices.Sorted(maps.Keys(names)), ", ")))
-		}
-	}
-	return errors.Join(errs...)
+	return slices.Sorted(maps.Keys(names))
 }
 
 // lookup is the settings of a table, none of them unset.

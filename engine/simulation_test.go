@@ -150,7 +150,7 @@ func newSimPace(r *rand.Rand) simPace {
 // of sets what is no setting of an Engine.
 func (p simPace) of(c *kafka.Config) {
 	c.HeartbeatInterval, c.FetchWait, c.WatchInterval = p.heartbeat, p.fetch, p.watch
-	c.ConnIdle, c.MetadataAge = p.idle, p.metadata
+	c.Client.IdleTimeout, c.Client.MetadataMaxAge = p.idle, min(p.metadata, 15*time.Minute)
 }
 
 // between draws a duration, each order of magnitude as often.

@@ -14,13 +14,6 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// Settings of topics that the engine creates. Their time limits are set, not inherited: a broker's default would delete results
-// whose event time is old within minutes of their being written.
-var (
-	compacted = map[string]string{"cleanup.policy": "compact", "retention.ms": "-1"}
-	kept      = map[string]string{"cleanup.policy": "delete", "retention.ms": "-1"}
-)
-
 // prepare asks the brokers for the topics that are read, and creates or checks those that are written.
 func (e *Engine) prepare(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, e.cfg.StartTimeout)
@@ -30,7 +23,7 @@ func (e *Engine) prepare(ctx context.Context) error {
 		return fmt.Errorf("engine: start: %w", err)
 	}
 	defer admin.Close()
-	sources := e.external()
+	sources := external(e.plan)
 	var counts map[string]int32
 	err = patient(ctx, func() (err error) { // one question gives up sooner than StartTimeout may want
 		counts, err = admin.Partitions(ctx, slices.Sorted(maps.Keys(sources))...)
@@ -39,13 +32,18 @@ func (e *Engine) prepare(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("engine: start: %w", err)
 	}
-	if err := missing(sources, counts); err != nil {
+	if err := e.missingSources(sources, counts); err != nil {
 		return err
 	}
-	if err := e.ensureInternal(ctx, admin, counts); err != nil {
+	if err := e.resolveInternal(counts); err != nil {
 		return err
 	}
-	return e.ensureTopics(ctx, admin, counts)
+	for _, s := range e.subs {
+		if err := e.sameName(ctx, admin, s); err != nil {
+			return err
+		}
+	}
+	return e.ensure(ctx, admin, e.ownTopics(counts))
 }
 
 // patient asks again and again where no broker answers, until ctx ends.
@@ -66,82 +64,42 @@ func patient(ctx context.Context, ask func() error) error {
 }
 
 // external is the topics that the plan reads and does not write.
-func (e *Engine) external() map[string]bool {
+func external(p *topology.Plan) map[string]bool {
 	topics, written := map[string]bool{}, map[string]bool{}
-	for _, t := range e.plan.Internal {
+	for _, t := range p.Internal {
 		written[t.Topic] = true
 	}
-	for _, s := range e.subs {
-		for _, k := range s.sub.Sinks() {
+	for _, s := range p.Subs {
+		for _, k := range s.Sinks() {
 			written[k.Topic] = true
 		}
 	}
-	for _, s := range e.subs {
-		for _, topic := range s.sub.Topics() {
+	for _, s := range p.Subs {
+		for _, topic := range s.Topics() {
 			topics[topic] = true
 		}
 	}
-	for _, t := range e.plan.Tables {
+	for _, t := range p.Tables {
 		topics[t.Topic] = true
 	}
 	maps.DeleteFunc(topics, func(topic string, _ bool) bool { return written[topic] })
 	return topics
 }
 
-// missing is an error that names the topics that are read and are not there.
-func missing(want map[string]bool, have map[string]int32) error {
-	var names []string
-	for topic := range want {
+// missingSources is an error that names the topics that are read and are not there.
+func (e *Engine) missingSources(want map[string]bool, have map[string]int32) error {
+	var names, commands []string
+	for _, topic := range slices.Sorted(maps.Keys(want)) {
 		if have[topic] == 0 {
 			names = append(names, topic)
+			commands = append(commands, e.kafka.CreateCommand(kafka.TopicSpec{Name: topic, Replication: e.cfg.Replication}))
 		}
 	}
 	if names == nil {
 		return nil
 	}
-	slices.Sort(names)
 	return fmt.Errorf("engine: start: the plan reads topics that do not exist: %s: create them first, with the number of partitions "+
-		"that you want the work to be split into", strings.Join(names, ", "))
-}
-
-// ensureTopics creates or checks changelogs and sinks: as many partitions as the source has.
-func (e *Engine) ensureTopics(ctx context.Context, admin *kafka.Admin, counts map[string]int32) error {
-	for _, s := range e.subs {
-		if err := e.sameName(ctx, admin, s); err != nil {
-			return err
-		}
-		source := s.sub.Topics()[0]
-		n := counts[source]
-		err := admin.Ensure(ctx, kafka.TopicSpec{Name: s.changelog, Partitions: n, Replication: e.cfg.Replication, Config: compacted})
-		if err != nil {
-			return fmt.Errorf("engine: start: changelog of topic %s, which has %d partitions (state is kept per partition: if their number was "+
-				"changed, give the application another name to start anew): %w", source, n, err)
-		}
-		var topics []string
-		for _, k := range e.outputs(s.sub) {
-			topics = append(topics, k.Topic)
-		}
-		there, err := admin.Partitions(ctx, topics...)
-		if err != nil {
-			return fmt.Errorf("engine: start: %w", err)
-		}
-		for _, k := range e.outputs(s.sub) {
-			if there[k.Topic] > 0 {
-				continue // the user's own, or of an earlier run: rows go to whatever partitions it has
-			}
-			settings, n := kept, n
-			if k.Compact {
-				settings = compacted
-			}
-			if k.Topic == s.sub.DeadLetters {
-				n = 1 // one order of all; and applications that share it agree, whatever they read
-			}
-			if err := admin.Ensure(ctx, kafka.TopicSpec{Name: k.Topic, Partitions: n, Replication: e.cfg.Replication, Config: settings}); err != nil {
-				return fmt.Errorf("engine: start: %w", err)
-			}
-		}
-	}
-	return nil
+		"that you want the work to be split into, by\n\t%s", strings.Join(names, ", "), strings.Join(commands, "\n\t"))
 }
 
 // sameName is an error if a sub-topology has no state under its name, and has under another of its topics': state goes by the first topic, and
@@ -160,7 +118,10 @@ func (e *Engine) sameName(ctx context.Context, admin *kafka.Admin, s *subState) 
 		}
 	}
 	there, err := admin.Partitions(ctx, asked...)
-	if err != nil {
+	switch {
+	case errors.Is(err, kafka.ErrDenied):
+		return nil // who may not see such a changelog has not written it
+	case err != nil:
 		return fmt.Errorf("engine: start: %w", err)
 	}
 	for _, before := range asked[1:] {

@@ -44,7 +44,7 @@ func (w *worker) Open(ctx context.Context) (map[string]int64, error) {
 	}
 	pc := kafka.ProducerConfig{Buffer: e.shareOf(s).producer, Limits: limits}
 	if e.cfg.Guarantee == ExactlyOnce {
-		pc.TransactionalID = fmt.Sprintf("%s-%s-%d", e.plan.Name, s.sub.Name, w.partition)
+		pc.TransactionalID = fmt.Sprint(transactionalPrefix(e.plan, s.sub), w.partition)
 	}
 	if w.producer, err = kafka.NewProducer(ctx, e.kafka, pc); err != nil {
 		return nil, w.wrap("open", err)

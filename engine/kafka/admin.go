@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -26,6 +27,8 @@ type TopicSpec struct {
 	Replication int16
 	// Config are topic settings by Kafka's names, such as cleanup.policy. An existing topic must have the same values.
 	Config map[string]string
+	// Extra are further settings. If an existing topic has others, that is logged as a warning.
+	Extra map[string]string
 }
 
 // secondAnswer bounds the wait for a broker that is asked only because another does not know.
@@ -106,7 +109,7 @@ func countPartitions(counts map[string]int32, resp *kmsg.MetadataResponse) error
 		switch {
 		case errors.Is(err, kerr.UnknownTopicOrPartition):
 		case err != nil:
-			return fmt.Errorf("topic %s: %w", *t.Topic, err)
+			return fmt.Errorf("topic %s: %w", *t.Topic, denied(err, ACL{Resource: Topic, Name: *t.Topic, Operation: Describe}))
 		default:
 			counts[*t.Topic] = int32(len(t.Partitions))
 		}
@@ -141,8 +144,8 @@ func (a *Admin) Ensure(ctx context.Context, s TopicSpec) error {
 
 // create reports false where somebody else was faster.
 func (a *Admin) create(ctx context.Context, s TopicSpec) (created bool, err error) {
-	config := make(map[string]*string, len(s.Config))
-	for k, v := range s.Config {
+	config := make(map[string]*string, len(s.Config)+len(s.Extra))
+	for k, v := range s.settings() {
 		config[k] = &v
 	}
 	err = a.ask(ctx, "create topic "+s.Name, func(ctx context.Context) error {
@@ -154,12 +157,12 @@ func (a *Admin) create(ctx context.Context, s TopicSpec) (created bool, err erro
 		if errors.Is(answer.Err, kerr.TopicAlreadyExists) {
 			return nil
 		}
+		created = answer.Err == nil
 		if answer.Err != nil && answer.ErrMessage != "" {
 			return fmt.Errorf("%w: %s", answer.Err, answer.ErrMessage)
 		}
-		created = answer.Err == nil
 		return answer.Err
-	})
+	}, ACL{Resource: Topic, Name: s.Name, Operation: Create}, ACL{Resource: Cluster, Operation: Create})
 	if err != nil {
 		return false, err
 	}
@@ -182,25 +185,42 @@ func (a *Admin) awaitTopic(ctx context.Context, name string) error {
 }
 
 func (a *Admin) checkConfig(ctx context.Context, s TopicSpec) error {
-	if len(s.Config) == 0 {
+	if len(s.Config)+len(s.Extra) == 0 {
 		return nil
 	}
-	values, err := a.Settings(ctx, s.Name)
+	found, err := a.Settings(ctx, s.Name)
 	if err != nil {
 		return err
 	}
-	for _, key := range slices.Sorted(maps.Keys(s.Config)) {
-		if found, want := values[key], s.Config[key]; found != want {
-			return fmt.Errorf("%w: %s has %s=%q, %q is wanted: alter the topic's setting, or delete the topic and start from empty state",
-				ErrTopicMismatch, s.Name, key, found, want)
-		}
+	if wrong := others(s.Extra, found); len(wrong) > 0 {
+		a.cfg.Logger.Warn("kafka: a topic has other settings than those that are configured", "topic", s.Name, "wanted", wrong, "command", a.cfg.AlterCommand(s.Name, wrong))
 	}
-	return nil
+	wrong := others(s.Config, found)
+	if len(wrong) == 0 {
+		return nil
+	}
+	var texts []string
+	for _, key := range slices.Sorted(maps.Keys(wrong)) {
+		texts = append(texts, fmt.Sprintf("%s=%q, %q is wanted", key, found[key], wrong[key]))
+	}
+	return fmt.Errorf("%w: %s has %s: alter the topic, or delete it and start from empty state; an administrator alters it by\n\t%s",
+		ErrTopicMismatch, s.Name, strings.Join(texts, ", "), a.cfg.AlterCommand(s.Name, wrong))
 }
 
-// Settings is the settings of a topic, by Kafka's names, those that it has from its broker among them.
+// others is what of want is otherwise in found.
+func others(want, found map[string]string) map[string]string {
+	wrong := map[string]string{}
+	for key, value := range want {
+		if found[key] != value {
+			wrong[key] = value
+		}
+	}
+	return wrong
+}
+
+// Settings are a topic's settings by Kafka's names, those that it has from its broker's defaults too.
 func (a *Admin) Settings(ctx context.Context, topic string) (map[string]string, error) {
-	values := make(map[string]string)
+	values := map[string]string{}
 	err := a.ask(ctx, "read settings of topic "+topic, func(ctx context.Context) error {
 		described, err := a.client.DescribeTopicConfigs(ctx, topic)
 		if err != nil {
@@ -210,23 +230,26 @@ func (a *Admin) Settings(ctx context.Context, topic string) (map[string]string, 
 		if err != nil {
 			return err
 		}
+		if answer.Err != nil {
+			return answer.Err
+		}
 		for _, c := range answer.Configs {
 			values[c.Key] = c.MaybeValue()
 		}
-		return answer.Err
-	})
+		return nil
+	}, ACL{Resource: Topic, Name: topic, Operation: DescribeConfigs})
 	return values, err
 }
 
 // RecordLimits is the most bytes that a record of each topic may have with its batch (max.message.bytes), and not more than most. Where the
-// cluster does not tell the settings of a topic, as when that is forbidden, it is 1,000,012.
+// cluster does not tell the settings of a topic, as when that is forbidden, it is Client.BatchBytes.
 func (a *Admin) RecordLimits(ctx context.Context, most int, topics ...string) (map[string]int, error) {
 	limits := map[string]int{}
 	if len(topics) == 0 {
 		return limits, nil
 	}
 	for _, topic := range topics {
-		limits[topic] = min(defaultBatchBytes, most)
+		limits[topic] = min(int(a.cfg.Client.batchBytes()), most)
 	}
 	err := a.ask(ctx, "read settings of topics", func(ctx context.Context) error {
 		described, err := a.client.DescribeTopicConfigs(ctx, topics...)
@@ -278,7 +301,7 @@ func (a *Admin) offsets(ctx context.Context, topic, which string, list func(cont
 			return kerr.UnknownTopicOrPartition
 		}
 		return nil
-	})
+	}, ACL{Resource: Topic, Name: topic, Operation: Describe})
 	return offsets, err
 }
 
@@ -302,7 +325,7 @@ func (a *Admin) CommittedOffsets(ctx context.Context, group, topic string) (map[
 			}
 		}
 		return nil
-	})
+	}, ACL{Resource: GroupID, Name: group, Operation: Describe}, ACL{Resource: Topic, Name: topic, Operation: Describe})
 	return offsets, err
 }
 
@@ -319,7 +342,7 @@ func (a *Admin) Delete(ctx context.Context, topics ...string) error {
 		var errs []error
 		for name, answer := range answers {
 			if answer.Err != nil && !errors.Is(answer.Err, kerr.UnknownTopicOrPartition) {
-				errs = append(errs, fmt.Errorf("topic %s: %w", name, answer.Err))
+				errs = append(errs, fmt.Errorf("topic %s: %w", name, denied(answer.Err, ACL{Resource: Topic, Name: name, Operation: Delete})))
 			}
 		}
 		return errors.Join(errs...)
@@ -346,7 +369,7 @@ func (a *Admin) DeleteBefore(ctx context.Context, offsets map[string]map[int32]i
 		var errs []error
 		answers.Each(func(r kadm.DeleteRecordsResponse) {
 			if r.Err != nil && !errors.Is(r.Err, kerr.OffsetOutOfRange) {
-				errs = append(errs, fmt.Errorf("topic %s partition %d: %w", r.Topic, r.Partition, r.Err))
+				errs = append(errs, fmt.Errorf("topic %s partition %d: %w", r.Topic, r.Partition, denied(r.Err, ACL{Resource: Topic, Name: r.Topic, Operation: Delete})))
 			}
 		})
 		return errors.Join(errs...)
@@ -354,8 +377,8 @@ func (a *Admin) DeleteBefore(ctx context.Context, offsets map[string]map[int32]i
 }
 
 // ask bounds one question, asks it again where the cluster says that it will know soon or the broker is away that has the answer, and says
-// in its error what was asked of whom.
-func (a *Admin) ask(ctx context.Context, what string, question func(context.Context) error) error {
+// in its error what was asked of whom. Asked are the permissions that it needs.
+func (a *Admin) ask(ctx context.Context, what string, question func(context.Context) error, asked ...ACL) error {
 	bounded, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	err := question(bounded)
@@ -367,5 +390,5 @@ func (a *Admin) ask(ctx context.Context, what string, question func(context.Cont
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("kafka: %s at %s: %w", what, a.cfg.addresses(), a.dials.explain(err))
+	return a.cfg.Advise(fmt.Errorf("kafka: %s at %s: %w", what, a.cfg.addresses(), a.dials.explain(err)), asked...)
 }

@@ -32,6 +32,12 @@ type Config struct {
 	Brokers []string
 	// ClientID is what brokers write in their logs. Empty: ashi.
 	ClientID string
+	// Security is how connections are protected, and who this process is. The zero value: not at all, and nobody.
+	Security Security
+	// Client are settings of the clients.
+	Client Client
+	// Needs are the permissions that the plan needs: errors of access control name those of them that are missing.
+	Needs []ACL
 	// Dial opens connections. Nil: TCP.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Logger takes what an operator should know. Nil: slog.Default().
@@ -50,9 +56,6 @@ type Config struct {
 	FetchWait time.Duration
 	// WatchInterval is the time between two questions of Watch.
 	WatchInterval time.Duration
-	// ConnIdle is how long a connection that nobody uses stays open, and MetadataAge how long what is known of topics and leaders counts:
-	// franz-go's defaults, 20 s and 5 min.
-	ConnIdle, MetadataAge time.Duration
 }
 
 // withDefaults fills what is left open and refuses what cannot work.
@@ -68,6 +71,12 @@ func (c Config) withDefaults() (Config, error) {
 	orDefault(&c.WatchInterval, DefaultWatchInterval)
 	if c.ClientID == "" {
 		c.ClientID = "ashi"
+	}
+	if err := c.Security.Validate(); err != nil {
+		return c, fmt.Errorf("kafka: %w", err)
+	}
+	if err := c.Client.Validate(); err != nil {
+		return c, fmt.Errorf("kafka: %w", err)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -91,16 +100,13 @@ func (c Config) connect(opts ...kgo.Opt) (*kgo.Client, error) {
 		kgo.DialTimeout(answerTimeout),
 		// A broker that restarts refuses connections for a while: look again soon, not after kgo's usual 5 s.
 		kgo.MetadataMinAge(250 * time.Millisecond),
+		kgo.WithHooks(newThrottled(c.ClientID, c.Logger)),
 	}
-	if c.Dial != nil {
-		all = append(all, kgo.Dialer(c.Dial))
+	secure, err := c.Security.options(c.Dial)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: client for %s: %w", c.addresses(), err)
 	}
-	if c.ConnIdle > 0 {
-		all = append(all, kgo.ConnIdleTimeout(c.ConnIdle))
-	}
-	if c.MetadataAge > 0 {
-		all = append(all, kgo.MetadataMaxAge(c.MetadataAge))
-	}
+	all = append(append(all, c.Client.options()...), secure...)
 	client, err := kgo.NewClient(append(all, opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: client for %s: %w", c.addresses(), err)

@@ -6,6 +6,7 @@
 //   - [Follow] copies topic partitions to a function and knows its position: restore, standbys, tables.
 //   - [Group] shares the partitions of its topics with the other members of a consumer group, gives a [Worker] to each
 //     partition that it owns, and says of which ones this member is to keep a copy of the state.
+//   - [Security] is TLS and SASL; a [DeniedError] names the permission that is missing, and [GrantCommands] grant it.
 //   - [Partition] is where Kafka's own clients put a key.
 //
 // # A batch's way

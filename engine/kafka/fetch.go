@@ -339,6 +339,7 @@ func (f *fetcher) refused(ctx context.Context, d *feed, err error) {
 	}
 	// An unknown error is the broker's, and others may come after it: a disk that fails, a bug that the next leader does not meet.
 	if !kerr.IsRetriable(err) && !errors.Is(err, kerr.UnknownServerError) {
+		err = denied(err, ACL{Resource: Topic, Name: d.topic, Operation: Read})
 		f.fail(d, fmt.Errorf("kafka: fetch topic %s partition %d: %w", d.topic, d.partition, err))
 		return
 	}

@@ -62,7 +62,7 @@ func Follow(ctx context.Context, cfg Config, fc FollowConfig) error {
 		f.fetcher.told = func(_ string, partition int32, end int64) { fc.End(partition, end) }
 	}
 	if err := f.run(ctx); err != nil {
-		return fmt.Errorf("kafka: follow topic %s: %w", fc.Topic, err)
+		return cfg.Advise(fmt.Errorf("kafka: follow topic %s: %w", fc.Topic, err))
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -36,21 +37,15 @@ type ProducerConfig struct {
 	TransactionalID string
 	// Buffer bounds the bytes of records that wait for the broker: beyond it Produce waits. Default, and most: 64 MiB; least: 4 MiB.
 	Buffer int
-	// Limits are the most bytes of a batch by topic, as Admin.RecordLimits tells them; topics that are not in it have franz-go's default, 1,000,012.
+	// Limits are the most bytes of a batch by topic, as Admin.RecordLimits tells them; topics that are not in it have Client.BatchBytes.
 	Limits map[string]int
 }
 
-// The bounds of what a batch may have: of franz-go, and what it takes for topics that it is told nothing about.
-const (
-	leastBatchBytes   = 512
-	defaultBatchBytes = 1_000_012
-)
-
-// batchBytes is the limit of a topic as franz-go wants it.
-func (pc ProducerConfig) batchBytes(topic string) int32 {
+// batchBytes is the limit of a topic as franz-go wants it; other is that of topics nobody has told it of.
+func (pc ProducerConfig) batchBytes(topic string, other int32) int32 {
 	limit, known := pc.Limits[topic]
 	if !known {
-		return defaultBatchBytes
+		return other
 	}
 	return int32(max(limit, leastBatchBytes))
 }
@@ -65,7 +60,7 @@ func (pc ProducerConfig) buffer() int {
 	return min(max(pc.Buffer, minBufferedBytes), maxBufferedBytes)
 }
 
-// Producer is a [task.Producer] on a cluster: acks from all in-sync replicas, idempotent, uncompressed, keys placed by
+// Producer is a [task.Producer] on a cluster: acks from all in-sync replicas, idempotent, keys placed by
 // [Partition]. Timestamps before 1677 or after 2262 are written as those bounds. One goroutine at a time may use it.
 //
 // A commit whose outcome nobody told (the broker was lost while ending the transaction) is an error like the others, but its
@@ -98,15 +93,14 @@ func NewProducer(ctx context.Context, cfg Config, pc ProducerConfig) (*Producer,
 	opts := []kgo.Opt{
 		kgo.WithHooks(dials),
 		kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record, int) int { return choose })),
-		kgo.ProducerBatchCompression(kgo.NoCompression()),
 		kgo.MaxBufferedRecords(maxBufferedRecords),
 		kgo.MaxBufferedBytes(pc.buffer()),
-		kgo.ProducerBatchMaxBytesFn(pc.batchBytes),
+		kgo.ProducerBatchMaxBytesFn(func(topic string) int32 { return pc.batchBytes(topic, cfg.Client.batchBytes()) }),
 	}
 	if pc.TransactionalID != "" {
 		opts = append(opts, kgo.TransactionalID(pc.TransactionalID), kgo.TransactionTimeout(cfg.TransactionTimeout))
 	}
-	client, err := cfg.connect(opts...)
+	client, err := cfg.connect(append(opts, cfg.Client.producing()...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +108,8 @@ func NewProducer(ctx context.Context, cfg Config, pc ProducerConfig) (*Producer,
 	p.done = p.acknowledged
 	if err := p.initialise(ctx); err != nil {
 		client.Close()
-		return nil, fmt.Errorf("kafka: open producer %q at %s: %w", p.id, cfg.addresses(), dials.explain(err))
+		err = fmt.Errorf("kafka: open producer %q at %s: %w", p.id, cfg.addresses(), dials.explain(err))
+		return nil, cfg.Advise(err, ACL{Resource: TransactionalID, Name: p.id, Operation: Write}, ACL{Resource: Cluster, Operation: IdempotentWrite})
 	}
 	return p, nil
 }
@@ -126,11 +121,27 @@ func (p *Producer) initialise(ctx context.Context) error {
 	if err := p.client.Ping(reach); err != nil {
 		return err
 	}
+	if err := p.allowed(reach); err != nil {
+		return err
+	}
 	// Settling a large transaction of the predecessor may take longer than reaching a broker.
 	settle, cancel := context.WithTimeout(ctx, p.cfg.TransactionTimeout)
 	defer cancel()
 	_, _, err := p.client.ProducerID(settle)
 	return err
+}
+
+// allowed asks for the transaction's coordinator, which franz-go would ask for ever where access control does not let it know. What time can
+// heal is left to franz-go.
+func (p *Producer) allowed(ctx context.Context) error {
+	if p.id == "" {
+		return nil
+	}
+	err := kadm.NewClient(p.client).FindTxnCoordinators(ctx, p.id).Error()
+	if errors.Is(err, kerr.TransactionalIDAuthorizationFailed) {
+		return err
+	}
+	return nil
 }
 
 // choose is the record's own partition, or its key's.
@@ -195,6 +206,7 @@ func (p *Producer) record() *kgo.Record {
 // acknowledged takes a record back from franz-go, which does not look at it any more.
 func (p *Producer) acknowledged(r *kgo.Record, err error) {
 	if r != nil {
+		err = denied(err, ACL{Resource: Topic, Name: r.Topic, Operation: Write}, ACL{Resource: TransactionalID, Name: p.id, Operation: Write})
 		*r = kgo.Record{Headers: r.Headers[:0]}
 		clear(r.Headers[:cap(r.Headers)])
 	}
@@ -224,6 +236,9 @@ func (p *Producer) Commit(ctx context.Context) error {
 	defer cancel()
 	if err := p.end(ctx); err != nil {
 		p.abort()
+		if errors.Is(err, ErrDenied) {
+			return p.cfg.Advise(fmt.Errorf("kafka: commit of producer %q: %w", p.id, err)) // to begin anew would not help
+		}
 		verdict := task.ErrAborted
 		if fenced(err) {
 			verdict = task.ErrFenced

@@ -4,10 +4,13 @@
 //	go run ./examples/fx                                     made-up ticks, on a broker inside the process
 //	go run ./examples/fx -ticks a.csv.gz,b.csv.gz -bars out  replays files, merged by time; writes out/bars_1min.csv and so on
 //	go run ./examples/fx -brokers host:9092 -app fx-2014 …   the same on a real cluster
+//	go run ./examples/fx -config fx.yaml -app fx-2014 …      the same with TLS, credentials and all other settings from a file
+//	go run ./examples/fx -config fx.yaml -grants             what an administrator must allow for it
 //
 // Read plan.go first: it is the program that the engine runs. The other files are what surrounds it:
 //
 //	main.go      flags, and how the program starts and ends
+//	cluster.go   where Kafka is, and what the program needs of it
 //	ticks.go     ticks from files, merged by time
 //	market.go    ticks that are made up
 //	replay.go    ticks into the topic, each once however often the program is killed, and the markers that end them

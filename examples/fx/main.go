@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -18,8 +17,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ashi-stream/ashi/engine"
-	"github.com/ashi-stream/ashi/engine/embedded"
-	"github.com/ashi-stream/ashi/engine/kafka"
 	"github.com/ashi-stream/ashi/stores"
 )
 
@@ -30,6 +27,8 @@ type options struct {
 	brokers    []string
 	dir, state string
 	app        string
+	config     string
+	showGrants bool
 	partitions int
 	rate       float64
 	seed       uint64
@@ -61,7 +60,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "fx:", err)
 		return exitFlags
 	}
-	err = o.execute(ctx, newScreen(stdout), slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	err = o.execute(ctx, newScreen(stdout), stdout, stderr)
 	switch {
 	case ctx.Err() != nil:
 		fmt.Fprintln(stderr, "fx: interrupted")
@@ -80,6 +79,8 @@ func parseFlags(args []string, stderr io.Writer) (o options, err error) {
 	f.StringVar(&ticks, "ticks", "", "replay these `files`, separated by commas: gzipped CSV with the header "+tickHeader+" (default: ticks are made up)")
 	f.StringVar(&o.bars, "bars", "", "write the final bars into this `folder`: bars_1min.csv, bars_5min.csv, ...")
 	f.StringVar(&brokers, "brokers", "", "use the Kafka cluster at `host:port,...` (default: a broker inside the process)")
+	f.StringVar(&o.config, "config", "", "read how the Kafka cluster is reached, and how the engine runs, from this `file` in YAML or JSON (docs/configuration.md)")
+	f.BoolVar(&o.showGrants, "grants", false, "print the commands that let this program do what it does in a cluster with access control, and end")
 	f.StringVar(&o.dir, "dir", "", "keep the log of the broker inside the process in this `folder`, so that a killed run can go on (default: in memory)")
 	f.StringVar(&o.state, "state", "", "keep the engine's stores in this `folder`, or in \""+inMemory+"\" (default: a temporary folder)")
 	f.StringVar(&o.app, "app", "fx", "`name` of the application, with which names of topics and groups begin")
@@ -106,8 +107,11 @@ func noArguments(f *flag.FlagSet) error {
 
 func (o *options) validate() error {
 	var errs []error
-	if len(o.brokers) > 0 && o.dir != "" {
-		errs = append(errs, errors.New("-dir is for the broker inside the process: leave it out with -brokers"))
+	if (len(o.brokers) > 0 || o.config != "") && o.dir != "" {
+		errs = append(errs, errors.New("-dir is for the broker inside the process: leave it out with -brokers and -config"))
+	}
+	if len(o.brokers) > 0 && o.config != "" {
+		errs = append(errs, errors.New("-brokers: leave it out with -config, which names them"))
 	}
 	if o.partitions < 1 || o.rate < 0 {
 		errs = append(errs, errors.New("-partitions must be 1 or more, -rate 0 or more"))
@@ -124,31 +128,37 @@ func (o *options) validate() error {
 }
 
 // execute starts what the run needs, does the run, and ends it all.
-func (o *options) execute(ctx context.Context, s *screen, log *slog.Logger) (err error) {
+func (o *options) execute(ctx context.Context, s *screen, stdout, stderr io.Writer) (err error) {
 	topic := o.app + "-rates"
 	p, err := newPipeline(o.app, topic)
 	if err != nil {
 		return err
 	}
-	stop, err := o.startBroker()
+	cfg, err := o.configure(p, stderr)
+	if err != nil {
+		return err
+	}
+	if o.showGrants {
+		return o.grants(p, cfg, stdout)
+	}
+	stop, err := o.startBroker(&cfg)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	partitions, err := o.ensureTopic(ctx, topic)
+	partitions, err := o.ensureTopic(ctx, p.cluster(cfg), topic)
 	if err != nil {
 		return err
 	}
+	given := o.state != ""
 	state, remove, err := o.openState()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
-	cfg := engine.Config{Brokers: o.brokers, StateDir: state, Log: log, CommitInterval: commits,
-		Tables:         engine.Tables{Default: engine.TableSettings{Retention: engine.NoBound}}, // replays span months, and bars are read at their end
-		SessionTimeout: 10 * time.Second}                                                        // a run that was killed must not block the next for long
+	cfg.StateDir = state
 	eng, err := engine.New(p.plan, cfg)
-	if errors.Is(err, stores.ErrUnavailable) && o.state == "" {
+	if errors.Is(err, stores.ErrUnavailable) && !given {
 		s.say("stores are in memory: %v", stores.ErrUnavailable)
 		cfg.StateDir = ""
 		eng, err = engine.New(p.plan, cfg)
@@ -163,7 +173,7 @@ func (o *options) execute(ctx context.Context, s *screen, log *slog.Logger) (err
 		o.rate = demoRate
 	}
 	s.say("ashi %s: bars of 1, 5, 15 and 60 minutes, from topic %s with %d partitions", version(), topic, partitions)
-	r := &replay{engine: eng, pipeline: p, kafka: kafka.Config{Brokers: o.brokers, Logger: log}, topic: topic, partitions: partitions, rate: o.rate, screen: s}
+	r := &replay{engine: eng, pipeline: p, kafka: p.cluster(cfg), topic: topic, partitions: partitions, rate: o.rate, screen: s}
 	return o.work(ctx, r, ticks)
 }
 
@@ -248,49 +258,6 @@ func (o *options) report(s *screen, all []barsOf, digits map[string]int, took ti
 		return nil
 	}
 	return writeCSV(o.bars, all, digits)
-}
-
-// startBroker starts a broker inside the process, unless the flags name one.
-func (o *options) startBroker() (stop func(), err error) {
-	if len(o.brokers) > 0 {
-		return func() {}, nil
-	}
-	b, err := embedded.Start(embedded.Config{Dir: o.dir})
-	if err != nil {
-		return nil, err
-	}
-	o.brokers = b.Addrs()
-	return b.Close, nil
-}
-
-// ensureTopic makes the topic of ticks if it is not there, and returns its number of partitions.
-func (o *options) ensureTopic(ctx context.Context, topic string) (int32, error) {
-	admin, err := kafka.NewAdmin(kafka.Config{Brokers: o.brokers})
-	if err != nil {
-		return 0, err
-	}
-	defer admin.Close()
-	counts, err := admin.Partitions(ctx, topic)
-	if err != nil || counts[topic] > 0 {
-		return counts[topic], err
-	}
-	// Old event times are no reason to delete ticks: a topic's usual limit would.
-	err = admin.Ensure(ctx, kafka.TopicSpec{Name: topic, Partitions: int32(o.partitions), Replication: -1,
-		Config: map[string]string{"cleanup.policy": "delete", "retention.ms": "-1"}})
-	return int32(o.partitions), err
-}
-
-// openState is the folder of the stores, and what to do with it at the end.
-func (o *options) openState() (dir string, remove func() error, err error) {
-	keep := func() error { return nil }
-	switch o.state {
-	case inMemory:
-		return "", keep, nil
-	case "":
-		dir, err = os.MkdirTemp("", "ashi-fx-")
-		return dir, func() error { return os.RemoveAll(dir) }, err
-	}
-	return o.state, keep, nil
 }
 
 // version is the version that this program was built as.

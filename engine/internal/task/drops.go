@@ -92,6 +92,9 @@ func (d *dropLog) say(s *silence, what string, r Reason, where string, offset in
 	if err != nil {
 		attrs = append(attrs, "error", err)
 	}
+	if r == Undecodable {
+		attrs = append(attrs, "component", "serialization") // whose level decides (LOG-1)
+	}
 	d.log.Warn(what, attrs...)
 	s.last, s.count = now, 0
 }
