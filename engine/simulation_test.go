@@ -141,7 +141,7 @@ type simPace struct{ commit, checkpoint, session, heartbeat, fetch, watch, idle,
 func newSimPace(r *rand.Rand) simPace {
 	p := simPace{commit: between(r, time.Second, time.Minute), session: between(r, 30*time.Second, 10*time.Minute),
 		fetch: between(r, 20*time.Second, 10*time.Minute), watch: between(r, time.Minute, 5*time.Minute),
-		idle: between(r, time.Minute, 15*time.Minute), metadata: between(r, 10*time.Minute, time.Hour)}
+		idle: between(r, time.Minute, 15*time.Minute), metadata: between(r, 5*time.Minute, 15*time.Minute)}
 	p.checkpoint = between(r, p.commit, 30*p.commit)
 	p.heartbeat = min(p.session/3, between(r, 8*time.Second, 20*time.Second)) // who hears later of a rebalance than it takes is out
 	return p
@@ -150,7 +150,7 @@ func newSimPace(r *rand.Rand) simPace {
 // of sets what is no setting of an Engine.
 func (p simPace) of(c *kafka.Config) {
 	c.HeartbeatInterval, c.FetchWait, c.WatchInterval = p.heartbeat, p.fetch, p.watch
-	c.Client.IdleTimeout, c.Client.MetadataMaxAge = p.idle, min(p.metadata, 15*time.Minute)
+	c.Client.IdleTimeout, c.Client.MetadataMaxAge = p.idle, p.metadata
 }
 
 // between draws a duration, each order of magnitude as often.
