@@ -243,7 +243,7 @@ func (p *simPlan) foreign(name string) string {
 }
 
 func (p *simPlan) suppressed(name string) string {
-	p.table(p.r.IntN(2)).Suppress(time.Duration(p.r.IntN(120))*time.Second, p.r.IntN(6)).As(name).To(name)
+	p.table(p.r.IntN(2)).Suppress(time.Duration(1+p.r.IntN(119))*time.Second, p.r.IntN(6)).As(name).To(name)
 	p.put(name, false)
 	return "suppress"
 }
