@@ -68,7 +68,7 @@ func TestDocsCompileAndRun(t *testing.T) {
 	overlay := g.write()
 	goCommand(t, append([]string{"build", "-overlay=" + overlay}, g.packages()...)...)
 	built := t.TempDir() + "/"
-	tests := append([]string{"test", "-c", "-overlay=" + overlay, "-o", built, "./" + snippets}, g.programs...)
+	tests := append([]string{"test", "-c", "-vet=off", "-overlay=" + overlay, "-o", built, "./" + snippets}, g.programs...)
 	goCommand(t, tests...)
 	run(t, snippets, built+"snippets.test", fmt.Sprintf("-docs.update=%v", *updateTables))
 	for _, program := range g.programs {

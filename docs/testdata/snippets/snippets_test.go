@@ -116,7 +116,7 @@ func (w table) rewrite(t *testing.T, lines []string) []string {
 	d := enginetest.New(t, plan)
 	var newest time.Time
 	for i, line := range lines[2:] {
-		record := cells(line)[1]
+		record := strings.TrimSuffix(cells(line)[1], " (late)")
 		key, text, _ := strings.Cut(record, " ")
 		clock, at := parse(t, text)
 		late := d.Dropped("late")
@@ -145,7 +145,6 @@ func (w table) rewrite(t *testing.T, lines []string) []string {
 
 // parse reads a time of a table: a time of 2 March 2026 in UTC, or date and time in New York.
 func parse(t *testing.T, text string) (layout string, at time.Time) {
-	text = strings.TrimSuffix(text, " (late)")
 	if at, err := time.ParseInLocation("2006-01-02 15:04:05", "2026-03-02 "+text, time.UTC); err == nil {
 		return "15:04:05", at
 	}
