@@ -2,7 +2,6 @@
 package readme
 
 import (
-	"testing"
 	"time"
 
 	"github.com/ashi-stream/ashi/dsl"
@@ -45,7 +44,6 @@ type Cost struct {
 }
 
 var (
-	t       *testing.T
 	plan    *topology.Plan
 	rates   *dsl.StreamOf[Rate]
 	final   *dsl.OutputOf[string, Bar]
