@@ -185,7 +185,7 @@ func alias(b block) string { return "page" + strings.ReplaceAll(b.name(), "-", "
 // known are the packages that blocks may use without importing them.
 var known = []string{"bytes", "context", "encoding/binary", "errors", "fmt", "log", "math", "net/http", "os", "strings", "testing", "time", module + "/aggregates", module + "/dsl",
 	module + "/dsl/codecs", module + "/dsl/entity", module + "/engine", module + "/engine/config", module + "/engine/embedded", module + "/engine/enginetest", module + "/topology",
-	module + "/windows", "github.com/stretchr/testify/require", "log/slog"}
+	module + "/windows", "github.com/stretchr/testify/require", "github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_golang/prometheus/promhttp", "log/slog"}
 
 // header is package clause and imports of a block that has none.
 func (g *generated) header(b block, also ...string) string {
