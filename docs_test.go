@@ -84,16 +84,47 @@ func TestDocsCompileAndRun(t *testing.T) {
 	}
 }
 
+// coming are pages that are written at the same time as their links.
+var coming = []string{"docs/codecs.md", "docs/configuration.md", "docs/entities.md", "docs/errors.md", "docs/metrics.md", "docs/security.md"}
+
+func TestLinksOfPages(t *testing.T) {
+	code := regexp.MustCompile("(?s)```.*?```|`[^`\n]*`")
+	for _, page := range readPages(t) {
+		for _, link := range regexp.MustCompile(`\]\(([^)#\s]+)[^)]*\)`).FindAllStringSubmatch(code.ReplaceAllString(page.text, ""), -1) {
+			target := path.Join(path.Dir(page.name), link[1])
+			if strings.Contains(link[1], "://") || slices.Contains(coming, target) {
+				continue
+			}
+			_, err := os.Stat(target)
+			require.NoError(t, err, "%s links to it", page.name)
+		}
+	}
+}
+
+// page is a page of documentation.
+type page struct {
+	name string // relative to the root
+	text string
+}
+
+func readPages(t *testing.T) (pages []page) {
+	t.Helper()
+	names, err := filepath.Glob("docs/*.md")
+	require.NoError(t, err)
+	for _, name := range append(names, "README.md") {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		pages = append(pages, page{filepath.ToSlash(name), string(text)})
+	}
+	return pages
+}
+
 // readBlocks reads all blocks of go, and of text that is some program's output.
 func readBlocks(t *testing.T) (blocks []block) {
 	t.Helper()
-	pages, err := filepath.Glob("docs/*.md")
-	require.NoError(t, err)
-	for _, page := range append(pages, "README.md") {
-		text, err := os.ReadFile(page)
-		require.NoError(t, err)
+	for _, page := range readPages(t) {
 		var open *block
-		for i, line := range strings.SplitAfter(string(text), "\n") {
+		for i, line := range strings.SplitAfter(page.text, "\n") {
 			fence, isFence := strings.CutPrefix(strings.TrimSpace(line), "```")
 			switch {
 			case !isFence && open != nil:
@@ -101,10 +132,10 @@ func readBlocks(t *testing.T) (blocks []block) {
 			case isFence && open != nil:
 				blocks, open = append(blocks, *open), nil
 			case isFence:
-				open = &block{page: filepath.ToSlash(page), line: i + 2, words: strings.Fields(fence)}
+				open = &block{page: page.name, line: i + 2, words: strings.Fields(fence)}
 			}
 		}
-		require.Nil(t, open, "%s: a block is not closed", page)
+		require.Nil(t, open, "%s: a block is not closed", page.name)
 	}
 	return slices.DeleteFunc(blocks, func(b block) bool {
 		_, output := b.word("output")
