@@ -66,7 +66,7 @@ func TestDocsCompileAndRun(t *testing.T) {
 		g.add(b)
 	}
 	overlay := g.write()
-	goCommand(t, append([]string{"build", "-overlay=" + overlay}, g.packages()...)...)
+	goCommand(t, append([]string{"build", "-overlay=" + overlay}, g.packages()...)...) // what is undefined belongs into docs/testdata/PAGE/page.go
 	built := t.TempDir() + "/"
 	tests := append([]string{"test", "-c", "-vet=off", "-overlay=" + overlay, "-o", built, "./" + snippets}, g.programs...)
 	goCommand(t, tests...)
