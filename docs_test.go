@@ -172,10 +172,10 @@ func (g *generated) add(b block) {
 	_, spec := b.word("spec")
 	_, build := b.word("build")
 	if name, ok := b.word("file"); ok {
-		g.put("docs/testdata/programs/"+name, b.code)
 		if program := "./docs/testdata/programs/" + path.Dir(name); !slices.Contains(g.programs, program) {
 			g.programs = append(g.programs, program)
 		}
+		g.put("docs/testdata/programs/"+name, b.code)
 		return
 	}
 	switch {
@@ -197,7 +197,7 @@ func (g *generated) add(b block) {
 func (g *generated) put(file, text string) {
 	require.NotContains(g.t, g.files, file)
 	g.files[file] = text
-	if folder := "./" + path.Dir(file); !slices.Contains(g.folders, folder) {
+	if folder := "./" + path.Dir(file); !slices.Contains(g.folders, folder) && !slices.Contains(g.programs, folder) {
 		g.folders = append(g.folders, folder)
 	}
 }
