@@ -215,7 +215,7 @@ func alias(b block) string { return "page" + strings.ReplaceAll(b.name(), "-", "
 
 // known are the packages that blocks may use without importing them.
 var known = []string{"bytes", "context", "encoding/binary", "errors", "fmt", "log", "math", "net/http", "os", "strings", "testing", "time", module + "/aggregates", module + "/dsl",
-	module + "/dsl/codecs", module + "/dsl/entity", module + "/engine", module + "/engine/config", module + "/engine/embedded", module + "/engine/enginetest", module + "/topology",
+	module + "/dsl/codecs", module + "/dsl/entity", module + "/engine", module + "/engine/config", module + "/engine/embedded", module + "/engine/enginetest", module + "/engine/kafka", module + "/engine/registry", module + "/topology",
 	module + "/windows", "github.com/stretchr/testify/require", "github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_golang/prometheus/promhttp", "log/slog"}
 
 // header is package clause and imports of a block that has none.
@@ -224,7 +224,9 @@ func (g *generated) header(b block, also ...string) string {
 	fmt.Fprintf(&h, "package %s\n", strings.ReplaceAll(b.name(), "-", ""))
 	for _, p := range known {
 		name := path.Base(p)
-		if slices.Contains(also, name) || regexp.MustCompile(`(^|[^\w."/])`+name+`\.[A-Z]`).MatchString(b.code) {
+		defined := regexp.MustCompile(`(?m)^\s*(\w+, )*` + name + `(, \w+)* :=`)
+		selected := regexp.MustCompile(`(^|[^\w."/])` + name + `\.[A-Z]`)
+		if slices.Contains(also, name) || selected.MatchString(b.code) && !defined.MatchString(b.code) {
 			fmt.Fprintf(&h, "import %q\n", p)
 		}
 	}
