@@ -110,7 +110,7 @@ func (f *jsonForm) decode(data []byte, row unsafe.Pointer) error {
 	defer f.release(s)
 	rest, err := json.Parse(data, s.row, json.ZeroCopy)
 	if err != nil {
-		return err
+		return mismatch(err)
 	}
 	if len(rest) > 0 {
 		return fmt.Errorf("%d bytes behind the object", len(rest))
