@@ -79,7 +79,7 @@ simulate: ## random plans under random faults, a simulated day a seed, for MINUT
 	../.cache/simulate.test -test.run '^TestSimulation$$' -test.timeout 0 -sim.first $(FIRST) $(if $(SEEDS),-sim.seeds $(SEEDS),-sim.minutes $(MINUTES))
 
 kafka-test: ## the integration tests, against one real Apache Kafka that is started and stopped for them
-	@$(rocksdb) .ci/kafka with go test -count=1 -p=1 -run '$(KAFKA_RUN)' $(TESTFLAGS) $(KAFKA_PKGS)
+	@$(rocksdb) .ci/kafka with go test -count=1 -p=1 -timeout 30m -run '$(KAFKA_RUN)' $(TESTFLAGS) $(KAFKA_PKGS)
 
 kafka3-test: ## leaders of a real Kafka of three brokers are killed under load
 	@$(rocksdb) ASHI_KAFKA_BROKERS=3 ASHI_KAFKA_HEAP=512m .ci/kafka with go test -count=1 -run '^TestLeadersKilled$$' $(TESTFLAGS) ./engine

@@ -86,6 +86,10 @@ func TestTopicsWithOtherSettings(t *testing.T) {
 	require.Contains(t, lines.String(), alter+changelog+" --add-config max.message.bytes=2000000")
 
 	require.NoError(t, c.Admin().Delete(t.Context(), changelog))
+	require.Eventually(t, func() bool { // a real broker deletes at its leisure
+		counts, err := c.Admin().Partitions(t.Context(), changelog)
+		return err == nil && counts[changelog] == 0
+	}, 20*time.Second, 20*time.Millisecond)
 	require.NoError(t, c.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: changelog, Partitions: 1, Replication: -1,
 		Config: map[string]string{"cleanup.policy": "delete", "retention.ms": "1000000"}}))
 	err := run(t, p.plan, cfg)

@@ -22,6 +22,7 @@ const (
 	maxBufferedBytes   = 64 << 20
 	// minBufferedBytes has room for a record of the size that brokers take, and for a second request being filled.
 	minBufferedBytes = 4 << 20
+	smallestBatch    = 512 // that a topic may be held to: one header and little more
 	recordsAtOnce    = 256 // allocated, in place of one by one
 	// abortTimeout bounds the polite end of a transaction that failed. A broker that does not hear it aborts by itself. It is over well
 	// before closeTimeout, for which a worker is waited whose last commit failed and which then has a store to close.
@@ -47,7 +48,7 @@ func (pc ProducerConfig) batchBytes(topic string, other int32) int32 {
 	if !known {
 		return other
 	}
-	return int32(max(limit, leastBatchBytes))
+	return int32(max(limit, smallestBatch))
 }
 
 // LargestRecord is the most bytes of a record that a producer with a Buffer takes.
