@@ -6,6 +6,8 @@ import (
 	"maps"
 	"sync"
 	"time"
+
+	"github.com/ashi-stream/ashi/engine/internal/rare"
 )
 
 // marks is how far each claim is released, and how far the group knows. Safe for concurrent use.
@@ -94,7 +96,7 @@ func (k *marks) tell(ctx context.Context) error {
 // run tells the group every second while marks move, and soon after the last of a burst, until ctx is done. A commit that
 // fails is tried again: the offsets are for monitors, nothing depends on them.
 func (k *marks) run(ctx context.Context, log *slog.Logger) {
-	rare := rareLog{log: log}
+	limited := rare.New(log)
 	for {
 		select {
 		case <-ctx.Done():
@@ -103,7 +105,7 @@ func (k *marks) run(ctx context.Context, log *slog.Logger) {
 		}
 		k.settle(ctx)
 		if err := k.tell(context.WithoutCancel(ctx)); err != nil && ctx.Err() == nil {
-			rare.warn("kafka: offsets not committed", "error", err)
+			limited.Warn("kafka: offsets not committed", "error", err)
 			if pause(ctx, commitEvery) == nil {
 				token(k.moved)
 			}
