@@ -32,6 +32,7 @@ var modules = map[string]string{
 	"franz-go": "github.com/twmb/franz-go",
 	"kfake":    "github.com/twmb/franz-go/pkg/kfake",
 	"grocksdb": "github.com/linxGnu/grocksdb",
+	"otel":     "go.opentelemetry.io/otel",
 }
 
 // source is what the rules look at in one Go file.
