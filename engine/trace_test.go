@@ -18,6 +18,7 @@ import (
 
 	"github.com/ashi-stream/ashi/engine"
 	"github.com/ashi-stream/ashi/engine/internal/task"
+	"github.com/ashi-stream/ashi/engine/kafka"
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
 )
 
@@ -113,4 +114,34 @@ func TestSpansAndComponents(t *testing.T) {
 	for _, name := range []string{"core", "messaging", "serialization"} {
 		require.Positive(t, components[name], name)
 	}
+}
+
+// A transaction that another producer has fenced off is counted, has its error in its span, and is done again.
+func TestFencedTransactionIsSeen(t *testing.T) {
+	c := kafkatest.Start(t)
+	topic, app := c.Topic(t, "rates", 1), c.Name("fx")
+	p := newPipeline(t, app, topic)
+	kept := tracetest.NewInMemoryExporter()
+	e := start(t, p.plan, engine.Config{Brokers: c.Brokers, StateDir: t.TempDir(), CommitInterval: 50 * time.Millisecond,
+		TracerProvider: sdk.NewTracerProvider(sdk.WithSyncer(kept))})
+	rates := randomRates(rand.New(rand.NewPCG(1, 2)), dayStart, 300, time.Second)
+	write(t, c.Config(), p, rates)
+	committed := func() bool { return total(gathered(t, e.Engine)["ashi_commit_seconds"], "", "") > 0 }
+	require.Eventually(t, committed, 15*time.Second, 10*time.Millisecond)
+	usurper, err := kafka.NewProducer(t.Context(), c.Config(), kafka.ProducerConfig{TransactionalID: app + "-" + p.plan.Subs[0].Name + "-0"})
+	require.NoError(t, err)
+	require.NoError(t, usurper.Close())
+	end := endRates(rates, 1)
+	write(t, c.Config(), p, end)
+	awaitRows(t, e.Engine, p, append(rates, end...), 1)
+	require.Positive(t, total(gathered(t, e.Engine)["ashi_aborted_transactions_total"], "", ""))
+	require.NoError(t, e.stop())
+	failed := map[string]int{}
+	for _, s := range kept.GetSpans() {
+		if s.Status.Code == codes.Error {
+			failed[s.Name]++
+			require.Contains(t, s.Status.Description, task.ErrFenced.Error())
+		}
+	}
+	require.Positive(t, failed["ashi.transaction"])
 }
