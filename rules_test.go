@@ -36,6 +36,7 @@ var modules = map[string]string{
 	"yaml":        "go.yaml.in/yaml",
 	"levenshtein": "github.com/agnivade/levenshtein",
 	"humanize":    "github.com/dustin/go-humanize",
+	"otel":        "go.opentelemetry.io/otel",
 }
 
 // source is what the rules look at in one Go file.

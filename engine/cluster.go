@@ -5,8 +5,8 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// component is the attribute of log lines that says which part of the engine writes them: messaging and serialization. Lines of core
-// have none. Package engine/config gives each a level (LOG-1).
+// component is the attribute of log lines that says which part of the engine writes them: core, messaging or serialization. Package
+// engine/config gives each a level (LOG-1).
 const component = "component"
 
 // Validate returns every problem of c, joined; New does it too, and holds names against the plan.

@@ -8,6 +8,8 @@ import (
 	"net"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/ashi-stream/ashi/engine/kafka"
 )
 
@@ -57,8 +59,10 @@ type Config struct {
 	Brokers []string
 	// StateDir is where stores are kept. Empty: in memory, and rebuilt from Kafka at each start.
 	StateDir string
-	// Log takes log lines. Default: slog.Default().
+	// Log takes log lines, each with the attribute component: core, messaging, or serialization. Default: slog.Default().
 	Log *slog.Logger
+	// TracerProvider makes OpenTelemetry spans of openings, transactions, commits, checkpoints and rebalances (docs/metrics.md). Nil: none, at no cost.
+	TracerProvider trace.TracerProvider
 	// Guarantee: ExactlyOnce.
 	Guarantee Guarantee
 

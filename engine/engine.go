@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ashi-stream/ashi/engine/internal/task"
@@ -38,6 +41,9 @@ type Engine struct {
 	tasks     taskList
 	status    statusServer
 	readiness *readiness
+	meters    *meters
+	tracer    trace.Tracer  // nil: no spans
+	codecs    *slog.Logger  // of what cannot be decoded
 	done      chan struct{} // closed when Run has ended
 
 	mu  sync.Mutex
@@ -50,6 +56,7 @@ type subState struct {
 	changelog string
 	drops     task.Drops
 	records   atomic.Int64 // read
+	meters    subMeters
 	keeper    *keeper
 	owned     atomic.Int32 // partitions that this process works on
 	copies    atomic.Int32 // partitions of which it keeps a copy
@@ -72,15 +79,20 @@ func New(plan *topology.Plan, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	e := &Engine{plan: plan, cfg: cfg, tables: map[string]*table{}, purger: newPurger(plan), readiness: newReadiness(cfg.Log), done: make(chan struct{})}
-	e.kafka = cfg.Kafka(plan)
+	connection, codecs := cfg.Kafka(plan), cfg.Log.With(component, "serialization") // before core is named: a line has one component
+	cfg.Log = cfg.Log.With(component, "core")
+	e := &Engine{plan: plan, cfg: cfg, kafka: connection, tables: map[string]*table{}, purger: newPurger(plan), readiness: newReadiness(cfg.Log),
+		meters: newMeters(plan.Name), codecs: codecs, done: make(chan struct{})}
+	if cfg.TracerProvider != nil {
+		e.tracer = cfg.TracerProvider.Tracer(tracerName)
+	}
 	var err error
 	if e.state, err = openState(cfg.StateDir, plan.Name); err != nil {
 		return nil, err
 	}
 	for _, sub := range plan.Subs {
 		s := &subState{sub: sub, changelog: changelogName(plan, sub)}
-		s.keeper = newKeeper(e, s)
+		s.keeper, s.meters = newKeeper(e, s), e.meters.of(s)
 		e.subs = append(e.subs, s)
 	}
 	return e, e.openTables()
@@ -158,8 +170,8 @@ func (e *Engine) runSub(ctx context.Context, s *subState) error {
 	gc := kafka.GroupConfig{
 		ID: groupName(e.plan, s.sub), Topics: s.sub.Topics(), Changelog: s.changelog,
 		Tick: e.cfg.CommitInterval, Ahead: e.fetchBytes(),
-		NewWorker:  func(partition int32) kafka.Worker { return &worker{engine: e, state: s, partition: partition} },
-		End:        s.heard,
+		NewWorker: func(partition int32) kafka.Worker { return &worker{engine: e, state: s, partition: partition} },
+		End:       s.heard, OnRebalance: func(began time.Time) { e.rebalanced(s, began) },
 		OnAssigned: func(partitions []int32) { s.owned.Store(int32(len(partitions))) },
 		Standbys:   e.cfg.Standbys, Positions: s.keeper.positions, OnStandby: s.keeper.name, Instance: e.cfg.InstanceID,
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ashi-stream/ashi/engine/internal/rare"
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/engine/kafka"
 	"github.com/ashi-stream/ashi/topology"
@@ -95,9 +96,10 @@ func ForEach[R any](ctx context.Context, e *Engine, from interface{ StreamRef() 
 	if err != nil {
 		return fmt.Errorf("engine: for each: %w", err)
 	}
+	log := rare.New(e.codecs)
 	err = kafka.Follow(ctx, e.kafka, kafka.FollowConfig{Topic: ref.Topic, From: parts, Apply: func(p int32, records []task.Record, _ int64) error {
 		for i := range records {
-			if err := deliver(e, &ref, p, &records[i], handle); err != nil {
+			if err := deliver(log, &ref, p, &records[i], handle); err != nil {
 				return err
 			}
 		}
@@ -109,7 +111,7 @@ func ForEach[R any](ctx context.Context, e *Engine, from interface{ StreamRef() 
 	return ctx.Err()
 }
 
-func deliver[R any](e *Engine, ref *topology.StreamOf[R], p int32, r *task.Record, handle func(R) error) error {
+func deliver[R any](log *rare.Log, ref *topology.StreamOf[R], p int32, r *task.Record, handle func(R) error) error {
 	key := r.Key
 	ok := true
 	if ref.Windows != nil {
@@ -124,7 +126,7 @@ func deliver[R any](e *Engine, ref *topology.StreamOf[R], p int32, r *task.Recor
 		err = ref.Decode(slices.Clone(key), slices.Clone(r.Value), &row)
 	}
 	if err != nil {
-		e.cfg.Log.Warn("record passed over", component, "serialization", "topic", ref.Topic, "partition", p, "offset", r.Offset, "error", err)
+		log.Warn("record passed over", "topic", ref.Topic, "partition", p, "offset", r.Offset, "error", err)
 		return nil
 	}
 	return handle(row)

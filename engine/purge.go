@@ -13,6 +13,12 @@ import (
 // purgeEvery is the time between two deletions from internal topics, as in Kafka Streams.
 const purgeEvery = 30 * time.Second
 
+// Outcomes of a deletion, as metrics name them.
+const (
+	purgeDone   = "done"
+	purgeFailed = "failed"
+)
+
 // purger deletes from internal topics what their readers have committed: nobody needs it again, as a reader whose state is lost goes
 // on from the positions in its changelog. It is safe for concurrent use.
 type purger struct {
@@ -89,6 +95,11 @@ func (e *Engine) purge(ctx context.Context) error {
 			continue
 		}
 		err := admin.DeleteBefore(ctx, offsets)
+		outcome := purgeDone
+		if err != nil {
+			outcome = purgeFailed
+		}
+		e.meters.purges.WithLabelValues(outcome).Inc()
 		if err != nil && !failed && ctx.Err() == nil {
 			e.cfg.Log.Warn("internal topics are not purged of what has been read", "error", err)
 		}

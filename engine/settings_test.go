@@ -95,11 +95,11 @@ func TestTableWithoutMirror(t *testing.T) {
 	require.Equal(t, logLines{"WARN table is not mirrored: it cannot be read table=rates reason=read by joins only"}, lines)
 }
 
-// logLines are log records as text.
+// logLines are log records as text, without the attributes of their logger.
 type logLines []string
 
 func (l *logLines) Enabled(context.Context, slog.Level) bool { return true }
-func (l *logLines) WithAttrs([]slog.Attr) slog.Handler       { return slog.DiscardHandler }
+func (l *logLines) WithAttrs([]slog.Attr) slog.Handler       { return l }
 func (l *logLines) WithGroup(string) slog.Handler            { return slog.DiscardHandler }
 func (l *logLines) Handle(_ context.Context, r slog.Record) error {
 	line := r.Level.String() + " " + r.Message

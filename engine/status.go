@@ -7,7 +7,6 @@ import (
 
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/stores"
-	"github.com/ashi-stream/ashi/stores/rocksdb"
 	"github.com/ashi-stream/ashi/windows"
 )
 
@@ -162,7 +161,7 @@ func (t *table) status() TableStatus {
 	if t.plan.Windows != nil {
 		st.Window = t.plan.Windows.Name()
 	}
-	st.Rows, st.Bytes = t.size()
+	st.Rows, st.Bytes = sizeOf(t.store.(interface{ inner() stores.Store }).inner())
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for p, end := range t.ends {
@@ -173,19 +172,4 @@ func (t *table) status() TableStatus {
 	}
 	slices.SortFunc(st.Partitions, func(a, b PositionStatus) int { return cmp.Compare(a.Partition, b.Partition) })
 	return st
-}
-
-// size is the store's own figures.
-func (t *table) size() (rows, bytes int64) {
-	switch s := t.store.(interface{ inner() stores.Store }).inner().(type) {
-	case interface {
-		Statistics() (rocksdb.Statistics, error)
-	}:
-		if figures, err := s.Statistics(); err == nil {
-			return int64(figures.Keys), int64(figures.DiskBytes + figures.MemtableBytes)
-		}
-	case interface{ Len() int }:
-		return int64(s.Len()), -1
-	}
-	return -1, -1
 }

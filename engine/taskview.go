@@ -17,6 +17,10 @@ type taskView struct {
 	since     time.Time
 	open      atomic.Bool
 	restored  atomic.Int64                  // records of the changelog that were read to open it
+	remaining atomic.Int64                  // offsets that are still to be read to open it
+	memory    atomic.Int64                  // bytes of rows, as of the last commit
+	rows      atomic.Int64                  // in the store, as of the last checkpoint; unknown where it does not tell
+	bytes     atomic.Int64                  // of the store, the same
 	last      atomic.Pointer[task.Progress] // a copy of the last commit record
 
 	// Owned by Engine.watch.

@@ -24,19 +24,26 @@ type worker struct {
 	task     *task.Task
 	view     *taskView
 	from     restored
+	trace    *taskTrace
+	pauses   time.Duration // of the run under way: commits and checkpoints
 }
 
-// restored is what came from the changelog when a task was opened: records, the bytes of their keys and values, and how long it took.
+var _ task.Meter = (*worker)(nil)
+
+// restored is what came from the changelog when a task was opened: records, the bytes of their keys and values, since when, and how long it took.
 type restored struct {
 	rows, bytes int64
+	began       time.Time
 	took        time.Duration
 }
 
 // Open fences the task's last owner, restores the store to the end of the changelog, and opens the task on it. The order matters:
 // only when nobody else can write to the changelog any more is its end the end.
-func (w *worker) Open(ctx context.Context) (map[string]int64, error) {
+func (w *worker) Open(ctx context.Context) (_ map[string]int64, err error) {
 	e, s := w.engine, w.state
 	began := time.Now()
+	w.trace = e.traceOf(s, w.partition)
+	defer func() { w.opened(began, err) }()
 	w.view = e.tasks.add(s, w.partition)
 	source, sinks, limits, err := e.partitionsOf(ctx, s)
 	if err != nil {
@@ -56,7 +63,7 @@ func (w *worker) Open(ctx context.Context) (map[string]int64, error) {
 		return nil, w.wrap("restore", err)
 	}
 	cfg := e.taskConfig(s)
-	cfg.Limits = limits
+	cfg.Limits, cfg.Meter = limits, w
 	cfg.Partition, cfg.Partitions, cfg.Sinks, cfg.Store, cfg.Producer = w.partition, source, sinks, w.store, w.producer
 	if w.task, err = task.New(cfg); rebuildable(err) {
 		if w.store, err = w.rebuilt(ctx, w.store, err); err != nil {
@@ -69,6 +76,7 @@ func (w *worker) Open(ctx context.Context) (map[string]int64, error) {
 		return nil, w.wrap("open", err)
 	}
 	w.show()
+	w.size()
 	w.view.open.Store(true)
 	for topic, next := range w.task.Positions() {
 		e.purger.release(topic, w.partition, next)
@@ -81,7 +89,7 @@ func (w *worker) Open(ctx context.Context) (map[string]int64, error) {
 // taskConfig is what all tasks of a sub-topology share.
 func (e *Engine) taskConfig(s *subState) task.Config {
 	c := e.cfg
-	return task.Config{Sub: s.sub, Changelog: s.changelog, PartitionOf: murmur.Partition, Now: time.Now, Log: c.Log.With("sub", s.sub.Name),
+	return task.Config{Sub: s.sub, Changelog: s.changelog, PartitionOf: murmur.Partition, Now: time.Now, Log: c.Log.With("sub", s.sub.Name), Codecs: e.codecs.With("sub", s.sub.Name),
 		Drops: &s.drops, CommitEvery: c.CommitInterval, CommitBytes: c.CommitBytes, CheckpointEvery: c.CheckpointInterval,
 		CheckpointBytes: c.CheckpointBytes, Memory: e.shareOf(s).rows, Ahead: max(c.MaxAhead, 0),
 		EveryUpdate: c.EveryUpdate, Rebuild: c.OnPlanChange == Rebuild, Linked: e.plan.Linked(s.sub), Tables: e.broadcast,
@@ -119,6 +127,9 @@ func rebuildable(err error) bool {
 
 func (w *worker) restore(ctx context.Context, store stores.Store) error {
 	began := time.Now()
+	if w.from.began.IsZero() {
+		w.from.began = began
+	}
 	defer func() { w.from.took += time.Since(began) }()
 	r := task.NewRestorer(store)
 	from, ok, err := r.Position()
@@ -153,11 +164,13 @@ func (w *worker) restore(ctx context.Context, store stores.Store) error {
 		return fmt.Errorf("%w: %w", task.ErrDamaged, err)
 	}
 	bound := w.engine.shareOf(w.state).restore()
+	w.view.remaining.Store(max(ends[w.partition]-max(from, 0), 0))
 	err = kafka.Follow(ctx, w.engine.kafka, kafka.FollowConfig{
 		Topic: w.state.changelog, From: map[int32]int64{w.partition: from}, Until: map[int32]int64{w.partition: ends[w.partition]},
 		Apply: func(_ int32, records []task.Record, next int64) error {
 			w.from.count(records)
 			w.view.restored.Store(w.from.rows)
+			w.view.remaining.Store(max(ends[w.partition]-next, 0))
 			return r.Gather(records, next, bound)
 		},
 	})
@@ -187,9 +200,18 @@ func (w *worker) Wants(topic string) bool { return w.task.Wants(topic) }
 // Offer hands a batch to the task.
 func (w *worker) Offer(b *task.Batch, release func()) {
 	w.state.records.Add(int64(len(b.Records)))
+	w.state.meters.consumed(b.Topic, len(b.Records), b.Bytes)
+	w.trace.offered(b)
 	topic, next := b.Topic, b.Next
+	var newest time.Time
+	if n := len(b.Records); n > 0 {
+		newest = time.UnixMilli(int64(b.Records[n-1].Timestamp))
+	}
 	w.task.Offer(b, func() {
 		w.engine.purger.release(topic, w.partition, next)
+		if !newest.IsZero() {
+			since(w.state.meters.endToEnd, newest)
+		}
 		release()
 	})
 }
@@ -197,14 +219,20 @@ func (w *worker) Offer(b *task.Batch, release func()) {
 // Run lets the task process what it has.
 func (w *worker) Run(ctx context.Context, ended func(string) bool) error {
 	w.task.Bound(w.engine.shareOf(w.state).rows) // others come and go while it is open
+	began := time.Now()
+	w.pauses = 0
 	err := w.task.Run(ctx, ended)
+	w.state.meters.process.Observe((time.Since(began) - w.pauses).Seconds())
+	w.trace.ran(began, err)
 	w.show()
 	return w.distrust(err)
 }
 
 // Tick lets the task commit when no batch comes.
 func (w *worker) Tick(ctx context.Context) error {
+	began := time.Now()
 	err := w.task.Tick(ctx)
+	w.trace.ran(began, err)
 	w.show()
 	return w.distrust(err)
 }
@@ -219,6 +247,9 @@ func (w *worker) show() {
 // distrust looks whether what failed is the store. Then the next worker of this partition throws it away, and so the session, which begins
 // anew, goes on from the changelog.
 func (w *worker) distrust(err error) error {
+	if errors.Is(err, task.ErrAborted) || errors.Is(err, task.ErrFenced) {
+		w.state.meters.aborted.Inc()
+	}
 	if !rebuildable(err) {
 		return err
 	}
@@ -240,6 +271,7 @@ func (w *worker) Close(ctx context.Context, clean bool) error {
 		}
 		errs = append(errs, err)
 	}
+	w.trace.over(errors.Join(errs...))
 	if w.producer != nil {
 		errs = append(errs, w.producer.Close())
 	}

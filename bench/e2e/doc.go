@@ -12,6 +12,8 @@
 //	main.go     flags, the life of a run
 //	meter.go    what is measured, and how: from outside, so that records cost nothing more
 //
+// -metrics FILE writes log lines of level info to FILE and all metrics out once a second, as a scrape would: what that costs is the difference to a run without.
+//
 // The clock runs from the first record to the moment when the committed offsets of the group have reached the end of the input. The
-// engine's counters are polled: the first record is seen at most 2 ms late, and so is the CPU time until then.
+// engine's counters are polled: the first record is seen at most 2 ms late, and so is the CPU time until then; the last one, for wall_s_processed, 50 ms.
 package main

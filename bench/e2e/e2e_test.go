@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -91,19 +93,24 @@ func TestMeasuresAndWritesRows(t *testing.T) {
 				t.Cleanup(func() { c.Admin().Delete(context.Background(), outs[m], app+"-"+topic+"-changelog") })
 			}
 			fill(t, c.Brokers, topic, 600, codec == "json")
+			log := filepath.Join(t.TempDir(), "log")
 			args := []string{"-brokers", strings.Join(c.Brokers, ","), "-app", app, "-topic", topic, "-out", c.Name("out"), "-state", t.TempDir(),
-				"-workload", "multi", "-name", "the name", "-codec", codec, "-commit", "50ms"}
+				"-workload", "multi", "-name", "the name", "-codec", codec, "-commit", "50ms", "-metrics", log}
 			var stdout, stderr bytes.Buffer
 			require.NoError(t, run(t.Context(), args, nil, &stdout, &stderr), stderr.String())
 			var line struct {
-				Peer, Workload string
-				Records        int
-				WallS          float64 `json:"wall_s"`
-				CPUS           float64 `json:"cpu_s"`
+				Peer, Workload, Settings string
+				Records                  int
+				WallS                    float64 `json:"wall_s"`
+				CPUS                     float64 `json:"cpu_s"`
 			}
 			require.NoError(t, json.Unmarshal(stdout.Bytes(), &line))
 			require.Equal(t, "ashi", line.Peer)
 			require.Equal(t, "the name", line.Workload)
+			require.Contains(t, line.Settings, "metrics=1s log=info")
+			said, err := os.ReadFile(log)
+			require.NoError(t, err)
+			require.Contains(t, string(said), openedLine)
 			require.Equal(t, 602, line.Records)
 			require.Positive(t, line.WallS)
 			require.Positive(t, line.CPUS)

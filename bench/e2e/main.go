@@ -28,7 +28,7 @@ type options struct {
 	workload, name, codec, emit             string
 	restore, serve, every                   bool
 	commit                                  time.Duration
-	guarantee, profile                      string
+	guarantee, profile, metrics             string
 	memory                                  size
 }
 
@@ -55,10 +55,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err != nil {
 		return err
 	}
+	lines, closeLog, err := o.openLog(stderr)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
 	opened := new(atomic.Int32)
 	cfg := engine.Config{Brokers: o.brokerList(), StateDir: o.state, CommitInterval: o.commit, EveryUpdate: o.every, MaxAhead: engine.NoBound,
 		WithoutTables: "a measurement: the peers keep no tables either", Memory: int(o.memory),
-		Log: slog.New(openings{slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}), opened})}
+		Log: slog.New(openings{lines, opened})}
 	if o.guarantee == engine.AtLeastOnce.String() {
 		cfg.Guarantee = engine.AtLeastOnce
 	}
@@ -80,6 +85,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return fmt.Errorf("e2e: %w", err)
 	}
 	line, err := beside(ctx, eng, func(ctx context.Context) (map[string]any, error) {
+		if o.metrics != "" {
+			defer m.scrape(ctx)()
+		}
 		ready := func() error {
 			_, err := until(ctx, firstPoll, func() (bool, error) { return int(opened.Load()) >= m.tasks*len(plan.Subs), nil })
 			return err
@@ -127,6 +135,7 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	f.DurationVar(&o.commit, "commit", time.Second, "time between commits")
 	f.StringVar(&o.guarantee, "guarantee", engine.ExactlyOnce.String(), engine.ExactlyOnce.String()+" or "+engine.AtLeastOnce.String())
 	f.Var(&o.memory, "memory", "bound of the process's memory: bytes, or like 256MB (of 1024*1024); 0: the engine's default, and no limit for the collector")
+	f.StringVar(&o.metrics, "metrics", "", "file for log lines of level info and above; metrics are written out once a second, as for a scrape. Empty: neither, and warnings go to standard error")
 	f.StringVar(&o.profile, "cpuprofile", "", "file for a CPU profile of the run, which makes the run a little slower; empty: none")
 	if err := f.Parse(args); err != nil {
 		return nil, err
@@ -153,6 +162,18 @@ func (o *options) startProfile() (finish func(), err error) {
 		pprof.StopCPUProfile()
 		f.Close()
 	}, nil
+}
+
+// openLog is where log lines go, and what closes it.
+func (o *options) openLog(stderr io.Writer) (lines slog.Handler, finish func(), err error) {
+	if o.metrics == "" {
+		return slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}), func() {}, nil
+	}
+	f, err := os.Create(o.metrics)
+	if err != nil {
+		return nil, nil, fmt.Errorf("e2e: log: %w", err)
+	}
+	return slog.NewTextHandler(f, &slog.HandlerOptions{Level: slog.LevelInfo}), func() { f.Close() }, nil
 }
 
 func (o *options) validate() error {
@@ -208,6 +229,9 @@ func (o *options) settings() string {
 	}
 	if n := os.Getenv("MALLOC_ARENA_MAX"); n != "" {
 		bound += " MALLOC_ARENA_MAX=" + n
+	}
+	if o.metrics != "" {
+		bound += " metrics=1s log=info"
 	}
 	return fmt.Sprintf("guarantee=%s commit=%v emit=%s codec=%s store=%s compression=none tables=none%s", o.guarantee, o.commit, o.emit, o.codec, store, bound)
 }

@@ -4,14 +4,18 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/ashi-stream/ashi/engine"
 	"github.com/ashi-stream/ashi/engine/kafka"
@@ -19,7 +23,8 @@ import (
 
 const (
 	firstPoll  = 2 * time.Millisecond  // for the first record: the clock's precision
-	endPoll    = 10 * time.Millisecond // for the last
+	endPoll    = 50 * time.Millisecond // for the last: asking takes a tenth of a millisecond, and the offsets come later anyway
+	scrapeEach = time.Second           // with -metrics
 	offsetPoll = 25 * time.Millisecond // for the group's offsets
 )
 
@@ -71,13 +76,36 @@ func (m *meter) records() (int64, error) {
 	}
 	var n float64
 	for _, f := range families {
-		if f.GetName() == "ashi_records_total" {
+		if f.GetName() == "ashi_consumed_records_total" {
 			for _, v := range f.GetMetric() {
 				n += v.GetCounter().GetValue()
 			}
 		}
 	}
 	return int64(n), nil
+}
+
+// scrape gathers all metrics and writes them as a scrape gets them, each second until it is ended.
+func (m *meter) scrape(ctx context.Context) (end func()) {
+	ctx, stop := context.WithCancel(ctx)
+	var scraping sync.WaitGroup
+	scraping.Go(func() {
+		page := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+		tick := time.NewTicker(scrapeEach)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				page.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/metrics", nil))
+			}
+		}
+	})
+	return func() {
+		stop()
+		scraping.Wait()
+	}
 }
 
 // read returns when n records have been read.

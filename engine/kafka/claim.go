@@ -55,6 +55,7 @@ func (c *claim) fill() (done *debt, err error) {
 	if c.decoder.position < first.chunk.next {
 		return nil, nil
 	}
+	c.batch.Bytes = len(first.chunk.raw)
 	c.chunks[0] = lent{}
 	c.chunks, c.begun = c.chunks[1:], false
 	c.fetcher.used(c.feed)

@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/ashi-stream/ashi/engine/internal/rare"
 )
 
 // Compression is how records are packed on their way to brokers, and in their logs.
@@ -102,19 +103,16 @@ func (c *Client) producing() []kgo.Opt {
 // here, and franz-go does it.
 type throttled struct {
 	clientID string
-	mu       sync.Mutex
-	rare     rareLog
+	rare     *rare.Log
 }
 
 var _ kgo.HookBrokerThrottle = (*throttled)(nil)
 
 func newThrottled(clientID string, log *slog.Logger) *throttled {
-	return &throttled{clientID: clientID, rare: rareLog{log: log}}
+	return &throttled{clientID: clientID, rare: rare.New(log)}
 }
 
 // OnBrokerThrottle is called by franz-go.
 func (t *throttled) OnBrokerThrottle(meta kgo.BrokerMetadata, wait time.Duration, _ bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.rare.warn("kafka: a broker slows this client down: it is beyond its quota", "client", t.clientID, "broker", meta.NodeID, "wait", wait)
+	t.rare.Warn("kafka: a broker slows this client down: it is beyond its quota", "client", t.clientID, "broker", meta.NodeID, "wait", wait)
 }

@@ -7,10 +7,11 @@ import (
 	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/ashi-stream/ashi/engine/internal/rare"
 )
 
 // Defaults of the durations in Config.
@@ -95,7 +96,7 @@ func (c Config) connect(opts ...kgo.Opt) (*kgo.Client, error) {
 	all := []kgo.Opt{
 		kgo.SeedBrokers(c.Brokers...),
 		kgo.ClientID(c.ClientID),
-		kgo.WithLogger(&clientLog{log: c.Logger}),
+		kgo.WithLogger(&clientLog{c.Logger, rare.New(c.Logger)}),
 		kgo.DisableClientMetrics(),
 		kgo.DialTimeout(answerTimeout),
 		// A broker that restarts refuses connections for a while: look again soon, not after kgo's usual 5 s.
@@ -117,12 +118,10 @@ func (c Config) connect(opts ...kgo.Opt) (*kgo.Client, error) {
 func (c Config) addresses() string { return strings.Join(c.Brokers, ", ") }
 
 // clientLog hands franz-go's log lines to slog. Its own levels are a step too loud for a library, where a rebalance is routine,
-// and it repeats itself while a broker is away: a warning is said once in ten seconds.
+// and it repeats itself while a broker is away.
 type clientLog struct {
-	log *slog.Logger
-
-	mu   sync.Mutex
-	said map[string]time.Time // by message, of which franz-go has a fixed set
+	log  *slog.Logger
+	rare *rare.Log
 }
 
 // Level is called by franz-go.
@@ -135,26 +134,9 @@ func (l *clientLog) Level() kgo.LogLevel {
 
 // Log is called by franz-go.
 func (l *clientLog) Log(level kgo.LogLevel, msg string, keyvals ...any) {
-	at := slog.LevelDebug
 	if level == kgo.LogLevelError {
-		if !l.due(msg) {
-			return
-		}
-		at = slog.LevelWarn
+		l.rare.Warn("kafka client: "+msg, keyvals...)
+		return
 	}
-	l.log.Log(context.Background(), at, "kafka client: "+msg, keyvals...)
-}
-
-func (l *clientLog) due(msg string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := time.Now()
-	if now.Before(l.said[msg].Add(10 * time.Second)) {
-		return false
-	}
-	if l.said == nil {
-		l.said = make(map[string]time.Time)
-	}
-	l.said[msg] = now
-	return true
+	l.log.Debug("kafka client: "+msg, keyvals...)
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/ashi-stream/ashi/engine/internal/rare"
 )
 
 // ErrOutOfRange says that the offset to read next is not in the log: older than what retention has left, or past the end,
@@ -59,7 +61,7 @@ type fetcher struct {
 	idle    map[int32]context.CancelFunc // per leader, of a request that waits for data
 	turn    int
 	fatal   error
-	rare    rareLog
+	rare    *rare.Log
 }
 
 // newFetcher takes how many bytes may be on their way to the readers at a time.
@@ -71,7 +73,7 @@ func newFetcher(client *kgo.Client, log *slog.Logger, maxWait time.Duration, ahe
 		client: client, log: log, maxWait: maxWait, ahead: ahead, byPlace: make(map[place]*feed),
 		stale: make(chan struct{}, 1), fresh: make(chan struct{}, 1),
 		names: make(map[[16]byte]string), wakes: make(map[int32]chan struct{}), idle: make(map[int32]context.CancelFunc),
-		rare: rareLog{log: log},
+		rare: rare.New(log),
 	}
 	f.expect(len(feeds))
 	f.add(feeds...)
@@ -103,7 +105,7 @@ func (f *fetcher) run(ctx context.Context) error {
 		}
 		leaders, err := f.locate(ctx)
 		if err != nil {
-			f.warn("kafka: cannot find the leaders", "error", err)
+			f.rare.Warn("kafka: cannot find the leaders", "error", err)
 			token(f.stale)
 		}
 		for _, leader := range leaders {
@@ -131,12 +133,6 @@ func (f *fetcher) fail(d *feed, err error) {
 	token(f.stale)
 }
 
-func (f *fetcher) warn(msg string, args ...any) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.rare.warn(msg, args...)
-}
-
 // fetchFrom is the loop of one leader.
 func (f *fetcher) fetchFrom(ctx context.Context, leader int32) {
 	f.mu.Lock()
@@ -162,7 +158,7 @@ func (f *fetcher) fetchFrom(ctx context.Context, leader int32) {
 			err = kerr.ErrorForCode(answer.ErrorCode)
 		}
 		if err != nil {
-			f.warn("kafka: fetch failed", "broker", leader, "error", err)
+			f.rare.Warn("kafka: fetch failed", "broker", leader, "error", err)
 			f.unlead(asked)
 			continue
 		}
@@ -343,7 +339,7 @@ func (f *fetcher) refused(ctx context.Context, d *feed, err error) {
 		f.fail(d, fmt.Errorf("kafka: fetch topic %s partition %d: %w", d.topic, d.partition, err))
 		return
 	}
-	f.warn("kafka: fetch refused, looking for the leader", "topic", d.topic, "partition", d.partition, "error", err)
+	f.rare.Warn("kafka: fetch refused, looking for the leader", "topic", d.topic, "partition", d.partition, "error", err)
 	f.unlead([]*feed{d})
 }
 

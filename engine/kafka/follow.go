@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/ashi-stream/ashi/engine/internal/rare"
 	"github.com/ashi-stream/ashi/engine/internal/task"
 )
 
@@ -50,7 +51,7 @@ func Follow(ctx context.Context, cfg Config, fc FollowConfig) error {
 	}
 	defer client.Close()
 	f := &follower{cfg: fc, remaining: len(fc.From), records: make([]task.Record, batchSize), decoder: newDecoder(), arrived: make(chan struct{}, 1)}
-	if err := f.begin(ctx, client, rareLog{log: cfg.Logger}); err != nil {
+	if err := f.begin(ctx, client, rare.New(cfg.Logger)); err != nil {
 		return fmt.Errorf("kafka: follow topic %s: %w", fc.Topic, err)
 	}
 	wait := cfg.FetchWait
@@ -78,7 +79,7 @@ type follower struct {
 }
 
 // begin checks the offsets against the log: a position past the end would otherwise look like the end.
-func (f *follower) begin(ctx context.Context, client *kgo.Client, log rareLog) error {
+func (f *follower) begin(ctx context.Context, client *kgo.Client, log *rare.Log) error {
 	starts, ends, err := bounds(ctx, client, f.cfg, log)
 	if err != nil {
 		return err
@@ -101,7 +102,7 @@ func (f *follower) begin(ctx context.Context, client *kgo.Client, log rareLog) e
 }
 
 // bounds asks until every partition has an answer.
-func bounds(ctx context.Context, client *kgo.Client, fc FollowConfig, log rareLog) (starts, ends map[int32]kadm.ListedOffset, err error) {
+func bounds(ctx context.Context, client *kgo.Client, fc FollowConfig, log *rare.Log) (starts, ends map[int32]kadm.ListedOffset, err error) {
 	admin := kadm.NewClient(client)
 	var b backoff
 	for {
@@ -115,7 +116,7 @@ func bounds(ctx context.Context, client *kgo.Client, fc FollowConfig, log rareLo
 		if ctx.Err() != nil {
 			return nil, nil, context.Cause(ctx)
 		}
-		log.warn("kafka: cannot find where the log begins and ends", "topic", fc.Topic, "error", err)
+		log.Warn("kafka: cannot find where the log begins and ends", "topic", fc.Topic, "error", err)
 		if err := b.wait(ctx); err != nil {
 			return nil, nil, err
 		}

@@ -31,7 +31,8 @@ type member struct {
 
 	mu      sync.Mutex
 	tenures map[int32]*tenure
-	ending  bool // no tenure begins any more
+	ending  bool      // no tenure begins any more
+	moving  time.Time // when partitions were taken away in the rebalance under way; zero: none were
 
 	telling  sync.Mutex // OnAssigned and OnStandby are called one at a time
 	standbys []int32    // that OnStandby was told
@@ -142,6 +143,7 @@ func (m *member) onAssigned(claims map[string][]int32) {
 		m.fail(err)
 		return
 	}
+	m.rebalanced()
 	m.keep(m.assignor.placed())
 	var fresh []*tenure
 	m.mu.Lock()
@@ -166,6 +168,20 @@ func (m *member) onAssigned(claims map[string][]int32) {
 	}
 }
 
+// rebalanced says that a rebalance is over.
+func (m *member) rebalanced() {
+	m.mu.Lock()
+	began := m.moving
+	m.moving = time.Time{}
+	m.mu.Unlock()
+	if began.IsZero() {
+		began = time.Now()
+	}
+	if m.group.gc.OnRebalance != nil {
+		m.group.gc.OnRebalance(began)
+	}
+}
+
 // onOver is called by franz-go with partitions that are not this member's any more; the rebalance goes on when it returns.
 func (m *member) onOver(claims map[string][]int32, end func(*tenure)) {
 	var partitions []int32
@@ -173,6 +189,11 @@ func (m *member) onOver(claims map[string][]int32, end func(*tenure)) {
 		partitions = append(partitions, list...)
 	}
 	if slices.Sort(partitions); len(partitions) > 0 {
+		m.mu.Lock()
+		if m.moving.IsZero() {
+			m.moving = time.Now()
+		}
+		m.mu.Unlock()
 		m.drop(slices.Compact(partitions), end)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"sync"
 	"time"
+
+	"github.com/ashi-stream/ashi/engine/internal/rare"
 )
 
 // commitAgain is how often the group hears of all marks, those that it should know included.
@@ -105,7 +107,7 @@ func (k *marks) doubt() {
 // fails is tried again: the offsets are for monitors, nothing depends on them. All is told again now and then: a commit that was not
 // answered may have been on its way for longer than the next one, and is then the last that the group has heard of.
 func (k *marks) run(ctx context.Context, log *slog.Logger) {
-	rare := rareLog{log: log}
+	limited := rare.New(log)
 	again := time.NewTicker(commitAgain)
 	defer again.Stop()
 	for {
@@ -118,7 +120,7 @@ func (k *marks) run(ctx context.Context, log *slog.Logger) {
 		}
 		k.settle(ctx)
 		if err := k.tell(context.WithoutCancel(ctx)); err != nil && ctx.Err() == nil {
-			rare.warn("kafka: offsets not committed", "error", err)
+			limited.Warn("kafka: offsets not committed", "error", err)
 			if pause(ctx, commitEvery) == nil {
 				token(k.moved)
 			}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"sync"
 	"time"
@@ -41,26 +40,6 @@ func (b *backoff) next() time.Duration {
 }
 
 func (b *backoff) reset() { b.failures = 0 }
-
-// rareLog drops what repeats within ten seconds of the last line, and says how often. It is used by one goroutine.
-type rareLog struct {
-	log     *slog.Logger
-	next    time.Time
-	dropped int
-}
-
-func (l *rareLog) warn(msg string, args ...any) {
-	now := time.Now()
-	if now.Before(l.next) {
-		l.dropped++
-		return
-	}
-	if l.dropped > 0 {
-		args = append(args, "unsaid", l.dropped)
-	}
-	l.next, l.dropped = now.Add(10*time.Second), 0
-	l.log.Warn(msg, args...)
-}
 
 // dialErrors remembers why the last connection failed: franz-go tries again until the context ends, and then the context's
 // error alone would hide the cause.

@@ -80,6 +80,9 @@ type GroupConfig struct {
 	// OnAssigned, if not nil, is told the member's partitions, ascending, whenever they may have changed: before NewWorker is called for
 	// those that came, after those that went are closed. It must not block.
 	OnAssigned func(partitions []int32)
+	// OnRebalance, if not nil, is told at each new assignment, also of the same partitions, when the rebalance began for this member: when
+	// partitions were taken from it, or now if none were. It must not block.
+	OnRebalance func(began time.Time)
 	// End, if not nil, is told where the committed records of an input's partition end, at each answer of a broker. It is called by
 	// several goroutines and must not block.
 	End func(topic string, partition int32, end int64)

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ashi-stream/ashi/engine/internal/rare"
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/stores"
 	"github.com/ashi-stream/ashi/topology"
@@ -25,7 +26,7 @@ import (
 type Mirror struct {
 	table *topology.Table
 	store stores.Store
-	log   *slog.Logger
+	rare  *rare.Log
 	batch stores.Batch
 	run   stores.Run        // of Gather
 	at    map[int32]int64   // positions behind run
@@ -48,7 +49,7 @@ type Mirror struct {
 // NewMirror copies table into store. Of a table of windows it keeps rows for retention (see Oldest); 0 keeps all. Call Positions before the
 // first Apply.
 func NewMirror(table *topology.Table, store stores.Store, retention time.Duration, log *slog.Logger) *Mirror {
-	return &Mirror{table: table, store: store, past: newPast(table, retention), log: log.With("table", table.Topic), fresh: map[string][]byte{},
+	return &Mirror{table: table, store: store, past: newPast(table, retention), rare: rare.New(log.With("table", table.Topic)), fresh: map[string][]byte{},
 		at: map[int32]int64{}, floor: math.MaxInt64, latest: map[int32]int64{}, latestNow: map[int32]int64{}}
 }
 
@@ -185,7 +186,7 @@ func (m *Mirror) collect(to rows, partition int32, records []task.Record) error 
 func (m *Mirror) apply(to rows, partition int32, r *task.Record) error {
 	if !m.storeKey(r.Key) {
 		m.Malformed.Add(1)
-		m.log.Warn("record has no key that fits the table", "partition", partition, "offset", r.Offset)
+		m.rare.Warn("record has no key that fits the table", "partition", partition, "offset", r.Offset)
 		return nil
 	}
 	if r.Value == nil {
@@ -251,7 +252,7 @@ func (m *Mirror) known(partition int32, r *task.Record) (bool, error) {
 		m.Duplicates.Add(1)
 	default:
 		m.Contradictions.Add(1)
-		m.log.Error("a second final row of a window differs from the first, which is kept", "partition", partition, "offset", r.Offset)
+		m.rare.Error("a second final row of a window differs from the first, which is kept", "partition", partition, "offset", r.Offset)
 	}
 	return true, nil
 }

@@ -28,6 +28,8 @@ func (t *Task) maybeCheckpoint() error {
 // The position is last, and may follow in a later batch than rows. If the process dies between them the store has some rows that
 // are newer than its position. All of those are in the changelog after that position, so restoring writes them once more.
 func (t *Task) checkpoint() error {
+	began := t.cfg.Now()
+	t.saved = 0
 	for _, o := range t.operators {
 		if err := o.save(); err != nil {
 			return err
@@ -39,6 +41,9 @@ func (t *Task) checkpoint() error {
 		return err
 	}
 	t.unsaved, t.lastCheckpoint = 0, t.cfg.Now()
+	if t.cfg.Meter != nil {
+		t.cfg.Meter.Checkpointed(began, t.saved)
+	}
 	return nil
 }
 
@@ -53,6 +58,7 @@ func (t *Task) writePending(least int) error {
 	if err := t.cfg.Store.Write(&t.pending); err != nil {
 		return fmt.Errorf("task: checkpoint of %s/%d: %w", t.cfg.Sub.Name, t.cfg.Partition, err)
 	}
+	t.saved += t.pending.Size()
 	t.pending.Reset()
 	return nil
 }

@@ -119,6 +119,7 @@ func (t *Task) Commit(ctx context.Context) error {
 	if !t.changed && !t.adopting && len(t.progress.Removing) == 0 {
 		return nil
 	}
+	began := t.cfg.Now()
 	t.begin(ctx)
 	for _, o := range t.operators {
 		if err := o.flush(ctx); err != nil {
@@ -153,6 +154,7 @@ func (t *Task) Commit(ctx context.Context) error {
 	}
 	clear(t.releases)
 	t.releases = t.releases[:0]
+	t.committed(began)
 	return t.maybeCheckpoint()
 }
 

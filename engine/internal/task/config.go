@@ -21,7 +21,9 @@ type Config struct {
 	Producer    Producer
 	Now         func() time.Time
 	Log         *slog.Logger
+	Codecs      *slog.Logger // takes lines about what cannot be decoded; nil: Log
 	Drops       *Drops
+	Meter       Meter // nil: none
 
 	// CommitEvery is the time between commits, CommitBytes the bytes produced after which one is made earlier.
 	CommitEvery time.Duration

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"time"
+
+	"github.com/ashi-stream/ashi/engine/internal/rare"
 )
 
 // Reason is why a record, or its share in one window, went no further.
@@ -48,53 +50,43 @@ func (d *Drops) Count(r Reason) int64 { return d.counts[r].Load() }
 // Letters is how many became dead letters for a reason.
 func (d *Drops) Letters(r Reason) int64 { return d.letters[r].Load() }
 
-// logEvery is the least time between two log lines about the same reason in one task.
-const logEvery = 10 * time.Second
-
-// dropLog counts drops and letters and logs them, a reason of each at most once in logEvery, with the number since the last line.
+// dropLog counts drops and letters and logs them, a reason of each at most once in [rare.Every], with the number since the last line.
 type dropLog struct {
 	drops         *Drops
-	log           *slog.Logger
+	log, codecs   *slog.Logger
 	now           func() time.Time
-	dropped, dead [reasons]silence
-}
-
-// silence is what was not logged.
-type silence struct {
-	last  time.Time // line
-	count int64     // since then
+	dropped, dead [reasons]rare.Limit
 }
 
 // drop counts one drop. where is the step; offset the record's; err what was wrong, if there is more to say than the reason.
 func (d *dropLog) drop(r Reason, where string, offset int64, err error) {
 	d.drops.counts[r].Add(1)
-	s := &d.dropped[r]
-	if s.count++; r == Late && s.count > 1 && s.count%1024 != 0 {
+	l := &d.dropped[r]
+	if r == Late && l.Unsaid > 0 && l.Unsaid%1024 != 0 {
+		l.Unsaid++
 		return // late records come in masses: do not ask the clock for each
 	}
-	d.say(s, "records dropped", r, where, offset, err)
+	d.say(l, "records dropped", r, where, offset, err)
 }
 
 // lettered counts a dead letter.
 func (d *dropLog) lettered(r Reason, where string, offset int64, err error) {
 	d.drops.letters[r].Add(1)
-	s := &d.dead[r]
-	s.count++
-	d.say(s, "records sent to the dead letters", r, where, offset, err)
+	d.say(&d.dead[r], "records sent to the dead letters", r, where, offset, err)
 }
 
-func (d *dropLog) say(s *silence, what string, r Reason, where string, offset int64, err error) {
-	now := d.now()
-	if now.Sub(s.last) < logEvery {
+func (d *dropLog) say(l *rare.Limit, what string, r Reason, where string, offset int64, err error) {
+	unsaid, due := l.Due(d.now())
+	if !due {
 		return
 	}
-	attrs := []any{"reason", r.String(), "step", where, "offset", offset, "count", s.count}
+	attrs := []any{"reason", r.String(), "step", where, "offset", offset, "count", unsaid + 1}
 	if err != nil {
 		attrs = append(attrs, "error", err)
 	}
+	log := d.log
 	if r == Undecodable {
-		attrs = append(attrs, "component", "serialization") // whose level decides (LOG-1)
+		log = d.codecs
 	}
-	d.log.Warn(what, attrs...)
-	s.last, s.count = now, 0
+	log.Warn(what, attrs...)
 }

@@ -35,6 +35,7 @@ type Batch struct {
 	Topic   string
 	Records []Record // valid until the task wants more of the topic; ascending offsets, gaps are normal
 	Next    int64    // the offset to read next: past the last record and past transaction markers after it
+	Bytes   int      // that came over the wire; those of a fetch are all of its last batch
 }
 
 // Output is a record to be written. The producer keeps Key, Value and Headers until the transaction ends.

@@ -36,9 +36,11 @@ type Task struct {
 	policies   map[string]*topology.Policy // of steps that have their own
 	leastLimit int                         // of Config.Limits
 	releases   []func()
-	changed    bool // there is something to commit
-	produced   int  // bytes since the last commit
-	unsaved    int  // bytes of rows changed since the last checkpoint
+	changed    bool       // there is something to commit
+	produced   int        // bytes since the last commit
+	outputs    []Produced // the same by topic, for the meter
+	unsaved    int        // bytes of rows changed since the last checkpoint
+	saved      int        // bytes that the checkpoint under way has written
 
 	lastCommit, lastCheckpoint time.Time
 
@@ -73,7 +75,10 @@ type operator interface {
 
 // New opens a task on a store that has been restored. Errors that wrap ErrForeign, ErrNewer or ErrDamaged say what the store is.
 func New(cfg Config) (*Task, error) {
-	t := &Task{cfg: cfg, drops: dropLog{drops: cfg.Drops, log: cfg.Log, now: cfg.Now}, made: map[*topology.Node]runner{}}
+	if cfg.Codecs == nil {
+		cfg.Codecs = cfg.Log
+	}
+	t := &Task{cfg: cfg, drops: dropLog{drops: cfg.Drops, log: cfg.Log, codecs: cfg.Codecs, now: cfg.Now}, made: map[*topology.Node]runner{}}
 	t.lastCommit, t.lastCheckpoint = cfg.Now(), cfg.Now()
 	if err := t.adopt(); err != nil {
 		return nil, err
@@ -167,7 +172,7 @@ func (t *Task) passLate(ctx context.Context, topic string) {
 
 // produce hands an output to the producer, in the one place that is used for all of them.
 func (t *Task) produce(ctx context.Context, o Output) {
-	t.produced += len(o.Key) + len(o.Value)
+	t.count(&o)
 	t.out = o
 	if t.tooLarge(&t.out) { // no row of a stream, which its sink has looked at: state, or what the plan itself needs
 		if t.broken == nil {
