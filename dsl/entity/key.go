@@ -179,7 +179,8 @@ func compileKey(m *Model, order []int) *keyProgram {
 	return p
 }
 
-// fit is an error for a column over its maxlen. Keys are never cut: two keys would become one.
+// fit is an error for a column over its maxlen. Keys are never cut: two keys would become one. Of keys that are written the codec sees to it,
+// which holds all columns against their limits; keys as such are also made of rows that are only tried.
 func (p *keyProgram) fit(row unsafe.Pointer) error {
 	for i := range p.columns {
 		c := &p.columns[i]
@@ -201,11 +202,6 @@ func (p *keyProgram) fit(row unsafe.Pointer) error {
 }
 
 func (p *keyProgram) append(dst []byte, row unsafe.Pointer) ([]byte, error) {
-	if p.limited {
-		if err := p.fit(row); err != nil {
-			return dst, err
-		}
-	}
 	if len(p.columns) > 1 {
 		return p.appendObject(dst, row)
 	}
@@ -235,14 +231,6 @@ func (p *keyProgram) append(dst []byte, row unsafe.Pointer) ([]byte, error) {
 }
 
 func (p *keyProgram) decode(b []byte, row unsafe.Pointer) error {
-	err := p.read(b, row)
-	if err == nil && p.limited {
-		err = p.fit(row)
-	}
-	return err
-}
-
-func (p *keyProgram) read(b []byte, row unsafe.Pointer) error {
 	c := &p.columns[0]
 	if b == nil {
 		return p.wrong(c, ErrNull)
