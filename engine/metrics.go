@@ -19,6 +19,8 @@ var (
 	readyDesc     = prometheus.NewDesc("ashi_table_ready", "1 when the table has caught up with its topic.", []string{"application", "table"}, nil)
 	duplicateDesc = prometheus.NewDesc("ashi_table_duplicate_rows_total", "Final rows that came a second time, with the same bytes or with others.",
 		[]string{"application", "table", "same"}, nil)
+	adjustedDesc = prometheus.NewDesc("ashi_adjusted_values_total", "Values that were cut or rounded to fit their column, of types that are tagged relaxed.",
+		[]string{"application", "row", "column"}, nil)
 )
 
 // Collector is the Engine's metrics, to be registered with a Prometheus registry.
@@ -26,7 +28,7 @@ func (e *Engine) Collector() prometheus.Collector { return collector{e} }
 
 // Describe sends the descriptions of all metrics.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{recordsDesc, droppedDesc, lettersDesc, ownedDesc, readyDesc, duplicateDesc} {
+	for _, d := range []*prometheus.Desc{recordsDesc, droppedDesc, lettersDesc, ownedDesc, readyDesc, duplicateDesc, adjustedDesc} {
 		ch <- d
 	}
 }
@@ -53,5 +55,8 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(readyDesc, prometheus.GaugeValue, ready, app, topic)
 		counter(duplicateDesc, t.mirror.Duplicates.Load(), topic, "true")
 		counter(duplicateDesc, t.mirror.Contradictions.Load(), topic, "false")
+	}
+	for v, n := range c.e.adjustedValues() {
+		counter(adjustedDesc, n, v.row, v.column)
 	}
 }
