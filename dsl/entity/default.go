@@ -9,6 +9,9 @@ import (
 	"github.com/cockroachdb/apd/v3"
 )
 
+// maxDecimal is how many characters a decimal may have that is a default, written without an exponent: codecs read no longer ones.
+const maxDecimal = 1000
+
 func (b *builder) defaultOption(field string, c *Column, o option) {
 	if !o.valued {
 		b.wrong(field, "default needs a value")
@@ -34,12 +37,18 @@ func parseDefault(c *Column, s string) (reflect.Value, string) {
 	switch {
 	case c.Type == timeType:
 		t, err := ParseTime(c.Format, s)
+		if err == nil && (c.Format == Micros || c.Format == Nanos) {
+			_, err = ToEpoch(c.Format, t)
+		}
 		v.Set(reflect.ValueOf(t))
 		return bad(err)
 	case c.Type == decimalType:
 		d := v.Addr().Interface().(*apd.Decimal)
 		if _, _, err := d.SetString(s); err != nil || d.Form != apd.Finite {
 			return v, "not a number"
+		}
+		if d.Exponent > maxDecimal || d.Exponent < -maxDecimal || len(d.Text('f')) > maxDecimal {
+			return v, fmt.Sprintf("more than %d digits", maxDecimal)
 		}
 		if _, ok := c.Fit(d); !ok {
 			return v, fmt.Sprintf("does not fit %d digits with %d behind the point", c.Precision, c.Scale)

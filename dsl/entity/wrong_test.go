@@ -103,6 +103,12 @@ var mistaken = []any{
 		Size apd.Decimal `ashi:"size,precision=10,scale=2,default=1.234"`
 	}{},
 	struct {
+		Size apd.Decimal `ashi:"size,default=1e5000"`
+	}{},
+	struct {
+		At time.Time `ashi:"at,format=us,default=9223372036854775807"`
+	}{},
+	struct {
 		Note string `ashi:"note,maxlen=0"`
 	}{},
 	struct {
