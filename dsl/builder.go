@@ -12,20 +12,21 @@ import (
 
 // Builder collects a plan. See New.
 type Builder struct {
-	plan    topology.Plan
-	sources []declared // in the order of declaration
-	names   map[string]bool
-	counted map[string]string // names with a number from unique, to the place of what has them
-	letters string            // the topic that DeadLetters gave
-	topics  map[string]string // sources, with the place of their declaration
-	atBuild []func()          // what waits for the last option to be set
-	errs    []error
+	plan      topology.Plan
+	sources   []declared // in the order of declaration
+	names     map[string]bool
+	counted   map[string]string // names with a number from unique, to the place of what has them
+	letters   string            // the topic that DeadLetters gave
+	topics    map[string]string // sources, with the place of their declaration
+	adjusters map[any]bool      // codecs that are in the plan's Adjusters
+	atBuild   []func()          // what waits for the last option to be set
+	errs      []error
 }
 
 // New starts the plan of an application. Its name prefixes consumer groups, changelogs and transactional ids: it says which
 // state a process continues, and must be a legal Kafka name.
 func New(application string) *Builder {
-	return &Builder{plan: topology.Plan{Name: application, Place: place()}, names: map[string]bool{}, counted: map[string]string{}, topics: map[string]string{}}
+	return &Builder{plan: topology.Plan{Name: application, Place: place()}, names: map[string]bool{}, counted: map[string]string{}, topics: map[string]string{}, adjusters: map[any]bool{}}
 }
 
 // Build returns the plan, or every mistake in it, joined.

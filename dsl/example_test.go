@@ -50,6 +50,6 @@ func ExampleBuilder_Build() {
 	fmt.Println(err)
 	// Output:
 	// dsl: plan "fx" cannot be built:
-	// example_test.go:46: table "quotes": dsl_test.keyless has no key column: a table must have a key (tag a field with `ashi:"name,key"`)
+	// example_test.go:46: table "quotes": dsl_test.keyless has no key column: a table must have a key (tag a field with `ashi:"name,key"`, or call Key)
 	// example_test.go:48: aggregate "rates-aggregate": windows: size 0s: must be more than 0
 }

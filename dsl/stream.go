@@ -33,16 +33,16 @@ type sourceOf[T any] struct {
 	onError, onDecode *topology.Policy // of a table, which may have no node
 }
 
-// Stream declares a stream: T's tags say which columns are its key and event time (package entity). The topic may be left out:
-// it is then the one that the tags or the name of T give. Values are JSON unless Codec says otherwise.
+// Stream declares a stream: T's tags say which columns are its key and event time (package entity), and what is said here outdoes them: a
+// topic, Key, Timestamp, OnError. Without a topic it is the one of the tags, or the name of T, with a warning in the log. Values are JSON unless
+// Codec says otherwise.
 func Stream[T any](b *Builder, topic ...string) *StreamOf[T] {
 	s := declare[T](b, place(), "stream", entity.Stream, topic)
 	node := &topology.Node{Name: b.unique(s.topic), Place: s.at, Op: &topology.Source{Topic: s.topic, Row: typeName[T](), Open: s.open}}
 	s.settle(b, node)
 	stream := &StreamOf[T]{b: b, node: node, part: b.root(node, false), origin: s.topic, source: s}
-	if s.model != nil && len(s.model.Key) > 0 {
-		stream.keyed, stream.form = func(row *T) ([]byte, error) { return s.model.AppendKey(nil, row) }, s.model.KeyForm()
-	}
+	stream.keyedBySource()
+	s.checkKey(b, "stream", "")
 	if s.model != nil { // else the codec would only tell the mistakes of T again
 		checkCodec(b, s.at, func() codecs.Codec[T] { return s.codec }, func(name string) { node.Op.(*topology.Source).Codec = name })
 	}
@@ -84,6 +84,7 @@ func checkCodec[T any](b *Builder, at string, codec func() codecs.Codec[T], name
 			return
 		}
 		named(c.Name())
+		b.adjusts(typeName[T](), c)
 	})
 }
 

@@ -37,12 +37,12 @@ type TableOf[K, T any] struct {
 func Table[K, T any](b *Builder, topic ...string) *TableOf[K, T] {
 	at := place()
 	s := declare[T](b, at, "table", entity.Table, topic)
-	if s.model != nil && len(s.model.Key) == 0 {
-		b.wrong(at, "table %q: %s has no key column: a table must have a key (tag a field with `ashi:\"name,key\"`)", s.topic, typeName[T]())
-	}
 	key, err := entity.KeyOf[K]()
 	if err != nil {
 		b.wrong(at, "table %q: key: %w", s.topic, err)
+		s.checkKey(b, "table", "")
+	} else {
+		s.checkKey(b, "table", key.Form())
 	}
 	t := &topology.Table{Topic: s.topic, Place: at, Folder: s.topic, File: "main", Row: typeName[T]()}
 	b.plan.Tables = append(b.plan.Tables, t)

@@ -14,7 +14,7 @@ type collector struct {
 
 	ready, dropped, letters, tasks, restoring, remaining, lag, streamTime *prometheus.Desc
 	memory, stateRows, stateBytes, standbys, standbyLag                   *prometheus.Desc
-	tableReady, tableRows, tableBytes, tableLag, duplicates               *prometheus.Desc
+	tableReady, tableRows, tableBytes, tableLag, duplicates, adjusted     *prometheus.Desc
 	all                                                                   []*prometheus.Desc
 }
 
@@ -46,6 +46,7 @@ func (e *Engine) Collector() prometheus.Collector {
 	c.tableBytes = desc("ashi_table_bytes", "Size of a table's store, where it is on disk, roughly.", "table")
 	c.tableLag = desc("ashi_table_lag_records", "Records that a table is behind its topic, of the partition that is furthest behind.", "table")
 	c.duplicates = desc("ashi_table_duplicate_rows_total", "Final rows that came a second time, with the same bytes or with others.", "table", "same")
+	c.adjusted = desc("ashi_adjusted_values_total", "Values that were cut or rounded to fit their column, of types that are tagged relaxed.", "row", "column")
 	return c
 }
 
@@ -87,6 +88,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for topic, t := range c.e.tables {
 		c.table(topic, t, counter, gauge)
+	}
+	for v, n := range c.e.adjustedValues() {
+		counter(c.adjusted, n, v.row, v.column)
 	}
 }
 

@@ -86,7 +86,8 @@ func (a *adder) close() error {
 }
 
 // ForEach calls handle with each row that is committed to a stream's topic, all partitions, from the oldest on, until ctx ends or
-// handle fails. It needs no Run. Rows that cannot be decoded and nulls are logged and passed over. The row is the handler's to keep.
+// handle fails, with its error. It needs no Run. Rows that cannot be decoded and nulls are logged and passed over. handle is called from this
+// goroutine, a row at a time, which is its to keep. There is no call that pulls rows out of a stream now: state is read from tables (ENT-5).
 func ForEach[R any](ctx context.Context, e *Engine, from interface{ StreamRef() topology.StreamOf[R] }, handle func(R) error) error {
 	ref := from.StreamRef()
 	if ref.Err != nil {
@@ -97,18 +98,19 @@ func ForEach[R any](ctx context.Context, e *Engine, from interface{ StreamRef() 
 		return fmt.Errorf("engine: for each: %w", err)
 	}
 	log := rare.New(e.codecs)
+	var failed error
 	err = kafka.Follow(ctx, e.kafka, kafka.FollowConfig{Topic: ref.Topic, From: parts, Apply: func(p int32, records []task.Record, _ int64) error {
 		for i := range records {
-			if err := deliver(log, &ref, p, &records[i], handle); err != nil {
-				return err
+			if failed = deliver(log, &ref, p, &records[i], handle); failed != nil {
+				return failed
 			}
 		}
 		return nil
 	}})
-	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("engine: for each of %s: %w", ref.Topic, err)
+	if failed == nil && ctx.Err() != nil {
+		return ctx.Err()
 	}
-	return ctx.Err()
+	return fmt.Errorf("engine: for each of %s: %w", ref.Topic, err)
 }
 
 func deliver[R any](log *rare.Log, ref *topology.StreamOf[R], p int32, r *task.Record, handle func(R) error) error {

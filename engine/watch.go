@@ -32,6 +32,8 @@ func (e *Engine) watch(ctx context.Context) error {
 	tick := time.NewTicker(cmp.Or(e.kafka.WatchInterval, kafka.DefaultWatchInterval))
 	defer tick.Stop()
 	looked := time.Now()
+	var adjusted adjustments
+	defer func() { adjusted.tell(e, time.Now(), true) }()
 	for {
 		select {
 		case <-ctx.Done():
@@ -39,6 +41,7 @@ func (e *Engine) watch(ctx context.Context) error {
 		case <-tick.C:
 		}
 		now := time.Now()
+		adjusted.tell(e, now, false)
 		for _, t := range e.tables {
 			e.watchTable(t, now)
 		}

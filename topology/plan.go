@@ -28,6 +28,14 @@ type Plan struct {
 	// DeadLetters is the topic of dead letters; empty: no policy sends any, and the program did not name one.
 	DeadLetters string
 	Warnings    []string // worth a look, no mistakes
+	Adjusters   []Adjuster
+}
+
+// Adjuster is a codec that makes values fit their columns, for rows whose type is tagged relaxed.
+type Adjuster struct {
+	Row string // their type
+	// Adjusted is how many values of each column it has changed so far.
+	Adjusted func() map[string]int64
 }
 
 // Internal is a topic between two sub-topologies: rows that have another key than the topic that they come from. The engine creates it,

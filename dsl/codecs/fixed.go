@@ -42,6 +42,12 @@ func (c *FixedCodec[T]) Name() string { return "fixed" }
 // Err is why T cannot be carried, nil if it can.
 func (c *FixedCodec[T]) Err() error { return c.err }
 
+// Adjusted implements [Adjuster].
+func (c *FixedCodec[T]) Adjusted() map[string]int64 { return c.program.relaxed.adjusted() }
+
+// WithoutKey says that the key columns that tags name are not in values.
+func (c *FixedCodec[T]) WithoutKey() bool { return true }
+
 // Size is the number of bytes of every row; 0 if rows differ in size.
 func (c *FixedCodec[T]) Size() int {
 	if c.program.varies {
@@ -50,12 +56,13 @@ func (c *FixedCodec[T]) Size() int {
 	return c.program.least
 }
 
-// Encode implements [Codec]. A time that its format cannot hold is an error, and so is a column over its maxlen.
+// Encode implements [Codec]. A time that its format cannot hold is an error, and so is a column over its maxlen, unless T is
+// tagged relaxed.
 func (c *FixedCodec[T]) Encode(dst []byte, v *T) ([]byte, error) {
 	if c.err != nil {
 		return dst, c.err
 	}
-	return c.program.encode(dst, unsafe.Pointer(v))
+	return c.program.encode(dst, unsafe.Pointer(fitted(c.program.relaxed, v)))
 }
 
 // Decode implements [Codec]. Data of another length than the columns need is an error that says both.
@@ -101,13 +108,14 @@ type fixedProgram struct {
 	ops     []fixedOp
 	columns []entity.Column
 	limits  limits
-	least   int  // bytes of a row; if it varies, the fewest
-	varies  bool // with strings and nulls
+	relaxed *relaxed // nil: strict
+	least   int      // bytes of a row; if it varies, the fewest
+	varies  bool     // with strings and nulls
 }
 
 // compileFixed compiles the columns that are not in the key, or all.
 func compileFixed(m *entity.Model, all bool) (fixedProgram, []error) {
-	p := fixedProgram{place: m.Type.String(), columns: m.Columns, limits: limitsOf(m)}
+	p := fixedProgram{place: m.Type.String(), columns: m.Columns, limits: limitsOf(m), relaxed: relaxedOf(m)}
 	var errs []error
 	for i := range m.Columns {
 		c := &m.Columns[i]

@@ -102,10 +102,18 @@ func (p *fixedProgram) decode(data []byte, row unsafe.Pointer) error {
 		}
 		data = data[op.width:]
 	}
-	if p.limits != nil {
-		return p.wrong(p.limits.check(row))
+	return p.check(row)
+}
+
+// check holds a decoded row against its limits, or makes it keep them.
+func (p *fixedProgram) check(row unsafe.Pointer) error {
+	if p.limits == nil {
+		return nil
 	}
-	return nil
+	if p.relaxed != nil {
+		p.relaxed.adjust(row)
+	}
+	return p.wrong(p.limits.check(row))
 }
 
 // decodeVarying checks before each column that its bytes are there.
@@ -152,7 +160,7 @@ func (p *fixedProgram) decodeVarying(data []byte, row unsafe.Pointer) error {
 	if len(data) > 0 {
 		return p.wrong(fmt.Errorf("got %d bytes, want %d", size, size-len(data)))
 	}
-	return p.wrong(p.limits.check(row))
+	return p.check(row)
 }
 
 // setFixed reads one column from the front of data, which is long enough.

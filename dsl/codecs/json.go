@@ -36,7 +36,7 @@ type JSONCodec[T any] struct {
 // is missing or null has its default, or is zero. Refused are: a number for a string and the other way round, a number
 // that the column cannot hold, anything behind the object, and invalid UTF-8. Encode refuses a string column that is not UTF-8
 // (inside slices, maps and structs and behind pointers, bad bytes become U+FFFD). Both refuse decimals beyond precision or scale
-// and columns over their maxlen.
+// and columns over their maxlen; where T is tagged relaxed these are rounded and cut ([Adjuster]), save keys and digits before the point.
 //
 // Floats that JSON has no number for are the texts "NaN", "Infinity" and "-Infinity", as ksqlDB writes and reads them. Such a row
 // takes longer. They are refused in an any, in a struct that embeds another or has a field that is not exported, and in the inner
@@ -55,11 +55,20 @@ func (c *JSONCodec[T]) Name() string { return "json" }
 // Err is why T cannot be carried, nil if it can.
 func (c *JSONCodec[T]) Err() error { return c.err }
 
+// Adjusted implements [Adjuster].
+func (c *JSONCodec[T]) Adjusted() map[string]int64 {
+	if c.form == nil {
+		return nil
+	}
+	return c.form.relaxed.adjusted()
+}
+
 // Encode implements [Codec].
 func (c *JSONCodec[T]) Encode(dst []byte, v *T) ([]byte, error) {
 	if c.err != nil {
 		return dst, c.err
 	}
+	v = fitted(c.form.relaxed, v)
 	out, err := c.form.encode(dst, unsafe.Pointer(v))
 	if err != nil && c.form.quoted != nil && hasNoNumber(err) {
 		out, err = c.form.quoted.encode(dst, unsafe.Pointer(v))
@@ -119,6 +128,9 @@ func (f *jsonForm) decode(data []byte, row unsafe.Pointer) error {
 		if err := f.moves[i].in(s.base, row); err != nil {
 			return err
 		}
+	}
+	if f.relaxed != nil {
+		f.relaxed.adjust(row)
 	}
 	return f.limits.check(row)
 }

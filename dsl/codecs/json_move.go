@@ -3,6 +3,7 @@ package codecs
 import (
 	"fmt"
 	"reflect"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 	"unsafe"
@@ -46,6 +47,7 @@ type move struct {
 	format    string
 	precision int
 	scale     int
+	rounded   *atomic.Int64 // of decimals that had to be; nil: they are refused
 }
 
 func moveOf(t reflect.Type) moveKind {
@@ -281,21 +283,21 @@ func (m *move) readDecimal(raw json.RawMessage, to *apd.Decimal) error {
 // time that takes grows with the square of its length.
 const maxExponent = 1000
 
-// fit gives a decimal the column's scale, which must lose no digit.
+// fit gives a decimal the column's scale, which must lose no digit, unless moves of this codec round.
 func (m *move) fit(d *apd.Decimal) (*apd.Decimal, error) {
 	if d.Exponent > maxExponent || d.Exponent < -maxExponent {
 		return nil, fmt.Errorf("exponent %d is beyond %d", d.Exponent, maxExponent)
 	}
-	if m.precision == 0 {
-		return d, nil
-	}
-	var fitted apd.Decimal
-	context := apd.BaseContext.WithPrecision(uint32(m.precision))
-	condition, err := context.Quantize(&fitted, d, -int32(m.scale))
-	if err != nil || condition.Inexact() || fitted.Form != apd.Finite {
+	c := entity.Column{Precision: m.precision, Scale: m.scale}
+	fitted, exact, ok := c.Round(d)
+	switch {
+	case ok && exact:
+	case ok && m.rounded != nil:
+		m.rounded.Add(1)
+	default:
 		return nil, fmt.Errorf("%.60s does not fit %d digits with %d behind the point", d, m.precision, m.scale)
 	}
-	return &fitted, nil
+	return fitted, nil
 }
 
 func (m *move) wrong(err error) error { return fmt.Errorf("column %q: %w", m.name, err) }

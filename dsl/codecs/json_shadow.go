@@ -19,6 +19,7 @@ import (
 // type that JSON shows (a number for a time in ms). The moves carry each column between row and shadow.
 type jsonForm struct {
 	limits  limits
+	relaxed *relaxed // nil: strict
 	moves   []move
 	initial reflect.Value // a shadow with the default of every column
 	shadows sync.Pool     // of *shadow, equal to initial
@@ -35,10 +36,22 @@ type shadow struct {
 func newJSONForm(m *entity.Model) *jsonForm {
 	same := func(t reflect.Type) reflect.Type { return t }
 	plain, quoted := formOf(m, same), formOf(m, quotedType)
+	if plain.relaxed = relaxedOf(m); plain.relaxed != nil {
+		plain.rounding(m)
+		quoted.relaxed = plain.relaxed
+		quoted.rounding(m)
+	}
 	if plain.initial.Type() != quoted.initial.Type() {
 		plain.quoted = quoted
 	}
 	return plain
+}
+
+// rounding makes the moves of decimals round, and count where they do. There is one move per column.
+func (f *jsonForm) rounding(m *entity.Model) {
+	for i := range m.Columns {
+		f.moves[i].rounded = &f.relaxed.counts[i]
+	}
 }
 
 // formOf makes the form whose shadow has columns of the types that as gives, which must lie in memory like their own.

@@ -372,3 +372,19 @@ func BenchmarkJSON(b *testing.B) {
 		}
 	})
 }
+
+// A default that a model takes is one that every codec can have: none panics on it.
+func TestDefaultsAtTheirLimits(t *testing.T) {
+	type row struct {
+		Size apd.Decimal `ashi:"size,precision=4,scale=1,default=999.9"`
+		Free apd.Decimal `ashi:"free,default=1e999"`
+		At   time.Time   `ashi:"at,format=ns,default=9200000000000000000"`
+		Note string      `ashi:"note,maxlen=3,default=äöü"`
+	}
+	c := JSON[row]()
+	require.NoError(t, Err(c))
+	var v row
+	require.NoError(t, c.Decode([]byte(`{"note":null}`), &v))
+	require.Equal(t, []string{"999.9", "äöü", "2261-07-15"}, []string{v.Size.Text('f'), v.Note, v.At.Format(time.DateOnly)})
+	require.Zero(t, v.Free.Cmp(apd.New(1, 999)))
+}

@@ -12,6 +12,7 @@ import (
 // limit is the maxlen of a column.
 type limit struct {
 	name   string
+	column int // index in the model
 	offset uintptr
 	length int
 	text   bool // characters of a string or *string, else bytes of a []byte
@@ -25,7 +26,7 @@ func limitsOf(m *entity.Model) limits {
 	for i := range m.Columns {
 		if c := &m.Columns[i]; c.MaxLen > 0 {
 			pointer := c.Type.Kind() == reflect.Pointer
-			ls = append(ls, limit{c.Name, c.Offset, c.MaxLen, pointer || c.Type.Kind() == reflect.String, pointer})
+			ls = append(ls, limit{c.Name, i, c.Offset, c.MaxLen, pointer || c.Type.Kind() == reflect.String, pointer})
 		}
 	}
 	return ls

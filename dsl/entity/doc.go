@@ -24,15 +24,23 @@
 //	format           of a time: rfc3339 (the default), ms, us, ns since 1970, or a layout of package time
 //	-                alone: not a column
 //
-// The tag of a blank field speaks for the whole type: topic=NAME, and table or stream. Without a topic the name of the type
-// is the topic, and the model carries a warning. onerror=skip, dlq or fail says what becomes of records of the topic that fail, and ondecode of those that
-// cannot be decoded (see OnError of package dsl). A field without a tag is a column by its json name or else its Go name.
+// The tag of a blank field speaks for the whole type:
+//
+//	topic              the topic; without it the name of the type is the topic, and the model carries a warning
+//	table, stream      what the topic is; a program that says otherwise cannot be built
+//	onerror, ondecode  skip, dlq or fail: what becomes of records that fail, and of those that cannot be decoded (OnError of package dsl)
+//	nomirror           why no process needs a copy of the table: nomirror='too large'
+//	relaxed            values over maxlen or scale are cut or rounded to fit, and counted; else they are errors
+//
+// A field without a tag is a column by its json name or else its Go name. A program may override tags: [Model.WithKey] and
+// [Model.WithTimestamp], which package dsl offers as methods of streams and tables. docs/entities.md has all of it with examples.
 //
 // # Keys
 //
 // Keys are the bytes that ksqlDB writes. One column: the text of a string, a []byte as it is, 4 bytes big-endian for an int32,
 // 8 for an int64, an int or a float64. Several columns: a JSON object in the order of the key. Equal keys are equal bytes,
-// with one thing to know: -0.0 and 0.0 are two keys. There is no key for null and none for an empty string.
+// with one thing to know: -0.0 and 0.0 are two keys. There is no key for null; an empty string is a key of no bytes. A key column
+// over its maxlen is an error, in a row and in a Kafka key, also where the type is relaxed: a key that was cut would be another one.
 //
 // # Caveats
 //

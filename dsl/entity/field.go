@@ -1,14 +1,13 @@
 package entity
 
 import (
+	"cmp"
 	"maps"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/cockroachdb/apd/v3"
 )
 
 // maxPrecision is ksqlDB's own upper bound of a decimal's digits.
@@ -50,6 +49,11 @@ func (b *builder) field(i int) {
 		b.wrong(f.Name, "a tag starts with the column's name; write %q to keep the field's own", ","+tag)
 		return
 	}
+	if slices.Contains(columnOptions, parts[0].name) && parts[0].name != jsonTag(f) {
+		b.wrong(f.Name, "%q is an option, but a tag starts with the column's name: write %q; for a column of that name repeat it: json:%q",
+			parts[0].name, ","+tag, parts[0].name)
+		return
+	}
 	if parts[0].name == "-" {
 		b.wrong(f.Name, "an ignored field takes no options")
 		return
@@ -66,7 +70,7 @@ func (b *builder) field(i int) {
 		return
 	}
 	if !carried(f.Type) {
-		b.wrong(f.Name, "a %s cannot be a column", f.Type)
+		b.wrong(f.Name, "%s cannot be a column", article(f.Type))
 		return
 	}
 	b.column(f.Name, c, parts[1:])
@@ -98,6 +102,10 @@ func (b *builder) typeTag(tag string) {
 			b.policy(o, &m.OnError)
 		case "ondecode":
 			b.policy(o, &m.OnDecode)
+		case "relaxed":
+			if m.Relaxed = true; o.valued {
+				b.wrong("_", "option %q takes no value", o.name)
+			}
 		case "table", "stream":
 			kind := Stream
 			if o.name == "table" {
@@ -106,7 +114,7 @@ func (b *builder) typeTag(tag string) {
 			if o.valued {
 				b.wrong("_", "option %q takes no value", o.name)
 			} else if m.Kind != Unstated {
-				b.wrong("_", "%s beside %s", o.name, m.Kind)
+				b.wrong("_", "%s beside %s: a topic is one of them", o.name, m.Kind)
 			} else {
 				m.Kind = kind
 			}
@@ -124,7 +132,7 @@ func (b *builder) policy(o option, to *string) {
 	case *to != "":
 		b.wrong("_", "%s twice", o.name)
 	case !slices.Contains(policies, o.value):
-		b.wrong("_", "%s=%q: there are %s; for retries use OnError of the stream", o.name, o.value, strings.Join(policies, ", "))
+		b.wrong("_", "%s=%q: give one of %s; for retries call OnError of the stream", o.name, o.value, strings.Join(policies, ", "))
 	default:
 		*to = o.value
 	}
@@ -171,7 +179,7 @@ func (b *builder) column(field string, c Column, options []option) {
 
 func (b *builder) keyOption(field string, c *Column, o option) int {
 	if _, ok := keyTypeOf(c.Type); !ok {
-		b.wrong(field, "a %s cannot be a key; string, []byte, int, int32, int64 and float64 can", c.Type)
+		b.wrong(field, "%s cannot be a key; string, []byte, int, int32, int64 and float64 can", article(c.Type))
 		return -1
 	}
 	c.Key = true
@@ -191,8 +199,8 @@ func (b *builder) timestampOption(field string, c *Column, o option) {
 	if o.valued {
 		b.wrong(field, "option %q takes no value", o.name)
 	}
-	if !isTime(c.Type) && (deref(c.Type).Kind() != reflect.Int64 || deref(c.Type) == durationType) {
-		b.wrong(field, "a %s cannot be the timestamp; time.Time, int64 in milliseconds and pointers to them can", c.Type)
+	if !timed(c.Type) {
+		b.wrong(field, "%s cannot be the timestamp; time.Time, int64 in milliseconds and pointers to them can", article(c.Type))
 		return
 	}
 	if m.Timestamp >= 0 {
@@ -204,7 +212,7 @@ func (b *builder) timestampOption(field string, c *Column, o option) {
 
 func (b *builder) formatOption(field string, c *Column, o option) {
 	if !isTime(c.Type) {
-		b.wrong(field, "format on a %s; only a time.Time has one", c.Type)
+		b.wrong(field, "format on %s; only a time.Time has one", article(c.Type))
 		return
 	}
 	switch o.value {
@@ -222,13 +230,17 @@ func (b *builder) formatOption(field string, c *Column, o option) {
 func (b *builder) sizeOption(field string, c *Column, o option) {
 	n, err := strconv.Atoi(o.value)
 	if err != nil || n < 0 || n == 0 && o.name != "scale" {
-		b.wrong(field, "%s=%s is not a number that it can be", o.name, o.value)
+		least := 1
+		if o.name == "scale" {
+			least = 0
+		}
+		b.wrong(field, "%s=%s: give a whole number from %d", o.name, o.value, least)
 		return
 	}
 	switch o.name {
 	case "precision":
 		if n > maxPrecision {
-			b.wrong(field, "precision=%d is over %d", n, maxPrecision)
+			b.wrong(field, "precision=%d is over %d, the most digits of a decimal", n, maxPrecision)
 		}
 		c.Precision = n
 	case "scale":
@@ -243,7 +255,7 @@ func (b *builder) consistent(field string, c *Column, given map[string]bool) {
 	base := deref(c.Type)
 	for _, name := range []string{"precision", "scale"} {
 		if given[name] && base != decimalType {
-			b.wrong(field, "%s on a %s; only an apd.Decimal has one", name, c.Type)
+			b.wrong(field, "%s on %s; only an apd.Decimal has one", name, article(c.Type))
 		}
 	}
 	if given["scale"] && !given["precision"] {
@@ -252,78 +264,25 @@ func (b *builder) consistent(field string, c *Column, given map[string]bool) {
 		b.wrong(field, "scale=%d is over precision=%d", c.Scale, c.Precision)
 	}
 	if given["maxlen"] && base.Kind() != reflect.String && !isBytes(c.Type) {
-		b.wrong(field, "maxlen on a %s; only a string and a []byte have one", c.Type)
+		b.wrong(field, "maxlen on %s; only a string and a []byte have one", article(c.Type))
 	}
 	if c.Key && given["default"] {
 		b.wrong(field, "default on a key column: a record without its key is not a row")
 	}
 }
 
-func (b *builder) defaultOption(field string, c *Column, o option) {
-	if !o.valued {
-		b.wrong(field, "default needs a value")
-		return
-	}
-	v, err := parseDefault(c, o.value)
-	if err != "" {
-		b.wrong(field, "default=%s: %s", o.value, err)
-		return
-	}
-	c.initial = v
-}
-
-// parseDefault reads a default as the column's type; the string says what is wrong.
-func parseDefault(c *Column, s string) (reflect.Value, string) {
-	v := reflect.New(c.Type).Elem()
-	bad := func(err error) (reflect.Value, string) {
-		if err != nil {
-			return v, "not a " + c.Type.String()
-		}
-		return v, ""
-	}
-	switch {
-	case c.Type == timeType:
-		t, err := ParseTime(c.Format, s)
-		v.Set(reflect.ValueOf(t))
-		return bad(err)
-	case c.Type == decimalType:
-		_, _, err := v.Addr().Interface().(*apd.Decimal).SetString(s)
-		return bad(err)
-	}
-	switch c.Type.Kind() {
-	case reflect.String:
-		v.SetString(s)
-		return v, ""
-	case reflect.Bool:
-		x, err := strconv.ParseBool(s)
-		v.SetBool(x)
-		return bad(err)
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		x, err := strconv.ParseInt(s, 10, c.Type.Bits())
-		v.SetInt(x)
-		return bad(err)
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		x, err := strconv.ParseUint(s, 10, c.Type.Bits())
-		v.SetUint(x)
-		return bad(err)
-	case reflect.Float32, reflect.Float64:
-		x, err := strconv.ParseFloat(s, c.Type.Bits())
-		v.SetFloat(x)
-		return bad(err)
-	}
-	return v, "a " + c.Type.String() + " has no default"
-}
-
 // jsonName is the column name of a field whose tag gives none; false for a field that its json tag leaves out.
 func jsonName(f reflect.StructField) (string, bool) {
-	tag := f.Tag.Get("json")
-	if tag == "-" {
+	if f.Tag.Get("json") == "-" {
 		return f.Name, false
 	}
-	if name, _, _ := strings.Cut(tag, ","); name != "" {
-		return name, true
-	}
-	return f.Name, true
+	return cmp.Or(jsonTag(f), f.Name), true
+}
+
+// jsonTag is the name in a field's json tag; empty if there is none.
+func jsonTag(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return name
 }
 
 // carried is false for types that no codec could write. It looks a few levels deep only: a type may contain itself.
@@ -346,6 +305,19 @@ func deref(t reflect.Type) reflect.Type {
 		return t.Elem()
 	}
 	return t
+}
+
+// timed says that a column of the type can be the event time.
+func timed(t reflect.Type) bool {
+	return isTime(t) || deref(t).Kind() == reflect.Int64 && deref(t) != durationType
+}
+
+// article is the name of a type in a sentence.
+func article(t reflect.Type) string {
+	if name := t.String(); strings.ContainsRune("aeiou", rune(name[0])) && !strings.HasPrefix(name, "uint") {
+		return "an " + name
+	}
+	return "a " + t.String()
 }
 
 func isTime(t reflect.Type) bool { return deref(t) == timeType }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"unicode/utf8"
 	"unsafe"
 )
 
@@ -88,7 +89,7 @@ func keyOfStruct[K any](m *Model) (KeyCodec[K], error) {
 	}
 	for _, i := range order {
 		if c := &m.Columns[i]; !keyable(c.Type) {
-			errs = append(errs, fmt.Errorf("entity: %s.%s: a %s cannot be in a key", m.Type, m.Type.Field(c.Field).Name, c.Type))
+			errs = append(errs, fmt.Errorf("entity: %s.%s: %s cannot be in a key", m.Type, m.Type.Field(c.Field).Name, article(c.Type)))
 		}
 	}
 	if len(errs) > 0 {
@@ -146,6 +147,7 @@ func (p *keyProgram) form() string {
 type keyProgram struct {
 	place   string
 	columns []keyColumn
+	limited bool // some column has a max
 }
 
 type keyColumn struct {
@@ -153,6 +155,7 @@ type keyColumn struct {
 	prefix string // what stands before the value in JSON: {"name": or ,"name":
 	kind   keyType
 	offset uintptr
+	max    int // characters of text, bytes of a []byte; 0: no limit
 }
 
 func newKeyProgram(m *Model) *keyProgram {
@@ -169,10 +172,33 @@ func compileKey(m *Model, order []int) *keyProgram {
 		c := &m.Columns[i]
 		kind, _ := keyTypeOf(c.Type)
 		prefix := open + string(appendQuoted(nil, c.Name)) + ":"
-		p.columns = append(p.columns, keyColumn{name: c.Name, prefix: prefix, kind: kind, offset: c.Offset})
+		p.columns = append(p.columns, keyColumn{name: c.Name, prefix: prefix, kind: kind, offset: c.Offset, max: c.MaxLen})
+		p.limited = p.limited || c.MaxLen > 0
 		open = ","
 	}
 	return p
+}
+
+// fit is an error for a column over its maxlen. Keys are never cut: two keys would become one. Of keys that are written the codec sees to it,
+// which holds all columns against their limits; keys as such are also made of rows that are only tried.
+func (p *keyProgram) fit(row unsafe.Pointer) error {
+	for i := range p.columns {
+		c := &p.columns[i]
+		if c.max == 0 {
+			continue
+		}
+		at := unsafe.Add(row, c.offset)
+		if c.kind == bytesKey {
+			if n := len(*(*[]byte)(at)); n > c.max {
+				return p.wrong(c, fmt.Errorf("has %d bytes, at most %d are allowed", n, c.max))
+			}
+		} else if s := *(*string)(at); len(s) > c.max {
+			if n := utf8.RuneCountInString(s); n > c.max {
+				return p.wrong(c, fmt.Errorf("has %d characters, at most %d are allowed", n, c.max))
+			}
+		}
+	}
+	return nil
 }
 
 func (p *keyProgram) append(dst []byte, row unsafe.Pointer) ([]byte, error) {

@@ -68,6 +68,7 @@ type Model struct {
 	NoMirror  string   // why a table of it is not to be mirrored (nomirror='...'); empty: it is
 	OnError   string   // skip, dlq or fail: what becomes of records that fail; empty: the program says so, or the default
 	OnDecode  string   // the same for those that cannot be decoded
+	Relaxed   bool     // values that break maxlen or scale are cut or rounded to fit, and counted; else they are errors
 	Warnings  []string // things to tell the user that are not mistakes
 
 	row  reflect.Type // pointer to Type
@@ -158,6 +159,11 @@ func (b *builder) build() {
 	if len(b.errs) > 0 {
 		return
 	}
+	m.compile()
+}
+
+// compile makes what works on rows.
+func (m *Model) compile() {
 	m.row = reflect.PointerTo(m.Type)
 	m.keys = newKeyProgram(m)
 	m.time = newTimeReader(m)
@@ -165,7 +171,7 @@ func (b *builder) build() {
 
 func (b *builder) unique() {
 	m := b.model
-	if len(m.Columns) == 0 {
+	if len(m.Columns) == 0 && len(b.errs) == 0 {
 		b.wrong("", "no columns")
 	}
 	first := map[string]string{}

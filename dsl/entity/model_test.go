@@ -128,17 +128,17 @@ func TestMistakes(t *testing.T) {
 	require.Equal(t, []string{
 		place + `._: topic "a/b" has a '/'; letters, digits, dot, underscore and dash are allowed`,
 		place + `._: unknown option "tabel"; did you mean "table"?`,
-		place + `._: stream beside table`,
+		place + `._: stream beside table: a topic is one of them`,
 		place + `.A: unknown option "kye"; did you mean "key"?`,
 		place + `.D: a second timestamp beside C`,
 		place + `.E: a string cannot be the timestamp; time.Time, int64 in milliseconds and pointers to them can`,
 		place + `.F: a bool cannot be a key; string, []byte, int, int32, int64 and float64 can`,
 		place + `.J: precision on a float64; only an apd.Decimal has one`,
-		place + `.K: maxlen=x is not a number that it can be`,
-		place + `.L: maxlen on a int; only a string and a []byte have one`,
+		place + `.K: maxlen=x: give a whole number from 1`,
+		place + `.L: maxlen on an int; only a string and a []byte have one`,
 		place + `.M: a chan int cannot be a column`,
-		place + `.N: default=x: not a int`,
-		place + `.O: format on a int; only a time.Time has one`,
+		place + `.N: default=x: not an int`,
+		place + `.O: format on an int; only a time.Time has one`,
 		place + `.P: format "sometimes" is none of rfc3339, ms, us, ns and no layout of package time`,
 		place + `.Q: key=zero: the order of a key column is a number from 1`,
 		place + `.R: an ignored field takes no options`,
@@ -260,4 +260,58 @@ func TestTimeFormats(t *testing.T) {
 	got, err := ParseTime("2006", "")
 	require.NoError(t, err)
 	require.True(t, got.IsZero())
+}
+
+// What a program says about a type outdoes its tags, and leaves the model of the tags as it was.
+func TestOverrides(t *testing.T) {
+	type trade struct {
+		ID    string    `ashi:"id,key"`
+		Pair  string    `ashi:"pair,maxlen=7"`
+		Venue int32     `ashi:"venue"`
+		Sent  time.Time `ashi:"sent,timestamp"`
+		Done  int64     `ashi:"done"`
+		Note  *string   `ashi:"note"`
+	}
+	m, errs := For[trade]()
+	require.Empty(t, errs)
+	byPair, err := m.WithKey("venue", "pair")
+	require.NoError(t, err)
+	byPair, err = byPair.WithTimestamp("done")
+	require.NoError(t, err)
+	row := trade{ID: "1", Pair: "EUR/USD", Venue: 2, Sent: time.UnixMilli(5), Done: 7}
+	key, err := byPair.AppendKey(nil, &row)
+	require.NoError(t, err)
+	require.Equal(t, `{"venue":2,"pair":"EUR/USD"}`, string(key))
+	at, _ := byPair.EventTime(&row)
+	require.EqualValues(t, 7, at)
+	var back trade
+	require.NoError(t, byPair.SetKey(&back, key))
+	require.Equal(t, trade{Pair: "EUR/USD", Venue: 2}, back)
+	require.False(t, byPair.Columns[0].Key)
+	require.True(t, byPair.Columns[1].Key)
+
+	key, err = m.AppendKey(nil, &row)
+	require.NoError(t, err)
+	require.Equal(t, "1", string(key))
+	at, _ = m.EventTime(&row)
+	require.EqualValues(t, 5, at)
+
+	// Keys are held to their maxlen.
+	require.EqualError(t, byPair.SetKey(&back, []byte(`{"venue":2,"pair":"EURO/USD"}`)),
+		`entity: key entity.trade, column "pair": has 8 characters, at most 7 are allowed`)
+
+	for want, wrong := range map[string]func() (*Model, error){
+		`entity: entity.trade: a key of no columns`:                       func() (*Model, error) { return m.WithKey() },
+		`entity: entity.trade has no column "piar"; did you mean "pair"?`: func() (*Model, error) { return m.WithKey("piar") },
+		`entity: entity.trade: column "id" is named twice`:                func() (*Model, error) { return m.WithKey("id", "id") },
+		`entity: entity.trade: column "sent" cannot be a key: it is a time.Time; string, []byte, int, int32, int64 and float64 can`: func() (*Model, error) {
+			return m.WithKey("sent")
+		},
+		`entity: entity.trade: column "note" cannot be the timestamp: it is a *string; time.Time, int64 in milliseconds and pointers to them can`: func() (*Model, error) {
+			return m.WithTimestamp("note")
+		},
+	} {
+		_, err := wrong()
+		require.EqualError(t, err, want)
+	}
 }

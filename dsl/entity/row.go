@@ -96,7 +96,7 @@ func (m *Model) AppendKey(dst []byte, row any) ([]byte, error) {
 }
 
 // SetKey fills the key columns of row, a pointer to the model's type, from a Kafka key. Strings and []byte become views of
-// key: valid as long as nobody writes to it. The errors are those of [KeyCodec.Decode], and [ErrNoKey]; after an error the key
+// key: valid as long as nobody writes to it. The errors are those of [KeyCodec.Decode], [ErrNoKey], and a column over its maxlen; after an error the key
 // columns are undefined.
 func (m *Model) SetKey(row any, key []byte) error {
 	p, err := m.rowPointer(row)
@@ -106,5 +106,8 @@ func (m *Model) SetKey(row any, key []byte) error {
 	if m.keys == nil {
 		return fmt.Errorf("entity: %s: %w", m.Type, ErrNoKey)
 	}
-	return m.keys.decode(key, p)
+	if err := m.keys.decode(key, p); err != nil || !m.keys.limited {
+		return err
+	}
+	return m.keys.fit(p)
 }

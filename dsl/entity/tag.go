@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+
+	"github.com/agnivade/levenshtein"
 )
 
 // option is one part of a tag behind the name.
@@ -59,42 +61,30 @@ func splitValue(s string) (value, rest string, err error) {
 
 var (
 	columnOptions = []string{"key", "timestamp", "precision", "scale", "maxlen", "default", "format"}
-	typeOptions   = []string{"topic", "table", "stream", "nomirror", "onerror", "ondecode"}
+	typeOptions   = []string{"topic", "table", "stream", "nomirror", "onerror", "ondecode", "relaxed"}
 )
 
 // unknownOption names the option that the writer may have meant.
 func unknownOption(name string, valid []string) string {
-	best, distance := "", len(name)/2+2
-	for _, v := range valid {
-		if d := editDistance(strings.ToLower(name), v); d < distance {
-			best, distance = v, d
-		}
+	if near := nearest(name, valid); near != "" {
+		return fmt.Sprintf("unknown option %q; did you mean %q?", name, near)
 	}
-	if best == "" {
-		return fmt.Sprintf("unknown option %q; there are %s", name, strings.Join(valid, ", "))
+	hint := ""
+	if strings.Contains(name, " ") { // what is behind the comma of a value
+		hint = "; a value that holds a comma is put in single quotes"
 	}
-	return fmt.Sprintf("unknown option %q; did you mean %q?", name, best)
+	return fmt.Sprintf("unknown option %q; there are %s%s", name, strings.Join(valid, ", "), hint)
 }
 
-// editDistance counts the insertions, deletions and replacements between a and b.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := diagonal
-			if a[i] != b[j] {
-				replace++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replace, row[j+1]+1, row[j]+1)
+// nearest is the one of names that was probably meant; empty if none is near.
+func nearest(name string, names []string) string {
+	best, least := "", len(name)/2+2
+	for _, n := range names {
+		if d := levenshtein.ComputeDistance(strings.ToLower(name), strings.ToLower(n)); d < least {
+			best, least = n, d
 		}
 	}
-	return row[len(b)]
+	return best
 }
 
 // topicProblem says why Kafka would refuse the name; empty if it would not.
