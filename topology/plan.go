@@ -25,7 +25,8 @@ type Plan struct {
 	Subs     []*SubTopology
 	Tables   []*Table // what is mirrored into every process
 	Internal []*Internal
-	Warnings []string // worth a look, no mistakes
+	Startups []Startup // what the engine does before it reads: it does not begin before all of them have gone well
+	Warnings []string  // worth a look, no mistakes
 }
 
 // Internal is a topic between two sub-topologies: rows that have another key than the topic that they come from. The engine creates it,
