@@ -41,7 +41,9 @@ func Stream[T any](b *Builder, topic ...string) *StreamOf[T] {
 		stream.keyed, stream.form = func(row *T) ([]byte, error) { return s.model.AppendKey(nil, row) }, s.model.KeyForm()
 	}
 	if s.model != nil { // else the codec would only tell the mistakes of T again
-		checkCodec(b, s.at, func() codecs.Codec[T] { return s.codec }, func(name string) { node.Op.(*topology.Source).Codec = name })
+		checkCodec(b, s.at, func() codecs.Codec[T] { return s.codec }, func(c codecs.Codec[T]) {
+			node.Op.(*topology.Source).Codec, s.codec = c.Name(), codecs.At(c, s.topic)
+		})
 	}
 	return stream
 }
@@ -72,15 +74,15 @@ func declare[T any](b *Builder, at, what string, kind entity.Kind, topic []strin
 	return s
 }
 
-// checkCodec notes at Build what is wrong with a codec for its type, and tells its name.
-func checkCodec[T any](b *Builder, at string, codec func() codecs.Codec[T], named func(string)) {
+// checkCodec notes at Build what is wrong with a codec for its type, and hands on one that is right.
+func checkCodec[T any](b *Builder, at string, codec func() codecs.Codec[T], use func(codecs.Codec[T])) {
 	b.atBuild = append(b.atBuild, func() {
 		c := codec()
 		if err := codecs.Err(c); err != nil {
 			b.wrong(at, "%w", err)
 			return
 		}
-		named(c.Name())
+		use(c)
 	})
 }
 

@@ -68,8 +68,7 @@ type reader[T any] struct {
 // Registered is Avro, Proto or JSON in Confluent's wire format: a zero byte, the id of the schema in 4 bytes big-endian, for Protobuf
 // which message of the schema it is, and the value. The subject is that of [TopicName].
 //
-//	rates := registry...
-//	dsl.Stream[Rate](b, "rates").Codec(codecs.Registered(rates, codecs.Avro[Rate]()))
+//	bars.To("bars").Codec(codecs.Registered(schemas, codecs.Avro[Bar]()))
 //
 // The schema that sinks write with is registered before the engine reads its first record, and a source's when it is first written to
 // (engine.Add). Values are decoded by the schema that they were written with, which is asked for once. Errors that wrap
@@ -122,9 +121,6 @@ func (c *RegisteredCodec[T]) Register(ctx context.Context) error {
 	_, err := c.prefix(ctx)
 	return err
 }
-
-// What says in words what Register does.
-func (c *RegisteredCodec[T]) What() string { return "schema of " + c.topic }
 
 func (c *RegisteredCodec[T]) prefix(ctx context.Context) ([]byte, error) {
 	if h := c.header.Load(); h != nil {

@@ -2,6 +2,7 @@ package task
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -80,6 +81,9 @@ func (t *Task) Run(ctx context.Context, ended func(topic string) bool) error {
 			return ctx.Err() // the partition is wanted elsewhere: what was done since the last commit does not count
 		}
 		in := t.next(ended)
+		if t.broken != nil {
+			return t.broken
+		}
 		if in == nil {
 			break
 		}
@@ -126,6 +130,9 @@ func (in *input) fill() bool {
 			in.headed = true
 			return true
 		}
+		if in.task.broken != nil {
+			return false // the record is still to come
+		}
 	}
 	t := in.task
 	t.changed = true
@@ -146,7 +153,10 @@ func (in *input) accept(r *Record) bool {
 	in.record = topology.Record{Key: r.Key, Group: r.Key, Time: r.Timestamp}
 	switch {
 	case r.Value != nil:
-		if err := in.decodeGuarded(r); err != nil {
+		if err := in.decodeGuarded(r); errors.Is(err, topology.ErrUnavailable) {
+			t.broken = fmt.Errorf("task: %s: offset %d: %w: %w", in.name, r.Offset, ErrAborted, err)
+			return false
+		} else if err != nil {
 			t.drops.drop(Undecodable, in.name, r.Offset, err)
 			return false
 		}

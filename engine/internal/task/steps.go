@@ -2,6 +2,7 @@ package task
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/ashi-stream/ashi/topology"
@@ -204,6 +205,9 @@ func (s *sink) process(ctx context.Context, r *topology.Record) error {
 		return forward(ctx, s.next, r)
 	}
 	if err := s.guarded(r); err != nil {
+		if errors.Is(err, topology.ErrUnavailable) {
+			return fmt.Errorf("task: %s: %w: %w", s.name, ErrAborted, err)
+		}
 		if s.must {
 			return fmt.Errorf("task: %s: final row with key %q cannot be encoded: %w", s.name, r.Key, err)
 		}

@@ -26,6 +26,7 @@ type Task struct {
 	position int64   // changelog offset after the last commit
 	offset   int64   // of the record at work
 	raw      *Record // the record at work
+	broken   error   // ends the task: what decoding needs cannot be had now
 	releases []func()
 	changed  bool // there is something to commit
 	produced int  // bytes since the last commit
