@@ -1,8 +1,6 @@
 package dsl
 
 import (
-	"context"
-
 	"github.com/ashi-stream/ashi/dsl/codecs"
 	"github.com/ashi-stream/ashi/topology"
 )
@@ -36,11 +34,7 @@ func sinkNode[T any](b *Builder, topic string, compact bool, codec func() codecs
 	at := place()
 	checkCodec(b, at, codec, func(given codecs.Codec[T]) {
 		op.Codec, c = given.Name(), codecs.At(given, op.Topic)
-		if r, ok := c.(interface {
-			Register(context.Context) error
-		}); ok {
-			b.plan.Startups = append(b.plan.Startups, topology.Startup{Place: at, What: "schema of topic " + op.Topic, Do: r.Register})
-		}
+		b.startup(at, "schema of topic "+op.Topic, c)
 	})
 	return &topology.Node{Name: b.unique("to-" + topic), Place: at, Op: op}
 }

@@ -29,6 +29,8 @@ type sourceOf[T any] struct {
 	topic string
 	model *entity.Model
 	codec codecs.Codec[T]
+	key   func([]byte) ([]byte, error)            // of ReadKeys: the key in the KAFKA format; nil: it is
+	keyed func(dst, plain []byte) ([]byte, error) // the way back
 }
 
 // Stream declares a stream: T's tags say which columns are its key and event time (package entity). The topic may be left out:
@@ -100,9 +102,14 @@ func (s *StreamOf[T]) Codec(c codecs.Codec[T]) *StreamOf[T] {
 func (s *sourceOf[T]) open() func(*topology.Record, []byte, []byte) error {
 	row := new(T)
 	return func(r *topology.Record, key, value []byte) error {
-		if err := s.decode(key, value, row); err != nil {
+		key, err := s.plainKey(key)
+		if err != nil {
 			return err
 		}
+		if err := s.fill(key, value, row); err != nil {
+			return err
+		}
+		r.Key, r.Group = key, key
 		r.Value = row
 		if at, ok := s.model.EventTime(row); ok {
 			r.Time = at
@@ -111,8 +118,25 @@ func (s *sourceOf[T]) open() func(*topology.Record, []byte, []byte) error {
 	}
 }
 
-// decode fills a row from the value, then its key columns from the key, which are what counts where both have them.
+// plainKey is a key in the KAFKA format.
+func (s *sourceOf[T]) plainKey(key []byte) ([]byte, error) {
+	if s.key == nil || key == nil {
+		return key, nil
+	}
+	return s.key(key)
+}
+
+// decode fills a row as the topic has it.
 func (s *sourceOf[T]) decode(key, value []byte, row *T) error {
+	key, err := s.plainKey(key)
+	if err != nil {
+		return err
+	}
+	return s.fill(key, value, row)
+}
+
+// fill fills a row from the value, then its key columns from the key, which are what counts where both have them.
+func (s *sourceOf[T]) fill(key, value []byte, row *T) error {
 	if err := s.codec.Decode(value, row); err != nil {
 		return err
 	}
@@ -136,7 +160,14 @@ func (s *sourceOf[T]) ref() topology.StreamOf[T] {
 			if len(s.model.Key) == 0 {
 				return nil, nil
 			}
-			return s.model.AppendKey(dst, row)
+			if s.keyed == nil {
+				return s.model.AppendKey(dst, row)
+			}
+			plain, err := s.model.AppendKey(nil, row)
+			if err != nil {
+				return dst, err
+			}
+			return s.keyed(dst, plain)
 		},
 		Encode: func(dst []byte, row *T) ([]byte, error) { return s.codec.Encode(dst, row) },
 		Time:   func(row *T) (windows.Time, bool) { return s.model.EventTime(row) },

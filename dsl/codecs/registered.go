@@ -107,11 +107,16 @@ func (c *RegisteredCodec[T]) at(topic string, key bool) Codec[T] {
 }
 
 // At is c for the values of a topic: what a source or sink makes of the codec that it is given. Only codecs that depend on the topic differ.
-func At[T any](c Codec[T], topic string) Codec[T] {
+func At[T any](c Codec[T], topic string) Codec[T] { return of(c, topic, false) }
+
+// KeyAt is c for the keys of a topic.
+func KeyAt[K any](c Codec[K], topic string) Codec[K] { return of(c, topic, true) }
+
+func of[T any](c Codec[T], topic string, key bool) Codec[T] {
 	if of, ok := c.(interface {
 		at(topic string, key bool) Codec[T]
 	}); ok {
-		return of.at(topic, false)
+		return of.at(topic, key)
 	}
 	return c
 }

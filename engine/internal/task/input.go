@@ -154,7 +154,7 @@ func (in *input) accept(r *Record) bool {
 	switch {
 	case r.Value != nil:
 		if err := in.decodeGuarded(r); errors.Is(err, topology.ErrUnavailable) {
-			t.broken = fmt.Errorf("task: %s: offset %d: %w: %w", in.name, r.Offset, ErrAborted, err)
+			t.broken = fmt.Errorf("task: %s: offset %d: %w", in.name, r.Offset, orAborted(err))
 			return false
 		} else if err != nil {
 			t.drops.drop(Undecodable, in.name, r.Offset, err)

@@ -39,7 +39,7 @@ func (t *Task) runner(n *topology.Node) (r runner, err error) {
 	case *topology.Step:
 		r = &step{task: t, name: n.Name, call: o.Open(), next: next}
 	case *topology.Sink:
-		r = &sink{task: t, name: n.Name, topic: o.Topic, encode: o.Open(), partitions: t.cfg.Sinks[o.Topic], changes: o.Changes, next: next}
+		r = &sink{task: t, name: n.Name, topic: o.Topic, encode: o.Open(), key: o.Key, partitions: t.cfg.Sinks[o.Topic], changes: o.Changes, next: next}
 	case *topology.Aggregate:
 		r, err = newWindowed(t, n.Name, o)
 	case *topology.Materialize:
@@ -195,18 +195,32 @@ type sink struct {
 	changes    bool
 	must       bool // a row that cannot be encoded is an error, no drop
 	encode     func(*topology.Record, []byte) ([]byte, error)
+	key        func(dst, group []byte) ([]byte, error) // nil: keys as they are
 	next       []runner
 	buf        []byte
+	keyBuf     []byte
+	keySize    int // of the key in keyBuf without its window
 }
 
 func (s *sink) process(ctx context.Context, r *topology.Record) error {
 	if r.Value == nil && !s.changes { // a row that is gone
-		s.task.produce(ctx, Output{Topic: s.topic, Partition: s.partition(r), Key: s.task.keep(r.Key), Timestamp: r.Time})
+		if s.key == nil {
+			s.task.produce(ctx, Output{Topic: s.topic, Partition: s.partition(r), Key: s.task.keep(r.Key), Timestamp: r.Time})
+			return forward(ctx, s.next, r)
+		}
+		if err := s.guardedKey(r); err != nil {
+			return fmt.Errorf("task: %s: key %q: %w", s.name, r.Key, orAborted(err))
+		}
+		s.task.produce(ctx, Output{Topic: s.topic, Partition: s.partition(r), Key: s.task.keep(s.keyOf(r)), Timestamp: r.Time})
 		return forward(ctx, s.next, r)
 	}
-	if err := s.guarded(r); err != nil {
+	err := s.guarded(r)
+	if err == nil && s.key != nil {
+		err = s.guardedKey(r)
+	}
+	if err != nil {
 		if errors.Is(err, topology.ErrUnavailable) {
-			return fmt.Errorf("task: %s: %w: %w", s.name, ErrAborted, err)
+			return fmt.Errorf("task: %s: %w", s.name, orAborted(err))
 		}
 		if s.must {
 			return fmt.Errorf("task: %s: final row with key %q cannot be encoded: %w", s.name, r.Key, err)
@@ -214,7 +228,7 @@ func (s *sink) process(ctx context.Context, r *topology.Record) error {
 		s.task.drops.drop(Failed, s.name, s.task.offset, err)
 		return nil
 	}
-	s.task.produce(ctx, Output{Topic: s.topic, Partition: s.partition(r), Key: s.task.keep(r.Key), Value: s.task.keep(s.buf), Timestamp: r.Time})
+	s.task.produce(ctx, Output{Topic: s.topic, Partition: s.partition(r), Key: s.task.keep(s.keyOf(r)), Value: s.task.keep(s.buf), Timestamp: r.Time})
 	return forward(ctx, s.next, r)
 }
 
@@ -224,7 +238,44 @@ func (s *sink) partition(r *topology.Record) int32 {
 	if r.Group == nil {
 		return s.task.cfg.Partition % s.partitions
 	}
+	if s.key != nil {
+		return s.task.cfg.PartitionOf(s.keyBuf[:s.keySize], s.partitions)
+	}
 	return s.task.cfg.PartitionOf(r.Group, s.partitions)
+}
+
+// keyOf is the key on the wire; guardedKey has been called.
+func (s *sink) keyOf(r *topology.Record) []byte {
+	if s.key == nil || r.Group == nil {
+		return r.Key
+	}
+	return s.keyBuf
+}
+
+// guardedKey writes the group's key in the topic's form, and the window behind it.
+func (s *sink) guardedKey(r *topology.Record) (err error) {
+	if r.Group == nil {
+		return nil
+	}
+	done := false
+	defer func() {
+		if !done {
+			err = panicked(recover())
+		}
+	}()
+	s.keyBuf, err = s.key(s.keyBuf[:0], r.Group)
+	done = true
+	s.keySize = len(s.keyBuf)
+	s.keyBuf = append(s.keyBuf, r.Key[len(r.Group):]...)
+	return err
+}
+
+// orAborted lets the task begin anew where something cannot be had now.
+func orAborted(err error) error {
+	if errors.Is(err, topology.ErrUnavailable) {
+		return fmt.Errorf("%w: %w", ErrAborted, err)
+	}
+	return err
 }
 
 func (s *sink) guarded(r *topology.Record) (err error) {
