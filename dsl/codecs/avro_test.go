@@ -212,7 +212,7 @@ func TestAvroDecimals(t *testing.T) {
 	}
 }
 
-func FuzzAvro(f *testing.F) {
+func FuzzAvroDecode(f *testing.F) {
 	c := Avro[trade]()
 	row := someTrade(f)
 	data, err := c.Encode(nil, &row)

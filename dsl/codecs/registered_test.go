@@ -178,7 +178,7 @@ func TestJSONSchema(t *testing.T) {
 	require.ErrorContains(t, err, "the schema is AVRO, not JSON")
 }
 
-func FuzzRegistered(f *testing.F) {
+func FuzzRegisteredDecode(f *testing.F) {
 	s := &shelf{}
 	row := someTrade(f)
 	c := At(Registered(s, Avro[trade]()), "rates")
