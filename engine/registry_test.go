@@ -55,7 +55,9 @@ func TestRegistryOutage(t *testing.T) {
 	e, err := engine.New(plan, engine.Config{Brokers: c.Brokers, CommitInterval: 50 * time.Millisecond, StartTimeout: 30 * time.Second,
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
 	require.NoError(t, err)
-	running, stop := context.WithCancel(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	defer cancel()
+	running, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	r.Down(true) // before the engine starts: it waits
 	go func() { done <- e.Run(running) }()
@@ -63,7 +65,7 @@ func TestRegistryOutage(t *testing.T) {
 	r.Down(false)
 
 	rows, errAll := 0, errors.New("all")
-	err = engine.ForEach(t.Context(), e, copied, func(got Rate) error {
+	err = engine.ForEach(ctx, e, copied, func(got Rate) error {
 		assert.Equal(t, row, got)
 		if rows++; rows == 2 {
 			return errAll

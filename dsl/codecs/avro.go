@@ -90,8 +90,8 @@ func (c *AvroCodec[T]) decode(schema *avro.Schema, data []byte, v *T) error {
 	return nil
 }
 
-// reader implements framed.
-func (c *AvroCodec[T]) reader(writer topology.Schema) (func([]byte, *T) error, error) {
+// Reader implements [Framed].
+func (c *AvroCodec[T]) Reader(writer topology.Schema) (func([]byte, *T) error, error) {
 	if writer.Format != topology.AvroSchema {
 		return nil, fmt.Errorf("the schema is %s, not AVRO", writer.Format)
 	}
@@ -102,8 +102,8 @@ func (c *AvroCodec[T]) reader(writer topology.Schema) (func([]byte, *T) error, e
 	return func(data []byte, v *T) error { return c.decode(schema, data, v) }, nil
 }
 
-// index implements framed.
-func (c *AvroCodec[T]) index() []byte { return nil }
+// Index implements [Framed].
+func (c *AvroCodec[T]) Index() []byte { return nil }
 
 // avroForm is what the library is given in place of T: a struct type of its own tags that lies in memory like T, so that a pointer
 // to the one is a pointer to the other, and nothing is copied.

@@ -32,7 +32,6 @@ type trade struct {
 type part struct {
 	Side  side `json:"s"`
 	Quant float64
-	memo  string
 	At    time.Time
 }
 
@@ -127,7 +126,7 @@ func TestAvroResolution(t *testing.T) {
 		{"name":"P","type":"int"},
 		{"name":"PRICE","type":["null",{"type":"bytes","logicalType":"decimal","precision":8,"scale":2}],"default":null},
 		{"name":"AT","type":["null",{"type":"long","logicalType":"timestamp-micros"}],"default":null}]}`
-	decode, err := Avro[row]().reader(topology.Schema{Format: topology.AvroSchema, Text: writer})
+	decode, err := Avro[row]().Reader(topology.Schema{Format: topology.AvroSchema, Text: writer})
 	require.NoError(t, err)
 	encode := func(v map[string]any) []byte {
 		data, err := avro.MustParse(writer).Encode(v)
@@ -147,10 +146,10 @@ func TestAvroResolution(t *testing.T) {
 		`"string"`: "not of a record",
 		`{"type":`: "the writer's schema",
 	} {
-		_, err := Avro[row]().reader(topology.Schema{Format: topology.AvroSchema, Text: writer})
+		_, err := Avro[row]().Reader(topology.Schema{Format: topology.AvroSchema, Text: writer})
 		require.ErrorContains(t, err, want)
 	}
-	_, err = Avro[row]().reader(topology.Schema{Format: topology.JSONSchema, Text: "{}"})
+	_, err = Avro[row]().Reader(topology.Schema{Format: topology.JSONSchema, Text: "{}"})
 	require.ErrorContains(t, err, "the schema is JSON, not AVRO")
 }
 

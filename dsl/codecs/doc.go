@@ -31,8 +31,8 @@
 // # The Avro library
 //
 // github.com/twmb/avro is used: it decodes a tick as views of the data without an allocation, appends to the caller's buffer, resolves the writer's schema
-// against the reader's with promotions, defaults and aliases, and takes custom types for decimals. github.com/hamba/avro took two to three times as long for
-// the same tick, and allocated for each row written (bench/results/avro-libraries.txt). The library sees T through a struct type of the same fields
+// against the reader's with promotions, defaults and aliases, and takes custom types for decimals. github.com/hamba/avro is about as fast,
+// but allocates for each row and copies each string (bench/results/avro-libraries.txt). The library sees T through a struct type of the same fields
 // in the same places whose tags have the columns' names, so that nothing is copied.
 //
 // # Caveats

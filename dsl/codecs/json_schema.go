@@ -158,9 +158,11 @@ func typeSchema(t reflect.Type, format string, around ...reflect.Type) *schemaTe
 	return &schemaText{Types: "integer"}
 }
 
-func (c *JSONCodec[T]) index() []byte { return nil }
+// Index implements [Framed].
+func (c *JSONCodec[T]) Index() []byte { return nil }
 
-func (c *JSONCodec[T]) reader(writer topology.Schema) (func([]byte, *T) error, error) {
+// Reader implements [Framed]. JSON needs no schema to be read.
+func (c *JSONCodec[T]) Reader(writer topology.Schema) (func([]byte, *T) error, error) {
 	if writer.Format != topology.JSONSchema {
 		return nil, fmt.Errorf("the schema is %s, not JSON", writer.Format)
 	}

@@ -23,7 +23,7 @@ type scalarCodec[K any] struct {
 
 // AvroKey writes keys of type K in Avro's binary encoding: a string, whole number, float64 or []byte as it is, without a record, a struct
 // as [Avro] does. It is given to [Registered], as ksqlDB's keys have a schema.
-func AvroKey[K any]() framed[K] {
+func AvroKey[K any]() Framed[K] {
 	if reflect.TypeFor[K]().Kind() == reflect.Struct {
 		return Avro[K]()
 	}
@@ -42,7 +42,7 @@ func AvroKey[K any]() framed[K] {
 
 // JSONKey writes keys of type K as JSON: a string, whole number or float64 as it is, a struct as [JSON] does. By itself it is ksqlDB's JSON,
 // in a registry its JSON_SR.
-func JSONKey[K any]() framed[K] {
+func JSONKey[K any]() Framed[K] {
 	t := reflect.TypeFor[K]()
 	if t.Kind() == reflect.Struct {
 		return JSON[K]()
@@ -68,7 +68,8 @@ func (c *scalarCodec[K]) Err() error { return c.err }
 // Schema is that of the keys.
 func (c *scalarCodec[K]) Schema() (topology.Schema, error) { return c.schema, c.err }
 
-func (c *scalarCodec[K]) index() []byte { return nil }
+// Index implements [Framed].
+func (c *scalarCodec[K]) Index() []byte { return nil }
 
 // Encode implements [Codec].
 func (c *scalarCodec[K]) Encode(dst []byte, k *K) ([]byte, error) {
@@ -120,8 +121,8 @@ func (c *scalarCodec[K]) decode(schema *avro.Schema, data []byte, k *K) error {
 	return err
 }
 
-// reader implements framed. A union of null and the value is read too, but for null, which is no key.
-func (c *scalarCodec[K]) reader(writer topology.Schema) (func([]byte, *K) error, error) {
+// Reader implements [Framed]. A union of null and the value is read too, but for null, which is no key.
+func (c *scalarCodec[K]) Reader(writer topology.Schema) (func([]byte, *K) error, error) {
 	if writer.Format != c.schema.Format {
 		return nil, fmt.Errorf("the schema is %s, not %s", writer.Format, c.schema.Format)
 	}

@@ -53,7 +53,7 @@ func TestKeysGolden(t *testing.T) {
 // A key whose schema lets it be null is read, and null is none.
 func TestAvroKeyOfUnion(t *testing.T) {
 	for _, schema := range []string{`["null","int"]`, `["int","null"]`} {
-		decode, err := AvroKey[int64]().reader(topology.Schema{Format: topology.AvroSchema, Text: schema})
+		decode, err := AvroKey[int64]().Reader(topology.Schema{Format: topology.AvroSchema, Text: schema})
 		require.NoError(t, err)
 		data, err := avro.MustParse(schema).Encode(int32(5))
 		require.NoError(t, err)

@@ -37,9 +37,9 @@ func (*ProtoCodec[T, P]) message() protoreflect.MessageDescriptor {
 
 func (c *ProtoCodec[T, P]) record() string { return string(c.message().FullName()) }
 
-// index is the way to the message in its file: how many steps, then the position in each, as zigzag varints. A single 0 is short for
+// Index is the way to the message in its file: how many steps, then the position in each, as zigzag varints. A single 0 is short for
 // the first message of the file.
-func (c *ProtoCodec[T, P]) index() []byte {
+func (c *ProtoCodec[T, P]) Index() []byte {
 	var path []int64
 	for d := protoreflect.Descriptor(c.message()); ; d = d.Parent() {
 		if _, top := d.(protoreflect.FileDescriptor); top {
@@ -57,7 +57,8 @@ func (c *ProtoCodec[T, P]) index() []byte {
 	return out
 }
 
-func (c *ProtoCodec[T, P]) reader(writer topology.Schema) (func([]byte, *T) error, error) {
+// Reader implements [Framed]. Protobuf needs no schema to be read.
+func (c *ProtoCodec[T, P]) Reader(writer topology.Schema) (func([]byte, *T) error, error) {
 	if writer.Format != topology.ProtobufSchema {
 		return nil, fmt.Errorf("the schema is %s, not PROTOBUF", writer.Format)
 	}

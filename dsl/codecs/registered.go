@@ -18,14 +18,15 @@ const frameSize = 5
 
 var errNoTopic = errors.New("a codec in a registry is of a topic: give it to a source or a sink, or use At")
 
-// framed is a codec that knows its schema.
-type framed[T any] interface {
+// Framed is a codec that knows its schema: what [Registered] takes.
+type Framed[T any] interface {
 	Codec[T]
+	// Schema is the one that values are written with.
 	Schema() (topology.Schema, error)
-	// index is what stands between the id and the value.
-	index() []byte
-	// reader makes a decoder of what was written with another schema, the index before it.
-	reader(writer topology.Schema) (func([]byte, *T) error, error)
+	// Index is what stands between the id and the value.
+	Index() []byte
+	// Reader makes a decoder of what was written with another schema, the index before it.
+	Reader(writer topology.Schema) (func([]byte, *T) error, error)
 }
 
 // Subject names the subject of a schema: from the topic, whether it is of keys, and the name of the record or message.
@@ -48,7 +49,7 @@ func TopicRecordName(topic string, _ bool, record string) string { return topic 
 // RegisteredCodec is a codec whose schema is in a registry; see [Registered].
 type RegisteredCodec[T any] struct {
 	schemas topology.Schemas
-	inner   framed[T]
+	inner   Framed[T]
 	subject Subject
 	topic   string
 	key     bool
@@ -73,7 +74,7 @@ type reader[T any] struct {
 // The schema that sinks write with is registered before the engine reads its first record, and a source's when it is first written to
 // (engine.Add). Values are decoded by the schema that they were written with, which is asked for once. Errors that wrap
 // [topology.ErrUnavailable] say that the registry could not be asked: the value may be sound.
-func Registered[T any](schemas topology.Schemas, c framed[T]) *RegisteredCodec[T] {
+func Registered[T any](schemas topology.Schemas, c Framed[T]) *RegisteredCodec[T] {
 	return &RegisteredCodec[T]{schemas: schemas, inner: c, subject: TopicName}
 }
 
@@ -101,8 +102,8 @@ func (c *RegisteredCodec[T]) Err() error {
 	return err
 }
 
-// at implements [At].
-func (c *RegisteredCodec[T]) at(topic string, key bool) Codec[T] {
+// Of is c for the values or keys of a topic.
+func (c *RegisteredCodec[T]) Of(topic string, key bool) Codec[T] {
 	return &RegisteredCodec[T]{schemas: c.schemas, inner: c.inner, subject: c.subject, topic: topic, key: key}
 }
 
@@ -114,9 +115,9 @@ func KeyAt[K any](c Codec[K], topic string) Codec[K] { return of(c, topic, true)
 
 func of[T any](c Codec[T], topic string, key bool) Codec[T] {
 	if of, ok := c.(interface {
-		at(topic string, key bool) Codec[T]
+		Of(topic string, key bool) Codec[T]
 	}); ok {
-		return of.at(topic, key)
+		return of.Of(topic, key)
 	}
 	return c
 }
@@ -145,13 +146,13 @@ func (c *RegisteredCodec[T]) prefix(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(id)), c.inner.index()...)
+	h := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(id)), c.inner.Index()...)
 	c.header.Store(&h)
 	return h, nil
 }
 
 // recordName is that of the record or message.
-func recordName[T any](c framed[T]) string {
+func recordName[T any](c Framed[T]) string {
 	if named, ok := c.(interface{ record() string }); ok {
 		return named.record()
 	}
@@ -204,7 +205,7 @@ func (c *RegisteredCodec[T]) readerOf(id uint32) (reader[T], error) {
 		return reader[T]{}, err
 	}
 	var r reader[T]
-	r.decode, r.err = c.inner.reader(schema)
+	r.decode, r.err = c.inner.Reader(schema)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	fresh := map[uint32]reader[T]{id: r}

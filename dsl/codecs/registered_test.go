@@ -174,7 +174,7 @@ func TestJSONSchema(t *testing.T) {
 		"d":{"type":"number","default":1.5},
 		"t":{"type":"integer","default":5},
 		"b":{"type":["string","null"],"contentEncoding":"base64"}},"additionalProperties":false}`, s.Text)
-	_, err = JSON[nested]().reader(topology.Schema{Format: topology.AvroSchema})
+	_, err = JSON[nested]().Reader(topology.Schema{Format: topology.AvroSchema})
 	require.ErrorContains(t, err, "the schema is AVRO, not JSON")
 }
 

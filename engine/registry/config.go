@@ -38,30 +38,30 @@ type Config struct {
 func (c *Config) validate() error {
 	var errs []error
 	if len(c.URLs) == 0 {
-		errs = append(errs, errors.New("URLs: none"))
+		errs = append(errs, errors.New("no URLs"))
 	}
 	for _, text := range c.URLs {
 		u, err := url.Parse(text)
 		switch {
 		case err != nil:
-			errs = append(errs, errors.New("URLs: one that cannot be read")) // its text may hold a password
+			errs = append(errs, errors.New("a URL that cannot be read")) // its text may hold a password
 		case u.User != nil:
-			errs = append(errs, fmt.Errorf("URLs: %s: user and password go into Username and Password", u.Redacted()))
+			errs = append(errs, fmt.Errorf("URL %s: user and password go into Username and Password", u.Redacted()))
 		case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-			errs = append(errs, fmt.Errorf("URLs: %q: want http://host:port or https://host:port", text))
+			errs = append(errs, fmt.Errorf("URL %q: want http://host:port or https://host:port", text))
 		}
 	}
 	if !c.Password.IsZero() && c.Username == "" {
-		errs = append(errs, errors.New("Password: without a Username"))
+		errs = append(errs, errors.New("a Password without a Username"))
 	}
 	if !c.Token.IsZero() && c.Username != "" {
-		errs = append(errs, errors.New("Token: beside a Username: it is one or the other"))
+		errs = append(errs, errors.New("a Token beside a Username: it is one or the other"))
 	}
 	if c.Timeout < 0 {
-		errs = append(errs, fmt.Errorf("Timeout: %v is below 0", c.Timeout))
+		errs = append(errs, fmt.Errorf("a Timeout of %v", c.Timeout))
 	}
 	if c.Patience < 0 {
-		errs = append(errs, fmt.Errorf("Patience: %v is below 0", c.Patience))
+		errs = append(errs, fmt.Errorf("a Patience of %v", c.Patience))
 	}
 	return errors.Join(errs...)
 }

@@ -220,11 +220,11 @@ func TestTLS(t *testing.T) {
 
 func TestConfigMistakes(t *testing.T) {
 	_, err := New(Config{URLs: []string{"registry:8081", "http://u:hush@host", "http://u:hush@ho st"}, Password: kafka.NewSecret("hush"), Timeout: -1, Patience: -1})
-	for _, want := range []string{`"registry:8081": want http://`, "go into Username and Password", "one that cannot be read", "Password: without a Username", "Timeout:", "Patience:"} {
+	for _, want := range []string{`"registry:8081": want http://`, "go into Username and Password", "a URL that cannot be read", "a Password without a Username", "a Timeout of", "a Patience of"} {
 		require.ErrorContains(t, err, want)
 	}
 	require.NotContains(t, err.Error(), "hush")
 	_, err = New(Config{Username: "a", Token: kafka.NewSecret("hush")})
-	require.ErrorContains(t, err, "URLs: none")
-	require.ErrorContains(t, err, "Token: beside a Username")
+	require.ErrorContains(t, err, "no URLs")
+	require.ErrorContains(t, err, "a Token beside a Username")
 }
