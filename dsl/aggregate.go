@@ -20,6 +20,8 @@ type WindowedOf[K, R any] struct {
 	codec   codecs.Codec[R]
 	model   *entity.Model
 	keyOf   func(dst []byte, key K) ([]byte, error)
+	keyFrom func([]byte) (K, error)
+	keys    codecs.Codec[K] // nil: the KAFKA format
 	changes *OutputOf[K, R]
 	finals  *OutputOf[K, R]
 }
@@ -47,7 +49,7 @@ func Aggregate[K, T, R any](g *GroupedOf[K, T], w windows.Spec, project func(Gro
 	}
 	node := &topology.Node{Name: g.stream.origin + "-aggregate", Place: place(), Op: agg}
 	g.stream.node.Next = append(g.stream.node.Next, node)
-	return &WindowedOf[K, R]{b: b, node: node, part: g.stream.part, agg: agg, origin: g.stream.origin, codec: codecs.JSON[R](), model: model, keyOf: g.append}
+	return &WindowedOf[K, R]{b: b, node: node, part: g.stream.part, agg: agg, origin: g.stream.origin, codec: codecs.JSON[R](), model: model, keyOf: g.append, keyFrom: g.decode}
 }
 
 // record learns the calls of a projection, for windows whose states are merged if mergeable.

@@ -39,7 +39,9 @@ func newOutput[K, R any](w *WindowedOf[K, R], suffix string, final bool) *Output
 		default:
 			table = nil
 		}
-		o.nodes = append(o.nodes, sinkNode(w.b, topic, true, func() codecs.Codec[R] { return w.codec }))
+		node := sinkNode(w.b, topic, true, func() codecs.Codec[R] { return w.codec })
+		w.writeKeys(at, node.Op.(*topology.Sink))
+		o.nodes = append(o.nodes, node)
 		o.tables = append(o.tables, table)
 		if table != nil {
 			table.Topic = topic
@@ -90,7 +92,7 @@ func (o *OutputOf[K, R]) table(k windows.Kind, err error) topology.TableOf[K, R]
 	if t == nil {
 		return topology.TableOf[K, R]{Err: fmt.Errorf("dsl: there are tables of final rows, and of changes of what has no windows: windows %s have none here", k)}
 	}
-	return topology.TableOf[K, R]{Table: t, Key: o.windowed.keyOf, Decode: o.decode}
+	return topology.TableOf[K, R]{Table: t, Key: o.windowed.keyIn(t.Topic), Decode: o.decode}
 }
 
 // Stream is the topic of the tumbling windows of a size, as the engine's ForEach wants it. What is wrong with the size is told there.
@@ -132,6 +134,10 @@ func (o *OutputOf[K, R]) decode(key, value []byte, row *R) error {
 	}
 	if w.model == nil || len(w.model.Key) == 0 {
 		return nil
+	}
+	key, err := w.plainKey(key)
+	if err != nil {
+		return err
 	}
 	return w.model.SetKey(row, key)
 }

@@ -29,11 +29,14 @@ func (s *SinkOf[T]) Codec(c codecs.Codec[T]) *SinkOf[T] {
 // sinkNode is a node that writes to a topic. codec is asked at Build and later.
 func sinkNode[T any](b *Builder, topic string, compact bool, codec func() codecs.Codec[T]) *topology.Node {
 	op := &topology.Sink{Topic: topic, Row: typeName[T](), Compact: compact}
+	var c codecs.Codec[T]
 	op.Open = func() func(*topology.Record, []byte) ([]byte, error) {
-		c := codec()
 		return func(r *topology.Record, dst []byte) ([]byte, error) { return c.Encode(dst, r.Value.(*T)) }
 	}
 	at := place()
-	checkCodec(b, at, codec, func(name string) { op.Codec = name })
+	checkCodec(b, at, codec, func(given codecs.Codec[T]) {
+		op.Codec, c = given.Name(), codecs.At(given, op.Topic)
+		b.startup(at, "schema of topic "+op.Topic, c)
+	})
 	return &topology.Node{Name: b.unique("to-" + topic), Place: at, Op: op}
 }

@@ -31,6 +31,9 @@ type sourceOf[T any] struct {
 	codec codecs.Codec[T]
 
 	onError, onDecode *topology.Policy // of a table, which may have no node
+
+	key   func([]byte) ([]byte, error)            // of ReadKeys: the key in the KAFKA format; nil: it is
+	keyed func(dst, plain []byte) ([]byte, error) // the way back
 }
 
 // Stream declares a stream: T's tags say which columns are its key and event time (package entity), and what is said here outdoes them: a
@@ -44,7 +47,9 @@ func Stream[T any](b *Builder, topic ...string) *StreamOf[T] {
 	stream.keyedBySource()
 	s.checkKey(b, "stream", "")
 	if s.model != nil { // else the codec would only tell the mistakes of T again
-		checkCodec(b, s.at, func() codecs.Codec[T] { return s.codec }, func(name string) { node.Op.(*topology.Source).Codec = name })
+		checkCodec(b, s.at, func() codecs.Codec[T] { return s.codec }, func(c codecs.Codec[T]) {
+			node.Op.(*topology.Source).Codec, s.codec = c.Name(), codecs.At(c, s.topic)
+		})
 	}
 	return stream
 }
@@ -75,15 +80,15 @@ func declare[T any](b *Builder, at, what string, kind entity.Kind, topic []strin
 	return s
 }
 
-// checkCodec notes at Build what is wrong with a codec for its type, and tells its name.
-func checkCodec[T any](b *Builder, at string, codec func() codecs.Codec[T], named func(string)) {
+// checkCodec notes at Build what is wrong with a codec for its type, and hands on one that is right.
+func checkCodec[T any](b *Builder, at string, codec func() codecs.Codec[T], use func(codecs.Codec[T])) {
 	b.atBuild = append(b.atBuild, func() {
 		c := codec()
 		if err := codecs.Err(c); err != nil {
 			b.wrong(at, "%w", err)
 			return
 		}
-		named(c.Name())
+		use(c)
 		b.adjusts(typeName[T](), c)
 	})
 }
@@ -102,9 +107,14 @@ func (s *StreamOf[T]) Codec(c codecs.Codec[T]) *StreamOf[T] {
 func (s *sourceOf[T]) open() func(*topology.Record, []byte, []byte) error {
 	row := new(T)
 	return func(r *topology.Record, key, value []byte) error {
-		if err := s.decode(key, value, row); err != nil {
+		key, err := s.plainKey(key)
+		if err != nil {
 			return err
 		}
+		if err := s.fill(key, value, row); err != nil {
+			return err
+		}
+		r.Key, r.Group = key, key
 		r.Value = row
 		if at, ok := s.model.EventTime(row); ok {
 			r.Time = at
@@ -113,8 +123,25 @@ func (s *sourceOf[T]) open() func(*topology.Record, []byte, []byte) error {
 	}
 }
 
-// decode fills a row from the value, then its key columns from the key, which are what counts where both have them.
+// plainKey is a key in the KAFKA format.
+func (s *sourceOf[T]) plainKey(key []byte) ([]byte, error) {
+	if s.key == nil || key == nil {
+		return key, nil
+	}
+	return s.key(key)
+}
+
+// decode fills a row as the topic has it.
 func (s *sourceOf[T]) decode(key, value []byte, row *T) error {
+	key, err := s.plainKey(key)
+	if err != nil {
+		return err
+	}
+	return s.fill(key, value, row)
+}
+
+// fill fills a row from the value, then its key columns from the key, which are what counts where both have them.
+func (s *sourceOf[T]) fill(key, value []byte, row *T) error {
 	if err := s.codec.Decode(value, row); err != nil {
 		return err
 	}
@@ -138,7 +165,14 @@ func (s *sourceOf[T]) ref() topology.StreamOf[T] {
 			if len(s.model.Key) == 0 {
 				return nil, nil
 			}
-			return s.model.AppendKey(dst, row)
+			if s.keyed == nil {
+				return s.model.AppendKey(dst, row)
+			}
+			plain, err := s.model.AppendKey(nil, row)
+			if err != nil {
+				return dst, err
+			}
+			return s.keyed(dst, plain)
 		},
 		Encode: func(dst []byte, row *T) ([]byte, error) { return s.codec.Encode(dst, row) },
 		Time:   func(row *T) (windows.Time, bool) { return s.model.EventTime(row) },

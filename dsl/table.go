@@ -48,7 +48,7 @@ func Table[K, T any](b *Builder, topic ...string) *TableOf[K, T] {
 	b.plan.Tables = append(b.plan.Tables, t)
 	if s.model != nil { // as in Stream
 		t.WithoutMirror = s.model.NoMirror
-		checkCodec(b, at, func() codecs.Codec[T] { return s.codec }, func(string) {})
+		checkCodec(b, at, func() codecs.Codec[T] { return s.codec }, func(c codecs.Codec[T]) { s.codec = codecs.At(c, s.topic) })
 	}
 	return &TableOf[K, T]{b: b, source: s, table: t, key: key, origin: s.topic}
 }
@@ -89,7 +89,7 @@ func (t *TableOf[K, T]) use() *TableOf[K, T] {
 	}
 	s := t.source
 	source := &topology.Node{Name: t.b.unique(s.topic), Place: s.at, Op: &topology.Source{Topic: s.topic, Table: true, Row: typeName[T](), Open: s.open}}
-	checkCodec(t.b, s.at, func() codecs.Codec[T] { return s.codec }, func(name string) { source.Op.(*topology.Source).Codec = name })
+	checkCodec(t.b, s.at, func() codecs.Codec[T] { return s.codec }, func(c codecs.Codec[T]) { source.Op.(*topology.Source).Codec = c.Name() })
 	s.settle(t.b, source)
 	t.part = t.b.root(source, false)
 	name := t.name

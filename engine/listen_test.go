@@ -135,5 +135,5 @@ func TestAdjustedValues(t *testing.T) {
 	require.Regexp(t, `name:"column"\s+value:"text".*name:"row"\s+value:"engine_test.remark".*counter:{value:1\b`, counts[0])
 	cancel()
 	require.NoError(t, <-done)
-	require.Contains(t, text.String(), `msg="values were cut or rounded to fit their column" row=engine_test.remark column=text values=1`)
+	require.Contains(t, text.String(), `msg="values were cut or rounded to fit their column" component=core row=engine_test.remark column=text values=1`)
 }

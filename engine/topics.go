@@ -35,6 +35,9 @@ func (e *Engine) prepare(ctx context.Context) error {
 	if err := e.missingSources(sources, counts); err != nil {
 		return err
 	}
+	if err := patient(ctx, func() error { return startUp(ctx, e.plan) }); err != nil {
+		return fmt.Errorf("engine: start: %w", err)
+	}
 	if err := e.resolveInternal(counts); err != nil {
 		return err
 	}
@@ -46,13 +49,24 @@ func (e *Engine) prepare(ctx context.Context) error {
 	return e.ensure(ctx, admin, e.ownTopics(counts))
 }
 
-// patient asks again and again where no broker answers, until ctx ends.
+// startUp does all that the plan wants to be done first, and lists what has failed.
+func startUp(ctx context.Context, plan *topology.Plan) error {
+	var errs []error
+	for _, s := range plan.Startups {
+		if err := s.Do(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %s: %w", s.Place, s.What, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// patient asks again and again where no broker answers, or no registry, until ctx ends.
 func patient(ctx context.Context, ask func() error) error {
 	again := time.NewTicker(200 * time.Millisecond)
 	defer again.Stop()
 	for {
 		err := ask()
-		if !errors.Is(err, kafka.ErrUnavailable) {
+		if !errors.Is(err, kafka.ErrUnavailable) && !errors.Is(err, topology.ErrUnavailable) {
 			return err
 		}
 		select {

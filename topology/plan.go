@@ -25,6 +25,7 @@ type Plan struct {
 	Subs     []*SubTopology
 	Tables   []*Table // what is mirrored into every process
 	Internal []*Internal
+	Startups []Startup // what the engine does before it reads: it does not begin before all of them have gone well
 	// DeadLetters is the topic of dead letters; empty: no policy sends any, and the program did not name one.
 	DeadLetters string
 	Warnings    []string // worth a look, no mistakes
@@ -131,6 +132,9 @@ type Sink struct {
 	Codec   string
 	Compact bool // create the topic compacted
 	Changes bool // values hold Old and Value both; else Old is not written, and a null is written where Value is nil
+	// Key, if not nil, appends the key of a group in the form that the topic has it to dst. A window stays behind it as it is; the partition is
+	// that of this key.
+	Key func(dst, group []byte) ([]byte, error)
 	// Open returns an encoder, which appends the value of r's row to dst.
 	Open func() func(r *Record, dst []byte) ([]byte, error)
 }

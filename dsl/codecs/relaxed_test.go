@@ -19,7 +19,7 @@ type note struct {
 	Bid  float64      `ashi:"bid"`
 }
 
-func decimal(t *testing.T, text string) *apd.Decimal {
+func dec(t *testing.T, text string) *apd.Decimal {
 	t.Helper()
 	d, _, err := apd.NewFromString(text)
 	require.NoError(t, err)
@@ -30,7 +30,7 @@ func decimal(t *testing.T, text string) *apd.Decimal {
 func TestRelaxedJSON(t *testing.T) {
 	c := JSON[note]()
 	more, size := "äöü", "12345678901234567890123.45" // so many digits are not inside the Decimal itself
-	row := note{ID: "a", Text: "äöüß", More: &more, Raw: []byte{1, 2, 3}, Size: *decimal(t, size), Cost: decimal(t, "1.005")}
+	row := note{ID: "a", Text: "äöüß", More: &more, Raw: []byte{1, 2, 3}, Size: *dec(t, size), Cost: dec(t, "1.005")}
 	const fits = `{"id":"a","text":"äöü","more":"äö","raw":"AQI=","size":12345678901234567890123.5,"cost":1.01,"bid":0}`
 	for range 2 {
 		data, err := c.Encode(nil, &row)
@@ -57,7 +57,7 @@ func TestRelaxedJSON(t *testing.T) {
 	require.Equal(t, map[string]int64{"text": 3, "more": 3, "raw": 3, "size": 3, "cost": 3}, c.Adjusted())
 
 	// Keys are not cut, and digits before the point are not dropped.
-	for what, bad := range map[string]note{`column "id" has 5 characters`: {ID: "abcde"}, "does not fit 4 digits": {ID: "a", Cost: decimal(t, "100")}} {
+	for what, bad := range map[string]note{`column "id" has 5 characters`: {ID: "abcde"}, "does not fit 4 digits": {ID: "a", Cost: dec(t, "100")}} {
 		_, err = c.Encode(nil, &bad)
 		require.ErrorContains(t, err, what)
 	}
@@ -100,7 +100,7 @@ func TestRelaxedFixed(t *testing.T) {
 // State and internal topics have rows as they are: they are made to fit, and counted, where they are put out.
 func TestRelaxedInternal(t *testing.T) {
 	c := Internal[note]()
-	row := note{ID: "abcde", Text: "äöüß", Size: *decimal(t, "1.25")}
+	row := note{ID: "abcde", Text: "äöüß", Size: *dec(t, "1.25")}
 	data, err := c.Encode(nil, &row)
 	require.NoError(t, err)
 	var back note

@@ -97,6 +97,9 @@ func NewWith(t testing.TB, plan *topology.Plan, o Options) *Driver {
 	d := &Driver{t: t, o: o, now: o.Start, log: &brokerLog{partitions: o.Partitions, topics: map[string][][]task.Record{}},
 		read: map[string][]int{}}
 	d.take(plan)
+	for _, s := range plan.Startups {
+		d.check(s.Do(t.Context()))
+	}
 	d.check(d.open())
 	t.Cleanup(d.close)
 	return d
@@ -325,6 +328,11 @@ func (d *Driver) TryRestart(plan *topology.Plan) error {
 		}
 	}
 	d.take(plan)
+	for _, s := range plan.Startups {
+		if err := s.Do(d.t.Context()); err != nil {
+			return err
+		}
+	}
 	if err := d.open(); err != nil {
 		return err
 	}

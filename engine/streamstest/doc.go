@@ -3,6 +3,7 @@
 //   - keys, windowed keys and their partitions against testdata/golden.json, which java/Golden.java makes with Kafka's own serializers;
 //   - final rows of tumbling, hopping, session and sliding windows against java/Finals.java, which runs the same programs in
 //     Kafka Streams over the same topics;
+//   - values and keys in a registry's frame against java/registered/Registered.java, which has Avro's and Protobuf's own classes;
 //   - joins against java/Joins.java by way of an oracle (joinoracle_test.go), a slow program that knows the rules of both sides: Kafka
 //     Streams must give what it says after the one, ashi after the other.
 //

@@ -177,7 +177,10 @@ func parse(t *testing.T, side int, value []byte) (v total) {
 }
 
 // jars fetches Kafka Streams, or skips the test where it cannot run.
-func jars(t *testing.T) string {
+func jars(t *testing.T) string { return jarsOf(t, "java/pom.xml") }
+
+// jarsOf is jars of another pom.
+func jarsOf(t *testing.T, pom string) string {
 	if os.Getenv(kafkatest.Environment) == "" {
 		t.Skipf("needs a real broker, which %s names: see make kafka-test", kafkatest.Environment)
 	}
@@ -186,7 +189,7 @@ func jars(t *testing.T) string {
 			t.Skipf("Kafka Streams needs java and mvn: %v", err)
 		}
 	}
-	cmd := exec.Command("../../.ci/kafka", "jars", "java/pom.xml")
+	cmd := exec.Command("../../.ci/kafka", "jars", pom)
 	cmd.Stderr = t.Output()
 	folder, err := cmd.Output()
 	require.NoError(t, err)

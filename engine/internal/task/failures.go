@@ -83,7 +83,7 @@ func (t *Task) policyOf(step string) *topology.Policy {
 // again says whether a call of user code that failed is to be made once more, after the wait that its policy asks for. n is the number of
 // retries so far.
 func (t *Task) again(p *topology.Policy, n int, err error) bool {
-	if n >= p.Retries || t.broken != nil || errors.As(err, new(*topology.DeadError)) || !worthIt(p, err) {
+	if n >= p.Retries || t.broken != nil || errors.As(err, new(*topology.DeadError)) || errors.Is(err, topology.ErrUnavailable) || !worthIt(p, err) {
 		return false
 	}
 	wait := p.Wait(n)
@@ -138,6 +138,10 @@ type failure struct {
 // judge lets an action take place.
 func (t *Task) judge(f failure, action topology.Action) error {
 	if t.broken != nil {
+		return t.broken
+	}
+	if errors.Is(f.err, topology.ErrUnavailable) { // nothing is wrong with the record
+		t.broken = fmt.Errorf("task %s: step %s: %w", t.name(), f.step, orAborted(f.err))
 		return t.broken
 	}
 	if errors.As(f.err, new(*topology.DeadError)) {

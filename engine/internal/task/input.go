@@ -154,6 +154,9 @@ func (in *input) fill() bool {
 			in.headed = true
 			return true
 		}
+		if in.task.broken != nil {
+			return false // the record is still to come
+		}
 	}
 	t := in.task
 	t.changed = true

@@ -2,6 +2,7 @@ package task
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/ashi-stream/ashi/topology"
@@ -39,7 +40,7 @@ func (t *Task) runner(n *topology.Node) (r runner, err error) {
 	case *topology.Step:
 		r = &step{task: t, name: n.Name, call: o.Open(), next: next}
 	case *topology.Sink:
-		r = &sink{task: t, name: n.Name, topic: o.Topic, encode: o.Open(), partitions: t.cfg.Sinks[o.Topic], changes: o.Changes, next: next}
+		r = &sink{task: t, name: n.Name, topic: o.Topic, encode: o.Open(), key: o.Key, partitions: t.cfg.Sinks[o.Topic], changes: o.Changes, next: next}
 	case *topology.Aggregate:
 		r, err = newWindowed(t, n.Name, o)
 	case *topology.Materialize:
@@ -201,14 +202,23 @@ type sink struct {
 	made       bool // its rows are an aggregate's: what fails is the row, not the record at work
 	must       bool // they are final: the policy is Fail unless the plan says otherwise
 	encode     func(*topology.Record, []byte) ([]byte, error)
+	key        func(dst, group []byte) ([]byte, error) // nil: keys as they are
 	next       []runner
 	buf        []byte
 	row        origin // the row at work, where it is one that the plan has made
 	out        Output
+	keyBuf     []byte
+	keySize    int // of the key in keyBuf without its window
 }
 
 func (s *sink) process(ctx context.Context, r *topology.Record) error {
-	s.out = Output{Topic: s.topic, Partition: s.partition(r), Timestamp: r.Time}
+	s.out = Output{Topic: s.topic, Timestamp: r.Time}
+	if s.key != nil {
+		if err := s.guardedKey(r); err != nil {
+			return s.failed(failure{Failed, classEncode, s.name, fmt.Errorf("key %q cannot be encoded: %w", r.Key, err)})
+		}
+	}
+	s.out.Partition = s.partition(r)
 	if r.Value != nil || s.changes { // else a row that is gone
 		err := s.guarded(r)
 		for n := 0; err != nil && s.task.again(s.policy(), n, err); n++ {
@@ -220,7 +230,7 @@ func (s *sink) process(ctx context.Context, r *topology.Record) error {
 		}
 		s.out.Value = s.task.keep(s.buf)
 	}
-	s.out.Key = s.task.keep(r.Key)
+	s.out.Key = s.task.keep(s.keyOf(r))
 	if s.task.tooLarge(&s.out) {
 		return s.failed(failure{TooLarge, classTooLarge, s.name, fmt.Errorf("row with key %q has %d bytes, topic %s takes %d", r.Key, s.out.size(), s.topic,
 			s.task.cfg.Limits[s.topic])})
@@ -263,7 +273,44 @@ func (s *sink) partition(r *topology.Record) int32 {
 	if r.Group == nil {
 		return s.task.cfg.Partition % s.partitions
 	}
+	if s.key != nil {
+		return s.task.cfg.PartitionOf(s.keyBuf[:s.keySize], s.partitions)
+	}
 	return s.task.cfg.PartitionOf(r.Group, s.partitions)
+}
+
+// keyOf is the key on the wire; guardedKey has been called.
+func (s *sink) keyOf(r *topology.Record) []byte {
+	if s.key == nil || r.Group == nil {
+		return r.Key
+	}
+	return s.keyBuf
+}
+
+// guardedKey writes the group's key in the topic's form, and the window behind it.
+func (s *sink) guardedKey(r *topology.Record) (err error) {
+	if r.Group == nil {
+		return nil
+	}
+	done := false
+	defer func() {
+		if !done {
+			err = panicked(recover())
+		}
+	}()
+	s.keyBuf, err = s.key(s.keyBuf[:0], r.Group)
+	done = true
+	s.keySize = len(s.keyBuf)
+	s.keyBuf = append(s.keyBuf, r.Key[len(r.Group):]...)
+	return err
+}
+
+// orAborted lets the task begin anew where something cannot be had now.
+func orAborted(err error) error {
+	if errors.Is(err, topology.ErrUnavailable) {
+		return fmt.Errorf("%w: %w", ErrAborted, err)
+	}
+	return err
 }
 
 func (s *sink) guarded(r *topology.Record) (err error) {

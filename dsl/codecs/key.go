@@ -1,0 +1,171 @@
+package codecs
+
+import (
+	"fmt"
+	"reflect"
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/segmentio/encoding/json"
+	"github.com/twmb/avro"
+
+	"github.com/ashi-stream/ashi/topology"
+)
+
+// scalarCodec carries keys of one column as ksqlDB writes them in formats other than its KAFKA: the value alone, without a record around it.
+type scalarCodec[K any] struct {
+	name   string
+	schema topology.Schema
+	avro   *avro.Schema // nil for JSON
+	text   bool         // K is made of a string
+	err    error
+}
+
+// AvroKey writes keys of type K in Avro's binary encoding: a string, whole number, float64 or []byte as it is, without a record, a struct
+// as [Avro] does. It is given to [Registered], as ksqlDB's keys have a schema.
+func AvroKey[K any]() Framed[K] {
+	if reflect.TypeFor[K]().Kind() == reflect.Struct {
+		return Avro[K]()
+	}
+	c := &scalarCodec[K]{name: "avro", text: reflect.TypeFor[K]().Kind() == reflect.String}
+	b := avroBuilder{place: reflect.TypeFor[K]().String()}
+	n := b.node("key", reflect.TypeFor[K](), nil, nil)
+	if len(b.errs) > 0 || n.Type == "array" || n.Type == "map" {
+		c.err = fmt.Errorf("codecs: avro: a %s cannot be a key", b.place)
+		return c
+	}
+	if c.avro, c.err = n.Schema(); c.err == nil {
+		c.schema = topology.Schema{Format: topology.AvroSchema, Text: c.avro.String()}
+	}
+	return c
+}
+
+// JSONKey writes keys of type K as JSON: a string, whole number or float64 as it is, a struct as [JSON] does. By itself it is ksqlDB's JSON,
+// in a registry its JSON_SR.
+func JSONKey[K any]() Framed[K] {
+	t := reflect.TypeFor[K]()
+	if t.Kind() == reflect.Struct {
+		return JSON[K]()
+	}
+	c := &scalarCodec[K]{name: "json", text: t.Kind() == reflect.String}
+	s := typeSchema(t, "")
+	if s.Types == nil || s.Properties != nil || s.Items != nil || s.Additional != nil {
+		c.err = fmt.Errorf("codecs: json: a %s cannot be a key", t)
+		return c
+	}
+	s.Version = "http://json-schema.org/draft-07/schema#"
+	text, err := json.Marshal(s)
+	c.schema, c.err = topology.Schema{Format: topology.JSONSchema, Text: string(text)}, err
+	return c
+}
+
+// Name is "avro" or "json".
+func (c *scalarCodec[K]) Name() string { return c.name }
+
+// Err is why K cannot be carried, nil if it can.
+func (c *scalarCodec[K]) Err() error { return c.err }
+
+// Schema is that of the keys.
+func (c *scalarCodec[K]) Schema() (topology.Schema, error) { return c.schema, c.err }
+
+// Index implements [Framed].
+func (c *scalarCodec[K]) Index() []byte { return nil }
+
+// Encode implements [Codec].
+func (c *scalarCodec[K]) Encode(dst []byte, k *K) ([]byte, error) {
+	if c.err != nil {
+		return dst, c.err
+	}
+	if c.text && !utf8.ValidString(*(*string)(unsafe.Pointer(k))) { // another text would take its place, and two keys be one
+		return dst, fmt.Errorf("codecs: %s key: %w", c.name, errNotUTF8)
+	}
+	var out []byte
+	var err error
+	if c.avro != nil {
+		out, err = c.avro.AppendEncode(dst, k)
+	} else {
+		out, err = json.Append(dst, k, 0)
+	}
+	if err != nil {
+		return dst, fmt.Errorf("codecs: %s key %T: %w", c.name, *k, err)
+	}
+	return out, nil
+}
+
+// Decode implements [Codec].
+func (c *scalarCodec[K]) Decode(data []byte, k *K) error {
+	if c.err != nil {
+		return c.err
+	}
+	return c.decode(c.avro, data, k)
+}
+
+func (c *scalarCodec[K]) decode(schema *avro.Schema, data []byte, k *K) error {
+	if data == nil {
+		return ErrNull
+	}
+	var zero K
+	*k = zero
+	var err error
+	if schema != nil {
+		var rest []byte
+		if rest, err = schema.Decode(data, k, avro.AliasInput()); err == nil && len(rest) > 0 {
+			err = fmt.Errorf("%d bytes behind the key", len(rest))
+		}
+	} else if err = admissible(data); err == nil {
+		err = json.Unmarshal(data, k)
+	}
+	if err != nil && err != ErrNull {
+		return fmt.Errorf("codecs: %s key %T: %w", c.name, *k, err)
+	}
+	return err
+}
+
+// Reader implements [Framed]. A union of null and the value is read too, but for null, which is no key.
+func (c *scalarCodec[K]) Reader(writer topology.Schema) (func([]byte, *K) error, error) {
+	if writer.Format != c.schema.Format {
+		return nil, fmt.Errorf("the schema is %s, not %s", writer.Format, c.schema.Format)
+	}
+	if c.avro == nil {
+		return c.Decode, nil
+	}
+	written, err := avro.Parse(writer.Text)
+	if err != nil {
+		return nil, fmt.Errorf("the writer's schema: %w", err)
+	}
+	value, nullable := notNull(written.Root())
+	if _, err := readable(value, c.avro); err != nil {
+		return nil, err
+	}
+	var null byte
+	if nullable {
+		null = nullBranch(written.Root())
+	}
+	return func(data []byte, k *K) error {
+		if nullable && len(data) > 0 && data[0] == null {
+			return ErrNull
+		}
+		return c.decode(written, data, k)
+	}, nil
+}
+
+// readable resolves what a key was written with.
+func readable(value *avro.SchemaNode, reader *avro.Schema) (*avro.Schema, error) {
+	writer, err := value.Schema()
+	if err != nil {
+		return nil, fmt.Errorf("the writer's schema: %w", err)
+	}
+	both, err := avro.Resolve(writer, reader)
+	if err != nil {
+		return nil, fmt.Errorf("what was written with another schema cannot be read: %w", err)
+	}
+	return both, nil
+}
+
+// nullBranch is the index of null in a union of two, as it is on the wire.
+func nullBranch(n *avro.SchemaNode) byte {
+	if n.Branches[0].Type == "null" {
+		return 0
+	}
+	return 2
+}

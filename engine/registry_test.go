@@ -1,0 +1,85 @@
+package engine_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashi-stream/ashi/dsl"
+	"github.com/ashi-stream/ashi/dsl/codecs"
+	"github.com/ashi-stream/ashi/engine"
+	"github.com/ashi-stream/ashi/engine/internal/task"
+	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
+	"github.com/ashi-stream/ashi/engine/registry"
+	"github.com/ashi-stream/ashi/engine/registry/registrytest"
+)
+
+// A record whose schema cannot be asked for is not dropped: it waits until the registry answers.
+func TestRegistryOutage(t *testing.T) {
+	r := registrytest.Start(t)
+	c := kafkatest.Start(t)
+	in, out := c.Topic(t, "in", 1), c.Topic(t, "out", 1)
+	schemas, err := registry.New(registry.Config{URLs: []string{r.URL}, Patience: 100 * time.Millisecond})
+	require.NoError(t, err)
+	b := dsl.New(c.Name("app"))
+	rates := dsl.Stream[Rate](b, in).Codec(codecs.Registered(schemas, codecs.Avro[Rate]()))
+	rates.To(out).Codec(codecs.Registered(schemas, codecs.Avro[Rate]()))
+	copied := dsl.Stream[Rate](dsl.New("reader"), out).Codec(codecs.Registered(schemas, codecs.Avro[Rate]()))
+	plan, err := b.Build()
+	require.NoError(t, err)
+
+	// What other programs have written, with schemas of their own.
+	writer, err := codecs.Avro[Rate]().Schema()
+	require.NoError(t, err)
+	row := Rate{Pair: "EURUSD", Bid: 1.5, At: time.UnixMilli(1700006400000).UTC()}
+	frame := func(id int) []byte {
+		data, err := codecs.Avro[Rate]().Encode(binary.BigEndian.AppendUint32([]byte{0}, uint32(id)), &row)
+		require.NoError(t, err)
+		return data
+	}
+	known := r.Register("elsewhere", writer)
+	writer.Text = strings.Replace(writer.Text, `"Rate"`, `"Other"`, 1)
+	met := r.Register("elsewhere", writer)
+	write := func(id int) {
+		c.Write(t, in, 1, task.Output{Topic: in, Partition: task.OnKey, Key: []byte(row.Pair), Value: frame(id)})
+	}
+	write(known)
+
+	e, err := engine.New(plan, engine.Config{Brokers: c.Brokers, CommitInterval: 50 * time.Millisecond, StartTimeout: 30 * time.Second,
+		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	defer cancel()
+	running, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	r.Down(true) // before the engine starts: it waits
+	go func() { done <- e.Run(running) }()
+	require.Eventually(t, func() bool { return r.Requests() > 2 }, 20*time.Second, 5*time.Millisecond)
+	r.Down(false)
+
+	rows, errAll := 0, errors.New("all")
+	err = engine.ForEach(ctx, e, copied, func(got Rate) error {
+		assert.Equal(t, row, got)
+		if rows++; rows == 2 {
+			return errAll
+		}
+		r.Down(true) // while it runs
+		before := r.Requests()
+		write(9999) // that of a schema that there is none of
+		write(met)
+		assert.Eventually(t, func() bool { return r.Requests() > before+5 }, 30*time.Second, 5*time.Millisecond)
+		r.Down(false)
+		return nil
+	})
+	require.ErrorIs(t, err, errAll)
+	require.EqualValues(t, 1, e.Status().SubTopologies[0].Dropped["undecodable"], "the registry has said that there is no such schema")
+	stop()
+	require.NoError(t, <-done)
+}
