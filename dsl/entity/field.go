@@ -49,7 +49,7 @@ func (b *builder) field(i int) {
 		b.wrong(f.Name, "a tag starts with the column's name; write %q to keep the field's own", ","+tag)
 		return
 	}
-	if slices.Contains(columnOptions, parts[0].name) && parts[0].name != jsonTag(f) {
+	if len(parts) == 1 && slices.Contains(columnOptions, parts[0].name) && parts[0].name != jsonTag(f) {
 		b.wrong(f.Name, "%q is an option, but a tag starts with the column's name: write %q; for a column of that name repeat it: json:%q",
 			parts[0].name, ","+tag, parts[0].name)
 		return

@@ -25,6 +25,7 @@ func TestModel(t *testing.T) {
 		Plain  int
 		Hidden int `ashi:"-"`
 		Left   int `json:"-"`
+		Format int `ashi:"format,default=1"` // with an option behind it a name is a name
 		_      int
 	}
 	m, errs := For[rate]()
@@ -37,7 +38,7 @@ func TestModel(t *testing.T) {
 		names = append(names, c.Name)
 		require.Equal(t, m.Type.Field(c.Field).Offset, c.Offset)
 	}
-	require.Equal(t, []string{"venue", "pair", "b", "a", "at", "day", "note", "size", "Plain"}, names)
+	require.Equal(t, []string{"venue", "pair", "b", "a", "at", "day", "note", "size", "Plain", "format"}, names)
 	require.Equal(t, []int{1, 0}, m.Key)
 	require.Equal(t, 4, m.Timestamp)
 
