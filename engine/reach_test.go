@@ -25,12 +25,12 @@ func TestReach(t *testing.T) {
 
 		require.False(t, r.moved(90_000), "all that there is, and no more comes")
 		require.False(t, r.heard(90_000), "far from what was told, but that was a moment ago")
-		time.Sleep(tellAgain)
+		time.Sleep(tellAgain) // of the bubble
 		require.True(t, r.heard(90_000))
 		r.tell()
 		times := 0
 		for range 3600 {
-			time.Sleep(time.Second)
+			time.Sleep(time.Second) // of the bubble
 			next, end := r.now()
 			if r.heard(end+20_000) || r.moved(next+20_000) {
 				times++

@@ -203,7 +203,7 @@ func (b *simBroker) control(req kmsg.Request) (kmsg.Response, error, bool) {
 	}
 	b.mu.Unlock()
 	if wait {
-		b.kfake.SleepControl(func() { time.Sleep(d.by) })
+		b.kfake.SleepControl(func() { time.Sleep(d.by) }) // of the bubble
 	}
 	return nil, nil, false
 }

@@ -239,7 +239,7 @@ func (s *simulation) silence(d time.Duration) {
 		s.revive()
 		s.mishap()
 	}
-	time.Sleep(time.Until(s.next))
+	time.Sleep(time.Until(s.next)) // of the bubble
 }
 
 func (s *simulation) between(least, most time.Duration) time.Duration {
@@ -249,7 +249,7 @@ func (s *simulation) between(least, most time.Duration) time.Duration {
 // end lets everything heal, writes what closes windows in most partitions, and ends the members.
 func (s *simulation) end() {
 	s.next = s.next.Add(20 * time.Minute)
-	time.Sleep(time.Until(s.next))
+	time.Sleep(time.Until(s.next)) // of the bubble
 	for _, in := range s.plan.inputs {
 		var records []task.Output
 		for i := range 12 {
@@ -280,7 +280,7 @@ func (s *simulation) feed(topic string, records []task.Output) {
 }
 
 func (s *simulation) sleep(most time.Duration) {
-	time.Sleep(time.Duration(s.r.Float64() * float64(most)))
+	time.Sleep(time.Duration(s.r.Float64() * float64(most))) // of the bubble
 }
 
 // settle returns when what was written has gone through all stages, starting members anew that have ended.
@@ -307,7 +307,7 @@ func (s *simulation) settle() {
 		if time.Since(began) > most {
 			s.t.Fatalf("after %v: %s", most, behind)
 		}
-		time.Sleep(wait)
+		time.Sleep(wait) // of the bubble
 		wait = min(wait*3/2, 30*time.Second)
 	}
 }

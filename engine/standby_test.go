@@ -117,7 +117,7 @@ func TestStandbyFollows(t *testing.T) {
 		k := startCopies(t, v.pipeline, v.cluster, nil)
 		k.Name(0, 1, 2)
 		v.feed(t, 2*time.Minute)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // of the bubble
 		ends, err := v.cluster.Admin().Ends(t.Context(), fmt.Sprintf(copiedChangelog, v.topic), true)
 		require.NoError(t, err)
 		standbys := k.Status().SubTopologies[0].Standbys
@@ -135,21 +135,21 @@ func TestStandbyFollows(t *testing.T) {
 		k.Name(0, 2)
 		writes := k.last(1).Calls(storetest.CallWrite)
 		v.feed(t, time.Minute)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // of the bubble
 		require.Len(t, k.Status().SubTopologies[0].Standbys, 2)
 		require.Equal(t, writes, k.last(1).Calls(storetest.CallWrite), "its worker's alone")
 		requireCopy(t, v, 2, k.last(2))
-		k.Name(0, 1, 2) // too early: the worker has it
-		time.Sleep(time.Minute)
+		k.Name(0, 1, 2)         // too early: the worker has it
+		time.Sleep(time.Minute) // of the bubble
 		require.Equal(t, writes, k.last(1).Calls(storetest.CallWrite))
 		require.NoError(t, k.Give(1, taken))
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // of the bubble
 		requireCopy(t, v, 1, taken)
 
 		k.Name(0)
-		time.Sleep(20 * time.Second)
+		time.Sleep(20 * time.Second) // of the bubble
 		k.Name(0, 2)
-		time.Sleep(20 * time.Second)
+		time.Sleep(20 * time.Second) // of the bubble
 		require.Equal(t, []int{0, 1, 0}, []int{k.last(0).Calls(storetest.CallClose), k.last(1).Calls(storetest.CallClose), k.last(2).Calls(storetest.CallClose)})
 		require.Len(t, k.Positions(), 3, "what is closed is on disk still")
 		require.Equal(t, []int{1, 1, 1}, []int{k.opens(0), k.opens(1), k.opens(2)})
@@ -218,7 +218,7 @@ func TestStandbyIsRebuilt(t *testing.T) {
 				k := startCopies(t, v.pipeline, v.cluster, map[int32]stores.Store{0: kept})
 				k.Name(0, 1)
 				v.feed(t, 30*time.Second)
-				time.Sleep(time.Minute)
+				time.Sleep(time.Minute) // of the bubble
 				require.Contains(t, k.lines.String(), "local state cannot be used: it is rebuilt from its changelog")
 				requireCopy(t, v, 0, k.last(0))
 				requireCopy(t, v, 1, k.last(1))
@@ -237,7 +237,7 @@ func TestStandbyOfQuietLog(t *testing.T) {
 		k := startCopies(t, v.pipeline, v.cluster, nil)
 		k.Name(0, 1, 2, 3)
 		v.feed(t, time.Minute)
-		time.Sleep(13 * time.Hour)
+		time.Sleep(13 * time.Hour) // of the bubble
 		for p := range int32(4) {
 			r := task.NewRestorer(k.last(p))
 			_, _, err := r.Position()
@@ -261,20 +261,20 @@ func TestStandbyWarmsUp(t *testing.T) {
 			v.rates[i] = Rate{Pair: fmt.Sprintf("K%05d", i), Bid: 1, At: time.Now().UTC()}
 		}
 		write(t, v.cluster.Config(), v.pipeline, v.rates)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // of the bubble
 		k := startCopies(t, v.pipeline, v.cluster, nil)
 		k.Name(2)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // of the bubble
 		require.Equal(t, int32(1), k.rejoins.Load())
 		v.feed(t, time.Minute) // windows close, which are 10,000 records more
 		told := k.rejoins.Load()
 		k.Name(0, 2)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // of the bubble
 		require.Equal(t, told+1, k.rejoins.Load(), "the other one, too")
 		k.Name(0)
-		time.Sleep(2 * time.Minute)
+		time.Sleep(2 * time.Minute) // of the bubble
 		k.Name(0, 2)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // of the bubble
 		require.Equal(t, told+1, k.rejoins.Load(), "it was near all the time")
 		require.NoError(t, k.stop())
 		v.finish(t, m)

@@ -81,7 +81,7 @@ func TestWarmUp(t *testing.T) {
 			v.rates[i] = Rate{Pair: fmt.Sprintf("K%05d", i), Bid: 1, At: time.Now().UTC()}
 		}
 		write(t, v.cluster.Config(), v.pipeline, v.rates)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // of the bubble
 		second := startMember(t, v.plan, v.cluster)
 		v.feed(t, time.Minute)
 		t.Logf("%+v", second.Status().SubTopologies[0].Standbys)

@@ -31,7 +31,7 @@ func TestCommitOfOffsetsThatIsOvertaken(t *testing.T) {
 			}
 			first = false
 			time.AfterFunc(time.Minute, done) // it is on its way
-			time.Sleep(closeTimeout)
+			time.Sleep(closeTimeout)          // of the bubble
 			return errors.New("no answer")
 		}
 		k := newMarks(commit)
@@ -42,13 +42,13 @@ func TestCommitOfOffsetsThatIsOvertaken(t *testing.T) {
 			k.run(ctx, slog.New(slog.DiscardHandler))
 		}()
 		k.mark("a", 0, 5)
-		time.Sleep(2 * time.Second)
+		time.Sleep(2 * time.Second) // of the bubble
 		k.mark("a", 0, 9)
-		time.Sleep(30 * time.Second)
+		time.Sleep(30 * time.Second) // of the bubble
 		require.Equal(t, int64(9), group["a"][0])
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // of the bubble
 		require.Equal(t, int64(5), group["a"][0], "the older commit has come")
-		time.Sleep(commitAgain)
+		time.Sleep(commitAgain) // of the bubble
 		require.Equal(t, int64(9), group["a"][0])
 		cancel()
 		<-ended
