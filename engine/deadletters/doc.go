@@ -16,4 +16,6 @@
 // Letters without a value, because it was too large for them, and rows that a plan made itself cannot be sent anew; the latter can with -to.
 //
 // It ends with status 1 when anything named could not be found or sent.
+//
+// In place of -brokers, -config FILE takes addresses, TLS and SASL from the application's configuration (package engine/config).
 package main

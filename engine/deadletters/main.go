@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ashi-stream/ashi/engine/config"
 	"github.com/ashi-stream/ashi/engine/kafka"
 	"github.com/ashi-stream/ashi/topology"
 )
@@ -40,7 +41,7 @@ type command struct {
 	out      io.Writer
 }
 
-const usage = "deadletters: want list, show or redrive: deadletters list -brokers HOST:PORT [flags] [PARTITION:OFFSET ...]"
+const usage = "deadletters: want list, show or redrive: deadletters list -brokers HOST:PORT (or -config FILE) [flags] [PARTITION:OFFSET ...]"
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 || !slices.Contains([]string{"list", "show", "redrive"}, args[0]) {
@@ -61,6 +62,7 @@ func (c *command) parse(name string, args []string, stderr io.Writer) error {
 	f := flag.NewFlagSet("deadletters "+name, flag.ContinueOnError)
 	f.SetOutput(stderr)
 	brokers := f.String("brokers", "", "addresses to begin with: host:port, several with commas")
+	file := f.String("config", "", "the application's configuration, for its addresses, TLS and SASL; the environment counts too")
 	f.StringVar(&c.topic, "topic", topology.DeadLetterTopic, "topic of the dead letters")
 	if name != "show" {
 		f.StringVar(&c.filter.source, "source", "", "only records of this topic")
@@ -83,15 +85,32 @@ func (c *command) parse(name string, args []string, stderr io.Writer) error {
 		return err
 	}
 	c.selected = f.Args()
-	if *brokers == "" {
-		return errors.New("deadletters: no address given: -brokers HOST:PORT")
+	if err := c.connect(*brokers, *file, stderr); err != nil {
+		return err
 	}
-	c.kafka.Brokers = strings.Split(*brokers, ",")
 	switch n := len(c.selected); {
 	case name == "show" && n != 1:
 		return errors.New("deadletters: show wants one letter: PARTITION:OFFSET, as list prints it")
 	case name == "redrive" && (n == 0) != c.all:
 		return errors.New("deadletters: redrive wants letters, as PARTITION:OFFSET, or -all, and not both")
+	}
+	return nil
+}
+
+// connect says how the cluster is reached: addresses outdo those of the file.
+func (c *command) connect(brokers, file string, stderr io.Writer) error {
+	if file != "" {
+		cfg, err := config.Load(file, config.Options{Output: stderr})
+		if err != nil {
+			return fmt.Errorf("deadletters: %w", err)
+		}
+		c.kafka.Brokers, c.kafka.Security, c.kafka.Client = cfg.Brokers, cfg.Security, cfg.Client
+	}
+	if brokers != "" {
+		c.kafka.Brokers = strings.Split(brokers, ",")
+	}
+	if len(c.kafka.Brokers) == 0 {
+		return errors.New("deadletters: no address given: -brokers HOST:PORT, or -config FILE")
 	}
 	return nil
 }

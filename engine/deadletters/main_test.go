@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -155,6 +158,21 @@ func TestRedrive(t *testing.T) {
 	require.Len(t, r.read(r.source), 3)
 	_, err = r.do("redrive", "-again", "-to", r.Name("nowhere"), "0:1")
 	require.ErrorContains(t, err, "does not exist")
+}
+
+// The application's own file says how the cluster is reached.
+func TestConfigurationFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "fx.yaml")
+	text := "messaging: {brokers: [kafka-1:9093], tls: {}, sasl: {mechanism: SCRAM-SHA-512, user: fx, password: hush}}"
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	var c command
+	require.NoError(t, c.parse("list", []string{"-config", file}, io.Discard))
+	require.Equal(t, []string{"kafka-1:9093"}, c.kafka.Brokers)
+	require.NotNil(t, c.kafka.Security.TLS)
+	require.Equal(t, "fx", c.kafka.Security.SASL.User)
+	require.NoError(t, c.parse("list", []string{"-config", file, "-brokers", "other:9093"}, io.Discard))
+	require.Equal(t, []string{"other:9093"}, c.kafka.Brokers)
+	require.ErrorContains(t, c.parse("list", []string{"-config", file + "x"}, io.Discard), "no such file")
 }
 
 func TestWrongArguments(t *testing.T) {
