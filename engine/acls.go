@@ -18,6 +18,12 @@ func ACLs(plan *topology.Plan, cfg Config) []kafka.ACL {
 	for _, s := range subs {
 		all.subTopology(plan, cfg, s)
 	}
+	if plan.DeadLetters != "" { // for SendDead, where no sub-topology writes to it
+		all.add(kafka.Topic, plan.DeadLetters, kafka.Write)
+		if !cfg.Topics.WithoutCreation {
+			all.add(kafka.Topic, plan.DeadLetters, kafka.Create)
+		}
+	}
 	for _, t := range plan.Tables {
 		if t.WithoutMirror == "" && cfg.WithoutTables == "" {
 			all.add(kafka.Topic, t.Topic, kafka.Read)

@@ -107,6 +107,9 @@ func CreatedTopics(plan *topology.Plan) map[string]bool {
 			own[k.Topic] = true
 		}
 	}
+	if plan.DeadLetters != "" {
+		own[plan.DeadLetters] = true
+	}
 	return own
 }
 
@@ -128,15 +131,17 @@ func (e *Engine) ownTopics(counts map[string]int32) (all []ownTopic) {
 		all = append(all, ownTopic{TopicSpec: e.spec(s.changelog, counts[source], compacted), about: fmt.Sprintf("changelog of topic %s, which has %d "+
 			"partitions (state is kept per partition: if their number was changed, give the application another name to start anew)", source, counts[source])})
 		for _, k := range outputs(e.plan, s.sub) {
-			settings, n := kept, counts[source]
+			settings := kept
 			if k.Compact {
 				settings = compacted
 			}
-			if k.Topic == s.sub.DeadLetters {
-				n = 1 // one order of all; and applications that share it agree, whatever they read
+			if k.Topic != e.plan.DeadLetters {
+				all = append(all, ownTopic{TopicSpec: e.spec(k.Topic, counts[source], settings), output: true, about: "output"})
 			}
-			all = append(all, ownTopic{TopicSpec: e.spec(k.Topic, n, settings), output: true, about: "output"})
 		}
+	}
+	if topic := e.plan.DeadLetters; topic != "" { // one partition: one order of all; and applications that share it agree, whatever they read
+		all = append(all, ownTopic{TopicSpec: e.spec(topic, 1, kept), output: true, about: "dead letters"})
 	}
 	return all
 }

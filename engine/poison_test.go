@@ -315,6 +315,29 @@ func TestSendDead(t *testing.T) {
 	require.ErrorIs(t, engine.SendDead(ctx, e, sent, "x"), engine.ErrNoDeadLetters)
 }
 
+// A plan that only mirrors a table has dead letters as well, for the program to send.
+func TestSendDeadOfTables(t *testing.T) {
+	type limit struct {
+		Pair string `ashi:"pair,key"`
+		Most int64
+	}
+	c := kafkatest.Start(t)
+	topic := c.Topic(t, "limits", 1)
+	b := dsl.New(c.Name("tables"))
+	dsl.Table[string, limit](b, topic)
+	b.DeadLetters(topic + "-letters")
+	plan, err := b.Build()
+	require.NoError(t, err)
+	require.Contains(t, engine.ACLs(plan, engine.Config{}), kafka.ACL{Resource: kafka.Topic, Name: topic + "-letters", Operation: kafka.Write})
+	r := start(t, plan, engine.Config{Brokers: c.Brokers})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	require.NoError(t, r.WaitReady(ctx))
+	require.NoError(t, engine.SendDead(ctx, r.Engine, engine.Letter{Topic: topic, Key: []byte("k"), Offset: -1}, "unknown pair"))
+	require.NoError(t, r.stop())
+	require.Len(t, slices.Concat(committed(t, c.Config(), topic+"-letters")...), 1)
+}
+
 func TestRetriesThatTakeTooLong(t *testing.T) {
 	p := newPipelineOf(t, "fx", "rates", func(_ *dsl.Builder, s *dsl.StreamOf[Rate]) *dsl.StreamOf[Rate] {
 		return s.OnError(dsl.Retry(5, time.Second, nil).Then(dsl.Skip))
