@@ -27,6 +27,7 @@ type member struct {
 	fetcher    *fetcher // of all partitions
 	marks      *marks   // of all partitions
 	fatal      chan error
+	made       chan struct{}  // closed when the fields above are set: franz-go may call before its client is there
 	serving    sync.WaitGroup // tenures
 
 	mu      sync.Mutex
@@ -41,7 +42,7 @@ type member struct {
 // newMember joins the group.
 func newMember(g *Group) (*member, error) {
 	m := &member{
-		group: g, cfg: g.cfg, assignor: newAssignor(&g.gc), fatal: make(chan error, 1), tenures: make(map[int32]*tenure),
+		group: g, cfg: g.cfg, assignor: newAssignor(&g.gc), fatal: make(chan error, 1), made: make(chan struct{}), tenures: make(map[int32]*tenure),
 	}
 	var err error
 	if m.data, err = g.cfg.connect(kgo.MaxVersions(byName())); err != nil {
@@ -73,6 +74,7 @@ func newMember(g *Group) (*member, error) {
 		return nil, err
 	}
 	m.membership.PauseFetchTopics(g.gc.Topics...)
+	close(m.made)
 	return m, nil
 }
 
@@ -138,6 +140,7 @@ func (m *member) leave() {
 // onAssigned is called by franz-go when the group has divided its partitions, with those that are new here, and after onOver for
 // those that are not any more. It starts heartbeats by itself, so a long restore is no risk.
 func (m *member) onAssigned(claims map[string][]int32) {
+	<-m.made
 	added, err := coPartitioned(claims, m.group.gc.Topics)
 	if err != nil {
 		m.fail(err)
@@ -184,6 +187,7 @@ func (m *member) rebalanced() {
 
 // onOver is called by franz-go with partitions that are not this member's any more; the rebalance goes on when it returns.
 func (m *member) onOver(claims map[string][]int32, end func(*tenure)) {
+	<-m.made
 	var partitions []int32
 	for _, list := range claims {
 		partitions = append(partitions, list...)
