@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -301,6 +302,30 @@ func TestPositionsAtStart(t *testing.T) {
 	require.NoError(t, k.Run(ctx))
 	require.Equal(t, map[int32]int64{0: 17, 11: 4}, k.Positions())
 	require.NoError(t, e.Close())
+}
+
+// A store that could not be opened is nobody's: it is not closed when the slot has been idle for long.
+func TestStoreThatCannotBeOpened(t *testing.T) {
+	p := newPipeline(t, "fx", "rates")
+	dir := t.TempDir()
+	folder := filepath.Join(dir, "fx-rates-changelog", "0")
+	require.NoError(t, os.MkdirAll(folder, 0o750))
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "main.db"), nil, 0o600))
+	synctest.Test(t, func(t *testing.T) {
+		e, err := engine.New(p.plan, engine.Config{Brokers: []string{"127.0.0.1:1"}, StateDir: dir, WithoutTables: "the test is about tasks"})
+		require.NoError(t, err)
+		k := engine.KeeperOf(e, func() {})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- k.Run(ctx) }()
+		_, err = k.Take(0)
+		require.Error(t, err)
+		require.NoError(t, k.Give(0, nil))
+		time.Sleep(time.Minute) // of the bubble
+		cancel()
+		require.NoError(t, <-done)
+		require.NoError(t, e.Close())
+	})
 }
 
 // Run ends with the error of a standby's store; the other member goes on.

@@ -176,7 +176,7 @@ func (d *stateDir) reopenEmpty(changelog string, partition int32, o rocksdb.Opti
 	if err := rocksdb.Destroy(path); err != nil {
 		return nil, err
 	}
-	return rocksdb.Open(path, o)
+	return openStore(path, o)
 }
 
 // openTable opens a table's store.
@@ -187,8 +187,17 @@ func (d *stateDir) openTable(t *topology.Table, o rocksdb.Options, log *slog.Log
 	return openOrRebuild(filepath.Join(d.path, t.Folder, t.File+".db"), o, log)
 }
 
-func openOrRebuild(path string, o rocksdb.Options, log *slog.Logger) (stores.Store, error) {
+// openStore is rocksdb.Open; with an error the store is nil, and not one that is something without a value.
+func openStore(path string, o rocksdb.Options) (stores.Store, error) {
 	s, err := rocksdb.Open(path, o)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func openOrRebuild(path string, o rocksdb.Options, log *slog.Logger) (stores.Store, error) {
+	s, err := openStore(path, o)
 	if !errors.Is(err, stores.ErrCorrupt) {
 		return s, err
 	}
@@ -196,5 +205,5 @@ func openOrRebuild(path string, o rocksdb.Options, log *slog.Logger) (stores.Sto
 	if err := rocksdb.Destroy(path); err != nil {
 		return nil, err
 	}
-	return rocksdb.Open(path, o)
+	return openStore(path, o)
 }
