@@ -54,7 +54,11 @@ func TestChangedPlans(t *testing.T) {
 	if *seed != 0 {
 		from, n = *seed, 1
 	}
-	for at := from; at < from+n && !t.Failed(); at++ {
+	seeds := []uint64{793085648168} // an empty group had no key where it was the first to be put out
+	for at := from; at < from+n; at++ {
+		seeds = append(seeds, at)
+	}
+	for _, at := range seeds {
 		r := rand.New(rand.NewPCG(at, 3))
 		s := pick(r, settings()...)
 		t.Run(fmt.Sprint("seed ", at, " ", s.name), func(t *testing.T) { checkChanged(t, r, s, pick[int32](r, 1, 3)) })

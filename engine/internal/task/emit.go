@@ -60,6 +60,9 @@ func (w *windowed) loadShown(s *size, b *bucket, i int32) error {
 
 // windowedKey is good until the next call.
 func (w *windowed) windowedKey(group []byte, b *bucket) []byte {
+	if w.wkey == nil {
+		w.wkey = make([]byte, 0, 64) // an empty group has an empty key, not none
+	}
 	w.wkey = append(w.wkey[:0], group...)
 	if b.end != math.MaxInt64 { // a window without bounds
 		w.wkey = binary.BigEndian.AppendUint64(w.wkey, uint64(b.start))
