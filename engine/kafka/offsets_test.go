@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,10 +16,18 @@ import (
 // the simulation.
 func TestCommitOfOffsetsThatIsOvertaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex // guards group
 		group := map[string]map[int32]int64{}
+		known := func() int64 {
+			mu.Lock()
+			defer mu.Unlock()
+			return group["a"][0]
+		}
 		first := true
 		commit := func(ctx context.Context, positions map[string]map[int32]int64) error {
 			done := func() {
+				mu.Lock()
+				defer mu.Unlock()
 				for topic, of := range positions {
 					for p, at := range of {
 						set(group, topic, p, at)
@@ -43,13 +52,17 @@ func TestCommitOfOffsetsThatIsOvertaken(t *testing.T) {
 		}()
 		k.mark("a", 0, 5)
 		time.Sleep(2 * time.Second) // of the bubble
+		synctest.Wait()
 		k.mark("a", 0, 9)
 		time.Sleep(30 * time.Second) // of the bubble
-		require.Equal(t, int64(9), group["a"][0])
+		synctest.Wait()
+		require.Equal(t, int64(9), known())
 		time.Sleep(time.Minute) // of the bubble
-		require.Equal(t, int64(5), group["a"][0], "the older commit has come")
+		synctest.Wait()
+		require.Equal(t, int64(5), known(), "the older commit has come")
 		time.Sleep(commitAgain) // of the bubble
-		require.Equal(t, int64(9), group["a"][0])
+		synctest.Wait()
+		require.Equal(t, int64(9), known())
 		cancel()
 		<-ended
 	})
