@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"time"
 
@@ -75,8 +74,9 @@ type running struct {
 	task      *task.Task
 	store     stores.Store
 	producer  *producer
-	inputs    map[string]int64 // next offset to feed, by topic
-	batches   int              // fed so far
+	inputs    map[string]int64         // next offset to feed, by topic
+	lent      map[string][]task.Record // the last batch of each: its memory is used again, as the engine does
+	batches   int                      // fed so far
 }
 
 // New runs plan with default Options.
@@ -175,7 +175,7 @@ func (d *Driver) openTask(r *running) (err error) {
 	if err != nil {
 		return err
 	}
-	r.inputs = maps.Clone(r.task.Positions())
+	r.inputs, r.lent = maps.Clone(r.task.Positions()), map[string][]task.Record{}
 	return nil
 }
 
@@ -227,7 +227,8 @@ func (d *Driver) feedTask(r *running) (bool, error) {
 			records = records[:d.o.Batch]
 		}
 		r.inputs[topic] += int64(len(records))
-		r.task.Offer(&task.Batch{Topic: topic, Records: slices.Clone(records), Next: r.inputs[topic]}, func() {})
+		r.lent[topic] = append(r.lent[topic][:0], records...)
+		r.task.Offer(&task.Batch{Topic: topic, Records: r.lent[topic], Next: r.inputs[topic]}, func() {})
 		offered = true
 	}
 	if !offered {

@@ -89,7 +89,7 @@ func (t *Task) Run(ctx context.Context, ended func(topic string) bool) error {
 		if in == nil {
 			break
 		}
-		t.raw, t.source = &in.batch.Records[in.at], in
+		t.take(in, &in.batch.Records[in.at])
 		t.offset = t.raw.Offset
 		in.headed = false
 		in.at++
@@ -191,9 +191,12 @@ func (in *input) accept(r *Record) bool {
 	return true
 }
 
+// take makes r the record at work. Its place in memory says nothing: batches use theirs again.
+func (t *Task) take(in *input, r *Record) { t.raw, t.source, t.lettered = r, in, false }
+
 // unfit drops r.
 func (in *input) unfit(r *Record, reason Reason, err error) bool {
-	in.task.raw, in.task.source = r, in
+	in.task.take(in, r)
 	in.task.unfit(reason, in.name, err)
 	return false
 }
@@ -201,7 +204,7 @@ func (in *input) unfit(r *Record, reason Reason, err error) bool {
 // decodeAgain decodes a record for which that has failed again, if its policy says so, and lets the policy take place where it still fails.
 func (in *input) decodeAgain(r *Record, err error) bool {
 	t := in.task
-	t.raw, t.source = r, in
+	t.take(in, r)
 	policy := in.onDecode
 	if policy == nil {
 		policy = t.policyOf(in.name)

@@ -198,10 +198,10 @@ func (t *Task) origin() origin {
 // however many steps it fails at: whoever sends it anew sends all of it.
 func (t *Task) letter(f failure) {
 	if t.derived == nil && t.raw != nil {
-		if t.lettered == t.raw {
+		if t.lettered {
 			return
 		}
-		t.lettered = t.raw
+		t.lettered = true
 	}
 	o := t.origin()
 	if t.derived != nil {

@@ -224,6 +224,14 @@ func TestOneLetterARecord(t *testing.T) {
 	require.Zero(t, d.Dropped("failed"))
 }
 
+// A record that fails and stands where the last one stood that failed, in the next batch, is a letter of its own.
+func TestLettersOfBatchesInOnePlace(t *testing.T) {
+	d, _ := deeds(t, enginetest.Options{Batch: 1}, func(_ *dsl.Builder, s, _ *dsl.StreamOf[deed]) { s.OnError(dsl.DeadLetter) })
+	d.AddRaw("deeds", poison...)
+	require.Len(t, d.DeadLetters(), 5)
+	require.Equal(t, "ag", outOf(d))
+}
+
 // Letters come and go with the transaction.
 func TestLettersAreCommittedOnce(t *testing.T) {
 	d, _ := deeds(t, enginetest.Options{Manual: true, Batch: 2}, func(_ *dsl.Builder, s, _ *dsl.StreamOf[deed]) { s.OnError(dsl.DeadLetter) })

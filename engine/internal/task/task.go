@@ -29,7 +29,7 @@ type Task struct {
 	raw        *Record                     // the record at work
 	source     *input                      // where it was read; nil: none is at work
 	derived    *origin                     // the row at work where it is not that record: one that the plan has made
-	lettered   *Record                     // the last record that was written to the dead letters
+	lettered   bool                        // the record at work has its dead letter
 	broken     error                       // ends the task: a policy of Fail, a row of the state that is too large, or the end of ctx in the wait for a retry
 	ctx        context.Context             // of the call of Run, Tick or Commit under way
 	waited     time.Duration               // for retries of the record at work
