@@ -39,6 +39,32 @@ type Broker struct {
 
 // Start starts a broker and returns once it answers. The error names what is wrong with the address or the folder.
 func Start(c Config) (*Broker, error) {
+	if c.Dir == "" {
+		return start(c)
+	}
+	if err := mend(c.Dir); err != nil {
+		return nil, fmt.Errorf("embedded: mend the folder of the broker: %w", err)
+	}
+	for {
+		b, err := start(c)
+		if err != nil {
+			return nil, err
+		}
+		stale, err := b.settle(context.Background())
+		if err == nil && !stale {
+			return b, nil
+		}
+		b.Close()
+		if err == nil {
+			err = forget(c.Dir)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("embedded: settle transactions: %w", err)
+		}
+	}
+}
+
+func start(c Config) (*Broker, error) {
 	port, err := loopbackPort(c.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("embedded: listen on %q: %w", c.Addr, err)
@@ -68,12 +94,6 @@ func Start(c Config) (*Broker, error) {
 	if err := b.createTopics(c.Topics); err != nil {
 		b.Close()
 		return nil, err
-	}
-	if c.Dir != "" {
-		if err := b.settle(context.Background()); err != nil {
-			b.Close()
-			return nil, err
-		}
 	}
 	return b, nil
 }

@@ -42,14 +42,15 @@ func write(t *testing.T, cfg kafka.Config, value string) {
 	require.NoError(t, p.Close())
 }
 
-func read(t *testing.T, cfg kafka.Config) (values []string) {
+func read(t *testing.T, cfg kafka.Config, partition int32) (values []string) {
+	t.Helper()
 	admin, err := kafka.NewAdmin(cfg)
 	require.NoError(t, err)
 	defer admin.Close()
 	ends, err := admin.Ends(t.Context(), "t", true)
 	require.NoError(t, err)
 	require.NoError(t, kafka.Follow(t.Context(), cfg, kafka.FollowConfig{
-		Topic: "t", From: map[int32]int64{0: kafka.Oldest}, Until: map[int32]int64{0: ends[0]},
+		Topic: "t", From: map[int32]int64{partition: kafka.Oldest}, Until: map[int32]int64{partition: ends[partition]},
 		Apply: func(_ int32, records []task.Record, _ int64) error {
 			for _, r := range records {
 				values = append(values, string(r.Value))
@@ -69,7 +70,7 @@ func TestBrokerInMemory(t *testing.T) {
 	require.True(t, net.ParseIP(host).IsLoopback())
 	cfg := kafka.Config{Brokers: broker.Addrs()}
 	write(t, cfg, "a")
-	require.Equal(t, []string{"a"}, read(t, cfg))
+	require.Equal(t, []string{"a"}, read(t, cfg, 0))
 	admin, err := kafka.NewAdmin(cfg)
 	require.NoError(t, err)
 	defer admin.Close()
@@ -85,7 +86,7 @@ func TestBrokerGoesOnFromItsFolder(t *testing.T) {
 		require.NoError(t, err)
 		cfg := kafka.Config{Brokers: broker.Addrs()}
 		write(t, cfg, fmt.Sprint(i))
-		require.Len(t, read(t, cfg), i+1)
+		require.Len(t, read(t, cfg, 0), i+1)
 		broker.Close()
 	}
 }
@@ -110,7 +111,7 @@ func TestBrokerSurvivesBeingKilled(t *testing.T) {
 	broker, err := embedded.Start(embedded.Config{Dir: dir})
 	require.NoError(t, err)
 	defer broker.Close()
-	require.Equal(t, want, read(t, kafka.Config{Brokers: broker.Addrs()}))
+	require.Equal(t, want, read(t, kafka.Config{Brokers: broker.Addrs()}, 0))
 }
 
 func TestVirtualBroker(t *testing.T) {
@@ -119,7 +120,7 @@ func TestVirtualBroker(t *testing.T) {
 	defer broker.Close()
 	cfg := kafka.Config{Brokers: broker.Addrs(), Dial: broker.Dial}
 	write(t, cfg, "a")
-	require.Equal(t, []string{"a"}, read(t, cfg))
+	require.Equal(t, []string{"a"}, read(t, cfg, 0))
 }
 
 func TestBadConfig(t *testing.T) {

@@ -2,7 +2,8 @@
 //
 // [Start] returns a [Broker]: one node, bound to the loopback interface, that any Kafka client can talk to. Without a folder
 // it lives in memory; with one it writes its log there as Kafka would (no sync per batch, the page cache keeps what was
-// written when the process is killed) and goes on from it when it is started on the folder again. A virtual broker listens
+// written when the process is killed) and goes on from it when it is started on the folder again: what was committed is there, what
+// was under way is aborted. A virtual broker listens
 // on no port at all: only [Broker.Dial] reaches it, which is what a testing/synctest bubble needs.
 //
 // It is no production broker: one process, no replication, no promise when the machine loses power, and two brokers must

@@ -12,36 +12,44 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// settle writes down that transactions are aborted which were under way when the broker was killed. kfake knows it when it starts on a
-// folder, but does not write it: after the next kill, a later commit of the same producer would seem to be theirs, and what was
-// aborted would come back. It is called before anybody else uses the broker.
-func (b *Broker) settle(ctx context.Context) error {
+// settle writes down how transactions ended that were under way when the broker was killed: one that is committed in any partition is
+// committed in all of them, as a real coordinator would go on with it; the others are aborted. kfake takes them for aborted when it starts on a folder,
+// but does not write it: after the next kill, a later commit of the same producer would seem to be theirs. Where any was committed it must read
+// its folder once more, and stale is true. It is called before anybody else uses the broker.
+func (b *Broker) settle(ctx context.Context) (stale bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addrs()...), kgo.Dialer(b.dial), kgo.ConsumeRegex(), kgo.ConsumeTopics(".*"), kgo.KeepControlRecords(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
-		return fmt.Errorf("embedded: settle transactions: %w", err)
+		return false, err
 	}
 	defer client.Close()
 	open, err := unfinished(ctx, client)
 	if err != nil {
-		return fmt.Errorf("embedded: settle transactions: %w", err)
+		return false, err
 	}
 	for _, t := range open {
-		if err := t.abort(ctx, client); err != nil {
-			return fmt.Errorf("embedded: settle transactions: %s/%d: %w", t.topic, t.partition, err)
+		if err := t.end(ctx, client); err != nil {
+			return false, fmt.Errorf("%s/%d: %w", t.topic, t.partition, err)
 		}
+		stale = stale || t.committed
 	}
-	return nil
+	return stale, nil
 }
 
 // transaction is the part of one in a partition.
 type transaction struct {
 	topic     string
 	partition int32
-	producer  int64
-	epoch     int16
+	producer
+	committed bool // elsewhere
+}
+
+// producer names one transaction: each has its own epoch (KIP-890).
+type producer struct {
+	id    int64
+	epoch int16
 }
 
 // unfinished reads all that the broker holds, and returns the transactions that have no marker at their end.
@@ -61,6 +69,7 @@ func unfinished(ctx context.Context, client *kgo.Client) ([]transaction, error) 
 		}
 	})
 	open := map[place]map[int64]int16{}
+	committed := map[producer]bool{}
 	for len(behind) > 0 {
 		f := client.PollFetches(ctx)
 		if err := f.Err(); err != nil {
@@ -71,6 +80,9 @@ func unfinished(ctx context.Context, client *kgo.Client) ([]transaction, error) 
 			switch {
 			case r.Attrs.IsControl():
 				delete(open[at], r.ProducerID)
+				if isCommit(r) {
+					committed[producer{r.ProducerID, r.ProducerEpoch}] = true
+				}
 			case r.Attrs.IsTransactional():
 				if open[at] == nil {
 					open[at] = map[int64]int16{}
@@ -85,18 +97,25 @@ func unfinished(ctx context.Context, client *kgo.Client) ([]transaction, error) 
 	var list []transaction
 	for at, producers := range open {
 		for id, epoch := range producers {
-			list = append(list, transaction{at.topic, at.partition, id, epoch})
+			p := producer{id, epoch}
+			list = append(list, transaction{at.topic, at.partition, p, committed[p]})
 		}
 	}
 	return list, nil
 }
 
-// abort writes the marker.
-func (t transaction) abort(ctx context.Context, client *kgo.Client) error {
+func isCommit(r *kgo.Record) bool {
+	var key kmsg.ControlRecordKey
+	return key.ReadFrom(r.Key) == nil && key.Type == kmsg.ControlRecordKeyTypeCommit
+}
+
+// end writes the marker.
+func (t transaction) end(ctx context.Context, client *kgo.Client) error {
 	topic := kmsg.NewWriteTxnMarkersRequestMarkerTopic()
 	topic.Topic, topic.Partitions = t.topic, []int32{t.partition}
 	marker := kmsg.NewWriteTxnMarkersRequestMarker()
-	marker.ProducerID, marker.ProducerEpoch, marker.Topics = t.producer, t.epoch, []kmsg.WriteTxnMarkersRequestMarkerTopic{topic}
+	marker.ProducerID, marker.ProducerEpoch, marker.Committed = t.id, t.epoch, t.committed
+	marker.Topics = []kmsg.WriteTxnMarkersRequestMarkerTopic{topic}
 	request := kmsg.NewPtrWriteTxnMarkersRequest()
 	request.Markers = []kmsg.WriteTxnMarkersRequestMarker{marker}
 	response, err := request.RequestWith(ctx, client)
