@@ -56,6 +56,7 @@ type subState struct {
 	changelog string
 	drops     task.Drops
 	records   atomic.Int64 // read
+	speed     rate         // of records
 	meters    subMeters
 	keeper    *keeper
 	owned     atomic.Int32 // partitions that this process works on

@@ -45,6 +45,7 @@ type CauseStatus struct {
 type SubTopologyStatus struct {
 	Name    string           `json:"name"`
 	Records int64            `json:"records"`      // read
+	Rate    float64          `json:"rate"`         // records read a second, over the last 10 s
 	Dropped map[string]int64 `json:"dropped"`      // by reason; dead letters are not in it
 	Letters map[string]int64 `json:"dead_letters"` // by reason
 	Tasks   []TaskStatus     `json:"tasks"`
@@ -120,7 +121,7 @@ func (e *Engine) readinessStatus() ReadinessStatus {
 }
 
 func (s *subState) status(views []*taskView) SubTopologyStatus {
-	st := SubTopologyStatus{Name: s.sub.Name, Records: s.records.Load(), Dropped: map[string]int64{}, Letters: map[string]int64{}, Tasks: []TaskStatus{},
+	st := SubTopologyStatus{Name: s.sub.Name, Records: s.records.Load(), Rate: s.speed.perSecond(), Dropped: map[string]int64{}, Letters: map[string]int64{}, Tasks: []TaskStatus{},
 		Standbys: s.keeper.standbys()}
 	for _, r := range task.Reasons() {
 		st.Dropped[r.String()], st.Letters[r.String()] = s.drops.Count(r), s.drops.Letters(r)

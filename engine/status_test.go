@@ -62,6 +62,7 @@ func TestStatus(t *testing.T) {
 	require.Equal(t, app, s.Application)
 	require.True(t, s.Readiness.Ready)
 	require.Equal(t, int64(len(rates)), s.SubTopologies[0].Records)
+	require.Eventually(t, func() bool { return e.Status().SubTopologies[0].Rate > 0 }, 15*time.Second, 50*time.Millisecond)
 	require.Len(t, s.SubTopologies[0].Tasks, partitions)
 	next := int64(0)
 	for i, task := range s.SubTopologies[0].Tasks {

@@ -27,11 +27,12 @@ func (e *Engine) watchBroker(ctx context.Context) error {
 	return kafka.Watch(ctx, e.kafka, func(err error) { e.readiness.set(err != nil, Cause{Reason: BrokerLost, Err: err}) })
 }
 
-// watch keeps Lagging, FollowerStopped and TaskRestoring, and fails when the state directory is lost (RDY-4).
+// watch keeps Lagging, FollowerStopped, TaskRestoring and the rates of records, and fails when the state directory is lost (RDY-4).
 func (e *Engine) watch(ctx context.Context) error {
 	tick := time.NewTicker(cmp.Or(e.kafka.WatchInterval, kafka.DefaultWatchInterval))
 	defer tick.Stop()
 	looked := time.Now()
+	e.noteRates(looked)
 	var adjusted adjustments
 	defer func() { adjusted.tell(e, time.Now(), true) }()
 	for {
@@ -46,12 +47,19 @@ func (e *Engine) watch(ctx context.Context) error {
 			e.watchTable(t, now)
 		}
 		e.tasks.watch(e.readiness, now)
+		e.noteRates(now)
 		if now.Sub(looked) >= stateEvery {
 			looked = now
 			if err := e.state.probe(); err != nil {
 				return err
 			}
 		}
+	}
+}
+
+func (e *Engine) noteRates(now time.Time) {
+	for _, s := range e.subs {
+		s.speed.note(now, s.records.Load())
 	}
 }
 
