@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/ashi-stream/ashi/topology"
 	"github.com/ashi-stream/ashi/windows"
@@ -76,11 +77,11 @@ func (t *Task) Run(ctx context.Context, ended func(topic string) bool) error {
 			return err
 		}
 	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	t.begin(ctx)
-	for n := 0; ; n++ {
-		if n%checkEvery == 0 && ctx.Err() != nil {
-			return ctx.Err() // the partition is wanted elsewhere: what was done since the last commit does not count
-		}
+	for {
 		in := t.next(ended)
 		t.raw, t.source = nil, nil // a bad record that next has come across
 		if t.broken != nil {
@@ -104,7 +105,7 @@ func (t *Task) Run(ctx context.Context, ended func(topic string) bool) error {
 			return t.broken
 		}
 		t.raw, t.source = nil, nil
-		if err := t.rested(ctx); err != nil {
+		if err := t.between(ctx); err != nil {
 			return err
 		}
 	}
@@ -114,16 +115,40 @@ func (t *Task) Run(ctx context.Context, ended func(topic string) bool) error {
 	return t.Tick(ctx)
 }
 
-// rested commits after a record that was waited for, if that is due: all that its batch waits for must not come together in one transaction.
-func (t *Task) rested(ctx context.Context) error {
-	if t.waited == 0 {
+// between looks at the context and the clock now and then, and commits where that is due: a batch may take long where functions do, and all
+// that it makes must not come together in one transaction, which has a time-out.
+func (t *Task) between(ctx context.Context) error {
+	if t.pace.left--; t.pace.left > 0 && t.waited == 0 {
 		return nil
 	}
 	t.waited = 0
-	if t.cfg.Now().Sub(t.lastCommit) < t.cfg.CommitEvery {
+	if ctx.Err() != nil {
+		return ctx.Err() // the partition is wanted elsewhere: what was done since the last commit does not count
+	}
+	now := t.cfg.Now()
+	t.pace.look(now, t.cfg.CommitEvery)
+	if now.Sub(t.lastCommit) < t.cfg.CommitEvery {
 		return nil
 	}
 	return t.Commit(ctx)
+}
+
+// pace is how often a task looks up from its work.
+type pace struct {
+	left   int // records until it does
+	stride int // records between two looks, at most checkEvery
+	last   time.Time
+}
+
+// look lets the next look come later where there was no need for this one, and sooner where much of the time between commits has gone by.
+func (p *pace) look(now time.Time, every time.Duration) {
+	if now.Sub(p.last) > every/8 {
+		p.stride /= 2
+	} else {
+		p.stride *= 2
+	}
+	p.stride = min(max(p.stride, 1), checkEvery)
+	p.left, p.last = p.stride, now
 }
 
 // next is the input whose head is to be processed, nil if that is not known or there is none.

@@ -1,7 +1,9 @@
 package task_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -73,4 +75,43 @@ func TestInputThatGoesOn(t *testing.T) {
 	require.Equal(t, 2, asked)
 	require.NoError(t, tk.Commit(t.Context()))
 	require.Equal(t, map[string]int64{"b": 1}, tk.Positions())
+}
+
+// A function that takes long does not keep back the commit until its batch ends: a transaction would time out in the end.
+func TestCommitsOfASlowFunction(t *testing.T) {
+	for _, took := range []time.Duration{time.Millisecond, 30 * time.Millisecond, time.Second, 20 * time.Second} {
+		now := time.UnixMilli(0)
+		b := dsl.New("slow")
+		dsl.Stream[quote](b, "a").Codec(codecs.Fixed[quote]()).Peek(func(*quote) error {
+			now = now.Add(took)
+			return nil
+		}).To("all")
+		plan, err := b.Build()
+		require.NoError(t, err)
+		p := &clocked{now: func() time.Time { return now }, last: now}
+		cfg := taskConfig(plan, memory.New(), p)
+		cfg.Sinks, cfg.Now, cfg.CommitEvery = map[string]int32{"all": 1}, p.now, time.Second
+		tk, err := task.New(cfg)
+		require.NoError(t, err)
+		tk.Offer(quotesAt(t, "a", make([]windows.Time, 1024)...), func() {})
+		require.NoError(t, tk.Run(t.Context(), func(string) bool { return true }))
+		require.NoError(t, tk.Commit(t.Context()))
+		require.LessOrEqual(t, p.longest, 2*max(took, time.Second), "of a record that takes %v", took)
+		require.LessOrEqual(t, p.commits, int(1024*took/time.Second)+1)
+	}
+}
+
+// clocked notes how far commits are apart.
+type clocked struct {
+	discard
+	now     func() time.Time
+	last    time.Time
+	longest time.Duration
+	commits int
+}
+
+func (c *clocked) Commit(context.Context) error {
+	c.longest, c.last = max(c.longest, c.now().Sub(c.last)), c.now()
+	c.commits++
+	return nil
 }

@@ -33,6 +33,7 @@ type Task struct {
 	broken     error                       // ends the task: a policy of Fail, a row of the state that is too large, or the end of ctx in the wait for a retry
 	ctx        context.Context             // of the call of Run, Tick or Commit under way
 	waited     time.Duration               // for retries of the record at work
+	pace       pace                        // of Run
 	policies   map[string]*topology.Policy // of steps that have their own
 	leastLimit int                         // of Config.Limits
 	releases   []func()
@@ -115,7 +116,7 @@ func (t *Task) Bound(memory int) { t.cfg.Memory = memory }
 // Position is the offset of the changelog after the last commit; 0 before there is any.
 func (t *Task) Position() int64 { return t.position }
 
-// checkEvery is how many records are processed between two looks at the context.
+// checkEvery is how many records are processed between two looks at the context, at most.
 const checkEvery = 64
 
 // Process is Offer and Run for a task with one input, or of which the others have nothing now.
