@@ -126,7 +126,8 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 	for _, w := range append(e.plan.Warnings[:len(e.plan.Warnings):len(e.plan.Warnings)], e.cfg.Security.Warnings()...) {
 		e.cfg.Log.Warn(w)
 	}
-	if err := e.prepare(ctx); err != nil {
+	read, err := e.prepare(ctx)
+	if err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -141,6 +142,7 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 	}
 	group.Go(func() error { return e.watchBroker(ctx) })
 	group.Go(func() error { return e.watch(ctx) })
+	group.Go(func() error { return e.watchPartitions(ctx, read) })
 	e.runTables(ctx, group)
 	return group.Wait()
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -75,6 +76,38 @@ func TestTopicDeleted(t *testing.T) {
 	requireFinals(t, c.Config(), p, rates, 1, time.Minute)
 }
 
+// Nobody is misled by a topic that gets more partitions under a running engine, which reads the others as before.
+func TestTopicExpandedIsSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := kafkatest.StartVirtual(t)
+		topic := c.Topic(t, "rates", 1)
+		p := newPipeline(t, c.Name("fx"), topic)
+		r := start(t, p.plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial})
+		await(t, r.Engine, time.Minute, isReady)
+		time.Sleep(5 * time.Minute) // of the bubble
+		require.True(t, r.Readiness().Ready)
+		addPartition(t, c, topic)
+		now := await(t, r.Engine, time.Minute, func(now engine.Readiness) bool { return !now.Ready })
+		require.Equal(t, engine.Expanded, now.Causes[0].Reason)
+		require.ErrorContains(t, now.Causes[0].Err, "topic "+topic+" has 2 partitions, and had 1 when Run began")
+		require.NoError(t, r.stop())
+	})
+}
+
+func addPartition(t *testing.T, c *kafkatest.Cluster, topic string) {
+	t.Helper()
+	opts := []kgo.Opt{kgo.SeedBrokers(c.Brokers...)}
+	if c.Dial != nil {
+		opts = append(opts, kgo.Dialer(c.Dial))
+	}
+	client, err := kgo.NewClient(opts...)
+	require.NoError(t, err)
+	defer client.Close()
+	resp, err := kadm.NewClient(client).CreatePartitions(t.Context(), 1, topic)
+	require.NoError(t, err)
+	require.NoError(t, resp.Error())
+}
+
 // A topic that gets more partitions under a running engine is read as before; the next Run refuses it, since state is kept per partition,
 // and says what to do.
 func TestTopicExpanded(t *testing.T) {
@@ -86,14 +119,9 @@ func TestTopicExpanded(t *testing.T) {
 	rates := []Rate{{Pair: "P", Bid: 1, At: dayStart}, {Pair: "P", Bid: 2, At: dayStart.Add(time.Second)}}
 	write(t, c.Config(), p, rates)
 	awaitEnd(t, c, app, topic)
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers...))
-	require.NoError(t, err)
-	defer client.Close()
-	resp, err := kadm.NewClient(client).CreatePartitions(t.Context(), 1, topic)
-	require.NoError(t, err)
-	require.NoError(t, resp.Error())
+	addPartition(t, c, topic)
 	require.NoError(t, r.stop())
-	err = run(t, p.plan, cfg)
+	err := run(t, p.plan, cfg)
 	require.ErrorIs(t, err, kafka.ErrTopicMismatch)
 	require.ErrorContains(t, err, "give the application another name")
 }

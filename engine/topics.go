@@ -14,13 +14,14 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// prepare asks the brokers for the topics that are read, and creates or checks those that are written.
-func (e *Engine) prepare(ctx context.Context) error {
+// prepare asks the brokers for the topics that are read, and creates or checks those that are written. read is those that others write, with
+// their partitions.
+func (e *Engine) prepare(ctx context.Context) (read map[string]int32, err error) {
 	ctx, cancel := context.WithTimeout(ctx, e.cfg.StartTimeout)
 	defer cancel()
 	admin, err := kafka.NewAdmin(e.kafka)
 	if err != nil {
-		return fmt.Errorf("engine: start: %w", err)
+		return nil, fmt.Errorf("engine: start: %w", err)
 	}
 	defer admin.Close()
 	sources := external(e.plan)
@@ -30,23 +31,24 @@ func (e *Engine) prepare(ctx context.Context) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("engine: start: %w", err)
+		return nil, fmt.Errorf("engine: start: %w", err)
 	}
 	if err := e.missingSources(sources, counts); err != nil {
-		return err
+		return nil, err
 	}
 	if err := patient(ctx, func() error { return startUp(ctx, e.plan) }); err != nil {
-		return fmt.Errorf("engine: start: %w", err)
+		return nil, fmt.Errorf("engine: start: %w", err)
 	}
+	read = maps.Clone(counts)
 	if err := e.resolveInternal(counts); err != nil {
-		return err
+		return nil, err
 	}
 	for _, s := range e.subs {
 		if err := e.sameName(ctx, admin, s); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return e.ensure(ctx, admin, e.ownTopics(counts))
+	return read, e.ensure(ctx, admin, e.ownTopics(counts))
 }
 
 // startUp does all that the plan wants to be done first, and lists what has failed.
