@@ -177,10 +177,11 @@ func (t *TableOf[K, T]) Codec(c codecs.Codec[T]) *TableOf[K, T] {
 	return t
 }
 
-// To writes the changes of the table to a compacted topic, deletions as nulls. Values are JSON unless Codec says otherwise.
+// To writes the changes of the table to a compacted topic, deletions as nulls. Values are JSON unless Codec says otherwise, keys in ksqlDB's KAFKA
+// format unless WriteKeys does.
 func (t *TableOf[K, T]) To(topic string) *SinkOf[T] {
 	t.use()
-	sink := &SinkOf[T]{b: t.b, codec: codecs.JSON[T]()}
+	sink := &SinkOf[T]{b: t.b, codec: codecs.JSON[T](), keys: t.key.Form()}
 	sink.node = sinkNode(t.b, topic, true, func() codecs.Codec[T] { return sink.codec })
 	t.node.Next = append(t.node.Next, sink.node)
 	return sink
