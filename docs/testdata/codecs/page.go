@@ -1,7 +1,13 @@
 // Package codecs has what docs/codecs.md takes for granted.
 package codecs
 
-import "time"
+import (
+	"context"
+	"time"
+
+	"github.com/ashi-stream/ashi/dsl"
+	"github.com/ashi-stream/ashi/topology"
+)
 
 type Rate struct {
 	Pair string    `ashi:"pair,key"`
@@ -10,3 +16,13 @@ type Rate struct {
 }
 
 var password string
+
+var schemas = oneSchema{}
+
+// oneSchema is a registry that takes every schema.
+type oneSchema struct{ topology.Schemas }
+
+func (oneSchema) Register(context.Context, string, topology.Schema) (int, error) { return 1, nil }
+
+// Declare declares what the blocks begin with.
+func Declare(*dsl.Builder) {}
