@@ -26,23 +26,45 @@ func ReadKeys[K, T any](s *StreamOf[T], c codecs.Codec[K]) *StreamOf[T] {
 	default:
 		// Rows of one key may be anywhere: their frames may differ.
 		s.keyed, s.moved, s.form = nil, &moved[T]{}, key.Form()
-		s.source.key = func(b []byte) ([]byte, error) {
-			var k K
-			if err := c.Decode(b, &k); err != nil {
-				return nil, err
-			}
-			return key.Append(nil, k)
-		}
-		of := codecs.KeyAt(c, s.source.topic)
-		s.source.keyed = func(dst, plain []byte) ([]byte, error) {
-			k, err := key.Decode(plain)
-			if err != nil {
-				return dst, err
-			}
-			return of.Encode(dst, &k)
-		}
+		keysBy(s.source, c, key)
 	}
 	return s
+}
+
+// keysBy lets a source have keys in the format of c.
+func keysBy[K, T any](s *sourceOf[T], c codecs.Codec[K], key entity.KeyCodec[K]) {
+	s.key = func(b []byte) ([]byte, error) {
+		var k K
+		if err := c.Decode(b, &k); err != nil {
+			return nil, err
+		}
+		return key.Append(nil, k)
+	}
+	of := codecs.KeyAt(c, s.topic)
+	s.keyed = func(dst, plain []byte) ([]byte, error) {
+		k, err := key.Decode(plain)
+		if err != nil {
+			return dst, err
+		}
+		return of.Encode(dst, &k)
+	}
+}
+
+// KeyCodec says that the keys of a declared table's topic are not in ksqlDB's KAFKA format but in that of c: they are turned into it when they are
+// read, by mirrors too. As the topic is partitioned by other bytes, steps and joins read it by way of an internal topic. Call it before any step.
+func (t *TableOf[K, T]) KeyCodec(c codecs.Codec[K]) *TableOf[K, T] {
+	switch at := place(); {
+	case codecs.Err(c) != nil:
+		t.b.wrong(at, "KeyCodec: %w", codecs.Err(c))
+	case t.source == nil:
+		t.b.wrong(at, "KeyCodec: only a table that was declared with Table has keys in a topic; WriteKeys is for what To writes")
+	case t.node != nil:
+		t.b.wrong(at, "KeyCodec: call it before the first step")
+	default:
+		keysBy(t.source, c, t.key)
+		t.table.Keys, t.table.PlainKey = c.Name()+" of "+t.key.Form(), t.source.key
+	}
+	return t
 }
 
 // WriteKeys sets how a sink writes keys, in place of ksqlDB's KAFKA format: in that of c, whose type must be that of the keys. The partition is

@@ -1,6 +1,7 @@
 package dsl_test
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"strings"
 	"testing"
@@ -155,6 +156,52 @@ func TestReadKeysIsPartitionedOtherwise(t *testing.T) {
 	require.Len(t, d.ReadRaw("out"), len(pairs))
 }
 
+// A declared table with keys in another format is read by its plain keys, in mirrors and in joins: deletions too, and keys that were framed twice.
+func TestTableKeyCodec(t *testing.T) {
+	type pair struct {
+		Pair      string
+		Bid, Last float64
+	}
+	r := registrytest.Start(t)
+	schemas, err := registry.New(registry.Config{URLs: []string{r.URL}})
+	require.NoError(t, err)
+	b := dsl.New("app")
+	last := dsl.Table[string, quote](b, "last").KeyCodec(codecs.Registered(schemas, codecs.AvroKey[string]()))
+	in := dsl.Stream[quote](b, "quotes")
+	dsl.JoinTable(in, last, func(q, last *quote) (pair, error) { return pair{q.Pair, q.Bid, last.Bid}, nil }).To("out")
+	plan, err := b.Build()
+	require.NoError(t, err)
+	require.Len(t, plan.Internal, 1)
+	d := enginetest.NewWith(t, plan, enginetest.Options{Partitions: 3})
+	at := time.UnixMilli(1700006400000).UTC()
+	pairs := []string{"EURUSD", "GBPUSD", "USDJPY", "AUDUSD", "NZDUSD"}
+	for i, p := range pairs {
+		enginetest.Add(d, last, quote{p, float64(i), at})
+	}
+	java := r.Register("last-key", topology.Schema{Format: topology.AvroSchema, Text: `{"type":"string","avro.java.string":"String"}`})
+	framed := func(key string) []byte {
+		return append(binary.BigEndian.AppendUint32([]byte{0}, uint32(java)), append([]byte{byte(2 * len(key))}, key...)...)
+	}
+	later := at.Add(time.Second)
+	d.AddRaw("last", enginetest.Record{Key: framed("USDJPY"), Timestamp: windows.At(later)}, // deleted
+		enginetest.Record{Key: framed("NZDUSD"), Value: []byte(`{"bid":9}`), Timestamp: windows.At(later)},
+		enginetest.Record{Key: []byte("AUDUSD"), Timestamp: windows.At(later)}) // no frame: undecodable
+	for _, p := range pairs {
+		enginetest.Add(d, in, quote{p, 1, at.Add(time.Minute)})
+	}
+	var joined []string
+	for _, rec := range d.ReadRaw("out") {
+		joined = append(joined, string(rec.Key)+" "+string(rec.Value[strings.Index(string(rec.Value), `"Last"`):]))
+	}
+	require.ElementsMatch(t, []string{`EURUSD "Last":0}`, `GBPUSD "Last":1}`, `AUDUSD "Last":3}`, `NZDUSD "Last":9}`}, joined)
+	require.EqualValues(t, 1, d.Dropped("undecodable"))
+	var bids []float64
+	for _, q := range enginetest.Rows(d, last) {
+		bids = append(bids, q.Bid)
+	}
+	require.ElementsMatch(t, []float64{0, 1, 3, 9}, bids)
+}
+
 func TestKeyMistakes(t *testing.T) {
 	b := dsl.New("app")
 	in := dsl.Stream[quote](b, "quotes")
@@ -168,8 +215,13 @@ func TestKeyMistakes(t *testing.T) {
 	dsl.WriteKeys(in.To("a"), codecs.AvroKey[[]string]())
 	dsl.WriteKeys(in.To("b"), codecs.Registered(nil, codecs.AvroKey[string]()))
 	dsl.WriteKeys(dsl.PartitionBy(in, func(q *quote) int64 { return 1 }).To("c"), codecs.JSONKey[string]())
+	used := dsl.Table[string, quote](b, "used")
+	used.To("d")
+	used.KeyCodec(codecs.JSONKey[string]())
+	dsl.Table[string, quote](b, "unregistered").KeyCodec(codecs.Registered(nil, codecs.AvroKey[string]()))
+	dsl.ToTable[string](in).KeyCodec(codecs.JSONKey[string]())
 	_, err := b.Build()
-	for _, want := range []string{"WriteKeys: entity: []string cannot be a key", "WriteKeys: codecs: no registry", "WriteKeys: keys of type string are text, those of the rows are 8 bytes, a whole number",
+	for _, want := range []string{"KeyCodec: call it before the first step", "KeyCodec: codecs: no registry", "KeyCodec: only a table that was declared", "WriteKeys: entity: []string cannot be a key", "WriteKeys: codecs: no registry", "WriteKeys: keys of type string are text, those of the rows are 8 bytes, a whole number",
 		"before the first step", "only a stream that was declared", "cannot be a key", "no registry"} {
 		require.ErrorContains(t, err, want)
 	}
