@@ -87,7 +87,7 @@ func (a *adder) close() error {
 
 // ForEach calls handle with each row that is committed to a stream's topic, all partitions, from the oldest on, until ctx ends or
 // handle fails, with its error. It needs no Run. Rows that cannot be decoded and nulls are passed over, counted
-// (ashi_passed_over_records_total, Status.PassedOver) and logged. handle is called from this
+// (ashi_passed_over_records_total, Status.PassedOver) and logged; those whose schema cannot be asked for now are waited for. handle is called from this
 // goroutine, a row at a time, which is its to keep. There is no call that pulls rows out of a stream now: state is read from tables (ENT-5).
 func ForEach[R any](ctx context.Context, e *Engine, from interface{ StreamRef() topology.StreamOf[R] }, handle func(R) error) error {
 	ref := from.StreamRef()
@@ -102,7 +102,7 @@ func ForEach[R any](ctx context.Context, e *Engine, from interface{ StreamRef() 
 	var failed error
 	err = kafka.Follow(ctx, e.kafka, kafka.FollowConfig{Topic: ref.Topic, From: parts, Apply: func(p int32, records []task.Record, _ int64) error {
 		for i := range records {
-			if failed = deliver(log, passed, &ref, p, &records[i], handle); failed != nil {
+			if failed = deliver(ctx, log, passed, &ref, p, &records[i], handle); failed != nil {
 				return failed
 			}
 		}
@@ -114,7 +114,7 @@ func ForEach[R any](ctx context.Context, e *Engine, from interface{ StreamRef() 
 	return fmt.Errorf("engine: for each of %s: %w", ref.Topic, err)
 }
 
-func deliver[R any](log *rare.Log, passed *passedOver, ref *topology.StreamOf[R], p int32, r *task.Record, handle func(R) error) error {
+func deliver[R any](ctx context.Context, log *rare.Log, passed *passedOver, ref *topology.StreamOf[R], p int32, r *task.Record, handle func(R) error) error {
 	key := r.Key
 	ok := true
 	if ref.Windows != nil {
@@ -129,7 +129,13 @@ func deliver[R any](log *rare.Log, passed *passedOver, ref *topology.StreamOf[R]
 	case !ok:
 		err = errors.New("key has no window")
 	default:
-		err = ref.Decode(slices.Clone(key), slices.Clone(r.Value), &row)
+		key, value := slices.Clone(key), slices.Clone(r.Value)
+		decode := func() error { return ref.Decode(key, value, &row) }
+		if err = decode(); errors.Is(err, topology.ErrUnavailable) {
+			if err = patient(ctx, decode); ctx.Err() != nil {
+				return ctx.Err()
+			}
+		}
 	}
 	if err != nil {
 		count.Add(1)

@@ -15,6 +15,11 @@ type Rate struct {
 	At   time.Time `ashi:"at,timestamp"`
 }
 
+type Limit struct {
+	Pair string `ashi:"pair,key"`
+	Most int64  `ashi:"most"`
+}
+
 var password string
 
 var schemas = oneSchema{}
