@@ -89,7 +89,7 @@ func TestReadersWaitForTheRegistry(t *testing.T) {
 	r := registrytest.Start(t)
 	c := kafkatest.Start(t)
 	in := c.Topic(t, "in", 1)
-	schemas, err := registry.New(registry.Config{URLs: []string{r.URL}, Patience: time.Millisecond})
+	schemas, err := registry.New(registry.Config{URLs: []string{r.URL}})
 	require.NoError(t, err)
 	b := dsl.New(c.Name("app"))
 	rates := dsl.Stream[Rate](b, in).Codec(codecs.Registered(schemas, codecs.Avro[Rate]()))
@@ -104,7 +104,7 @@ func TestReadersWaitForTheRegistry(t *testing.T) {
 	row := Rate{Pair: "EURUSD", Bid: 1.5, At: time.UnixMilli(1700006400000).UTC()}
 	require.NoError(t, engine.Add(ctx, e, rates, row))
 
-	fresh, err := registry.New(registry.Config{URLs: []string{r.URL}, Patience: time.Millisecond}) // which knows no id yet
+	fresh, err := registry.New(registry.Config{URLs: []string{r.URL}, Patience: 200 * time.Millisecond}) // which knows no id yet
 	require.NoError(t, err)
 	reader := dsl.Stream[Rate](dsl.New("reader"), in).Codec(codecs.Registered(fresh, codecs.Avro[Rate]()))
 	r.Down(true)
@@ -141,8 +141,8 @@ func TestTableKeysInARegistry(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	// open runs an engine over the table, lets f use it, and ends it.
-	open := func(keyed bool, f func(e *engine.Engine, table *dsl.TableOf[string, Rate])) {
-		schemas, err := registry.New(registry.Config{URLs: []string{r.URL}, Patience: time.Millisecond})
+	open := func(keyed bool, patience time.Duration, f func(e *engine.Engine, table *dsl.TableOf[string, Rate])) {
+		schemas, err := registry.New(registry.Config{URLs: []string{r.URL}, Patience: patience})
 		require.NoError(t, err)
 		b := dsl.New(c.Name("app"))
 		table := dsl.Table[string, Rate](b, topic)
@@ -161,7 +161,7 @@ func TestTableKeysInARegistry(t *testing.T) {
 		require.NoError(t, <-done)
 	}
 	row := Rate{Pair: "EURUSD", Bid: 1.5, At: time.UnixMilli(1700006400000).UTC()}
-	open(true, func(e *engine.Engine, table *dsl.TableOf[string, Rate]) {
+	open(true, time.Minute, func(e *engine.Engine, table *dsl.TableOf[string, Rate]) {
 		require.NoError(t, engine.AddAndWait(ctx, e, table, row))
 	})
 	count := func(e *engine.Engine, table *dsl.TableOf[string, Rate]) (rows int) {
@@ -180,11 +180,11 @@ func TestTableKeysInARegistry(t *testing.T) {
 		}
 		return rows
 	}
-	open(false, func(e *engine.Engine, table *dsl.TableOf[string, Rate]) {
+	open(false, time.Minute, func(e *engine.Engine, table *dsl.TableOf[string, Rate]) {
 		require.Equal(t, 1, count(e, table), "its key is no text that anybody would ask for")
 	})
 	r.Down(true)
-	open(true, func(e *engine.Engine, table *dsl.TableOf[string, Rate]) {
+	open(true, 200*time.Millisecond, func(e *engine.Engine, table *dsl.TableOf[string, Rate]) {
 		asked := r.Requests()
 		require.Eventually(t, func() bool { return r.Requests() > asked+3 }, 20*time.Second, 5*time.Millisecond)
 		require.False(t, e.Readiness().Ready)

@@ -91,7 +91,7 @@ func TestRegistryIsReached(t *testing.T) {
 	defer server.Close()
 	ca := written(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
 	ask := func(tls string) error {
-		file := written(t, "fx.yaml", "messaging: {brokers: [k:9092]}\nregistry:\n  urls: ["+server.URL+"]\n  user: fx\n  password: ${FX_PASSWORD}\n  patience: 300ms\n"+tls)
+		file := written(t, "fx.yaml", "messaging: {brokers: [k:9092]}\nregistry:\n  urls: ["+server.URL+"]\n  user: fx\n  password: ${FX_PASSWORD}\n"+tls)
 		cfg, err := config.Registry(file, config.Options{Environ: environ})
 		require.NoError(t, err)
 		schemas, err := registry.New(cfg)
@@ -103,7 +103,7 @@ func TestRegistryIsReached(t *testing.T) {
 	require.NoError(t, ask("  tls: {caFile: "+ca+"}\n"))
 	require.NoError(t, ask("  tls: {insecureBecause: a test}\n"))
 	var unknown x509.UnknownAuthorityError
-	require.ErrorAs(t, ask(""), &unknown)
+	require.ErrorAs(t, ask("  patience: 300ms\n"), &unknown)
 }
 
 // What works and should not be so is logged by Load, once.

@@ -220,7 +220,7 @@ func TestSecretsInFiles(t *testing.T) {
 		}
 		write("first\n")
 		r.Authorization(header("first"))
-		c := open(t, r, change)
+		c := open(t, r, change, func(c *Config) { c.Patience = 500 * time.Millisecond })
 		_, err := c.Register(t.Context(), scheme+"a", one)
 		require.NoError(t, err)
 		write(" second")
