@@ -137,6 +137,9 @@ func (s *sourceOf[T]) checkKey(b *Builder, what, form string) {
 
 // adjusts notes a codec that may change values to make them fit, once.
 func (b *Builder) adjusts(row string, codec any) {
+	if registered, ok := codec.(interface{ Within() any }); ok {
+		codec = registered.Within() // sources and sinks have copies of what is around it
+	}
 	c, ok := codec.(codecs.Adjuster)
 	if !ok || c.Adjusted() == nil || !reflect.TypeOf(codec).Comparable() || b.adjusters[codec] {
 		return

@@ -10,6 +10,8 @@ import (
 	"github.com/ashi-stream/ashi/dsl"
 	"github.com/ashi-stream/ashi/dsl/codecs"
 	"github.com/ashi-stream/ashi/engine/enginetest"
+	"github.com/ashi-stream/ashi/engine/registry"
+	"github.com/ashi-stream/ashi/engine/registry/registrytest"
 	"github.com/ashi-stream/ashi/windows"
 )
 
@@ -136,4 +138,18 @@ func TestStrictAndRelaxed(t *testing.T) {
 	enginetest.Add(d, remarks, remark{ID: "x", Text: "abcd"})
 	require.JSONEq(t, `{"id":"x","text":"abc"}`, string(d.ReadRaw("out")[0].Value))
 	require.Equal(t, map[string]int64{"text": 2}, plan.Adjusters[0].Adjusted(), "by Add, and where it goes out")
+
+	b = dsl.New("registered")
+	schemas, err := registry.New(registry.Config{URLs: []string{registrytest.Start(t).URL}})
+	require.NoError(t, err)
+	framed := codecs.Registered(schemas, codecs.Avro[remark]())
+	remarks = dsl.Stream[remark](b).Codec(framed)
+	remarks.To("out").Codec(framed)
+	plan, err = b.Build()
+	require.NoError(t, err)
+	require.Len(t, plan.Adjusters, 1, "each topic has its frame, but they share the codec")
+	d = enginetest.New(t, plan)
+	enginetest.Add(d, remarks, remark{ID: "x", Text: "abcd"})
+	require.Len(t, d.ReadRaw("out"), 1)
+	require.Equal(t, map[string]int64{"text": 1}, plan.Adjusters[0].Adjusted())
 }

@@ -73,14 +73,17 @@ func (s *StreamOf[T]) through(name string, partitions int32) *StreamOf[T] {
 			return func(r *topology.Record, dst []byte) ([]byte, error) { return codec.Encode(dst, r.Value.(*T)) }
 		}}})
 	node := &topology.Node{Name: s.b.unique(topic), Place: place(), Op: &topology.Source{
-		Topic: topic, Internal: true, Row: typeName[T](), Codec: codec.Name(), Form: formOf[T](), Open: func() func(*topology.Record, []byte, []byte) error {
-			row := new(T)
-			return func(r *topology.Record, _, value []byte) error {
-				r.Value = row
-				return codec.Decode(value, row)
-			}
-		}}}
+		Topic: topic, Internal: true, Row: typeName[T](), Codec: codec.Name(), Form: formOf[T](), Open: internalDecoder[T]}}
 	return &StreamOf[T]{b: s.b, node: node, part: s.b.root(node, true), origin: s.origin, form: s.form, keyed: s.keyed, joined: s.joined}
+}
+
+// internalDecoder makes a decoder of rows in an internal topic.
+func internalDecoder[T any]() func(*topology.Record, []byte, []byte) error {
+	codec, row := codecs.Internal[T](), new(T)
+	return func(r *topology.Record, _, value []byte) error {
+		r.Value = row
+		return codec.Decode(value, row)
+	}
 }
 
 // internal notes an internal topic, named after the application.

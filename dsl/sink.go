@@ -10,11 +10,13 @@ type SinkOf[T any] struct {
 	b     *Builder
 	node  *topology.Node
 	codec codecs.Codec[T]
+	keys  string // form of the rows' keys; empty: not known
 }
 
-// To writes the stream to a topic, each row with the key and event time that it has. Values are JSON unless Codec says otherwise.
+// To writes the stream to a topic, each row with the key and event time that it has. Values are JSON unless Codec says otherwise,
+// keys in ksqlDB's KAFKA format unless WriteKeys does.
 func (s *StreamOf[T]) To(topic string) *SinkOf[T] {
-	sink := &SinkOf[T]{b: s.b, codec: codecs.JSON[T]()}
+	sink := &SinkOf[T]{b: s.b, codec: codecs.JSON[T](), keys: s.form}
 	sink.node = sinkNode(s.b, topic, false, func() codecs.Codec[T] { return sink.codec })
 	s.node.Next = append(s.node.Next, sink.node)
 	return sink

@@ -111,10 +111,13 @@ func (s *sourceOf[T]) open() func(*topology.Record, []byte, []byte) error {
 		if err != nil {
 			return err
 		}
+		r.Key, r.Group = key, key
+		if value == nil { // of a table, see topology.Source.Deletions
+			return nil
+		}
 		if err := s.fill(key, value, row); err != nil {
 			return err
 		}
-		r.Key, r.Group = key, key
 		r.Value = row
 		if at, ok := s.model.EventTime(row); ok {
 			r.Time = at

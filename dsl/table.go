@@ -92,6 +92,10 @@ func (t *TableOf[K, T]) use() *TableOf[K, T] {
 	checkCodec(t.b, s.at, func() codecs.Codec[T] { return s.codec }, func(c codecs.Codec[T]) { source.Op.(*topology.Source).Codec = c.Name() })
 	s.settle(t.b, source)
 	t.part = t.b.root(source, false)
+	if s.key != nil {
+		source.Op.(*topology.Source).Deletions = true
+		source, t.part = throughTable[T](t.b, source, s.topic)
+	}
 	name := t.name
 	if name == "" {
 		name = t.b.unique(s.topic + "-table")
@@ -99,6 +103,19 @@ func (t *TableOf[K, T]) use() *TableOf[K, T] {
 	t.kept = t.b.keep(source, name, rowsOf[T]())
 	t.node = t.kept
 	return t
+}
+
+// throughTable writes the rows and deletions of a table's source to an internal topic, by their keys, and reads them again.
+func throughTable[T any](b *Builder, source *topology.Node, origin string) (*topology.Node, *part) {
+	topic := b.internal(b.unique(origin+"-repartition"), 0)
+	codec := codecs.Internal[T]()
+	source.Next = append(source.Next, &topology.Node{Name: b.unique("to-" + topic), Place: place(), Op: &topology.Sink{
+		Topic: topic, Row: typeName[T](), Codec: codec.Name(), Open: func() func(*topology.Record, []byte) ([]byte, error) {
+			return func(r *topology.Record, dst []byte) ([]byte, error) { return codec.Encode(dst, r.Value.(*T)) }
+		}}})
+	node := &topology.Node{Name: b.unique(topic), Place: place(), Op: &topology.Source{Table: true, Internal: true,
+		Topic: topic, Row: typeName[T](), Codec: codec.Name(), Form: formOf[T](), Open: internalDecoder[T]}}
+	return node, b.root(node, true)
 }
 
 // keeping is the table's node that keeps its rows: its Op is a *topology.Materialize.
@@ -177,10 +194,11 @@ func (t *TableOf[K, T]) Codec(c codecs.Codec[T]) *TableOf[K, T] {
 	return t
 }
 
-// To writes the changes of the table to a compacted topic, deletions as nulls. Values are JSON unless Codec says otherwise.
+// To writes the changes of the table to a compacted topic, deletions as nulls. Values are JSON unless Codec says otherwise, keys in ksqlDB's KAFKA
+// format unless WriteKeys does.
 func (t *TableOf[K, T]) To(topic string) *SinkOf[T] {
 	t.use()
-	sink := &SinkOf[T]{b: t.b, codec: codecs.JSON[T]()}
+	sink := &SinkOf[T]{b: t.b, codec: codecs.JSON[T](), keys: t.key.Form()}
 	sink.node = sinkNode(t.b, topic, true, func() codecs.Codec[T] { return sink.codec })
 	t.node.Next = append(t.node.Next, sink.node)
 	return sink
@@ -211,7 +229,7 @@ func (t *TableOf[K, T]) Ref() topology.TableOf[K, T] {
 	if t.source == nil {
 		return topology.TableOf[K, T]{Err: fmt.Errorf("dsl: table %s is in no topic: write it to one with To, and declare that in the plan that reads it", t.node.Name)}
 	}
-	return topology.TableOf[K, T]{Table: t.table, Key: t.key.Append, Decode: t.source.decode}
+	return topology.TableOf[K, T]{Table: t.table, Key: t.key.Append, Decode: t.source.fill}
 }
 
 // StreamRef is the table's topic as the engine's Add and ForEach want it.

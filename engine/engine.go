@@ -42,6 +42,7 @@ type Engine struct {
 	status    statusServer
 	readiness *readiness
 	meters    *meters
+	listened  listened
 	tracer    trace.Tracer  // nil: no spans
 	codecs    *slog.Logger  // of what cannot be decoded
 	done      chan struct{} // closed when Run has ended

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 
 	"github.com/ashi-stream/ashi/dsl"
 	"github.com/ashi-stream/ashi/engine"
+	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
 )
 
@@ -91,6 +94,43 @@ func TestRows(t *testing.T) {
 	again, stop := context.WithCancel(ctx)
 	defer stop()
 	require.ErrorIs(t, engine.ForEach(again, e, positions, func(position) error { stop(); return full }), full)
+}
+
+// What is passed over is counted by topic and reason, in the metrics and in the status, before anything else is as well.
+func TestPassedOver(t *testing.T) {
+	c := kafkatest.Start(t)
+	b := dsl.New(c.Name("passed"))
+	topic := c.Topic(t, "positions", 1)
+	positions := dsl.Stream[position](b, topic)
+	positions.To(c.Name("copies"))
+	plan, err := b.Build()
+	require.NoError(t, err)
+	e, err := engine.New(plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, Log: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, e.Close()) }()
+	require.Nil(t, e.Status().PassedOver)
+	require.Empty(t, gathered(t, e)["ashi_passed_over_records_total"])
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var outputs []task.Output
+	for _, value := range [][]byte{[]byte("{"), nil, []byte("[]"), []byte(`{"account":"a","Amount":5}`)} {
+		outputs = append(outputs, task.Output{Topic: topic, Key: []byte("a"), Value: value})
+	}
+	c.Write(t, topic, 1, outputs...)
+	for range 2 { // each reader counts
+		for row, err := range engine.Rows(ctx, e, positions) {
+			require.NoError(t, err)
+			require.EqualValues(t, 5, row.Amount)
+			break
+		}
+	}
+	require.Equal(t, map[string]map[string]int64{topic: {"null_value": 2, "undecodable": 4}}, e.Status().PassedOver)
+	metrics := gathered(t, e)["ashi_passed_over_records_total"]
+	require.EqualValues(t, 6, total(metrics, "topic", topic))
+	require.EqualValues(t, 4, total(metrics, "reason", "undecodable"))
+	page := httptest.NewRecorder()
+	e.StatusHandler().ServeHTTP(page, httptest.NewRequest(http.MethodGet, "/status.html", nil))
+	require.Contains(t, page.Body.String(), "readers of "+topic+"</td><td></td><td>null_value: 2 undecodable: 4 </td>")
 }
 
 type remark struct {

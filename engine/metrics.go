@@ -14,7 +14,8 @@ type collector struct {
 
 	ready, dropped, letters, tasks, restoring, remaining, lag, streamTime *prometheus.Desc
 	memory, stateRows, stateBytes, standbys, standbyLag                   *prometheus.Desc
-	tableReady, tableRows, tableBytes, tableLag, duplicates, adjusted     *prometheus.Desc
+	tableReady, tableRows, tableBytes, tableLag, duplicates               *prometheus.Desc
+	adjusted, passedOver                                                  *prometheus.Desc
 	all                                                                   []*prometheus.Desc
 }
 
@@ -47,6 +48,7 @@ func (e *Engine) Collector() prometheus.Collector {
 	c.tableLag = desc("ashi_table_lag_records", "Records that a table is behind its topic, of the partition that is furthest behind.", "table")
 	c.duplicates = desc("ashi_table_duplicate_rows_total", "Final rows that came a second time, with the same bytes or with others.", "table", "same")
 	c.adjusted = desc("ashi_adjusted_values_total", "Values that were cut or rounded to fit their column, of types that are tagged relaxed.", "row", "column")
+	c.passedOver = desc("ashi_passed_over_records_total", "Records of a topic that ForEach and Rows passed over.", "topic", "reason")
 	return c
 }
 
@@ -91,6 +93,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for v, n := range c.e.adjustedValues() {
 		counter(c.adjusted, n, v.row, v.column)
+	}
+	for topic, reasons := range c.e.listened.counts() {
+		for reason, n := range reasons {
+			counter(c.passedOver, n, topic, reason)
+		}
 	}
 }
 

@@ -86,7 +86,8 @@ func (a *adder) close() error {
 }
 
 // ForEach calls handle with each row that is committed to a stream's topic, all partitions, from the oldest on, until ctx ends or
-// handle fails, with its error. It needs no Run. Rows that cannot be decoded and nulls are logged and passed over. handle is called from this
+// handle fails, with its error. It needs no Run. Rows that cannot be decoded and nulls are passed over, counted
+// (ashi_passed_over_records_total, Status.PassedOver) and logged; those whose schema cannot be asked for now are waited for. handle is called from this
 // goroutine, a row at a time, which is its to keep. There is no call that pulls rows out of a stream now: state is read from tables (ENT-5).
 func ForEach[R any](ctx context.Context, e *Engine, from interface{ StreamRef() topology.StreamOf[R] }, handle func(R) error) error {
 	ref := from.StreamRef()
@@ -97,11 +98,11 @@ func ForEach[R any](ctx context.Context, e *Engine, from interface{ StreamRef() 
 	if err != nil {
 		return fmt.Errorf("engine: for each: %w", err)
 	}
-	log := rare.New(e.codecs)
+	log, passed := rare.New(e.codecs), e.listened.on(ref.Topic)
 	var failed error
 	err = kafka.Follow(ctx, e.kafka, kafka.FollowConfig{Topic: ref.Topic, From: parts, Apply: func(p int32, records []task.Record, _ int64) error {
 		for i := range records {
-			if failed = deliver(log, &ref, p, &records[i], handle); failed != nil {
+			if failed = deliver(ctx, log, passed, &ref, p, &records[i], handle); failed != nil {
 				return failed
 			}
 		}
@@ -113,21 +114,31 @@ func ForEach[R any](ctx context.Context, e *Engine, from interface{ StreamRef() 
 	return fmt.Errorf("engine: for each of %s: %w", ref.Topic, err)
 }
 
-func deliver[R any](log *rare.Log, ref *topology.StreamOf[R], p int32, r *task.Record, handle func(R) error) error {
+func deliver[R any](ctx context.Context, log *rare.Log, passed *passedOver, ref *topology.StreamOf[R], p int32, r *task.Record, handle func(R) error) error {
 	key := r.Key
 	ok := true
 	if ref.Windows != nil {
 		key, _, ok = ref.Windows.CutKey(key)
 	}
 	var row R
-	err := errors.New("value is null")
+	var err error
+	count := &passed.undecodable
 	switch {
+	case r.Value == nil:
+		err, count = errors.New("value is null"), &passed.nulls
 	case !ok:
 		err = errors.New("key has no window")
-	case r.Value != nil:
-		err = ref.Decode(slices.Clone(key), slices.Clone(r.Value), &row)
+	default:
+		key, value := slices.Clone(key), slices.Clone(r.Value)
+		decode := func() error { return ref.Decode(key, value, &row) }
+		if err = decode(); errors.Is(err, topology.ErrUnavailable) {
+			if err = patient(ctx, decode); ctx.Err() != nil {
+				return ctx.Err()
+			}
+		}
 	}
 	if err != nil {
+		count.Add(1)
 		log.Warn("record passed over", "topic", ref.Topic, "partition", p, "offset", r.Offset, "error", err)
 		return nil
 	}

@@ -83,3 +83,112 @@ func TestRegistryOutage(t *testing.T) {
 	stop()
 	require.NoError(t, <-done)
 }
+
+// Readers wait for a schema that cannot be asked for, in place of passing its records over.
+func TestReadersWaitForTheRegistry(t *testing.T) {
+	r := registrytest.Start(t)
+	c := kafkatest.Start(t)
+	in := c.Topic(t, "in", 1)
+	schemas, err := registry.New(registry.Config{URLs: []string{r.URL}})
+	require.NoError(t, err)
+	b := dsl.New(c.Name("app"))
+	rates := dsl.Stream[Rate](b, in).Codec(codecs.Registered(schemas, codecs.Avro[Rate]()))
+	rates.To(c.Name("out"))
+	plan, err := b.Build()
+	require.NoError(t, err)
+	e, err := engine.New(plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, Log: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, e.Close()) }()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	row := Rate{Pair: "EURUSD", Bid: 1.5, At: time.UnixMilli(1700006400000).UTC()}
+	require.NoError(t, engine.Add(ctx, e, rates, row))
+
+	fresh, err := registry.New(registry.Config{URLs: []string{r.URL}, Patience: 200 * time.Millisecond}) // which knows no id yet
+	require.NoError(t, err)
+	reader := dsl.Stream[Rate](dsl.New("reader"), in).Codec(codecs.Registered(fresh, codecs.Avro[Rate]()))
+	r.Down(true)
+	short, end := context.WithCancel(ctx)
+	asked := r.Requests()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- engine.ForEach(short, e, reader, func(Rate) error { return errors.New("there is no schema") })
+	}()
+	require.Eventually(t, func() bool { return r.Requests() > asked+3 }, 20*time.Second, 5*time.Millisecond)
+	end()
+	require.ErrorIs(t, <-ended, context.Canceled)
+	asked = r.Requests()
+	up := make(chan struct{})
+	go func() {
+		defer close(up)
+		assert.Eventually(t, func() bool { return r.Requests() > asked+3 }, 20*time.Second, 5*time.Millisecond)
+		r.Down(false)
+	}()
+	for got, err := range engine.Rows(ctx, e, reader) {
+		require.NoError(t, err)
+		require.Equal(t, row, got)
+		break
+	}
+	<-up
+	require.Zero(t, e.Status().PassedOver[in]["undecodable"])
+}
+
+// A table with framed keys waits for the registry too; one that was mirrored before its keys were told is made anew.
+func TestTableKeysInARegistry(t *testing.T) {
+	r := registrytest.Start(t)
+	c := kafkatest.Start(t)
+	topic, dir := c.Topic(t, "last", 2), t.TempDir()
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	defer cancel()
+	// open runs an engine over the table, lets f use it, and ends it.
+	open := func(keyed bool, patience time.Duration, f func(e *engine.Engine, table *dsl.TableOf[string, Rate])) {
+		schemas, err := registry.New(registry.Config{URLs: []string{r.URL}, Patience: patience})
+		require.NoError(t, err)
+		b := dsl.New(c.Name("app"))
+		table := dsl.Table[string, Rate](b, topic)
+		if keyed {
+			table.KeyCodec(codecs.Registered(schemas, codecs.AvroKey[string]()))
+		}
+		plan, err := b.Build()
+		require.NoError(t, err)
+		e, err := engine.New(plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, StateDir: dir, ReadyTimeout: engine.NoBound, Log: slog.New(slog.DiscardHandler)})
+		require.NoError(t, err)
+		running, stop := context.WithCancel(ctx)
+		done := make(chan error, 1)
+		go func() { done <- e.Run(running) }()
+		f(e, table)
+		stop()
+		require.NoError(t, <-done)
+	}
+	row := Rate{Pair: "EURUSD", Bid: 1.5, At: time.UnixMilli(1700006400000).UTC()}
+	open(true, time.Minute, func(e *engine.Engine, table *dsl.TableOf[string, Rate]) {
+		require.NoError(t, engine.AddAndWait(ctx, e, table, row))
+	})
+	count := func(e *engine.Engine, table *dsl.TableOf[string, Rate]) (rows int) {
+		require.NoError(t, e.WaitReady(ctx))
+		read, err := engine.Table(e, table)
+		require.NoError(t, err)
+		for _, err := range read.All(ctx) {
+			require.NoError(t, err)
+			rows++
+		}
+		got, ok, err := read.Get(ctx, "EURUSD")
+		require.NoError(t, err)
+		if ok {
+			require.Equal(t, row, got)
+			rows += 10
+		}
+		return rows
+	}
+	open(false, time.Minute, func(e *engine.Engine, table *dsl.TableOf[string, Rate]) {
+		require.Equal(t, 1, count(e, table), "its key is no text that anybody would ask for")
+	})
+	r.Down(true)
+	open(true, 200*time.Millisecond, func(e *engine.Engine, table *dsl.TableOf[string, Rate]) {
+		asked := r.Requests()
+		require.Eventually(t, func() bool { return r.Requests() > asked+3 }, 20*time.Second, 5*time.Millisecond)
+		require.False(t, e.Readiness().Ready)
+		r.Down(false)
+		require.Equal(t, 11, count(e, table))
+	})
+}

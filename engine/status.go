@@ -22,6 +22,8 @@ type Status struct {
 	TablesOff       string              `json:"tables_off,omitempty"`   // Config.WithoutTables
 	Topology        string              `json:"topology"`               // as text
 	TopologyMermaid string              `json:"topology_mermaid"`
+	// PassedOver is how many records ForEach and Rows passed over, by topic and reason, of the topics that the program has listened to.
+	PassedOver map[string]map[string]int64 `json:"passed_over,omitempty"`
 }
 
 // ReadinessStatus is a Readiness with texts.
@@ -90,7 +92,7 @@ type TableStatus struct {
 func (e *Engine) Status() Status {
 	s := Status{Application: e.plan.Name, Guarantee: e.cfg.Guarantee.String(), At: time.Now().UTC(), Readiness: e.readinessStatus(),
 		SubTopologies: []SubTopologyStatus{}, Tables: []TableStatus{}, DeadLetters: e.plan.DeadLetters, TablesOff: e.cfg.WithoutTables,
-		Topology: e.plan.Describe(), TopologyMermaid: e.plan.Mermaid()}
+		Topology: e.plan.Describe(), TopologyMermaid: e.plan.Mermaid(), PassedOver: e.listened.counts()}
 	views := e.tasks.all()
 	slices.SortFunc(views, func(a, b *taskView) int { return cmp.Compare(a.partition, b.partition) })
 	for _, sub := range e.subs {

@@ -147,6 +147,9 @@ func (e *Engine) follow(ctx context.Context, t *table, caughtUp func()) error {
 		return err
 	}
 	from, err := t.mirror.Positions()
+	if errors.Is(err, tables.ErrOtherKeys) {
+		return e.rebuild(ctx, t, err, caughtUp)
+	}
 	if err != nil {
 		return err
 	}
@@ -164,7 +167,7 @@ func (e *Engine) follow(ctx context.Context, t *table, caughtUp func()) error {
 	}
 	at := maps.Clone(from)
 	apply := func(p int32, records []task.Record, next int64) error {
-		if err := t.apply(p, records, next, at, ends); err != nil {
+		if err := patient(ctx, func() error { return t.apply(p, records, next, at, ends) }); err != nil {
 			return err
 		}
 		if t.has(ends) {
@@ -179,8 +182,13 @@ func (e *Engine) follow(ctx context.Context, t *table, caughtUp func()) error {
 	if !errors.Is(err, kafka.ErrOutOfRange) {
 		return err
 	}
-	e.cfg.Log.Warn("table is not in its topic's past: it is rebuilt", "table", t.plan.Topic, "reason", err)
-	e.readiness.lost(t.cause(CatchingUp, err))
+	return e.rebuild(ctx, t, err, caughtUp)
+}
+
+// rebuild empties a table whose store is not in its topic's past, and follows the topic from its start.
+func (e *Engine) rebuild(ctx context.Context, t *table, why error, caughtUp func()) error {
+	e.cfg.Log.Warn("table is not in its topic's past: it is rebuilt", "table", t.plan.Topic, "reason", why)
+	e.readiness.lost(t.cause(CatchingUp, why))
 	t.ready.Store(false)
 	if err := t.empty(); err != nil {
 		return err

@@ -77,6 +77,8 @@ type Source struct {
 	Topic string
 	// Table says that a null value deletes the row of its key. In a stream it is dropped.
 	Table bool
+	// Deletions says that the decoder is also given the records that delete rows of a table, whose value is nil: it sets their key.
+	Deletions bool
 	// First says that of records at one event time those of this topic go before those of other streams, as the right side of an
 	// as-of join needs it.
 	First bool
@@ -88,7 +90,7 @@ type Source struct {
 	// OnDecode is the policy for records that cannot be decoded; nil: the node's OnError.
 	OnDecode *Policy
 	// Open returns a decoder, which fills r.Value, and r.Old where the topic has both ([Sink].Changes), and r.Time where a column has the event time, from the key and value on the
-	// wire, neither of them null. The row is reused for the next record.
+	// wire, neither of them null (but see Deletions). The row is reused for the next record.
 	Open func() func(r *Record, key, value []byte) error
 }
 
@@ -164,6 +166,10 @@ type Table struct {
 	// AppendOnly keeps the first row of each key and counts further ones, as finals need (FIN-5).
 	AppendOnly bool
 	Row        string
+	// PlainKey, if not nil, turns the keys of the topic, which are in the format Keys, into ksqlDB's KAFKA format, in which they are kept and read.
+	// Only of a table without windows.
+	PlainKey func(key []byte) ([]byte, error)
+	Keys     string
 	// WithoutMirror is why no process mirrors it; empty: all do. Only a table that was declared may have one, not one of results.
 	WithoutMirror string
 }

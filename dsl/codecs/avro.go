@@ -34,9 +34,11 @@ type AvroCodec[T any] struct {
 // ([Registered]) it reads what was written with other schemas too: columns are found by name, or where the case differs by that of any
 // case; one that is missing has its default or is zero, one that is null is zero; others are passed over; numbers are promoted.
 //
-// Refused are decimals beyond precision or scale, columns over their maxlen, and string columns that are not UTF-8.
-func Avro[T any]() *AvroCodec[T] {
-	m, errs := entity.For[T]()
+// Refused are decimals beyond precision or scale, columns over their maxlen, and string columns that are not UTF-8. Where T is tagged
+// relaxed the first two are rounded and cut ([Adjuster]), save keys and digits before the point.
+func Avro[T any]() *AvroCodec[T] { return avroOf[T](entity.For[T]()) }
+
+func avroOf[T any](m *entity.Model, errs []error) *AvroCodec[T] {
 	if len(errs) > 0 {
 		return &AvroCodec[T]{err: errors.Join(errs...)}
 	}
@@ -49,6 +51,14 @@ func (c *AvroCodec[T]) Name() string { return "avro" }
 
 // Err is why T cannot be carried, nil if it can.
 func (c *AvroCodec[T]) Err() error { return c.err }
+
+// Adjusted implements [Adjuster].
+func (c *AvroCodec[T]) Adjusted() map[string]int64 {
+	if c.form == nil {
+		return nil
+	}
+	return c.form.relaxed.adjusted()
+}
 
 // Schema is the schema that rows are written with.
 func (c *AvroCodec[T]) Schema() (topology.Schema, error) {
@@ -63,7 +73,7 @@ func (c *AvroCodec[T]) Encode(dst []byte, v *T) ([]byte, error) {
 	if c.err != nil {
 		return dst, c.err
 	}
-	out, err := c.form.encode(dst, unsafe.Pointer(v))
+	out, err := c.form.encode(dst, unsafe.Pointer(fitted(c.form.relaxed, v)))
 	if err != nil {
 		return dst, fmt.Errorf("codecs: avro %T: %w", v, err)
 	}
@@ -112,6 +122,7 @@ type avroForm struct {
 	twin     reflect.Type
 	schema   *avro.Schema
 	limits   limits
+	relaxed  *relaxed // nil: strict
 	texts    []textColumn
 	decimals []move
 }
@@ -124,7 +135,7 @@ type textColumn struct {
 }
 
 func newAvroForm(m *entity.Model) (*avroForm, error) {
-	f := &avroForm{model: m, limits: limitsOf(m)}
+	f := &avroForm{model: m, limits: limitsOf(m), relaxed: relaxedOf(m)}
 	b := avroBuilder{place: m.Type.String()}
 	f.twin = b.twin(m)
 	node := b.record(m, nil)
@@ -177,6 +188,9 @@ func (f *avroForm) decode(schema *avro.Schema, data []byte, row unsafe.Pointer) 
 	}
 	if len(rest) > 0 {
 		return fmt.Errorf("%d bytes behind the record", len(rest))
+	}
+	if f.relaxed != nil {
+		f.relaxed.adjust(row)
 	}
 	for i := range f.decimals {
 		if err := f.decimals[i].refit(row); err != nil {

@@ -41,8 +41,9 @@ type JSONCodec[T any] struct {
 // Floats that JSON has no number for are the texts "NaN", "Infinity" and "-Infinity", as ksqlDB writes and reads them. Such a row
 // takes longer. They are refused in an any, in a struct that embeds another or has a field that is not exported, and in the inner
 // values of a type that refers to itself.
-func JSON[T any]() *JSONCodec[T] {
-	m, errs := entity.For[T]()
+func JSON[T any]() *JSONCodec[T] { return jsonOf[T](entity.For[T]()) }
+
+func jsonOf[T any](m *entity.Model, errs []error) *JSONCodec[T] {
 	if len(errs) > 0 {
 		return &JSONCodec[T]{err: errors.Join(errs...)}
 	}

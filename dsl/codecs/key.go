@@ -9,6 +9,7 @@ import (
 	"github.com/segmentio/encoding/json"
 	"github.com/twmb/avro"
 
+	"github.com/ashi-stream/ashi/dsl/entity"
 	"github.com/ashi-stream/ashi/topology"
 )
 
@@ -25,7 +26,7 @@ type scalarCodec[K any] struct {
 // as [Avro] does. It is given to [Registered], as ksqlDB's keys have a schema.
 func AvroKey[K any]() Framed[K] {
 	if reflect.TypeFor[K]().Kind() == reflect.Struct {
-		return Avro[K]()
+		return avroOf[K](strict(entity.For[K]()))
 	}
 	c := &scalarCodec[K]{name: "avro", text: reflect.TypeFor[K]().Kind() == reflect.String}
 	b := avroBuilder{place: reflect.TypeFor[K]().String()}
@@ -45,7 +46,7 @@ func AvroKey[K any]() Framed[K] {
 func JSONKey[K any]() Framed[K] {
 	t := reflect.TypeFor[K]()
 	if t.Kind() == reflect.Struct {
-		return JSON[K]()
+		return jsonOf[K](strict(entity.For[K]()))
 	}
 	c := &scalarCodec[K]{name: "json", text: t.Kind() == reflect.String}
 	s := typeSchema(t, "")

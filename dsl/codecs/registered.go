@@ -102,6 +102,17 @@ func (c *RegisteredCodec[T]) Err() error {
 	return err
 }
 
+// Adjusted implements [Adjuster].
+func (c *RegisteredCodec[T]) Adjusted() map[string]int64 {
+	if a, ok := c.inner.(Adjuster); ok {
+		return a.Adjusted()
+	}
+	return nil
+}
+
+// Within is the codec that [Registered] was given; topics share it.
+func (c *RegisteredCodec[T]) Within() any { return c.inner }
+
 // Of is c for the values or keys of a topic.
 func (c *RegisteredCodec[T]) Of(topic string, key bool) Codec[T] {
 	return &RegisteredCodec[T]{schemas: c.schemas, inner: c.inner, subject: c.subject, topic: topic, key: key}

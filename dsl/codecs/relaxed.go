@@ -151,6 +151,16 @@ func (l *limit) cut(at unsafe.Pointer) {
 	*text = short
 }
 
+// strict is the model of what is a key as a whole: cut, it would be another one.
+func strict(m *entity.Model, errs []error) (*entity.Model, []error) {
+	if m == nil || !m.Relaxed {
+		return m, errs
+	}
+	own := *m
+	own.Relaxed = false
+	return &own, errs
+}
+
 // unlimited is the model without limits: what rows of a relaxed type are in state and on internal topics, where they are neither cut nor
 // counted, but handed on as they are to what puts them out.
 func unlimited(m *entity.Model) *entity.Model {

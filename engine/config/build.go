@@ -5,6 +5,7 @@ import (
 
 	"github.com/ashi-stream/ashi/engine"
 	"github.com/ashi-stream/ashi/engine/kafka"
+	"github.com/ashi-stream/ashi/engine/registry"
 )
 
 // engine is the configuration that a document stands for. What it leaves open stays open.
@@ -41,6 +42,26 @@ func (t *tlsSection) engine() *kafka.TLS {
 
 func (s *saslSection) engine() *kafka.SASL {
 	return &kafka.SASL{Mechanism: kafka.Mechanism(s.Mechanism), User: s.User, Password: s.Password, PasswordFile: s.PasswordFile, TokenFile: s.TokenFile}
+}
+
+// registry is the client's configuration that a section stands for. The files of TLS have been read once before.
+func (r *registrySection) registry() (registry.Config, error) {
+	cfg := registry.Config{URLs: r.URLs, Username: r.User, Password: r.Password, PasswordFile: r.PasswordFile, Token: r.Token, TokenFile: r.TokenFile,
+		Timeout: r.Timeout, Patience: r.Patience, LookupOnly: r.Register != nil && !*r.Register}
+	if r.TLS == nil {
+		return cfg, nil
+	}
+	var err error
+	cfg.TLS, err = r.TLS.engine().Config()
+	return cfg, err
+}
+
+func (r *registrySection) validate() error {
+	cfg, err := r.registry()
+	if err != nil {
+		return err
+	}
+	return cfg.Validate()
 }
 
 func (t *topics) engine() engine.Topics {

@@ -16,10 +16,13 @@ func (d *decoder) check(doc *document) {
 		d.problem(d.where("messaging"), "messaging.brokers", "is missing: give the address of one broker or more, or set %s", variableOf("messaging.brokers"))
 	}
 	if t := doc.Messaging.TLS; t != nil {
-		d.checkTLS(t)
+		d.checkTLS("messaging.tls", t)
 	}
 	if s := doc.Messaging.SASL; s != nil {
 		d.checkSASL(s)
+	}
+	if r := doc.Registry; r != nil {
+		d.checkRegistry(r)
 	}
 	d.settings("topics.settings", doc.Topics.Settings, true)
 	for _, name := range slices.Sorted(maps.Keys(doc.Topics.Of)) {
@@ -27,15 +30,14 @@ func (d *decoder) check(doc *document) {
 	}
 }
 
-func (d *decoder) checkTLS(t *tlsSection) {
-	const section = "messaging.tls"
+func (d *decoder) checkTLS(section string, t *tlsSection) {
 	for _, pair := range [][4]string{{"certFile", t.CertFile, "keyFile", t.KeyFile}, {"keyFile", t.KeyFile, "certFile", t.CertFile}} {
 		if key := join(section, pair[0]); pair[1] != "" && pair[3] == "" && d.lacks(join(section, pair[2])) {
 			d.problem(d.where(key), key, "needs %s too: a certificate is of use with its key only", pair[2])
 		}
 	}
 	if t.InsecureBecause != "" && t.CAFile != "" {
-		d.problem(d.where(section+".insecureBecause"), section+".insecureBecause", "switches off the check that caFile is for: leave one of them out")
+		d.problem(d.where(section+".insecureBecause"), join(section, "insecureBecause"), "switches off the check that caFile is for: leave one of them out")
 	}
 	if d.faultless(section) {
 		d.files(section, (&kafka.Security{TLS: t.engine()}).Validate(), map[string]string{"TLS: CAFile: ": "caFile", "TLS: CertFile ": "certFile"})
@@ -76,6 +78,65 @@ func (d *decoder) checkSASL(s *saslSection) {
 	if d.faultless(section) {
 		d.files(section, (&kafka.Security{SASL: s.engine()}).Validate(), map[string]string{"SASL: PasswordFile: ": "passwordFile", "SASL: TokenFile: ": "tokenFile"})
 	}
+}
+
+// needRegistry notes that a registry is missing which the program asks for.
+func (d *decoder) needRegistry(doc *document) {
+	if doc.Registry == nil && d.lacks("registry.urls") {
+		d.problem(d.where("registry"), "registry.urls", noURLs, variableOf("registry.urls"))
+	}
+}
+
+const noURLs = "is missing: give the address of the schema registry, or set %s"
+
+func (d *decoder) checkRegistry(r *registrySection) {
+	const section = "registry"
+	if d.lacks(section + ".urls") {
+		d.problem(d.where(section), section+".urls", noURLs, variableOf(section+".urls"))
+	}
+	either := func(key, other string) {
+		if key, other := join(section, key), join(section, other); d.has(key) && d.has(other) {
+			d.problem(d.where(key), key, "is given, and %s is too: leave one of them out", strings.TrimPrefix(other, section+"."))
+		}
+	}
+	either("password", "passwordFile")
+	either("token", "tokenFile")
+	password := d.has(section+".password") || d.has(section+".passwordFile")
+	for _, key := range []string{"token", "tokenFile"} {
+		if key = join(section, key); d.has(key) && (password || d.has(section+".user")) {
+			d.problem(d.where(key), key, "is in place of a user and password: leave one or the other out")
+		}
+	}
+	switch {
+	case password && d.lacks(section+".user"):
+		d.problem(d.where(section), section+".user", "is missing: a password is somebody's")
+	case !password && d.has(section+".user") && d.lacks(section+".password") && d.lacks(section+".passwordFile"):
+		d.problem(d.where(section+".user"), section, "has no password: give passwordFile, or set %s", variableOf(section+".password"))
+	}
+	if r.TLS != nil {
+		d.checkTLS(section+".tls", r.TLS)
+		if len(r.URLs) > 0 && !slices.ContainsFunc(r.URLs, encrypted) {
+			d.problem(d.where(section+".tls"), section+".tls", "is of use with https only, and no URL is: write https://, or leave it out")
+		}
+	}
+	if d.faultless(section) {
+		d.files(section, r.validate(), map[string]string{"PasswordFile: ": "passwordFile", "TokenFile: ": "tokenFile"})
+	}
+}
+
+func encrypted(url string) bool { return strings.HasPrefix(url, "https://") }
+
+// warnings are what works and should not be so.
+func (r *registrySection) warnings() []string {
+	var warnings []string
+	if r.TLS != nil && r.TLS.InsecureBecause != "" {
+		warnings = append(warnings, "TLS: the registry's certificate is not checked: "+r.TLS.InsecureBecause)
+	}
+	plain := func(url string) bool { return !encrypted(url) }
+	if secret := r.User != "" || !r.Token.IsZero() || r.TokenFile != ""; secret && slices.ContainsFunc(r.URLs, plain) {
+		warnings = append(warnings, "the registry's password or token over http is there for everybody on the way to read")
+	}
+	return warnings
 }
 
 // files notes what is wrong with the content of files: those who read them know, and begin with the words of names.

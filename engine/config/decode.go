@@ -164,7 +164,11 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, tag reflect.StructTag, pat
 	if n.Kind == yaml.SequenceNode {
 		items = n.Content
 	} else if n.Kind == yaml.ScalarNode && strings.Contains(n.Value, ",") {
-		d.problem(d.at(n), path, "must be a list: write [%s]", strings.ReplaceAll(n.Value, ",", ", "))
+		example := strings.ReplaceAll(n.Value, ",", ", ")
+		if strings.Contains(example, "@") {
+			example = "..., ..." // a URL with a password
+		}
+		d.problem(d.at(n), path, "must be a list: write [%s]", example)
 		return
 	}
 	for i, item := range items {
@@ -248,6 +252,8 @@ var inKafka = map[string]string{
 	"ssl.truststore.location": hereItIs + "messaging.tls.caFile, a file in PEM", "ssl.keystore.location": hereItIs + "messaging.tls.certFile and keyFile, files in PEM",
 	"processing.guarantee": hereItIs + "core.guarantee", "state.dir": hereItIs + "core.stateDir", "commit.interval.ms": hereItIs + "core.commitInterval",
 	"replication.factor": hereItIs + "topics.replication", "compression.type": hereItIs + "messaging.compression",
+	"schema.registry.url": hereItIs + "registry.urls", "basic.auth.user.info": hereItIs + "registry.user and passwordFile",
+	"bearer.auth.token": hereItIs + "registry.token", "auto.register.schemas": hereItIs + "registry.register",
 	"application.id": "here it is the name of the plan, which the program gives", "group.id": "here it follows from the name of the plan, which the program gives",
 	"num.stream.threads": "leave it out, as each partition has a goroutine of its own",
 }

@@ -144,6 +144,10 @@ func typeName(t reflect.Type, tag reflect.StructTag) string {
 		text = "host:port"
 	case form == "hostport":
 		text = "list of host:port"
+	case form == "url" && t.Kind() == reflect.String:
+		text = "URL"
+	case form == "url":
+		text = "list of URLs"
 	case form == "listen":
 		text = "host:port or port"
 	case text == "":

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/ashi-stream/ashi/engine"
+	"github.com/ashi-stream/ashi/engine/registry"
 	"github.com/ashi-stream/ashi/topology"
 )
 
@@ -23,28 +24,56 @@ type Options struct {
 // is no file: all comes from the environment. Warnings are logged by the logger of the configuration. What only a program can give (Dial, a
 // function for tokens) is set in what Load returns.
 func Load(file string, o Options) (engine.Config, error) {
-	if o.Environ == nil {
-		o.Environ = os.Environ()
-	}
 	if o.Output == nil {
 		o.Output = os.Stderr
+	}
+	doc, cfg, err := load(file, o, func(d *decoder, doc *document) {
+		if o.Plan != nil {
+			d.checkNames(doc, o.Plan)
+		}
+	})
+	if err == nil && doc.Registry != nil {
+		for _, warning := range doc.Registry.warnings() {
+			cfg.Log.Warn(warning)
+		}
+	}
+	return cfg, err
+}
+
+// Registry reads the section of the schema registry from what Load reads, before there is a plan: a plan's codecs are given the registry. Its error
+// is that of Load, about the whole file, and a registry that is not there is one more problem. Warnings are Load's to log.
+func Registry(file string, o Options) (registry.Config, error) {
+	o.Output = io.Discard
+	doc, _, err := load(file, o, (*decoder).needRegistry)
+	if err != nil {
+		return registry.Config{}, err
+	}
+	cfg, err := doc.Registry.registry()
+	if err != nil {
+		return cfg, fmt.Errorf("config: registry: %w", err)
+	}
+	return cfg, nil
+}
+
+// load reads and checks all; more is what the caller checks beside.
+func load(file string, o Options, more func(*decoder, *document)) (*document, engine.Config, error) {
+	if o.Environ == nil {
+		o.Environ = os.Environ()
 	}
 	d := &decoder{file: file, look: lookIn(o.Environ), places: map[string]place{}}
 	doc := new(document)
 	if file != "" {
 		text, err := os.ReadFile(file)
 		if err != nil {
-			return engine.Config{}, fmt.Errorf("config: %w", err)
+			return nil, engine.Config{}, fmt.Errorf("config: %w", err)
 		}
 		if !d.read(text, doc) {
-			return engine.Config{}, &Error{d.problems}
+			return nil, engine.Config{}, &Error{d.problems}
 		}
 	}
 	d.environment(o.Environ, doc)
 	d.check(doc)
-	if o.Plan != nil {
-		d.checkNames(doc, o.Plan)
-	}
+	more(d, doc)
 	cfg := doc.engine(o.Output)
 	if len(d.problems) == 0 {
 		// What is checked above has a place, and the words of the file. This is the engine's own last word.
@@ -62,9 +91,9 @@ func Load(file string, o Options) (engine.Config, error) {
 		left = append(left, p)
 	}
 	if len(left) > 0 {
-		return engine.Config{}, &Error{left}
+		return nil, engine.Config{}, &Error{left}
 	}
-	return cfg, nil
+	return doc, cfg, nil
 }
 
 // lookIn looks up variables.

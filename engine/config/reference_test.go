@@ -13,6 +13,7 @@ import (
 
 	"github.com/ashi-stream/ashi/engine"
 	"github.com/ashi-stream/ashi/engine/kafka"
+	"github.com/ashi-stream/ashi/engine/registry"
 )
 
 const (
@@ -90,7 +91,8 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 func TestDefaultsAreTheEngines(t *testing.T) {
 	doc := new(document)
 	free := map[string]bool{"core.stateDir": true, "core.statusAddr": true, "messaging.brokers": true, "messaging.clientId": true, "messaging.instanceId": true, "topics.replication": true,
-		"tables.memory": true, "tables.default.cache": true, "messaging.tls.caFile": true, "messaging.tls.serverName": true, "messaging.sasl.mechanism": true}
+		"tables.memory": true, "tables.default.cache": true, "messaging.tls.caFile": true, "messaging.tls.serverName": true, "messaging.sasl.mechanism": true, "registry.urls": true,
+		"registry.tls.caFile": true, "registry.tls.serverName": true}
 	for _, l := range leaves() {
 		text := l.tag.Get("default")
 		if text == "" || free[l.path] {
@@ -108,4 +110,6 @@ func TestDefaultsAreTheEngines(t *testing.T) {
 	require.Equal(t, want.Client, cfg.Client)
 	want.Security, cfg.Security = kafka.Security{}, kafka.Security{}
 	require.Equal(t, want, cfg)
+	require.Equal(t, &registrySection{Timeout: registry.DefaultTimeout, Patience: registry.DefaultPatience, Register: doc.Registry.Register}, doc.Registry)
+	require.True(t, *doc.Registry.Register)
 }

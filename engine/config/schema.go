@@ -16,12 +16,13 @@ type level string
 // docs/configuration.md are made from them. key is its name, doc its meaning, default what the engine takes where it is not set, enum its
 // values, min and max its bounds (both inclusive), none the value that "none" stands for, form what a text must be.
 type document struct {
-	Validation string    `key:"validation" enum:"strict,relaxed" default:"strict" doc:"strict: every problem is an error. relaxed: keys that are not known, and what does no harm, are logged as warnings."`
-	Core       core      `key:"core" doc:"How the engine works."`
-	Messaging  messaging `key:"messaging" doc:"How the cluster is reached."`
-	Topics     topics    `key:"topics" doc:"How the topics are created that the engine writes."`
-	Tables     tables    `key:"tables" doc:"How the tables of this process are kept."`
-	Log        logging   `key:"log" doc:"What is logged to standard error. Levels are debug, info, warn and error."`
+	Validation string           `key:"validation" enum:"strict,relaxed" default:"strict" doc:"strict: every problem is an error. relaxed: keys that are not known, and what does no harm, are logged as warnings."`
+	Core       core             `key:"core" doc:"How the engine works."`
+	Messaging  messaging        `key:"messaging" doc:"How the cluster is reached."`
+	Registry   *registrySection `key:"registry" doc:"Where schemas are registered: for programs whose codecs are Registered, which ask for it with config.Registry."`
+	Topics     topics           `key:"topics" doc:"How the topics are created that the engine writes."`
+	Tables     tables           `key:"tables" doc:"How the tables of this process are kept."`
+	Log        logging          `key:"log" doc:"What is logged to standard error. Levels are debug, info, warn and error."`
 }
 
 type core struct {
@@ -58,11 +59,11 @@ type messaging struct {
 }
 
 type tlsSection struct {
-	CAFile          string `key:"caFile" form:"file" default:"the machine's" doc:"Certificates of those who sign the brokers' certificates."`
-	CertFile        string `key:"certFile" form:"file" doc:"This process's certificate, where the cluster knows clients by theirs. Read at each handshake."`
+	CAFile          string `key:"caFile" form:"file" default:"the machine's" doc:"Certificates of those who sign the servers' certificates."`
+	CertFile        string `key:"certFile" form:"file" doc:"This process's certificate, where clients are known by theirs. Read at each handshake."`
 	KeyFile         string `key:"keyFile" form:"file" doc:"Its key."`
-	ServerName      string `key:"serverName" default:"the host of the address" doc:"Whose certificate is expected of brokers."`
-	InsecureBecause string `key:"insecureBecause" doc:"Why brokers' certificates are not checked. Anybody on the way can then read and change everything; each start warns."`
+	ServerName      string `key:"serverName" default:"the host of the address" doc:"Whose certificate is expected."`
+	InsecureBecause string `key:"insecureBecause" doc:"Why the servers' certificates are not checked. Anybody on the way can then read and change everything; each start warns."`
 }
 
 type saslSection struct {
@@ -71,6 +72,19 @@ type saslSection struct {
 	Password     kafka.Secret `key:"password" doc:"Better given as passwordFile, ${NAME}, or in the environment."`
 	PasswordFile string       `key:"passwordFile" form:"file" doc:"A file that holds nothing but the password."`
 	TokenFile    string       `key:"tokenFile" form:"file" doc:"For OAUTHBEARER: a file that holds the token, which something else renews. Programs that ask for tokens set kafka.SASL.Token."`
+}
+
+type registrySection struct {
+	URLs         []string      `key:"urls" form:"url" default:"required" doc:"Addresses of one registry, http:// or https://. Where one cannot be connected to, the next is asked."`
+	User         string        `key:"user" doc:"For basic authentication: the name, or the key that the registry gave out."`
+	Password     kafka.Secret  `key:"password" doc:"Better given as passwordFile, ${NAME}, or in the environment."`
+	PasswordFile string        `key:"passwordFile" form:"file" doc:"A file that holds nothing but the password. Read for each request."`
+	Token        kafka.Secret  `key:"token" doc:"For bearer tokens, in place of a user."`
+	TokenFile    string        `key:"tokenFile" form:"file" doc:"A file that holds the token, which something else renews. Read for each request."`
+	TLS          *tlsSection   `key:"tls" doc:"For https, where the machine's certificates are not enough. Files are PEM."`
+	Timeout      time.Duration `key:"timeout" default:"5s" min:"100ms" max:"15m" doc:"How long a request may take."`
+	Patience     time.Duration `key:"patience" default:"10s" min:"100ms" max:"15m" doc:"How long a registry that does not answer is asked again, before a partition begins anew from its last commit."`
+	Register     *bool         `key:"register" default:"true" doc:"false leaves registration to others (registry.Config.LookupOnly): schemas are looked up, and one that is missing is an error with the command that registers it."`
 }
 
 type topics struct {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/url"
 	"os"
 	"reflect"
 	"strconv"
@@ -165,6 +166,8 @@ func checkForm(form, text string) error {
 			return fmt.Errorf("%q is no address: write host:port", text)
 		}
 		return checkPort(text, port)
+	case "url":
+		return checkURL(text)
 	case "listen":
 		port := text
 		if strings.Contains(text, ":") {
@@ -176,6 +179,20 @@ func checkForm(form, text string) error {
 		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 			return fmt.Errorf("%q is neither host:port nor a port", text)
 		}
+	}
+	return nil
+}
+
+// checkURL does not print what may hold a password.
+func checkURL(text string) error {
+	u, err := url.Parse(text)
+	switch {
+	case strings.Contains(text, "@"):
+		return errors.New("a URL here has no user and password: give registry.user, and registry.passwordFile or registry.password")
+	case !strings.Contains(text, "://"):
+		return fmt.Errorf("%q is no URL: write https://%s, or http://%s", text, text, text)
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return fmt.Errorf("%q is no URL of a registry: write https://host:port, or http://host:port", text)
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"strings"
 )
 
 // Secret is a text that is not printed: not by fmt, log/slog or encoding/json, whatever it is part of. It shows as *** where it is set.
@@ -20,6 +22,19 @@ func NewSecret(text string) Secret {
 		return Secret{}
 	}
 	return Secret{func() string { return text }}
+}
+
+// ReadSecret is the secret that is all that a file holds, save white space around it. An empty file is an error.
+func ReadSecret(file string) (Secret, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return Secret{}, err
+	}
+	secret := NewSecret(strings.TrimSpace(string(text)))
+	if secret.IsZero() {
+		return Secret{}, fmt.Errorf("%s is empty", file)
+	}
+	return secret, nil
 }
 
 // Reveal is the text.

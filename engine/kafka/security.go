@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
@@ -126,7 +125,8 @@ func (t *TLS) certificate(*tls.CertificateRequestInfo) (*tls.Certificate, error)
 	return &c, nil
 }
 
-func (t *TLS) config() (*tls.Config, error) {
+// Config is t for clients of other servers, such as a schema registry.
+func (t *TLS) Config() (*tls.Config, error) {
 	roots, err := t.roots()
 	if err != nil {
 		return nil, err
@@ -171,17 +171,13 @@ func (s *SASL) validate() error {
 	return errors.Join(errs...)
 }
 
-// fromFile is a secret that is all that a file holds, save white space around it.
+// fromFile names the field that a secret comes from in its error.
 func fromFile(key, name string) (string, error) {
-	text, err := os.ReadFile(name)
+	secret, err := ReadSecret(name)
 	if err != nil {
 		return "", fmt.Errorf("SASL: %s: %w", key, err)
 	}
-	secret := strings.TrimSpace(string(text))
-	if secret == "" {
-		return "", fmt.Errorf("SASL: %s: %s is empty", key, name)
-	}
-	return secret, nil
+	return secret.Reveal(), nil
 }
 
 func (s *SASL) password() (string, error) {
@@ -237,7 +233,7 @@ func (s *Security) options(dial func(ctx context.Context, network, addr string) 
 		}
 		return opts, nil
 	}
-	config, err := s.TLS.config()
+	config, err := s.TLS.Config()
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"time"
 
@@ -20,10 +21,13 @@ const (
 type Config struct {
 	// URLs of the registry, at least one: http or https, without user and password. Where one cannot be connected to the next is asked.
 	URLs []string
-	// Username and Password are for basic authentication, Token is a bearer token. Not both.
-	Username string
-	Password kafka.Secret
-	Token    kafka.Secret
+	// Username and Password are for basic authentication, Token is a bearer token. Not both. PasswordFile and TokenFile, in place of those, hold
+	// nothing else, and are read for each request: what is replaced there is taken up without a restart.
+	Username     string
+	Password     kafka.Secret
+	PasswordFile string
+	Token        kafka.Secret
+	TokenFile    string
 	// TLS is for https; nil: the system's certificates.
 	TLS *tls.Config `json:"-"`
 	// Timeout of a request. 0 is DefaultTimeout.
@@ -34,8 +38,8 @@ type Config struct {
 	LookupOnly bool
 }
 
-// validate lists every mistake.
-func (c *Config) validate() error {
+// Validate returns every problem, joined. It reads the files.
+func (c *Config) Validate() error {
 	var errs []error
 	if len(c.URLs) == 0 {
 		errs = append(errs, errors.New("no URLs"))
@@ -51,12 +55,7 @@ func (c *Config) validate() error {
 			errs = append(errs, fmt.Errorf("URL %q: want http://host:port or https://host:port", text))
 		}
 	}
-	if !c.Password.IsZero() && c.Username == "" {
-		errs = append(errs, errors.New("a Password without a Username"))
-	}
-	if !c.Token.IsZero() && c.Username != "" {
-		errs = append(errs, errors.New("a Token beside a Username: it is one or the other"))
-	}
+	errs = append(errs, c.validateSecrets())
 	if c.Timeout < 0 {
 		errs = append(errs, fmt.Errorf("a Timeout of %v", c.Timeout))
 	}
@@ -64,6 +63,66 @@ func (c *Config) validate() error {
 		errs = append(errs, fmt.Errorf("a Patience of %v", c.Patience))
 	}
 	return errors.Join(errs...)
+}
+
+func (c *Config) validateSecrets() error {
+	var errs []error
+	password, token := !c.Password.IsZero() || c.PasswordFile != "", !c.Token.IsZero() || c.TokenFile != ""
+	if password && c.Username == "" {
+		errs = append(errs, errors.New("a Password without a Username"))
+	}
+	if token && c.Username != "" {
+		errs = append(errs, errors.New("a Token beside a Username: it is one or the other"))
+	}
+	if !c.Password.IsZero() && c.PasswordFile != "" {
+		errs = append(errs, errors.New("a Password beside a PasswordFile: it is one or the other"))
+	}
+	if !c.Token.IsZero() && c.TokenFile != "" {
+		errs = append(errs, errors.New("a Token beside a TokenFile: it is one or the other"))
+	}
+	if _, err := c.password(); err != nil {
+		errs = append(errs, err)
+	}
+	if _, err := c.token(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) password() (kafka.Secret, error) {
+	return secretOf("PasswordFile", c.PasswordFile, c.Password)
+}
+
+func (c *Config) token() (kafka.Secret, error) { return secretOf("TokenFile", c.TokenFile, c.Token) }
+
+func secretOf(name, file string, given kafka.Secret) (kafka.Secret, error) {
+	if file == "" {
+		return given, nil
+	}
+	secret, err := kafka.ReadSecret(file)
+	if err != nil {
+		return secret, fmt.Errorf("%s: %w", name, err)
+	}
+	return secret, nil
+}
+
+// authorize says who asks.
+func (c *Config) authorize(req *http.Request) error {
+	token, err := c.token()
+	if err != nil {
+		return err
+	}
+	if !token.IsZero() {
+		req.Header.Set("Authorization", "Bearer "+token.Reveal())
+	}
+	if c.Username == "" {
+		return nil
+	}
+	password, err := c.password()
+	if err == nil {
+		req.SetBasicAuth(c.Username, password.Reveal())
+	}
+	return err
 }
 
 func (c Config) withDefaults() Config {

@@ -43,17 +43,12 @@ type registration struct {
 
 // New checks cfg and lists every mistake in it. The registry is not asked yet.
 func New(cfg Config) (*Registry, error) {
-	if err := cfg.validate(); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("registry: configuration:\n%w", err)
 	}
 	cfg = cfg.withDefaults()
 	opts := []sr.ClientOpt{sr.URLs(slices.Clone(cfg.URLs)...), sr.UserAgent("ashi"), sr.HTTPClient(&http.Client{Timeout: cfg.Timeout}), sr.LogLevel(sr.LogLevelNone)}
-	if cfg.Username != "" {
-		opts = append(opts, sr.BasicAuth(cfg.Username, cfg.Password.Reveal()))
-	}
-	if !cfg.Token.IsZero() {
-		opts = append(opts, sr.BearerToken(cfg.Token.Reveal()))
-	}
+	opts = append(opts, sr.PreReq(cfg.authorize))
 	if cfg.TLS != nil {
 		opts = append(opts, sr.DialTLSConfig(cfg.TLS.Clone()))
 	}

@@ -3,11 +3,14 @@ package registry
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -200,6 +203,37 @@ func TestAuthorization(t *testing.T) {
 	}
 }
 
+// Files of secrets are read for each request: one that is replaced counts at once, and one that is gone is waited for.
+func TestSecretsInFiles(t *testing.T) {
+	r := registrytest.Start(t)
+	file := filepath.Join(t.TempDir(), "secret")
+	write := func(text string) { require.NoError(t, os.WriteFile(file, []byte(text), 0o600)) }
+	for scheme, change := range map[string]func(*Config){
+		"Bearer ": func(c *Config) { c.TokenFile = file },
+		"Basic ":  func(c *Config) { c.Username, c.PasswordFile = "ashi", file },
+	} {
+		header := func(secret string) string {
+			if scheme == "Basic " {
+				secret = base64.StdEncoding.EncodeToString([]byte("ashi:" + secret))
+			}
+			return scheme + secret
+		}
+		write("first\n")
+		r.Authorization(header("first"))
+		c := open(t, r, change, func(c *Config) { c.Patience = 500 * time.Millisecond })
+		_, err := c.Register(t.Context(), scheme+"a", one)
+		require.NoError(t, err)
+		write(" second")
+		r.Authorization(header("second"))
+		_, err = c.Register(t.Context(), scheme+"b", one)
+		require.NoError(t, err)
+		require.NoError(t, os.Remove(file))
+		_, err = c.Register(t.Context(), scheme+"c", one)
+		require.ErrorIs(t, err, os.ErrNotExist)
+		require.ErrorIs(t, err, topology.ErrUnavailable)
+	}
+}
+
 func TestTLS(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"id":5}`)) }))
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -227,4 +261,9 @@ func TestConfigMistakes(t *testing.T) {
 	_, err = New(Config{Username: "a", Token: kafka.NewSecret("hush")})
 	require.ErrorContains(t, err, "no URLs")
 	require.ErrorContains(t, err, "a Token beside a Username")
+	_, err = New(Config{URLs: []string{"http://a"}, Username: "a", Password: kafka.NewSecret("hush"), PasswordFile: "no/such", Token: kafka.NewSecret("hush"), TokenFile: "none/such"})
+	for _, want := range []string{"a Password beside a PasswordFile", "a Token beside a TokenFile", "PasswordFile: open no/such", "TokenFile: open none/such"} {
+		require.ErrorContains(t, err, want)
+	}
+	require.NotContains(t, err.Error(), "hush")
 }

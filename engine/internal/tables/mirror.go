@@ -7,6 +7,7 @@ package tables
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -53,9 +54,16 @@ func NewMirror(table *topology.Table, store stores.Store, retention time.Duratio
 		at: map[int32]int64{}, floor: math.MaxInt64, latest: map[int32]int64{}, latestNow: map[int32]int64{}}
 }
 
-const positionPrefix = "position/"
+const (
+	positionPrefix = "position/"
+	keysName       = "keys" // the format of the topic's keys that rows came with; nothing: KAFKA
+)
 
-// Positions is the offset to read next of each partition that the store has seen. It takes over from the store what Apply goes on from.
+// ErrOtherKeys says that a store has rows whose keys were read in another format than the table's: it must be emptied first.
+var ErrOtherKeys = errors.New("tables: the rows of the store have keys of another format")
+
+// Positions is the offset to read next of each partition that the store has seen. It takes over from the store what Apply goes on from. See
+// ErrOtherKeys.
 func (m *Mirror) Positions() (map[int32]int64, error) {
 	if err := m.loadNewest(); err != nil {
 		return nil, err
@@ -74,6 +82,13 @@ func (m *Mirror) Positions() (map[int32]int64, error) {
 		at[p] = int64(binary.BigEndian.Uint64(e.Value))
 	}
 	m.forget(len(at) > 0)
+	keys, _, err := m.store.Get(nil, stores.MetaKey(keysName))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("tables: keys of %s: %w", m.table.Topic, err)
+	case len(at) > 0 && string(keys) != m.table.Keys:
+		return nil, ErrOtherKeys
+	}
 	return at, nil
 }
 
@@ -90,14 +105,15 @@ func (m *Mirror) forget(rows bool) {
 	m.run.Reset()
 }
 
-// Apply takes over records of a partition, and that the offset to read after them is next, as one.
+// Apply takes over records of a partition, and that the offset to read after them is next, as one. An error that wraps topology.ErrUnavailable
+// says that keys could not be decoded now: nothing was taken over, and the call may be made again. So it is with Gather.
 func (m *Mirror) Apply(partition int32, records []task.Record, next int64) error {
 	m.batch.Reset()
 	clear(m.fresh)
 	if err := m.collect(&m.batch, partition, records); err != nil {
 		return err
 	}
-	putPosition(&m.batch, partition, next)
+	m.putPosition(&m.batch, partition, next)
 	if err := m.commit(&m.batch, func() error { return m.store.Write(&m.batch) }); err != nil {
 		return err
 	}
@@ -129,7 +145,7 @@ func (m *Mirror) Finish() error {
 		return nil
 	}
 	for p, next := range m.at {
-		putPosition(&m.run, p, next)
+		m.putPosition(&m.run, p, next)
 	}
 	err := m.commit(&m.run, func() error {
 		if m.run.Size() >= leastLoad {
@@ -159,7 +175,10 @@ type rows interface {
 	Delete(key []byte)
 }
 
-func putPosition(to rows, partition int32, next int64) {
+func (m *Mirror) putPosition(to rows, partition int32, next int64) {
+	if m.table.Keys != "" {
+		to.Put(stores.MetaKey(keysName), []byte(m.table.Keys))
+	}
 	to.Put(stores.MetaKey(fmt.Sprintf("%s%d", positionPrefix, partition)), binary.BigEndian.AppendUint64(nil, uint64(next)))
 }
 
@@ -184,9 +203,11 @@ func (m *Mirror) collect(to rows, partition int32, records []task.Record) error 
 }
 
 func (m *Mirror) apply(to rows, partition int32, r *task.Record) error {
-	if !m.storeKey(r.Key) {
+	if err := m.storeKey(r.Key); errors.Is(err, topology.ErrUnavailable) {
+		return err // nothing is wrong with the record
+	} else if err != nil {
 		m.Malformed.Add(1)
-		m.rare.Warn("record has no key that fits the table", "partition", partition, "offset", r.Offset)
+		m.rare.Warn("record has no key that fits the table", "partition", partition, "offset", r.Offset, "error", err)
 		return nil
 	}
 	if r.Value == nil {
@@ -213,22 +234,36 @@ func (m *Mirror) apply(to rows, partition int32, r *task.Record) error {
 	return nil
 }
 
-// storeKey puts the store's key for a record's into m.key; false if it is none of this table.
-func (m *Mirror) storeKey(key []byte) bool {
+var (
+	errNoKey    = errors.New("the key is null")
+	errNoWindow = errors.New("the key has no window")
+)
+
+// storeKey puts the store's key for a record's into m.key. An error says that it is none of this table, or with topology.ErrUnavailable that
+// it cannot be told now.
+func (m *Mirror) storeKey(key []byte) (err error) {
 	kind := m.table.Windows
-	if key == nil || kind == nil {
+	if key == nil {
+		return errNoKey
+	}
+	if kind == nil {
+		if m.table.PlainKey != nil {
+			if key, err = m.table.PlainKey(key); err != nil {
+				return err
+			}
+		}
 		m.key = stores.AppendTableKey(m.key[:0], key)
-		return key != nil
+		return nil
 	}
 	group, w, ok := kind.CutKey(key)
 	if !ok {
-		return false
+		return errNoWindow
 	}
 	m.key = stores.AppendTableWindowKey(m.key[:0], group, int64(w.Start))
 	if kind.Form() == windows.FormSession {
 		m.key = stores.AppendTableSessionKey(m.key[:0], group, int64(w.Start), int64(w.End))
 	}
-	return true
+	return nil
 }
 
 // known says whether the table has the row at m.key already: the first one counts, and one that differs is a contradiction

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"strconv"
 	"testing"
 	"time"
 
@@ -97,6 +98,46 @@ func TestMirrorOfATable(t *testing.T) {
 	require.EqualValues(t, 2, m.Malformed.Load())
 	require.Contains(t, m.log.String(), "offset=12")
 	require.Len(t, m.rows(), 2)
+}
+
+// Keys of another format are kept in the plain one. What cannot be told now is told again; nothing of such a batch is in the store.
+func TestMirrorOfOtherKeys(t *testing.T) {
+	down := false
+	table := &topology.Table{Topic: "limits", File: "main", Keys: "quoted", PlainKey: func(key []byte) ([]byte, error) {
+		if down {
+			return nil, fmt.Errorf("%w: a test", topology.ErrUnavailable)
+		}
+		text, err := strconv.Unquote(string(key))
+		return []byte(text), err
+	}}
+	store := memory.New()
+	m := mirror(t, table, store)
+	m.batches([]task.Record{put([]byte(`"b"`), "1"), put([]byte("`a`"), "2"), put([]byte("c"), "no quotes"), put(nil, "none"), put([]byte("`b`"), "3")}, []task.Record{gone([]byte(`"a"`))})
+	require.Equal(t, []string{"b=3"}, m.rows(), "b has two forms, and is one key")
+	require.EqualValues(t, 2, m.Malformed.Load())
+	more := []task.Record{put([]byte(`"d"`), "4")}
+	down = true
+	require.ErrorIs(t, m.Apply(0, more, 9), topology.ErrUnavailable)
+	_, err := m.Gather(0, more, 9, 1)
+	require.ErrorIs(t, err, topology.ErrUnavailable)
+	require.Equal(t, []string{"b=3"}, m.rows())
+	at, err := m.Positions()
+	require.NoError(t, err)
+	require.Equal(t, map[int32]int64{0: 6}, at)
+	down = false
+	require.NoError(t, m.Apply(0, more, 9))
+	require.Equal(t, []string{"b=3", "d=4"}, m.rows())
+
+	_, err = mirror(t, &topology.Table{Topic: "limits", File: "main"}, store).Positions()
+	require.ErrorIs(t, err, tables.ErrOtherKeys)
+	_, err = mirror(t, table, store).Positions()
+	require.NoError(t, err)
+	plain := memory.New()
+	mirror(t, &topology.Table{Topic: "limits", File: "main"}, plain).batches([]task.Record{put([]byte(`"b"`), "1")})
+	_, err = mirror(t, table, plain).Positions()
+	require.ErrorIs(t, err, tables.ErrOtherKeys)
+	_, err = mirror(t, table, memory.New()).Positions()
+	require.NoError(t, err)
 }
 
 // FIN-5: the first final row counts. It makes no difference how the records come in batches.

@@ -21,6 +21,8 @@ type input struct {
 	decode   func(*topology.Record, []byte, []byte) error
 	steps    []runner
 	onDecode *topology.Policy // nil: that of all errors
+	// deletions says that the keys of records without value are decoded too.
+	deletions bool
 
 	batch   *Batch // nil: none
 	at      int    // place in the batch of the head, or of the next record to look at
@@ -200,7 +202,7 @@ func (in *input) fill() bool {
 func (in *input) accept(r *Record) bool {
 	in.record = topology.Record{Key: r.Key, Group: r.Key, Time: r.Timestamp}
 	switch {
-	case r.Value != nil:
+	case r.Value != nil || in.deletions:
 		if err := in.decodeGuarded(r); err != nil && !in.decodeAgain(r, err) {
 			return false
 		}

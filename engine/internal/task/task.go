@@ -95,7 +95,7 @@ func New(cfg Config) (*Task, error) {
 			return nil, err
 		}
 		t.inputs = append(t.inputs, &input{task: t, name: cfg.Sub.Roots[i].Name, topic: source.Topic, table: source.Table, rank: rank(source),
-			ours: source.Internal, decode: source.Open(), onDecode: source.OnDecode, steps: steps})
+			ours: source.Internal, decode: source.Open(), onDecode: source.OnDecode, deletions: source.Deletions, steps: steps})
 	}
 	slices.Reverse(t.operators) // runners are made from below
 	if err := t.link(); err != nil {
