@@ -147,7 +147,7 @@ func (k *keeper) beginLocked(s *slot) error {
 	case err == nil && p != nil:
 		c.sequence = p.Sequence
 	}
-	if !ok {
+	if !ok || position == 0 {
 		position = unknown
 		c.restorer.Begin(time.Now())
 	}

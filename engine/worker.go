@@ -145,7 +145,7 @@ func (w *worker) restore(ctx context.Context, store stores.Store) error {
 	if err != nil {
 		return err
 	}
-	if !ok {
+	if !ok || from == 0 { // a log in which there was nothing has nothing that can have been missed
 		from = kafka.Oldest
 		r.Begin(time.Now())
 	}
