@@ -54,7 +54,7 @@ func TestStaleStore(t *testing.T) {
 				v.feed(t, time.Minute)
 				v.finish(t, &member{running: r})
 				if x.stale {
-					require.Contains(t, lines.String(), "the changelog keeps deletions for 24h0m0s")
+					require.Contains(t, lines.String(), "its topic keeps deletions for 24h0m0s")
 				} else {
 					require.NotContains(t, lines.String(), "rebuilt")
 				}

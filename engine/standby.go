@@ -21,6 +21,7 @@ type standby struct {
 	slot     *slot
 	restorer *task.Restorer
 	sequence uint64 // of the last commit in the store
+	durable  time.Time
 }
 
 // name says which partitions are standbys from now on (kafka.GroupConfig.OnStandby).
@@ -135,7 +136,7 @@ func (k *keeper) beginLocked(s *slot) error {
 	if err := k.openLocked(s); err != nil {
 		return err
 	}
-	c := &standby{slot: s, restorer: task.NewRestorer(s.store)}
+	c := &standby{slot: s, restorer: task.NewRestorer(s.store), durable: time.Now()}
 	position, ok, err := c.restorer.Position()
 	if err != nil {
 		return err
@@ -179,8 +180,8 @@ func (k *keeper) follow(ctx context.Context, standbys []*standby) *following {
 	}
 	fc := kafka.FollowConfig{Topic: k.state.changelog, From: from,
 		Apply: func(p int32, records []task.Record, next int64) error { return k.apply(of[p], records, next) },
-		End: func(p int32, end int64) {
-			if of[p].slot.reach.heard(end) {
+		End: func(p int32, end int64, asked time.Time) {
+			if of[p].slot.reach.heard(end, asked) {
 				k.rejoin()
 			}
 		},

@@ -31,8 +31,9 @@ type FollowConfig struct {
 	// returns, what they point to for ever. Its error ends Follow.
 	Apply func(partition int32, records []task.Record, next int64) error
 	// End, if not nil, is told where the committed records of a partition end, at each answer of a broker: every FetchWait (5 s) at least while
-	// there is one. It is called by several goroutines and must not block.
-	End func(partition int32, end int64)
+	// there is one. They may have ended there only when the broker was asked: the answer may have waited, as for a process that was stopped.
+	// It is called by several goroutines and must not block.
+	End func(partition int32, end int64, asked time.Time)
 }
 
 // Follow reads the committed records of a topic's partitions and hands them to Apply. It returns nil when every partition's
@@ -60,7 +61,7 @@ func Follow(ctx context.Context, cfg Config, fc FollowConfig) error {
 	}
 	f.fetcher = newFetcher(client, cfg.Logger, wait, 0, f.feeds...)
 	if fc.End != nil {
-		f.fetcher.told = func(_ string, partition int32, end int64) { fc.End(partition, end) }
+		f.fetcher.told = func(_ string, partition int32, end int64, asked time.Time) { fc.End(partition, end, asked) }
 	}
 	if err := f.run(ctx); err != nil {
 		return cfg.Advise(fmt.Errorf("kafka: follow topic %s: %w", fc.Topic, err))
