@@ -128,7 +128,7 @@ func (t *table) learn(ctx context.Context, e *Engine, admin *kafka.Admin) error 
 	})
 	switch {
 	case errors.Is(err, kafka.ErrDenied):
-		e.cfg.Log.Info("settings of a table's topic are not known: it is taken for compacted", "table", t.plan.Topic, "deletions are kept for", usuallyKept, "error", err)
+		e.cfg.Log.Info("settings of a table's topic are not known: it is taken for compacted", "table", t.plan.Topic, "deletions kept", usuallyKept, "error", err)
 		t.kept = usuallyKept
 		return nil
 	case err != nil:

@@ -19,7 +19,7 @@ const (
 	mostRestore      = 64 << 20
 )
 
-// restore is how much a task gathers before it is written, while it is restored and there are no rows in memory. Growing it may take as much again, and
+// restore is how much a task fetches ahead, and gathers before it is written, while it is restored and there are no rows in memory. Growing it may take as much again, and
 // what was before is garbage for a while.
 func (s share) restore() int { return min(max(s.rows/4, leastRestore), mostRestore) }
 

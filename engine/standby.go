@@ -178,7 +178,7 @@ func (k *keeper) follow(ctx context.Context, standbys []*standby) *following {
 			from[c.slot.partition] = kafka.Oldest
 		}
 	}
-	fc := kafka.FollowConfig{Topic: k.state.changelog, From: from,
+	fc := kafka.FollowConfig{Topic: k.state.changelog, From: from, Ahead: len(standbys) * k.engine.shareOf(k.state).restore(),
 		Apply: func(p int32, records []task.Record, next int64) error { return k.apply(of[p], records, next) },
 		End: func(p int32, end int64, asked time.Time) {
 			if of[p].slot.reach.heard(end, asked) {

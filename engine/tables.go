@@ -23,7 +23,7 @@ type table struct {
 	plan   *topology.Table
 	store  stores.Store
 	mirror *tables.Mirror
-	gather int         // bytes of rows that are written at once while nobody can read it
+	gather int         // bytes of rows that are written at once while nobody can read it, and that are fetched ahead
 	ready  atomic.Bool // it has caught up: what tasks ask; programs ask Engine.readiness
 
 	behindSince time.Time // more than MaxLag; owned by Engine.watch
@@ -209,7 +209,7 @@ func (e *Engine) followOnce(ctx context.Context, t *table, admin *kafka.Admin, b
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return kafka.Follow(ctx, e.kafka, kafka.FollowConfig{Topic: t.plan.Topic, From: from, Apply: apply, End: t.heard})
+		return kafka.Follow(ctx, e.kafka, kafka.FollowConfig{Topic: t.plan.Topic, From: from, Ahead: t.gather, Apply: apply, End: t.heard})
 	})
 	group.Go(func() error { return t.noteAges(ctx) })
 	return group.Wait()

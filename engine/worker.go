@@ -166,7 +166,7 @@ func (w *worker) restore(ctx context.Context, store stores.Store) error {
 	bound := w.engine.shareOf(w.state).restore()
 	w.view.remaining.Store(max(ends[w.partition]-max(from, 0), 0))
 	err = kafka.Follow(ctx, w.engine.kafka, kafka.FollowConfig{
-		Topic: w.state.changelog, From: map[int32]int64{w.partition: from}, Until: map[int32]int64{w.partition: ends[w.partition]},
+		Topic: w.state.changelog, From: map[int32]int64{w.partition: from}, Until: map[int32]int64{w.partition: ends[w.partition]}, Ahead: bound,
 		Apply: func(_ int32, records []task.Record, next int64) error {
 			w.from.count(records)
 			w.view.restored.Store(w.from.rows)

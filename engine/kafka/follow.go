@@ -26,6 +26,9 @@ type FollowConfig struct {
 	From map[int32]int64
 	// Until is where each partition of From ends: the offset after the last record that is wanted. Nil: never.
 	Until map[int32]int64
+	// Ahead bounds, roughly, the bytes that are fetched and not yet applied, of all partitions together. A partition takes 64 KiB at least,
+	// and a batch of records that is larger; it takes 8 MiB at most, which is also the default.
+	Ahead int
 	// Apply gets the records in order, from one goroutine, and the offset to read next. It is also called without records
 	// when only the position moved, over markers and aborted data, or from Oldest to a number. records is valid until it
 	// returns, what they point to for ever. Its error ends Follow.
@@ -59,7 +62,7 @@ func Follow(ctx context.Context, cfg Config, fc FollowConfig) error {
 	if fc.Until != nil {
 		wait = boundedWait
 	}
-	f.fetcher = newFetcher(client, cfg.Logger, wait, 0, f.feeds...)
+	f.fetcher = newFetcher(client, cfg.Logger, wait, fc.Ahead, f.feeds...)
 	if fc.End != nil {
 		f.fetcher.told = func(_ string, partition int32, end int64, asked time.Time) { fc.End(partition, end, asked) }
 	}
