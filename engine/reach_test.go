@@ -8,6 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ashi-stream/ashi/engine/internal/task"
+	"github.com/ashi-stream/ashi/stores"
+	"github.com/ashi-stream/ashi/stores/memory"
 	"github.com/ashi-stream/ashi/topology"
 )
 
@@ -113,4 +115,32 @@ func TestShareOfStandbys(t *testing.T) {
 	s.owned.Store(1)
 	s.copies.Store(3)
 	require.Equal(t, four, e.shareOf(s))
+}
+
+// sizedStore notes how large its write buffer may be.
+type sizedStore struct {
+	stores.Store
+	buffer int64
+}
+
+func (s *sizedStore) SetWriteBuffer(size int64) error {
+	s.buffer = size
+	return nil
+}
+
+// The write buffer of a task's store is smaller when more partitions come, as the rest of what the task may take.
+func TestWriteBufferOfTasks(t *testing.T) {
+	s := &subState{}
+	e := &Engine{cfg: Config{Memory: 256 << 20}, subs: []*subState{s}}
+	store := &sizedStore{}
+	w := &worker{engine: e, state: s, store: store, task: &task.Task{}}
+	s.owned.Store(1)
+	require.NoError(t, w.bound())
+	require.EqualValues(t, 12<<20, store.buffer)
+	s.owned.Store(3)
+	s.copies.Store(1)
+	require.NoError(t, w.bound())
+	require.EqualValues(t, 3<<20, store.buffer)
+	w.store = memory.New()
+	require.NoError(t, w.bound(), "a store that has none")
 }

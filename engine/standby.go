@@ -116,6 +116,9 @@ func (k *keeper) settleSlot(s *slot) (c *standby, wait time.Duration, err error)
 		} else {
 			err = k.beginLocked(s)
 		}
+		if err == nil {
+			err = k.engine.shareOf(k.state).bound(s.store)
+		}
 	case s.store != nil:
 		if s.copy.Load() != nil {
 			s.idleSince = time.Now()

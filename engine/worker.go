@@ -218,9 +218,11 @@ func (w *worker) Offer(b *task.Batch, release func()) {
 
 // Run lets the task process what it has.
 func (w *worker) Run(ctx context.Context, ended func(string) bool) error {
-	w.task.Bound(w.engine.shareOf(w.state).rows) // others come and go while it is open
 	began := time.Now()
 	w.pauses = 0
+	if err := w.bound(); err != nil {
+		return w.distrust(err)
+	}
 	err := w.task.Run(ctx, ended)
 	w.state.meters.process.Observe((time.Since(began) - w.pauses).Seconds())
 	w.trace.ran(began, err)
@@ -231,10 +233,20 @@ func (w *worker) Run(ctx context.Context, ended func(string) bool) error {
 // Tick lets the task commit when no batch comes.
 func (w *worker) Tick(ctx context.Context) error {
 	began := time.Now()
+	if err := w.bound(); err != nil {
+		return w.distrust(err)
+	}
 	err := w.task.Tick(ctx)
 	w.trace.ran(began, err)
 	w.show()
 	return w.distrust(err)
+}
+
+// bound gives the task its share of the memory: others come and go while it is open.
+func (w *worker) bound() error {
+	share := w.engine.shareOf(w.state)
+	w.task.Bound(share.rows)
+	return share.bound(w.store)
 }
 
 // show lets others see the last commit, if it is a new one.
