@@ -204,3 +204,19 @@ func deleteRecords(t *testing.T, plan *topology.Plan, cfg engine.Config, topic s
 	defer admin.Close()
 	return admin.DeleteBefore(t.Context(), map[string]map[int32]int64{topic: {0: 0, 1: 0}})
 }
+
+// A process that has a table and may only read its topic need not be told the topic's settings.
+func TestACLsOfATable(t *testing.T) {
+	b := dsl.New("fx")
+	dsl.Table[string, stage](b, "rates")
+	plan, err := b.Build()
+	require.NoError(t, err)
+	needed := engine.ACLs(plan, engine.Config{})
+	require.Equal(t, []kafka.ACL{{Resource: kafka.Topic, Name: "rates", Operation: kafka.Read}}, needed)
+	_, fx := secured(t, needed)
+	e := start(t, plan, fx)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	require.NoError(t, e.WaitReady(ctx))
+	require.NoError(t, e.stop())
+}

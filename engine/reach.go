@@ -29,8 +29,7 @@ type reach struct {
 	far       bool  // that is far behind the end
 	wait      time.Duration
 	after     time.Time // the group is to be told at the earliest
-	said      time.Time // when end was heard of
-	atEnd     time.Time // when next was known to be the end, last; zero: never
+	seen      atEnd
 }
 
 // tell is next, for the group.
@@ -53,7 +52,7 @@ func (r *reach) begin(next int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.next, r.end, r.far, r.wait, r.after = next, unknown, false, tellAgain, time.Time{}
-	r.said, r.atEnd = time.Time{}, time.Time{}
+	r.seen = atEnd{}
 }
 
 // moved notes a standby's position, and says whether the group is to be told.
@@ -61,31 +60,24 @@ func (r *reach) moved(next int64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.next = next
-	r.endedLocked()
+	r.seen.moved(next)
 	return r.arrivedLocked()
 }
 
-// heard notes where a standby's log ends, and says whether the group is to be told.
-func (r *reach) heard(end int64) bool {
+// heard notes where a standby's log ended when that was asked, and says whether the group is to be told.
+func (r *reach) heard(end int64, asked time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.end, r.said = end, time.Now()
-	r.endedLocked()
+	r.end = end
+	r.seen.heard(end, r.next, asked)
 	r.far = r.far || end-max(r.told, 0) > warmLag
 	return r.arrivedLocked()
-}
-
-// endedLocked notes that the end is reached. It was the end when that was heard of: the process may have slept since.
-func (r *reach) endedLocked() {
-	if r.end != unknown && r.next >= r.end {
-		r.atEnd = r.said
-	}
 }
 
 func (r *reach) lastAtEnd() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.atEnd
+	return r.seen.last
 }
 
 // arrivedLocked says, once, that what was far is near.

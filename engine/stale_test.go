@@ -12,6 +12,7 @@ import (
 
 	"github.com/ashi-stream/ashi/engine"
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
+	"github.com/ashi-stream/ashi/stores"
 	"github.com/ashi-stream/ashi/topology"
 )
 
@@ -53,10 +54,47 @@ func TestStaleStore(t *testing.T) {
 				v.feed(t, time.Minute)
 				v.finish(t, &member{running: r})
 				if x.stale {
-					require.Contains(t, lines.String(), "the changelog keeps deletions for 24h0m0s")
+					require.Contains(t, lines.String(), "its topic keeps deletions for 24h0m0s")
 				} else {
 					require.NotContains(t, lines.String(), "rebuilt")
 				}
+			})
+		})
+	}
+}
+
+// A task whose input is idle for longer than half of the time that its changelog keeps deletions has missed nothing: its store is not
+// rebuilt at the next start, wherever it was stopped or killed.
+func TestIdleStore(t *testing.T) {
+	for name, x := range map[string]struct{ empty, killed bool }{"stopped": {}, "killed": {killed: true}, "nothing ever came": {empty: true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				v := newVirtualRig(t, rand.Uint64())
+				if !x.empty {
+					v.feed(t, time.Minute)
+				}
+				first := newSimDisk(nil)
+				r, _ := startOnDisk(t, v.plan, v.cluster, first)
+				time.Sleep(time.Minute) // of the bubble
+				require.NoError(t, r.stop())
+
+				disk := newSimDisk(first.crash(nil))
+				r, _ = startOnDisk(t, v.plan, v.cluster, disk)
+				time.Sleep(14 * time.Hour) // of the bubble
+				var kept map[string]stores.Store
+				if x.killed {
+					kept = disk.crash(nil)
+				}
+				err := r.stop()
+				if !x.killed {
+					require.NoError(t, err)
+					kept = disk.crash(nil)
+				}
+
+				r, lines := startOnDisk(t, v.plan, v.cluster, newSimDisk(kept))
+				v.feed(t, time.Minute)
+				v.finish(t, &member{running: r})
+				require.NotContains(t, lines.String(), "rebuilt")
 			})
 		})
 	}

@@ -21,6 +21,7 @@ type standby struct {
 	slot     *slot
 	restorer *task.Restorer
 	sequence uint64 // of the last commit in the store
+	durable  time.Time
 }
 
 // name says which partitions are standbys from now on (kafka.GroupConfig.OnStandby).
@@ -115,6 +116,9 @@ func (k *keeper) settleSlot(s *slot) (c *standby, wait time.Duration, err error)
 		} else {
 			err = k.beginLocked(s)
 		}
+		if err == nil {
+			err = k.engine.shareOf(k.state).bound(s.store)
+		}
 	case s.store != nil:
 		if s.copy.Load() != nil {
 			s.idleSince = time.Now()
@@ -135,7 +139,7 @@ func (k *keeper) beginLocked(s *slot) error {
 	if err := k.openLocked(s); err != nil {
 		return err
 	}
-	c := &standby{slot: s, restorer: task.NewRestorer(s.store)}
+	c := &standby{slot: s, restorer: task.NewRestorer(s.store), durable: time.Now()}
 	position, ok, err := c.restorer.Position()
 	if err != nil {
 		return err
@@ -147,7 +151,7 @@ func (k *keeper) beginLocked(s *slot) error {
 	case err == nil && p != nil:
 		c.sequence = p.Sequence
 	}
-	if !ok {
+	if !ok || position == 0 {
 		position = unknown
 		c.restorer.Begin(time.Now())
 	}
@@ -177,10 +181,10 @@ func (k *keeper) follow(ctx context.Context, standbys []*standby) *following {
 			from[c.slot.partition] = kafka.Oldest
 		}
 	}
-	fc := kafka.FollowConfig{Topic: k.state.changelog, From: from,
+	fc := kafka.FollowConfig{Topic: k.state.changelog, From: from, Ahead: len(standbys) * k.engine.shareOf(k.state).restore(),
 		Apply: func(p int32, records []task.Record, next int64) error { return k.apply(of[p], records, next) },
-		End: func(p int32, end int64) {
-			if of[p].slot.reach.heard(end) {
+		End: func(p int32, end int64, asked time.Time) {
+			if of[p].slot.reach.heard(end, asked) {
 				k.rejoin()
 			}
 		},

@@ -243,7 +243,8 @@ func TestStandbyOfQuietLog(t *testing.T) {
 			r := task.NewRestorer(k.last(p))
 			_, _, err := r.Position()
 			require.NoError(t, err)
-			require.Less(t, time.Since(r.Since()), time.Hour, "a task that takes the store over need not rebuild it")
+			require.Less(t, time.Since(r.Since()), 15*time.Minute, "a task that takes the store over need not rebuild it")
+			require.Less(t, k.last(p).Unflushed(), 10, "nor where the process was killed")
 		}
 		v.feed(t, time.Minute)
 		require.NotContains(t, k.lines.String(), "rebuilt")

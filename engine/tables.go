@@ -23,17 +23,21 @@ type table struct {
 	plan   *topology.Table
 	store  stores.Store
 	mirror *tables.Mirror
-	gather int         // bytes of rows that are written at once while nobody can read it
+	gather int         // bytes of rows that are written at once while nobody can read it, and that are fetched ahead
 	ready  atomic.Bool // it has caught up: what tasks ask; programs ask Engine.readiness
 
 	behindSince time.Time // more than MaxLag; owned by Engine.watch
+
+	kept time.Duration // deletions in its topic; 0: the topic is not compacted; owned by Engine.follow
 
 	mu        sync.Mutex
 	positions map[int32]int64     // to read next
 	goal      map[int32]int64     // ends at start; nil before they are known
 	ends      map[int32]int64     // as last heard of
 	heardAt   map[int32]time.Time // when
-	changed   chan struct{}       // closed and replaced when a position moves, and when the table is ready
+	seen      map[int32]*atEnd
+	noted     time.Time     // how old the store says that it is
+	changed   chan struct{} // closed and replaced when a position moves, and when the table is ready
 }
 
 // TableReader reads a table: see its methods in package tables, by way of this alias.
@@ -131,15 +135,43 @@ func (e *Engine) runTables(ctx context.Context, group *errgroup.Group) {
 	group.Go(func() error { return e.boundStart(ctx, all) })
 }
 
-// follow mirrors a table's topic until ctx ends. A store that is not in the topic's past is emptied first.
+// follow mirrors a table's topic until ctx ends. A store that is not in the topic's past, or so old that it may have missed deletions, or has keys
+// of another format, is emptied and filled anew.
 func (e *Engine) follow(ctx context.Context, t *table, caughtUp func()) error {
 	admin, err := kafka.NewAdmin(e.kafka)
 	if err != nil {
 		return err
 	}
 	defer admin.Close()
+	becomesReady := func() {
+		if t.becomesReady() {
+			e.readiness.regained(t.cause(CatchingUp, nil))
+			caughtUp()
+		}
+	}
+	for {
+		err := e.followOnce(ctx, t, admin, becomesReady)
+		if !errors.Is(err, kafka.ErrOutOfRange) && !errors.Is(err, task.ErrDamaged) && !errors.Is(err, tables.ErrOtherKeys) {
+			return err
+		}
+		e.cfg.Log.Warn("table cannot go on from where it is in its topic: it is rebuilt", "table", t.plan.Topic, "reason", err)
+		e.readiness.lost(t.cause(CatchingUp, err))
+		t.ready.Store(false)
+		if err := t.empty(); err != nil {
+			return err
+		}
+	}
+}
+
+// followOnce is follow until something goes wrong.
+func (e *Engine) followOnce(ctx context.Context, t *table, admin *kafka.Admin, becomesReady func()) error {
+	if err := t.learn(ctx, e, admin); err != nil {
+		return err
+	}
 	var ends map[int32]int64
-	err = patient(ctx, func() (err error) {
+	var asked time.Time
+	err := patient(ctx, func() (err error) {
+		asked = time.Now()
 		ends, err = admin.Ends(ctx, t.plan.Topic, true)
 		return err
 	})
@@ -147,10 +179,10 @@ func (e *Engine) follow(ctx context.Context, t *table, caughtUp func()) error {
 		return err
 	}
 	from, err := t.mirror.Positions()
-	if errors.Is(err, tables.ErrOtherKeys) {
-		return e.rebuild(ctx, t, err, caughtUp)
-	}
 	if err != nil {
+		return err
+	}
+	if err := t.born(len(from) == 0); err != nil {
 		return err
 	}
 	for p := range ends {
@@ -158,12 +190,9 @@ func (e *Engine) follow(ctx context.Context, t *table, caughtUp func()) error {
 			from[p] = kafka.Oldest
 		}
 	}
-	t.begins(from, ends)
-	becomesReady := func() {
-		if t.becomesReady() {
-			e.readiness.regained(t.cause(CatchingUp, nil))
-			caughtUp()
-		}
+	t.begins(from, ends, asked)
+	if err := t.young(); err != nil {
+		return err
 	}
 	at := maps.Clone(from)
 	apply := func(p int32, records []task.Record, next int64) error {
@@ -178,27 +207,20 @@ func (e *Engine) follow(ctx context.Context, t *table, caughtUp func()) error {
 	if reached(from, ends) {
 		becomesReady()
 	}
-	err = kafka.Follow(ctx, e.kafka, kafka.FollowConfig{Topic: t.plan.Topic, From: from, Apply: apply, End: t.heard})
-	if !errors.Is(err, kafka.ErrOutOfRange) {
-		return err
-	}
-	return e.rebuild(ctx, t, err, caughtUp)
-}
-
-// rebuild empties a table whose store is not in its topic's past, and follows the topic from its start.
-func (e *Engine) rebuild(ctx context.Context, t *table, why error, caughtUp func()) error {
-	e.cfg.Log.Warn("table is not in its topic's past: it is rebuilt", "table", t.plan.Topic, "reason", why)
-	e.readiness.lost(t.cause(CatchingUp, why))
-	t.ready.Store(false)
-	if err := t.empty(); err != nil {
-		return err
-	}
-	return e.follow(ctx, t, caughtUp)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return kafka.Follow(ctx, e.kafka, kafka.FollowConfig{Topic: t.plan.Topic, From: from, Ahead: t.gather, Apply: apply, End: t.heard})
+	})
+	group.Go(func() error { return t.noteAges(ctx) })
+	return group.Wait()
 }
 
 // apply takes records over: at once in a table that can be read, else many together, up to ends. at is how far the table was, and will be once
 // what was gathered is written.
 func (t *table) apply(p int32, records []task.Record, next int64, at, ends map[int32]int64) error {
+	if err := t.young(); err != nil {
+		return err
+	}
 	if t.ready.Load() {
 		if err := t.mirror.Apply(p, records, next); err != nil {
 			return err
@@ -236,13 +258,17 @@ func (t *table) has(ends map[int32]int64) bool {
 	return reached(t.positions, ends)
 }
 
-// begins notes where a follower starts, also of partitions that have nothing to read, and where it wants to get.
-func (t *table) begins(from, ends map[int32]int64) {
+// begins notes where a follower starts, also of partitions that have nothing to read, and where it wants to get: the ends of the time asked.
+func (t *table) begins(from, ends map[int32]int64, asked time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.positions, t.goal = maps.Clone(from), ends
+	t.positions, t.goal, t.seen = maps.Clone(from), ends, map[int32]*atEnd{}
+	for p := range from {
+		t.seen[p] = &atEnd{}
+	}
 	for p, end := range ends {
 		t.ends[p], t.heardAt[p] = end, time.Now()
+		t.seen[p].heard(end, from[p], asked)
 	}
 	close(t.changed)
 	t.changed = make(chan struct{})
@@ -253,6 +279,7 @@ func (t *table) moved(p int32, next int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.positions[p] = next
+	t.seen[p].moved(next)
 	close(t.changed)
 	t.changed = make(chan struct{})
 }

@@ -103,11 +103,12 @@ func (t *table) cause(r Reason, err error) Cause {
 	return c
 }
 
-// heard notes where the committed records of a partition end.
-func (t *table) heard(p int32, end int64) {
+// heard notes where the committed records of a partition ended when that was asked.
+func (t *table) heard(p int32, end int64, asked time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ends[p], t.heardAt[p] = end, time.Now()
+	t.seen[p].heard(end, t.positions[p], asked)
 }
 
 // progress is the largest lag of a partition, in records, and the longest time without an answer about one.

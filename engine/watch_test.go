@@ -25,17 +25,17 @@ func TestLagAndSilence(t *testing.T) {
 	e := &Engine{cfg: Config{MaxLag: 10}, readiness: newReadiness(slog.New(slog.DiscardHandler))}
 	e.readiness.regained(Cause{Reason: Starting})
 	tb := &table{plan: &topology.Table{Topic: "bars"}, ends: map[int32]int64{}, heardAt: map[int32]time.Time{}, changed: make(chan struct{})}
-	tb.begins(map[int32]int64{0: 5, 1: 5}, map[int32]int64{0: 5, 1: 5})
+	tb.begins(map[int32]int64{0: 5, 1: 5}, map[int32]int64{0: 5, 1: 5}, time.Now())
 	tb.ready.Store(true)
 	now := time.Now()
 	look := func(after time.Duration) []Reason {
 		e.watchTable(tb, now.Add(after))
 		return reasons(e)
 	}
-	tb.heard(1, 15)
+	tb.heard(1, 15, now)
 	require.Empty(t, look(0), "10 behind is within the limit")
 	require.Empty(t, look(lagFor))
-	tb.heard(1, 16)
+	tb.heard(1, 16, now)
 	require.Empty(t, look(lagFor))
 	require.Empty(t, look(2*lagFor-time.Millisecond))
 	require.Equal(t, []Reason{Lagging}, look(2*lagFor))

@@ -145,7 +145,7 @@ func (w *worker) restore(ctx context.Context, store stores.Store) error {
 	if err != nil {
 		return err
 	}
-	if !ok {
+	if !ok || from == 0 { // a log in which there was nothing has nothing that can have been missed
 		from = kafka.Oldest
 		r.Begin(time.Now())
 	}
@@ -166,7 +166,7 @@ func (w *worker) restore(ctx context.Context, store stores.Store) error {
 	bound := w.engine.shareOf(w.state).restore()
 	w.view.remaining.Store(max(ends[w.partition]-max(from, 0), 0))
 	err = kafka.Follow(ctx, w.engine.kafka, kafka.FollowConfig{
-		Topic: w.state.changelog, From: map[int32]int64{w.partition: from}, Until: map[int32]int64{w.partition: ends[w.partition]},
+		Topic: w.state.changelog, From: map[int32]int64{w.partition: from}, Until: map[int32]int64{w.partition: ends[w.partition]}, Ahead: bound,
 		Apply: func(_ int32, records []task.Record, next int64) error {
 			w.from.count(records)
 			w.view.restored.Store(w.from.rows)
@@ -218,9 +218,11 @@ func (w *worker) Offer(b *task.Batch, release func()) {
 
 // Run lets the task process what it has.
 func (w *worker) Run(ctx context.Context, ended func(string) bool) error {
-	w.task.Bound(w.engine.shareOf(w.state).rows) // others come and go while it is open
 	began := time.Now()
 	w.pauses = 0
+	if err := w.bound(); err != nil {
+		return w.distrust(err)
+	}
 	err := w.task.Run(ctx, ended)
 	w.state.meters.process.Observe((time.Since(began) - w.pauses).Seconds())
 	w.trace.ran(began, err)
@@ -231,10 +233,20 @@ func (w *worker) Run(ctx context.Context, ended func(string) bool) error {
 // Tick lets the task commit when no batch comes.
 func (w *worker) Tick(ctx context.Context) error {
 	began := time.Now()
+	if err := w.bound(); err != nil {
+		return w.distrust(err)
+	}
 	err := w.task.Tick(ctx)
 	w.trace.ran(began, err)
 	w.show()
 	return w.distrust(err)
+}
+
+// bound gives the task its share of the memory: others come and go while it is open.
+func (w *worker) bound() error {
+	share := w.engine.shareOf(w.state)
+	w.task.Bound(share.rows)
+	return share.bound(w.store)
 }
 
 // show lets others see the last commit, if it is a new one.

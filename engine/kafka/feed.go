@@ -3,6 +3,7 @@ package kafka
 import (
 	"slices"
 	"sync/atomic"
+	"time"
 )
 
 // feed is one partition being fetched. Its fields belong to the fetcher and its lock.
@@ -16,9 +17,10 @@ type feed struct {
 	topicID [16]byte
 	size    int32
 	queue   []*chunk
-	out     int  // chunks that were popped and are not used up
-	asked   int  // the request under way that asks for it, or the last one: an answer to another one is not its own
-	atEnd   bool // the last answer left nothing up to the last stable offset
+	out     int       // chunks that were popped and are not used up
+	asked   int       // the request under way that asks for it, or the last one: an answer to another one is not its own
+	askedAt time.Time // when that request was made
+	atEnd   bool      // the last answer left nothing up to the last stable offset
 	ended   bool
 	dry     atomic.Bool // nothing to read now: at the end, and nothing queued or out
 

@@ -44,9 +44,9 @@ const (
 type fetcher struct {
 	client  *kgo.Client
 	log     *slog.Logger
-	maxWait time.Duration                                  // how long a broker may wait for data
-	resume  bool                                           // go on from the log's start where retention was faster, rather than fail
-	told    func(topic string, partition int32, end int64) // FollowConfig.End, GroupConfig.End; may be nil
+	maxWait time.Duration                                                   // how long a broker may wait for data
+	resume  bool                                                            // go on from the log's start where retention was faster, rather than fail
+	told    func(topic string, partition int32, end int64, asked time.Time) // FollowConfig.End, GroupConfig.End; may be nil
 
 	stale chan struct{} // a token: a feed has lost its leader
 	fresh chan struct{} // a token: a feed has none yet
@@ -216,6 +216,7 @@ func (f *fetcher) request(leader int32) (*kmsg.FetchRequest, []*feed, int) {
 	req.MinBytes, req.MaxBytes, req.IsolationLevel = 1, maxAnswer, 1
 	wait := f.maxWait
 	var asked []*feed
+	now := time.Now()
 	topics := make(map[string]int)
 	f.turn++
 	for i := range f.feeds {
@@ -230,7 +231,7 @@ func (f *fetcher) request(leader int32) (*kmsg.FetchRequest, []*feed, int) {
 		if !d.atEnd {
 			wait = shortPoll // a reader may wait to hear that there is nothing
 		}
-		asked, d.asked = append(asked, d), f.turn
+		asked, d.asked, d.askedAt = append(asked, d), f.turn, now
 		at, known := topics[d.topic]
 		if !known {
 			t := kmsg.NewFetchRequestTopic()
@@ -258,15 +259,15 @@ func (f *fetcher) absorb(ctx context.Context, resp *kmsg.FetchResponse, turn int
 		t := &resp.Topics[ti]
 		for pi := range t.Partitions {
 			p := &t.Partitions[pi]
-			if d := f.find(t, p.Partition, turn); d != nil {
-				f.take(ctx, d, p, bytes == 0)
+			if d, asked := f.find(t, p.Partition, turn); d != nil {
+				f.take(ctx, d, p, asked, bytes == 0)
 			}
 		}
 	}
 }
 
-// find is the feed for which a request asked. A partition's feed may be a new one since, with another offset.
-func (f *fetcher) find(t *kmsg.FetchResponseTopic, partition int32, turn int) *feed {
+// find is the feed for which a request asked, and when it did. A partition's feed may be a new one since, with another offset.
+func (f *fetcher) find(t *kmsg.FetchResponseTopic, partition int32, turn int) (*feed, time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	topic := t.Topic
@@ -275,20 +276,20 @@ func (f *fetcher) find(t *kmsg.FetchResponseTopic, partition int32, turn int) *f
 	}
 	d := f.byPlace[place{topic, partition}]
 	if d == nil || d.asked != turn {
-		return nil
+		return nil, time.Time{}
 	}
-	return d
+	return d, d.askedAt
 }
 
 // take queues one partition's answer. Empty says that the whole answer holds no byte, so that the sizes asked for cannot be
 // what kept this partition's records out: then there is nothing up to the last stable offset.
-func (f *fetcher) take(ctx context.Context, d *feed, p *kmsg.FetchResponseTopicPartition, empty bool) {
+func (f *fetcher) take(ctx context.Context, d *feed, p *kmsg.FetchResponseTopicPartition, asked time.Time, empty bool) {
 	if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
 		f.refused(ctx, d, err)
 		return
 	}
 	if f.told != nil {
-		f.told(d.topic, d.partition, p.LastStableOffset)
+		f.told(d.topic, d.partition, p.LastStableOffset, asked)
 	}
 	length, next, err := wholeBatches(p.RecordBatches)
 	if err != nil {

@@ -26,13 +26,17 @@ type FollowConfig struct {
 	From map[int32]int64
 	// Until is where each partition of From ends: the offset after the last record that is wanted. Nil: never.
 	Until map[int32]int64
+	// Ahead bounds, roughly, the bytes that are fetched and not yet applied, of all partitions together. A partition takes 64 KiB at least,
+	// and a batch of records that is larger; it takes 8 MiB at most, which is also the default.
+	Ahead int
 	// Apply gets the records in order, from one goroutine, and the offset to read next. It is also called without records
 	// when only the position moved, over markers and aborted data, or from Oldest to a number. records is valid until it
 	// returns, what they point to for ever. Its error ends Follow.
 	Apply func(partition int32, records []task.Record, next int64) error
 	// End, if not nil, is told where the committed records of a partition end, at each answer of a broker: every FetchWait (5 s) at least while
-	// there is one. It is called by several goroutines and must not block.
-	End func(partition int32, end int64)
+	// there is one. They may have ended there only when the broker was asked: the answer may have waited, as for a process that was stopped.
+	// It is called by several goroutines and must not block.
+	End func(partition int32, end int64, asked time.Time)
 }
 
 // Follow reads the committed records of a topic's partitions and hands them to Apply. It returns nil when every partition's
@@ -58,9 +62,9 @@ func Follow(ctx context.Context, cfg Config, fc FollowConfig) error {
 	if fc.Until != nil {
 		wait = boundedWait
 	}
-	f.fetcher = newFetcher(client, cfg.Logger, wait, 0, f.feeds...)
+	f.fetcher = newFetcher(client, cfg.Logger, wait, fc.Ahead, f.feeds...)
 	if fc.End != nil {
-		f.fetcher.told = func(_ string, partition int32, end int64) { fc.End(partition, end) }
+		f.fetcher.told = func(_ string, partition int32, end int64, asked time.Time) { fc.End(partition, end, asked) }
 	}
 	if err := f.run(ctx); err != nil {
 		return cfg.Advise(fmt.Errorf("kafka: follow topic %s: %w", fc.Topic, err))

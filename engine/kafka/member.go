@@ -49,7 +49,10 @@ func newMember(g *Group) (*member, error) {
 		return nil, err
 	}
 	m.fetcher = newFetcher(m.data, g.cfg.Logger, g.cfg.FetchWait, g.gc.Ahead)
-	m.fetcher.told, m.fetcher.resume = g.gc.End, true
+	m.fetcher.resume = true
+	if g.gc.End != nil {
+		m.fetcher.told = func(topic string, partition int32, end int64, _ time.Time) { g.gc.End(topic, partition, end) }
+	}
 	m.marks = newMarks(m.commit)
 	opts := []kgo.Opt{
 		kgo.ConsumerGroup(g.gc.ID),

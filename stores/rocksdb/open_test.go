@@ -140,6 +140,36 @@ func TestDestroyDoesNotFollowLinks(t *testing.T) {
 	require.Equal(t, "kept", string(content))
 }
 
+// A write buffer that is made smaller is small at once, and one that is made larger takes more.
+func TestSetWriteBuffer(t *testing.T) {
+	const size = 4 << 20
+	s, err := rocksdb.Open(t.TempDir(), rocksdb.Options{WriteBuffer: 2 * size})
+	require.NoError(t, err)
+	fill := func(from int) uint64 {
+		for i := range 64 {
+			var b stores.Batch
+			b.Put(fmt.Appendf(nil, "%d", from+i), make([]byte, size/64))
+			require.NoError(t, s.Write(&b))
+		}
+		st, err := s.Statistics()
+		require.NoError(t, err)
+		return st.MemtableBytes
+	}
+	require.Greater(t, fill(0), uint64(size))
+	require.Error(t, s.SetWriteBuffer(1))
+	require.NoError(t, s.SetWriteBuffer(256<<10))
+	require.Less(t, fill(100), uint64(1<<20), "two of it, and what RocksDB adds")
+	require.NoError(t, s.SetWriteBuffer(2*size))
+	require.NoError(t, s.Flush())
+	require.Greater(t, fill(200), uint64(size))
+	for i := range 9 {
+		require.NoError(t, s.SetWriteBuffer(64<<10+rand.Int64N(1<<(16+i%9))))
+		fill(rand.IntN(300))
+	}
+	require.NoError(t, s.Close())
+	require.ErrorIs(t, s.SetWriteBuffer(size), stores.ErrClosed)
+}
+
 func TestStatistics(t *testing.T) {
 	s := open(t, t.TempDir(), rocksdb.Options{})
 	b := &stores.Batch{}

@@ -9,6 +9,7 @@ import (
 	"iter"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,7 +30,8 @@ type Store struct {
 	// closed tells Scans that are under way to end.
 	closed atomic.Bool
 
-	options Options // of files that Load makes
+	options Options // as it was opened; of files that Load makes
+	buffer  atomic.Int64
 
 	db    *grocksdb.DB
 	read  *grocksdb.ReadOptions
@@ -71,6 +73,7 @@ func Open(dir string, o Options) (*Store, error) {
 		write:   grocksdb.NewDefaultWriteOptions(),
 		flush:   grocksdb.NewDefaultFlushOptions(),
 	}
+	s.buffer.Store(o.WriteBuffer)
 	s.write.DisableWAL(true)
 	s.flush.SetWait(true)
 	return s, nil
@@ -164,6 +167,33 @@ func (s *Store) Flush() error {
 	}
 	if err := s.db.Flush(s.flush); err != nil {
 		return s.failed("flush", err)
+	}
+	return nil
+}
+
+// SetWriteBuffer changes Options.WriteBuffer of an open store, also for what is being filled. It costs a small file when the size is another
+// than before.
+func (s *Store) SetWriteBuffer(size int64) error {
+	if !s.use.TryRLock() {
+		return stores.ErrClosed
+	}
+	defer s.use.RUnlock()
+	o := Options{WriteBuffer: size}
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	size = o.withDefaults().WriteBuffer
+	if s.logs != "" {
+		return s.failed("set the write buffer", errReadOnly)
+	}
+	if s.buffer.Swap(size) == size {
+		return nil
+	}
+	// Memory for it comes in blocks, an eighth of it when a store is opened: RocksDB aborts the process where one is larger than all.
+	block := min(size/8, 1<<20) &^ (4<<10 - 1)
+	if err := s.db.SetOptions([]string{"write_buffer_size", "arena_block_size"},
+		[]string{strconv.FormatInt(size, 10), strconv.FormatInt(block, 10)}); err != nil {
+		return s.failed("set the write buffer", err)
 	}
 	return nil
 }

@@ -42,6 +42,9 @@ func (*Store) Scan(_, _ []byte) iter.Seq2[stores.Entry, error] {
 // Flush returns stores.ErrUnavailable.
 func (*Store) Flush() error { return stores.ErrUnavailable }
 
+// SetWriteBuffer returns stores.ErrUnavailable.
+func (*Store) SetWriteBuffer(int64) error { return stores.ErrUnavailable }
+
 // Close returns stores.ErrUnavailable.
 func (*Store) Close() error { return stores.ErrUnavailable }
 

@@ -92,6 +92,39 @@ func (m *Mirror) Positions() (map[int32]int64, error) {
 	return at, nil
 }
 
+var sinceKey = stores.MetaKey("since")
+
+// Since is when the store was at the end of its topic, as was last written down with Note; the zero Time if it never was.
+func (m *Mirror) Since() (time.Time, error) {
+	value, ok, err := m.store.Get(nil, sinceKey)
+	if err == nil && ok && len(value) != 8 {
+		err = stores.ErrCorrupt
+	}
+	if err != nil || !ok {
+		return time.Time{}, aged(m.table, err)
+	}
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(value))), nil
+}
+
+// Note writes down that the store was at the end of its topic at a time, or was empty then, and makes all that was written durable. It may be
+// called from any goroutine.
+func (m *Mirror) Note(at time.Time) error {
+	var b stores.Batch
+	b.Put(sinceKey, binary.BigEndian.AppendUint64(nil, uint64(at.UnixMilli())))
+	err := m.store.Write(&b)
+	if err == nil {
+		err = m.store.Flush()
+	}
+	return aged(m.table, err)
+}
+
+func aged(t *topology.Table, err error) error {
+	if err != nil {
+		err = fmt.Errorf("tables: age of %s: %w", t.Topic, err)
+	}
+	return err
+}
+
 // forget drops what was gathered and what is known of the store, which has rows of some time.
 func (m *Mirror) forget(rows bool) {
 	m.floor = m.past.newest.Load()

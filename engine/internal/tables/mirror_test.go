@@ -167,6 +167,36 @@ func TestMirrorOfFinals(t *testing.T) {
 	}
 }
 
+// What Note says of the store's age is durable, with all that was written before.
+func TestMirrorNote(t *testing.T) {
+	store, err := storetest.NewFaulty(memory.New())
+	require.NoError(t, err)
+	m := mirror(t, finals(t), store)
+	at, err := m.Since()
+	require.NoError(t, err)
+	require.Zero(t, at)
+	require.NoError(t, m.Apply(0, []task.Record{put(windowed("a", 0), "1")}, 1))
+	noon := time.UnixMilli(1_700_006_400_000)
+	require.NoError(t, m.Note(noon))
+	left, err := store.Crash(0)
+	require.NoError(t, err)
+
+	again := mirror(t, finals(t), left)
+	at, err = again.Since()
+	require.NoError(t, err)
+	require.True(t, at.Equal(noon))
+	positions, err := again.Positions()
+	require.NoError(t, err)
+	require.Equal(t, map[int32]int64{0: 1}, positions)
+	require.Equal(t, []string{"a/0=1"}, again.rows())
+
+	var batch stores.Batch
+	batch.Put(stores.MetaKey("since"), []byte("123"))
+	require.NoError(t, left.Write(&batch))
+	_, err = again.Since()
+	require.ErrorIs(t, err, stores.ErrCorrupt)
+}
+
 // The position is written with the rows, as one; another mirror of the store goes on from there.
 func TestMirrorPositions(t *testing.T) {
 	store, err := storetest.NewFaulty(memory.New())

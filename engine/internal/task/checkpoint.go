@@ -36,11 +36,17 @@ func (t *Task) checkpoint() error {
 		}
 	}
 	t.pending.Put(ProgressKey, t.encodeProgress())
-	t.pending.Put(positionKey, appendPosition(nil, t.position, t.lastCommit)) // not now: others may write to the log of a task that is paused
+	t.pending.Put(positionKey, appendPosition(nil, t.position, t.since)) // not now: others may write to the log of a task that is paused
 	if err := t.writePending(0); err != nil {
 		return err
 	}
 	t.unsaved, t.lastCheckpoint = 0, t.cfg.Now()
+	if t.lastCheckpoint.Sub(t.lastFlush) >= noteEvery { // a store makes a file of a quiet task's few rows once in days: what else a kill would leave is too old
+		if err := t.cfg.Store.Flush(); err != nil {
+			return fmt.Errorf("task: checkpoint of %s/%d: %w", t.cfg.Sub.Name, t.cfg.Partition, err)
+		}
+		t.lastFlush = t.lastCheckpoint
+	}
 	if t.cfg.Meter != nil {
 		t.cfg.Meter.Checkpointed(began, t.saved)
 	}

@@ -148,7 +148,7 @@ func (t *Task) Commit(ctx context.Context) error {
 		return fmt.Errorf("task: commit %d of %s/%d: %w", t.progress.Sequence, t.cfg.Sub.Name, t.cfg.Partition, err)
 	}
 	t.position = offset + 1
-	t.adopting, t.changed, t.produced, t.lastCommit = false, false, 0, t.cfg.Now()
+	t.adopting, t.changed, t.produced, t.lastCommit, t.since = false, false, 0, t.cfg.Now(), began
 	for _, release := range t.releases {
 		release()
 	}

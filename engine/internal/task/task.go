@@ -44,6 +44,8 @@ type Task struct {
 	saved      int        // bytes that the checkpoint under way has written
 
 	lastCommit, lastCheckpoint time.Time
+	since                      time.Time // when the last commit began: nobody else had written to the changelog then (Restorer.Since)
+	lastFlush                  time.Time
 
 	pending stores.Batch // what the next checkpoint writes beside changed rows
 	out     Output
@@ -80,7 +82,8 @@ func New(cfg Config) (*Task, error) {
 		cfg.Codecs = cfg.Log
 	}
 	t := &Task{cfg: cfg, drops: dropLog{drops: cfg.Drops, log: cfg.Log, codecs: cfg.Codecs, now: cfg.Now}, made: map[*topology.Node]runner{}}
-	t.lastCommit, t.lastCheckpoint = cfg.Now(), cfg.Now()
+	now := cfg.Now()
+	t.lastCommit, t.lastCheckpoint, t.since, t.lastFlush = now, now, now, now
 	if err := t.adopt(); err != nil {
 		return nil, err
 	}
@@ -125,7 +128,13 @@ func (t *Task) Process(ctx context.Context, b *Batch, release func()) error {
 	return t.Run(ctx, func(string) bool { return true })
 }
 
+// noteEvery is after how long a task commits though nothing has changed, and how often its store is made durable.
+const noteEvery = time.Hour
+
 // Tick lets the clock do its part, and commits if the last commit is CommitEvery ago. It is to be called when no batch comes.
+//
+// A task that has nothing to commit does so once an hour: only a commit shows that nobody else has written to its changelog, so that
+// its store is no older than that (Restorer.Since).
 func (t *Task) Tick(ctx context.Context) error {
 	if t.adopting {
 		return t.Commit(ctx)
@@ -138,9 +147,11 @@ func (t *Task) Tick(ctx context.Context) error {
 			return err
 		}
 	}
-	if t.cfg.Now().Sub(t.lastCommit) < t.cfg.CommitEvery {
+	quiet := t.cfg.Now().Sub(t.lastCommit)
+	if quiet < t.cfg.CommitEvery {
 		return nil
 	}
+	t.changed = t.changed || quiet >= noteEvery && t.position > 0
 	return t.Commit(ctx)
 }
 
