@@ -21,6 +21,7 @@ const (
 	ExactlyOnce Guarantee = iota
 	// AtLeastOnce does the same without transactions, for brokers that forbid them. After a failure what was written since the last
 	// commit is written again, and a commit that was cut short may leave changed rows of it behind, so that records can count twice.
+	// docs/reliability.md, Gaps, says what it cannot keep.
 	AtLeastOnce
 )
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -62,7 +63,11 @@ var simMishaps = []simMishap{
 // takeOver lets a commit of m be on its way while its partitions go to somebody else, who is slow: which of the two comes first at the broker
 // is a matter of milliseconds anywhere else.
 func (s *simulation) takeOver(m *simMember) {
-	taken := m.wire.sendLate(kmsg.EndTxn, 1, s.between(20*time.Second, time.Minute))
+	last := kmsg.EndTxn
+	if s.guarantee == engine.AtLeastOnce {
+		last = kmsg.Produce
+	}
+	taken := m.wire.sendLate(last, 1, s.between(20*time.Second, time.Minute))
 	select {
 	case <-taken:
 	case <-time.After(2 * s.pace.commit):
@@ -96,6 +101,9 @@ var simRebalances = []func(*simulation, *simMember){
 
 // mishap lets something go wrong, or several things at a time.
 func (s *simulation) mishap() {
+	if s.calm {
+		return
+	}
 	weights := 0
 	for _, k := range simMishaps {
 		weights += k.weight
@@ -145,6 +153,7 @@ type simBroker struct {
 	network  *kfake.VirtualNetwork
 	eviction time.Duration        // of those who are gone
 	unstable map[string]time.Time // groups, since when
+	inputs   [][16]byte           // topics that only the test writes
 	log      func(format string, args ...any)
 	faults   []*kfake.FaultHandle
 
@@ -176,10 +185,11 @@ var simErrors = map[kmsg.Key][]*kerr.Error{
 	kmsg.EndTxn:             {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.ConcurrentTransactions, kerr.InvalidProducerEpoch, kerr.UnknownServerError},
 }
 
-func startSimBroker(t testing.TB) *simBroker {
+// startSimBroker starts brokers on so many ports.
+func startSimBroker(t testing.TB, ports ...int) *simBroker {
 	b := &simBroker{network: new(kfake.VirtualNetwork), delays: map[int16]*simDelay{}, unstable: map[string]time.Time{}}
 	var err error
-	b.kfake, err = kfake.NewCluster(kfake.Ports(9092), kfake.ListenFn(b.network.Listen), kfake.GroupMinSessionTimeout(100*time.Millisecond), kfake.GroupMaxSessionTimeout(time.Hour),
+	b.kfake, err = kfake.NewCluster(kfake.NumBrokers(len(ports)), kfake.Ports(ports...), kfake.ListenFn(b.network.Listen), kfake.GroupMinSessionTimeout(100*time.Millisecond), kfake.GroupMaxSessionTimeout(time.Hour),
 		// Compaction would take from the logs what is compared in the end.
 		kfake.BrokerConfigs(map[string]string{"log.retention.ms": "-1", "log.cleaner.backoff.ms": "1000000000000"}))
 	require.NoError(t, err)
@@ -197,7 +207,7 @@ func startSimBroker(t testing.TB) *simBroker {
 func (b *simBroker) control(req kmsg.Request) (kmsg.Response, error, bool) {
 	b.mu.Lock()
 	d := b.delays[req.Key()]
-	wait := d != nil && d.left > 0 && ofMember(req)
+	wait := d != nil && d.left > 0 && b.ofMember(req)
 	if wait {
 		d.left--
 	}
@@ -209,14 +219,19 @@ func (b *simBroker) control(req kmsg.Request) (kmsg.Response, error, bool) {
 }
 
 // ofMember leaves out the requests of those who write the input.
-func ofMember(req kmsg.Request) bool {
+func (b *simBroker) ofMember(req kmsg.Request) bool {
 	switch r := req.(type) {
 	case *kmsg.ProduceRequest:
-		return r.TransactionID != nil
+		return r.TransactionID != nil || slices.ContainsFunc(r.Topics, b.written)
 	case *kmsg.InitProducerIDRequest:
 		return r.TransactionalID != nil
 	}
 	return true
+}
+
+// written says that members without transactions write the topic.
+func (b *simBroker) written(t kmsg.ProduceRequestTopic) bool {
+	return !slices.Contains(b.inputs, t.TopicID)
 }
 
 func (b *simBroker) fail(r *rand.Rand) {
@@ -224,7 +239,7 @@ func (b *simBroker) fail(r *rand.Rand) {
 	err := simErrors[key][r.IntN(len(simErrors[key]))]
 	n := 1 + r.IntN(5)
 	b.log("%d answers to %s: %s", n, key.Name(), err.Message)
-	b.faults = append(b.faults, b.kfake.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: err, Count: n, When: ofMember}))
+	b.faults = append(b.faults, b.kfake.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: err, Count: n, When: b.ofMember}))
 }
 
 func (b *simBroker) delay(r *rand.Rand, by time.Duration) {
@@ -299,7 +314,7 @@ func (m *simMember) start() {
 		instance = fmt.Sprint("member", m.name)
 	}
 	e, err := engine.New(s.plan.plan, engine.Config{Brokers: s.cluster.Brokers, Dial: m.wire.Dial, CommitInterval: s.pace.commit, CheckpointInterval: s.pace.checkpoint,
-		SessionTimeout: s.pace.session, WithoutTables: "simulation", Standbys: s.standbys, InstanceID: instance,
+		Guarantee: s.guarantee, SessionTimeout: s.pace.session, WithoutTables: "simulation", Standbys: s.standbys, InstanceID: instance,
 		Log: slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: level})).With("member", m.name)})
 	require.NoError(s.t, err)
 	engine.OpenStores(e, m.disk.open)

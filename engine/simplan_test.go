@@ -48,7 +48,8 @@ type simTopic struct {
 // simOutput is a topic to compare.
 type simOutput struct {
 	topic string
-	last  bool // only the last row of each key counts: what was there in between depends on commits, or on the order of partitions
+	last  bool         // only the last row of each key counts: what was there in between depends on commits, or on the order of partitions
+	least simLeastRule // what holds where the plan runs at least once
 }
 
 // simPlan is a random plan. Its results do not depend on how members interleave, if its inputs are fed a topic at a time, and the next one
@@ -112,7 +113,9 @@ func declared[S interface {
 	}
 }
 
-func (p *simPlan) put(topic string, last bool) { p.outputs = append(p.outputs, simOutput{topic, last}) }
+func (p *simPlan) put(topic string, last bool, least simLeastRule) {
+	p.outputs = append(p.outputs, simOutput{topic, last, least})
+}
 
 func simID(r *simRow) string    { return r.ID }
 func simGroup(r *simRow) string { return r.Group }
@@ -148,20 +151,20 @@ func (p *simPlan) spec(grace time.Duration) windows.Spec {
 
 // results puts finals out, and changes now and then.
 func (p *simPlan) results(w *dsl.WindowedOf[string, simStat], name string) {
-	named := func(o *dsl.OutputOf[string, simStat], suffix string, last bool) {
+	named := func(o *dsl.OutputOf[string, simStat], suffix string, last bool, least simLeastRule) {
 		seen := map[string]bool{}
 		o.Named(func(k windows.Kind) string {
 			topic := name + "-" + k.Name() + suffix
 			if !seen[topic] {
 				seen[topic] = true
-				p.put(topic, last)
+				p.put(topic, last, least)
 			}
 			return topic
 		})
 	}
-	named(w.Final(), "", false)
+	named(w.Final(), "", false, leastCounted)
 	if p.r.IntN(2) == 0 {
-		named(w.Changes(), "-raw", true)
+		named(w.Changes(), "-raw", true, leastChanged)
 	}
 }
 
@@ -188,12 +191,12 @@ func (p *simPlan) stages(name string) string {
 	minute := windows.Tumbling(time.Minute)
 	finals := dsl.Aggregate(dsl.GroupBy(p.wild(p.r.IntN(2)), simID), minute.Grace(time.Minute), simStatOf).As(name).Final().
 		Named(func(windows.Kind) string { return name + "-minutes" })
-	p.put(name+"-minutes", false)
+	p.put(name+"-minutes", false, leastCounted)
 	rows := func(s *simStat) string { return fmt.Sprint(s.Rows) }
 	dsl.Aggregate(dsl.GroupBy(finals.ToStream(minute), rows), windows.Unbounded(), func(g dsl.Group[string, simStat]) simStat {
 		return simStat{Key: g.Key(), Rows: aggregates.Count(g), Sum: aggregates.Sum(g, func(s *simStat) int64 { return s.Sum })}
 	}).As(name + "-all").Changes().Named(func(windows.Kind) string { return name })
-	p.put(name, true)
+	p.put(name, true, leastTotal)
 	return "finals by count"
 }
 
@@ -203,14 +206,14 @@ func (p *simPlan) joined(name string) string {
 	i := p.r.IntN(len(how))
 	span := dsl.Within(time.Duration(p.r.IntN(60))*time.Second, time.Duration(p.r.IntN(60))*time.Second).Grace(time.Duration(p.r.IntN(120)) * time.Second)
 	how[i](p.wild(0), p.wild(1), span, simPaired).As(name).To(name)
-	p.put(name, false)
+	p.put(name, false, leastPairs)
 	return fmt.Sprint("join of streams, kind ", i)
 }
 
 func (p *simPlan) joinedByGroup(name string) string {
 	left, right := dsl.PartitionBy(p.tame(0), simGroup), dsl.PartitionBy(p.tame(1), simGroup)
 	dsl.OuterJoin(left, right, dsl.Within(time.Minute, 10*time.Second).Grace(simGrace), simPaired).As(name).To(name)
-	p.put(name, false)
+	p.put(name, false, leastPairs)
 	return "join of streams by group"
 }
 
@@ -220,7 +223,7 @@ func (p *simPlan) lookup(name string) string {
 		how = dsl.LeftJoinTable[string, simRow, simRow, simPair]
 	}
 	how(p.wild(p.r.IntN(2)), p.table(p.r.IntN(2)), simPaired).To(name)
-	p.put(name, false)
+	p.put(name, false, leastSame)
 	return "lookup"
 }
 
@@ -228,7 +231,7 @@ func (p *simPlan) joinedTables(name string) string {
 	how := []func(*dsl.TableOf[string, simRow], *dsl.TableOf[string, simRow], func(*simRow, *simRow) (simPair, error)) *dsl.TableOf[string, simPair]{
 		dsl.JoinTables[string, simRow, simRow, simPair], dsl.LeftJoinTables[string, simRow, simRow, simPair], dsl.OuterJoinTables[string, simRow, simRow, simPair]}
 	how[p.r.IntN(len(how))](p.table(0), p.table(1), simPaired).To(name)
-	p.put(name, true)
+	p.put(name, true, leastLatest)
 	return "join of tables"
 }
 
@@ -238,13 +241,13 @@ func (p *simPlan) foreign(name string) string {
 		how = dsl.LeftJoinForeign[string, string, simRow, simRow, simPair]
 	}
 	how(p.table(0), p.table(1), func(r *simRow) (string, bool) { return r.Other, r.Other != "" }, simPaired).To(name)
-	p.put(name, true)
+	p.put(name, true, leastLatest)
 	return "foreign key join"
 }
 
 func (p *simPlan) suppressed(name string) string {
 	p.table(p.r.IntN(2)).Suppress(time.Duration(1+p.r.IntN(119))*time.Second, p.r.IntN(6)).As(name).To(name)
-	p.put(name, false)
+	p.put(name, false, leastSame)
 	return "suppress"
 }
 
@@ -252,7 +255,7 @@ func (p *simPlan) groupedTable(name string) string {
 	dsl.Aggregate(dsl.GroupTable(p.table(p.r.IntN(2)), simGroup), windows.Unbounded(), func(g dsl.Group[string, simRow]) simStat {
 		return simStat{Key: g.Key(), Rows: aggregates.Count(g), Sum: aggregates.Sum(g, func(r *simRow) int64 { return r.N })}
 	}).As(name).Changes().Named(func(windows.Kind) string { return name })
-	p.put(name, true)
+	p.put(name, true, leastGroups)
 	return "table by group"
 }
 

@@ -49,7 +49,7 @@ func (w *worker) Open(ctx context.Context) (_ map[string]int64, err error) {
 	if err != nil {
 		return nil, w.wrap("open", err)
 	}
-	pc := kafka.ProducerConfig{Buffer: e.shareOf(s).producer, Limits: limits}
+	pc := kafka.ProducerConfig{Buffer: e.shareOf(s).producer, Limits: limits, Log: s.changelog}
 	if e.cfg.Guarantee == ExactlyOnce {
 		pc.TransactionalID = fmt.Sprint(transactionalPrefix(e.plan, s.sub), w.partition)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/ashi-stream/ashi/bench/internal/rig"
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
 )
 
@@ -110,7 +111,7 @@ func TestMeasuresAndWritesRows(t *testing.T) {
 			require.Contains(t, line.Settings, "metrics=1s log=info")
 			said, err := os.ReadFile(log)
 			require.NoError(t, err)
-			require.Contains(t, string(said), openedLine)
+			require.Contains(t, string(said), rig.OpenedLine)
 			require.Equal(t, 602, line.Records)
 			require.Positive(t, line.WallS)
 			require.Positive(t, line.CPUS)

@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"github.com/ashi-stream/ashi/bench/internal/rig"
 	"github.com/ashi-stream/ashi/dsl"
 	"github.com/ashi-stream/ashi/dsl/codecs"
 )
@@ -16,7 +17,7 @@ type joined struct {
 	LeftBid, RightBid float64
 }
 
-func join(l, r *tick) (joined, error) {
+func join(l, r *rig.PeerTick) (joined, error) {
 	j := joined{LeftAt: l.At, LeftBid: l.Bid}
 	if r != nil {
 		j.RightAt, j.RightBid = r.At, r.Bid
@@ -25,10 +26,10 @@ func join(l, r *tick) (joined, error) {
 }
 
 // declareJoin adds the join of the ticks of both topics.
-func (o *options) declareJoin(b *dsl.Builder, left *dsl.StreamOf[tick], input codecs.Codec[tick]) {
-	kind := dsl.Join[tick, tick, joined]
+func (o *options) declareJoin(b *dsl.Builder, left *dsl.StreamOf[rig.PeerTick], input codecs.Codec[rig.PeerTick]) {
+	kind := dsl.Join[rig.PeerTick, rig.PeerTick, joined]
 	if o.workload == "left" {
-		kind = dsl.LeftJoin[tick, tick, joined]
+		kind = dsl.LeftJoin[rig.PeerTick, rig.PeerTick, joined]
 	}
-	kind(left, dsl.Stream[tick](b, o.second).Codec(input), dsl.Within(reach, reach), join).To(o.out).Codec(codecs.Fixed[joined]())
+	kind(left, dsl.Stream[rig.PeerTick](b, o.second).Codec(input), dsl.Within(reach, reach), join).To(o.out).Codec(codecs.Fixed[joined]())
 }

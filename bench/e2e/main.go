@@ -12,13 +12,12 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
+	"github.com/ashi-stream/ashi/bench/internal/rig"
 	"github.com/ashi-stream/ashi/engine"
 )
 
@@ -60,10 +59,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return err
 	}
 	defer closeLog()
-	opened := new(atomic.Int32)
+	opened := rig.NewOpenings(lines)
 	cfg := engine.Config{Brokers: o.brokerList(), StateDir: o.state, CommitInterval: o.commit, EveryUpdate: o.every, MaxAhead: engine.NoBound,
 		WithoutTables: "a measurement: the peers keep no tables either", Memory: int(o.memory),
-		Log: slog.New(openings{lines, opened})}
+		Log: slog.New(opened)}
 	if o.guarantee == engine.AtLeastOnce.String() {
 		cfg.Guarantee = engine.AtLeastOnce
 	}
@@ -71,9 +70,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		// As Config.Memory advises: the collector's limit is the program's to set.
 		debug.SetMemoryLimit(int64(o.memory) / 8 * 5)
 	}
-	finish, err := o.startProfile()
+	finish, err := rig.Profile(o.profile)
 	if err != nil {
-		return err
+		return fmt.Errorf("e2e: %w", err)
 	}
 	defer finish()
 	begin := now()
@@ -84,29 +83,28 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err := m.observe(eng); err != nil {
 		return fmt.Errorf("e2e: %w", err)
 	}
-	line, err := beside(ctx, eng, func(ctx context.Context) (map[string]any, error) {
+	var line map[string]any
+	err = rig.Beside(ctx, eng, func(ctx context.Context) (err error) {
 		if o.metrics != "" {
 			defer m.scrape(ctx)()
 		}
-		ready := func() error {
-			_, err := until(ctx, firstPoll, func() (bool, error) { return int(opened.Load()) >= m.tasks*len(plan.Subs), nil })
-			return err
-		}
+		ready := func() error { return opened.Await(ctx, m.tasks*len(plan.Subs)) }
 		switch {
 		case o.serve:
-			return o.serveUntil(ctx, m, stdin, stdout, ready)
+			line, err = o.serveUntil(ctx, m, stdin, stdout, ready)
 		case o.restore:
-			return o.measureRestore(ctx, m, begin, ready)
+			line, err = o.measureRestore(ctx, m, begin, ready)
 		default:
-			return o.measure(ctx, m)
+			line, err = o.measure(ctx, m)
 		}
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("e2e: %w", err)
 	}
 	// Start-up and end are part of the process's CPU time, so these come last.
-	cpu := thousandths(cpuSeconds())
-	line["max_rss_mb"] = maxRSS()
+	cpu := thousandths(rig.CPU())
+	line["max_rss_mb"] = rig.PeakMemory()
 	if o.serve { // who asks for latencies knows the rest
 		line["serve_cpu_s"] = cpu
 	} else {
@@ -144,24 +142,6 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 		o.name = o.workload
 	}
 	return o, o.validate()
-}
-
-// startProfile begins the CPU profile, if one was asked for, and returns what ends it.
-func (o *options) startProfile() (finish func(), err error) {
-	if o.profile == "" {
-		return func() {}, nil
-	}
-	f, err := os.Create(o.profile)
-	if err != nil {
-		return nil, fmt.Errorf("e2e: CPU profile: %w", err)
-	}
-	if err := pprof.StartCPUProfile(f); err != nil {
-		return nil, fmt.Errorf("e2e: CPU profile: %w", errors.Join(err, f.Close()))
-	}
-	return func() {
-		pprof.StopCPUProfile()
-		f.Close()
-	}, nil
 }
 
 // openLog is where log lines go, and what closes it.
@@ -267,23 +247,6 @@ func (s *size) Set(text string) error {
 	}
 	*s = size(n * unit)
 	return nil
-}
-
-// beside runs the engine while f works, and ends it when f has returned.
-func beside(ctx context.Context, eng *engine.Engine, f func(context.Context) (map[string]any, error)) (map[string]any, error) {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	ended := make(chan error, 1)
-	go func() {
-		defer stop()
-		ended <- eng.Run(ctx)
-	}()
-	line, err := f(ctx)
-	stop()
-	if failed := <-ended; failed != nil {
-		return nil, failed
-	}
-	return line, err
 }
 
 // measure runs the topic to its end.

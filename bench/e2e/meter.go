@@ -2,21 +2,15 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"strconv"
-	"strings"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/ashi-stream/ashi/bench/internal/rig"
 	"github.com/ashi-stream/ashi/engine"
 	"github.com/ashi-stream/ashi/engine/kafka"
 )
@@ -34,7 +28,7 @@ type sample struct {
 	cpu float64 // seconds of the whole process so far
 }
 
-func now() sample { return sample{time.Now(), cpuSeconds()} }
+func now() sample { return sample{time.Now(), rig.CPU()} }
 
 // meter follows a run.
 type meter struct {
@@ -120,11 +114,8 @@ func (m *meter) read(ctx context.Context, n int64, poll time.Duration) (sample, 
 func (m *meter) committed(ctx context.Context) (sample, error) {
 	return until(ctx, offsetPoll, func() (bool, error) {
 		for topic, ends := range m.ends {
-			offsets, err := m.admin.CommittedOffsets(ctx, m.group, topic)
-			for p, end := range ends {
-				if err != nil || end > 0 && offsets[p] < end {
-					return false, err
-				}
+			if all, err := rig.Reached(ctx, m.admin, m.group, topic, ends); !all {
+				return false, err
 			}
 		}
 		return true, nil
@@ -132,19 +123,8 @@ func (m *meter) committed(ctx context.Context) (sample, error) {
 }
 
 func until(ctx context.Context, poll time.Duration, done func() (bool, error)) (sample, error) {
-	tick := time.NewTicker(poll)
-	defer tick.Stop()
-	for {
-		ok, err := done()
-		if ok || err != nil {
-			return now(), err
-		}
-		select {
-		case <-ctx.Done():
-			return sample{}, ctx.Err()
-		case <-tick.C:
-		}
-	}
+	err := rig.Await(ctx, poll, done)
+	return now(), err
 }
 
 // changelogRows is the length of the changelog: what a restore reads.
@@ -155,62 +135,4 @@ func (m *meter) changelogRows(ctx context.Context) (int64, error) {
 		n += end
 	}
 	return n, err
-}
-
-// openings counts the tasks that are opened, restored and ready, by the engine's log line about each: there is no other sign
-// of that outside of the engine.
-type openings struct {
-	slog.Handler
-	count *atomic.Int32
-}
-
-const openedLine = "task opened"
-
-// Enabled lets the line pass whatever the level of the log is.
-func (h openings) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
-
-// Handle counts, and hands warnings and errors on.
-func (h openings) Handle(ctx context.Context, r slog.Record) error {
-	if r.Message == openedLine {
-		h.count.Add(1)
-	}
-	if !h.Handler.Enabled(ctx, r.Level) {
-		return nil
-	}
-	return h.Handler.Handle(ctx, r)
-}
-
-// WithAttrs keeps the count.
-func (h openings) WithAttrs(a []slog.Attr) slog.Handler {
-	return openings{h.Handler.WithAttrs(a), h.count}
-}
-
-// WithGroup keeps the count.
-func (h openings) WithGroup(name string) slog.Handler {
-	return openings{h.Handler.WithGroup(name), h.count}
-}
-
-func cpuSeconds() float64 {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		panic(fmt.Sprintf("e2e: getrusage: %v", err)) // it has no way to fail with these arguments
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
-}
-
-// maxRSS is the most memory that the process had, in MB; -1 where the system does not tell.
-func maxRSS() int {
-	b, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return -1
-	}
-	for line := range strings.Lines(string(b)) {
-		if f := strings.Fields(line); len(f) > 1 && f[0] == "VmHWM:" {
-			kb, err := strconv.Atoi(f[1])
-			if err == nil {
-				return kb / 1024
-			}
-		}
-	}
-	return -1
 }

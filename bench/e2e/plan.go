@@ -5,35 +5,20 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/ashi-stream/ashi/aggregates"
+	"github.com/ashi-stream/ashi/bench/internal/rig"
 	"github.com/ashi-stream/ashi/dsl"
 	"github.com/ashi-stream/ashi/dsl/codecs"
 	"github.com/ashi-stream/ashi/topology"
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// tick is a record of the input. Its event time is the record's timestamp; At is a payload, which for latency is another time.
-type tick struct {
-	Pair string  `ashi:"pair,key"`
-	Bid  float64 `ashi:"bid"`
-	Ask  float64 `ashi:"ask"`
-	At   int64   `ashi:"at"`
-}
-
-// candle is a row of the output.
-type candle struct {
-	Pair                   string `ashi:"pair,key"`
-	Open, High, Low, Close float64
-	Count, At              int64
-}
-
 // plan is windows of 1 minute to the topic out, hopping ones of 60 minutes by 1, sessions with a gap of 30 s, or for multi of 1, 5, 15 and 60
 // minutes to out-1, out-5, out-15 and out-60; or a join with the topic second. For repartition they are windows of 1 minute again, of as many
 // groups, but by way of an internal topic.
 func (o *options) plan() (*topology.Plan, error) {
-	var input codecs.Codec[tick] = codecs.Fixed[tick]()
+	var input codecs.Codec[rig.PeerTick] = codecs.Fixed[rig.PeerTick]()
 	if o.codec == "json" {
-		input = codecs.JSON[tick]()
+		input = codecs.JSON[rig.PeerTick]()
 	}
 	spec := windows.Minutes(1)
 	name := func(windows.Kind) string { return o.out }
@@ -47,15 +32,15 @@ func (o *options) plan() (*topology.Plan, error) {
 		name = func(k windows.Kind) string { return o.out + "-" + strconv.Itoa(int(k.Size().Minutes())) }
 	}
 	b := dsl.New(o.app)
-	ticks := dsl.Stream[tick](b, o.topic).Codec(input)
+	ticks := dsl.Stream[rig.PeerTick](b, o.topic).Codec(input)
 	if o.joins() {
 		o.declareJoin(b, ticks, input)
 	} else {
-		group := func(t *tick) string { return t.Pair }
+		group := func(t *rig.PeerTick) string { return t.Pair }
 		if o.workload == "repartition" {
-			group = func(t *tick) string { return "by " + t.Pair }
+			group = func(t *rig.PeerTick) string { return "by " + t.Pair }
 		}
-		rows := dsl.Aggregate(dsl.GroupBy(ticks, group), spec, project).Codec(codecs.Fixed[candle]())
+		rows := dsl.Aggregate(dsl.GroupBy(ticks, group), spec, rig.CandleOf).Codec(codecs.Fixed[rig.Candle]())
 		if o.emit == "changes" {
 			rows.Changes().Named(name)
 		} else {
@@ -67,17 +52,4 @@ func (o *options) plan() (*topology.Plan, error) {
 		return nil, fmt.Errorf("e2e: %w", err)
 	}
 	return p, nil
-}
-
-func project(g dsl.Group[string, tick]) candle {
-	bid := func(t *tick) float64 { return t.Bid }
-	return candle{
-		Pair:  g.Key(),
-		Open:  aggregates.EarliestByOffset(g, bid),
-		High:  aggregates.Max(g, bid),
-		Low:   aggregates.Min(g, bid),
-		Close: aggregates.LatestByOffset(g, bid),
-		Count: aggregates.Count(g),
-		At:    aggregates.LatestByOffset(g, func(t *tick) int64 { return t.At }),
-	}
 }

@@ -9,35 +9,17 @@ import (
 	"log/slog"
 	"math"
 	"os"
-	"os/signal"
 	"runtime/metrics"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/ashi-stream/ashi/aggregates"
-	"github.com/ashi-stream/ashi/bench/facts"
+	"github.com/ashi-stream/ashi/bench/internal/rig"
 	"github.com/ashi-stream/ashi/dsl"
-	"github.com/ashi-stream/ashi/dsl/codecs"
 	"github.com/ashi-stream/ashi/engine"
-	"github.com/ashi-stream/ashi/engine/embedded"
 	"github.com/ashi-stream/ashi/engine/kafka"
-	"github.com/ashi-stream/ashi/windows"
 )
-
-type tick struct {
-	Pair string    `ashi:"pair,key"`
-	Bid  float64   `ashi:"bid"`
-	At   time.Time `ashi:"at,timestamp,format=ms"`
-}
-
-type bar struct {
-	Pair                   string `ashi:"pair,key"`
-	Start                  int64
-	Open, High, Low, Close float64
-	Count                  int64
-}
 
 const (
 	keys     = 100
@@ -46,16 +28,7 @@ const (
 	idleReads = 5 * time.Second
 )
 
-var dayStart = time.Date(2014, 5, 1, 0, 0, 0, 0, time.UTC)
-
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "reads:", err)
-		os.Exit(1)
-	}
-}
+func main() { rig.Main("reads", run) }
 
 // load is one measurement's settings and what its parts share.
 type load struct {
@@ -66,7 +39,7 @@ type load struct {
 	every         time.Duration
 	seen          atomic.Int64 // records that the engine has processed
 	begin         atomic.Int64 // when the first came, in ns
-	out           *facts.Lines
+	out           *rig.Lines
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -83,16 +56,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	var err error
-	if l.out, err = facts.Open(stdout, l.results, "reads"); err != nil {
+	if l.out, err = rig.Open(stdout, l.results, "reads"); err != nil {
 		return err
 	}
 	defer l.out.Close()
-	broker, err := embedded.Start(embedded.Config{})
+	brokers, end, err := rig.Brokers("")
 	if err != nil {
 		return err
 	}
-	defer broker.Close()
-	admin, err := kafka.NewAdmin(kafka.Config{Brokers: broker.Addrs()})
+	defer end()
+	admin, err := kafka.NewAdmin(kafka.Config{Brokers: brokers})
 	if err != nil {
 		return err
 	}
@@ -108,17 +81,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	defer os.RemoveAll(dir)
 
 	b := dsl.New("reads")
-	ticks := dsl.Stream[tick](b, "ticks").Codec(codecs.Fixed[tick]())
-	bars := dsl.Aggregate(dsl.GroupBy(ticks.Peek(l.pace), func(t *tick) string { return t.Pair }), windows.Minutes(1), func(g dsl.Group[string, tick]) bar {
-		bid := func(t *tick) float64 { return t.Bid }
-		return bar{g.Key(), g.WindowStart().UnixMilli(), aggregates.EarliestByOffset(g, bid), aggregates.Max(g, bid), aggregates.Min(g, bid),
-			aggregates.LatestByOffset(g, bid), aggregates.Count(g)}
-	}).Final()
+	ticks := rig.Ticks(b, "ticks")
+	bars := rig.Bars(ticks.Peek(l.pace)).Final()
 	plan, err := b.Build()
 	if err != nil {
 		return err
 	}
-	cfg := engine.Config{Brokers: broker.Addrs(), StateDir: dir, Tables: engine.Tables{Default: engine.TableSettings{Cache: l.cache << 20}}, Log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	cfg := engine.Config{Brokers: brokers, StateDir: dir, Tables: engine.Tables{Default: engine.TableSettings{Cache: l.cache << 20}}, Log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	e, err := engine.New(plan, cfg)
 	if err != nil {
 		return err
@@ -130,16 +99,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return errors.Join(err, e.Close())
 	}
-	ctx, stop := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- e.Run(ctx) }()
-	err = l.measure(ctx, e, table)
-	stop()
-	return errors.Join(err, <-ended)
+	return rig.Beside(ctx, e, func(ctx context.Context) error { return l.measure(ctx, e, table) })
 }
 
 // pace lets records through at the rate.
-func (l *load) pace(*tick) error {
+func (l *load) pace(*rig.Tick) error {
 	n := l.seen.Add(1)
 	if n == 1 {
 		l.begin.Store(time.Now().UnixNano())
@@ -152,29 +116,20 @@ func (l *load) pace(*tick) error {
 }
 
 // fill writes the ticks: each key has 20 in each minute.
-func (l *load) fill(ctx context.Context, e *engine.Engine, ticks *dsl.StreamOf[tick]) error {
-	rows := make([]tick, 0, 20_000)
-	for i := range l.records {
-		at := dayStart.Add(time.Duration(i) * time.Minute / (20 * keys))
-		rows = append(rows, tick{pair(i % keys), float64(i%997) / 8, at})
-		if len(rows) == cap(rows) || i == l.records-1 {
-			if err := engine.Add(ctx, e, ticks, rows...); err != nil {
-				return err
-			}
-			rows = rows[:0]
-		}
-	}
-	return nil
+func (l *load) fill(ctx context.Context, e *engine.Engine, ticks *dsl.StreamOf[rig.Tick]) error {
+	return rig.Write(ctx, e, ticks, l.records, func(i int) rig.Tick {
+		return rig.Tick{Pair: pair(i % keys), Bid: float64(i%997) / 8, At: rig.DayStart.Add(time.Duration(i) * time.Minute / (20 * keys))}
+	})
 }
 
 func pair(i int) string { return fmt.Sprintf("PAIR%03d", i) }
 
 // measure reads while records are processed, and as often afterwards.
-func (l *load) measure(ctx context.Context, e *engine.Engine, table *engine.TableReader[string, bar]) error {
+func (l *load) measure(ctx context.Context, e *engine.Engine, table *engine.TableReader[string, rig.Bar]) error {
 	if err := e.WaitReady(ctx); err != nil {
 		return err
 	}
-	first := dayStart
+	first := rig.DayStart
 	for n := 0; n < rangeLen; {
 		var err error
 		if n, err = count(ctx, table, first, first.Add(rangeLen*time.Minute)); err != nil {
@@ -191,13 +146,13 @@ func (l *load) measure(ctx context.Context, e *engine.Engine, table *engine.Tabl
 		if what != "idle" {
 			more = func() bool { return l.seen.Load() < int64(l.records) }
 		}
-		seen, from, cpu, waits := l.seen.Load(), time.Now(), facts.CPU(), schedulerWaits()
+		seen, from, cpu, waits := l.seen.Load(), time.Now(), rig.CPU(), schedulerWaits()
 		took, err := l.readAll(ctx, table, more)
 		if err != nil {
 			return err
 		}
 		wall := time.Since(from).Seconds()
-		if err := l.print(took, map[string]any{"what": what, "records_per_s": int(float64(l.seen.Load()-seen) / wall), "cores_used": (facts.CPU() - cpu) / wall,
+		if err := l.print(took, map[string]any{"what": what, "records_per_s": int(float64(l.seen.Load()-seen) / wall), "cores_used": (rig.CPU() - cpu) / wall,
 			"scheduler_wait_p99_us": waits.p99(schedulerWaits())}); err != nil {
 			return err
 		}
@@ -231,7 +186,7 @@ func (w waited) p99(later waited) float64 {
 	return 0
 }
 
-func count(ctx context.Context, table *engine.TableReader[string, bar], from, to time.Time) (n int, err error) {
+func count(ctx context.Context, table *engine.TableReader[string, rig.Bar], from, to time.Time) (n int, err error) {
 	for _, err := range table.Range(ctx, pair(keys-1), from, to) {
 		if err != nil {
 			return n, err
@@ -245,7 +200,7 @@ func count(ctx context.Context, table *engine.TableReader[string, bar], from, to
 type latencies struct{ gets, ranges []time.Duration }
 
 // readAll lets all readers read while more says so.
-func (l *load) readAll(ctx context.Context, table *engine.TableReader[string, bar], more func() bool) (*latencies, error) {
+func (l *load) readAll(ctx context.Context, table *engine.TableReader[string, rig.Bar], more func() bool) (*latencies, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	all := make([]latencies, l.readers)
@@ -266,21 +221,21 @@ func (l *load) readAll(ctx context.Context, table *engine.TableReader[string, ba
 }
 
 // read makes reads: nine gets, then a range.
-func (l *load) read(ctx context.Context, table *engine.TableReader[string, bar], took *latencies, n int, more func() bool) error {
+func (l *load) read(ctx context.Context, table *engine.TableReader[string, rig.Bar], took *latencies, n int, more func() bool) error {
 	tick := time.NewTicker(l.every)
 	defer tick.Stop()
 	for ; more() && ctx.Err() == nil; n++ {
 		<-tick.C
 		begin := time.Now()
 		if n%10 == 9 {
-			got, err := count(ctx, table, dayStart, dayStart.Add(rangeLen*time.Minute))
+			got, err := count(ctx, table, rig.DayStart, rig.DayStart.Add(rangeLen*time.Minute))
 			if err != nil || got != rangeLen {
 				return fmt.Errorf("range of %d bars: %d: %w", rangeLen, got, err)
 			}
 			took.ranges = append(took.ranges, time.Since(begin))
 			continue
 		}
-		at := dayStart.Add(time.Duration(n*7919%rangeLen) * time.Minute)
+		at := rig.DayStart.Add(time.Duration(n*7919%rangeLen) * time.Minute)
 		got, ok, err := table.GetAt(ctx, pair(n%keys), at)
 		if err != nil || !ok || got.Start != at.UnixMilli() || got.Count != 20 {
 			return fmt.Errorf("get of %s at %v: %+v, %v: %w", pair(n%keys), at, got, ok, err)

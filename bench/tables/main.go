@@ -8,58 +8,32 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"runtime/pprof"
-	"strings"
 	"time"
 
-	"github.com/ashi-stream/ashi/aggregates"
-	"github.com/ashi-stream/ashi/bench/facts"
+	"github.com/ashi-stream/ashi/bench/internal/rig"
 	"github.com/ashi-stream/ashi/dsl"
-	"github.com/ashi-stream/ashi/dsl/codecs"
 	"github.com/ashi-stream/ashi/engine"
-	"github.com/ashi-stream/ashi/engine/embedded"
 	"github.com/ashi-stream/ashi/engine/kafka"
 	"github.com/ashi-stream/ashi/topology"
 	"github.com/ashi-stream/ashi/windows"
 )
 
-type tick struct {
-	Pair string    `ashi:"pair,key"`
-	Bid  float64   `ashi:"bid"`
-	At   time.Time `ashi:"at,timestamp,format=ms"`
-}
-
-type bar struct {
-	Pair                   string `ashi:"pair,key"`
-	Start                  int64
-	Open, High, Low, Close float64
-	Count                  int64
-}
-
-var dayStart = time.Date(2014, 5, 1, 0, 0, 0, 0, time.UTC)
-
 // bench is one measurement's settings.
 type bench struct {
-	brokers, app, dir, profile, results string
-	finals, keys, rounds                int
-	stderr                              io.Writer
+	addresses, app, dir, profile, results string
+
+	brokers              []string
+	finals, keys, rounds int
+	stderr               io.Writer
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := measure(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "tables:", err)
-		os.Exit(1)
-	}
-}
+func main() { rig.Main("tables", measure) }
 
 func (b *bench) parse(args []string) error {
 	f := flag.NewFlagSet("tables", flag.ContinueOnError)
 	f.SetOutput(b.stderr)
-	f.StringVar(&b.brokers, "brokers", "", "addresses, separated by commas; empty: a broker in the process")
+	f.StringVar(&b.addresses, "brokers", "", "addresses, separated by commas; empty: a broker in the process")
 	f.StringVar(&b.dir, "dir", "", "folder on the disk to measure; empty: the system's for temporary files")
 	f.StringVar(&b.profile, "cpuprofile", "", "file for a CPU profile of the first start, which makes it a little slower; empty: none")
 	f.StringVar(&b.results, "results", "", "folder of a file that lines are added to; empty: none")
@@ -74,30 +48,28 @@ func measure(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	if err := b.parse(args); err != nil {
 		return err
 	}
-	out, err := facts.Open(stdout, b.results, "tables")
+	out, err := rig.Open(stdout, b.results, "tables")
 	if err != nil {
 		return err
 	}
 	defer out.Close()
-	if b.brokers == "" {
-		broker, err := embedded.Start(embedded.Config{})
-		if err != nil {
-			return err
-		}
-		defer broker.Close()
-		b.brokers = strings.Join(broker.Addrs(), ",")
+	brokers, end, err := rig.Brokers(b.addresses)
+	if err != nil {
+		return err
 	}
+	defer end()
+	b.brokers = brokers
 	dir, err := os.MkdirTemp(b.dir, "ashi-tables-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	admin, err := kafka.NewAdmin(kafka.Config{Brokers: strings.Split(b.brokers, ",")})
+	admin, err := kafka.NewAdmin(kafka.Config{Brokers: b.brokers})
 	if err != nil {
 		return err
 	}
 	defer admin.Close()
-	defer b.forget(admin)
+	defer rig.Forget(admin, stderr, b.ticks(), b.out(), b.app+"-"+b.ticks()+"-changelog")
 	if err := b.fill(ctx, admin, filepath.Join(dir, "first")); err != nil {
 		return fmt.Errorf("filling: %w", err)
 	}
@@ -123,32 +95,20 @@ func measure(ctx context.Context, args []string, stdout, stderr io.Writer) error
 func (b *bench) ticks() string { return b.app + "-ticks" }
 func (b *bench) out() string   { return b.app + "-bars" }
 
-func (b *bench) forget(admin *kafka.Admin) {
-	ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
-	defer stop()
-	if err := admin.Delete(ctx, b.ticks(), b.out(), b.app+"-"+b.ticks()+"-changelog"); err != nil {
-		fmt.Fprintln(b.stderr, "tables: topics are left:", err)
-	}
-}
-
-func (b *bench) plan() (*topology.Plan, *dsl.StreamOf[tick], topology.TableOf[string, bar], error) {
+func (b *bench) plan() (*topology.Plan, *dsl.StreamOf[rig.Tick], topology.TableOf[string, rig.Bar], error) {
 	d := dsl.New(b.app)
-	ticks := dsl.Stream[tick](d, b.ticks()).Codec(codecs.Fixed[tick]())
-	bars := dsl.Aggregate(dsl.GroupBy(ticks, func(t *tick) string { return t.Pair }), windows.Minutes(1), func(g dsl.Group[string, tick]) bar {
-		bid := func(t *tick) float64 { return t.Bid }
-		return bar{g.Key(), g.WindowStart().UnixMilli(), aggregates.EarliestByOffset(g, bid), aggregates.Max(g, bid), aggregates.Min(g, bid),
-			aggregates.LatestByOffset(g, bid), aggregates.Count(g)}
-	}).Final().Named(func(windows.Kind) string { return b.out() })
+	ticks := rig.Ticks(d, b.ticks())
+	bars := rig.Bars(ticks).Final().Named(func(windows.Kind) string { return b.out() })
 	plan, err := d.Build()
 	return plan, ticks, bars.Size(time.Minute), err
 }
 
-func (b *bench) engine(dir string) (*engine.Engine, *dsl.StreamOf[tick], *engine.TableReader[string, bar], error) {
+func (b *bench) engine(dir string) (*engine.Engine, *dsl.StreamOf[rig.Tick], *engine.TableReader[string, rig.Bar], error) {
 	plan, ticks, bars, err := b.plan()
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	e, err := engine.New(plan, engine.Config{Brokers: strings.Split(b.brokers, ","), StateDir: dir, ReadyTimeout: engine.NoBound,
+	e, err := engine.New(plan, engine.Config{Brokers: b.brokers, StateDir: dir, ReadyTimeout: engine.NoBound,
 		Tables: engine.Tables{Default: engine.TableSettings{Retention: engine.NoBound}},
 		Log:    slog.New(slog.NewTextHandler(b.stderr, &slog.HandlerOptions{Level: slog.LevelError}))})
 	if err != nil {
@@ -167,68 +127,54 @@ func (b *bench) fill(ctx context.Context, admin *kafka.Admin, dir string) error 
 	if err != nil {
 		return err
 	}
-	rows := make([]tick, 0, 20_000)
-	for i := range b.finals + b.keys {
-		at := dayStart.Add(time.Duration(i/b.keys) * time.Minute)
+	err = rig.Write(ctx, e, ticks, b.finals+b.keys, func(i int) rig.Tick {
+		at := rig.DayStart.Add(time.Duration(i/b.keys) * time.Minute)
 		if i >= b.finals {
 			at = at.Add(time.Hour)
 		}
-		rows = append(rows, tick{pair(i % b.keys), float64(i%997) / 8, at})
-		if len(rows) == cap(rows) || i == b.finals+b.keys-1 {
-			if err := engine.Add(ctx, e, ticks, rows...); err != nil {
-				return errors.Join(err, e.Close())
-			}
-			rows = rows[:0]
-		}
+		return rig.Tick{Pair: pair(i % b.keys), Bid: float64(i%997) / 8, At: at}
+	})
+	if err != nil {
+		return errors.Join(err, e.Close())
 	}
 	ends, err := admin.Ends(ctx, b.ticks(), false)
 	if err != nil {
 		return errors.Join(err, e.Close())
 	}
-	_, err = b.beside(ctx, e, func(ctx context.Context) error {
-		return await(ctx, func() bool {
-			offsets, err := admin.CommittedOffsets(ctx, b.app+"-"+b.ticks(), b.ticks())
-			for p, end := range ends {
-				if err != nil || offsets[p] < end {
-					return false
-				}
-			}
-			return true
+	return rig.Beside(ctx, e, func(ctx context.Context) error {
+		return rig.Await(ctx, 100*time.Millisecond, func() (bool, error) {
+			all, err := rig.Reached(ctx, admin, b.app+"-"+b.ticks(), b.ticks(), ends)
+			return all && err == nil, nil // before the first commit there is no such group
 		})
 	})
-	return err
 }
 
 func pair(i int) string { return fmt.Sprintf("PAIR%05d", i) }
 
 // start measures the start of an engine on dir.
 func (b *bench) start(ctx context.Context, dir string, profile bool) (map[string]any, error) {
-	if profile && b.profile != "" {
-		f, err := os.Create(b.profile)
+	if profile {
+		finish, err := rig.Profile(b.profile)
 		if err != nil {
 			return nil, err
 		}
-		defer f.Close()
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return nil, err
-		}
-		defer pprof.StopCPUProfile()
+		defer finish()
 	}
-	began, cpu := time.Now(), facts.CPU()
+	began, cpu := time.Now(), rig.CPU()
 	e, _, table, err := b.engine(dir)
 	if err != nil {
 		return nil, err
 	}
 	line := map[string]any{"peer": "ashi", "workload": "table start", "rows": b.finals, "keys": b.keys,
 		"settings": "partitions=2 store=rocksdb codec=json retention=none tables=defaults"}
-	ready, err := b.beside(ctx, e, func(ctx context.Context) error {
+	err = rig.Beside(ctx, e, func(ctx context.Context) error {
 		if err := e.WaitReady(ctx); err != nil {
 			return err
 		}
-		line["ready_s"], line["cpu_s"] = time.Since(began).Seconds(), facts.CPU()-cpu
+		line["ready_s"], line["cpu_s"] = time.Since(began).Seconds(), rig.CPU()-cpu
 		return b.check(ctx, table)
 	})
-	if !ready || err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("engine ended before it was ready: %w", err)
 	}
 	line["cpu_us_per_row"] = line["cpu_s"].(float64) / float64(b.finals) * 1e6
@@ -236,40 +182,12 @@ func (b *bench) start(ctx context.Context, dir string, profile bool) (map[string
 }
 
 // check reads a row of each key, another one of each.
-func (b *bench) check(ctx context.Context, table *engine.TableReader[string, bar]) error {
+func (b *bench) check(ctx context.Context, table *engine.TableReader[string, rig.Bar]) error {
 	for i := range b.keys {
-		at := dayStart.Add(time.Duration(i%(b.finals/b.keys)) * time.Minute)
+		at := rig.DayStart.Add(time.Duration(i%(b.finals/b.keys)) * time.Minute)
 		row, ok, err := table.GetAt(ctx, pair(i), at)
 		if err != nil || !ok || row.Start != at.UnixMilli() || row.Count != 1 {
 			return fmt.Errorf("row of %s at %v: %+v, %v: %w", pair(i), at, row, ok, err)
-		}
-	}
-	return nil
-}
-
-// beside runs the engine while f works, and ends it when f has returned; false if the engine ended first.
-func (b *bench) beside(ctx context.Context, e *engine.Engine, f func(context.Context) error) (bool, error) {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	ended := make(chan error, 1)
-	go func() {
-		defer stop()
-		ended <- e.Run(ctx)
-	}()
-	err := f(ctx)
-	first := ctx.Err() == nil
-	stop()
-	return first, errors.Join(<-ended, err)
-}
-
-func await(ctx context.Context, done func() bool) error {
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
 		}
 	}
 	return nil

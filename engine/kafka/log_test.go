@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/engine/kafka"
@@ -270,6 +272,29 @@ func TestRecordsArriveAsWritten(t *testing.T) {
 		require.Equal(t, outs[i].Timestamp, r.Timestamp)
 		require.Equal(t, int64(i), r.Offset)
 	}
+}
+
+// Without transactions the log says that work is done when its results have arrived, and not before: here they are refused.
+func TestLogWaitsForTheOthers(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "log", "results"))
+	require.NoError(t, err)
+	defer cluster.Close()
+	cfg := kafka.Config{Brokers: cluster.ListenAddrs()}
+	commit := func() error {
+		p, err := kafka.NewProducer(t.Context(), cfg, kafka.ProducerConfig{Log: "log"})
+		require.NoError(t, err)
+		defer func() { require.NoError(t, p.Close()) }()
+		put(t, p, "log", "row")
+		put(t, p, "results", "a")
+		put(t, p, "log", "done")
+		return p.Commit(t.Context())
+	}
+	refuse := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "results", Err: kerr.MessageTooLarge, Count: -1})
+	require.ErrorIs(t, commit(), kerr.MessageTooLarge)
+	require.Zero(t, cluster.PartitionInfo("log", 0).HighWatermark)
+	refuse.Remove()
+	require.NoError(t, commit())
+	require.EqualValues(t, 2, cluster.PartitionInfo("log", 0).HighWatermark)
 }
 
 func TestSecondProducerFencesTheFirst(t *testing.T) {

@@ -36,6 +36,9 @@ type ProducerConfig struct {
 	// TransactionalID names the task for as long as its log lives. Empty: no transactions; records are visible as they are
 	// written, and those of a failed commit may be, which is at-least-once.
 	TransactionalID string
+	// Log, without a TransactionalID, is the topic that tells how far the task is: its records are kept back until Commit has the
+	// acknowledgements of all others. Otherwise a log could say that work is done of which the results never arrived. Empty: none is.
+	Log string
 	// Buffer bounds the bytes of records that wait for the broker: beyond it Produce waits. Default, and most: 64 MiB; least: 4 MiB.
 	Buffer int
 	// Limits are the most bytes of a batch by topic, as Admin.RecordLimits tells them; topics that are not in it have Client.BatchBytes.
@@ -71,6 +74,8 @@ type Producer struct {
 	cfg    Config
 	client *kgo.Client
 	id     string
+	log    string        // ProducerConfig.Log; empty with transactions
+	held   []task.Output // of the log
 	open   bool          // a transaction is under way
 	free   []*kgo.Record // to be used again
 	done   func(*kgo.Record, error)
@@ -106,6 +111,9 @@ func NewProducer(ctx context.Context, cfg Config, pc ProducerConfig) (*Producer,
 		return nil, err
 	}
 	p := &Producer{cfg: cfg, client: client, id: pc.TransactionalID}
+	if p.id == "" {
+		p.log = pc.Log
+	}
 	p.done = p.acknowledged
 	if err := p.initialise(ctx); err != nil {
 		client.Close()
@@ -158,6 +166,14 @@ func (p *Producer) Produce(ctx context.Context, o *task.Output) {
 	if !p.open {
 		p.begin()
 	}
+	if p.log != "" && o.Topic == p.log {
+		p.held = append(p.held, *o)
+		return
+	}
+	p.send(ctx, o)
+}
+
+func (p *Producer) send(ctx context.Context, o *task.Output) {
 	r := p.record()
 	r.Topic, r.Partition, r.Key, r.Value = o.Topic, o.Partition, o.Key, o.Value
 	r.Timestamp = time.UnixMilli(int64(min(max(o.Timestamp, -maxMillis), maxMillis)))
@@ -254,10 +270,26 @@ func (p *Producer) end(ctx context.Context) error {
 	if err := p.client.Flush(ctx); err != nil {
 		return err
 	}
-	if err := p.failure(); err != nil || p.id == "" {
+	if err := p.failure(); err != nil {
 		return err
 	}
+	if p.id == "" {
+		return p.sendHeld(ctx)
+	}
 	return p.client.EndTransaction(ctx, kgo.TryCommit)
+}
+
+// sendHeld sends the records of the log, and waits for them.
+func (p *Producer) sendHeld(ctx context.Context) error {
+	for i := range p.held {
+		p.send(ctx, &p.held[i])
+	}
+	clear(p.held)
+	p.held = p.held[:0]
+	if err := p.client.Flush(ctx); err != nil {
+		return err
+	}
+	return p.failure()
 }
 
 // Close is [task.Producer]'s. It waits a few seconds at most.

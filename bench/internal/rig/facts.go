@@ -1,5 +1,4 @@
-// Package facts is what the benchmark programs say beside their figures: when and on what machine a line was measured, and how busy that was.
-package facts
+package rig
 
 import (
 	"encoding/json"
@@ -29,7 +28,7 @@ func Open(out io.Writer, dir, name string) (*Lines, error) {
 	var err error
 	l.kept, err = os.OpenFile(filepath.Join(dir, fmt.Sprintf("%s-%s.jsonl", name, time.Now().UTC().Format(time.DateOnly))), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
-		return nil, fmt.Errorf("facts: %w", err)
+		return nil, fmt.Errorf("rig: %w", err)
 	}
 	return l, nil
 }
@@ -43,7 +42,7 @@ func (l *Lines) Print(line map[string]any) error {
 	}
 	b, err := json.Marshal(line)
 	if err != nil {
-		return fmt.Errorf("facts: %w", err)
+		return fmt.Errorf("rig: %w", err)
 	}
 	return l.write(append(b, '\n'))
 }
@@ -72,7 +71,7 @@ func (l *Lines) Close() error {
 func CPU() float64 {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		panic(fmt.Sprintf("facts: getrusage: %v", err)) // it has no way to fail with these arguments
+		panic(fmt.Sprintf("rig: getrusage: %v", err)) // it has no way to fail with these arguments
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }
