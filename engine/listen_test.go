@@ -130,7 +130,7 @@ func TestPassedOver(t *testing.T) {
 	require.EqualValues(t, 4, total(metrics, "reason", "undecodable"))
 	page := httptest.NewRecorder()
 	e.StatusHandler().ServeHTTP(page, httptest.NewRequest(http.MethodGet, "/status.html", nil))
-	require.Contains(t, page.Body.String(), "readers of "+topic+"</td><td></td><td>null_value: 2 undecodable: 4 </td>")
+	require.Contains(t, page.Body.String(), "readers of "+topic+"</td><td></td><td></td><td>null_value: 2<br>undecodable: 4<br></td>")
 }
 
 type remark struct {
