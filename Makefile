@@ -36,17 +36,18 @@ demo: ## run the FX pipeline: ticks in, bars out, on a broker inside the process
 	@$(rocksdb) go run ./examples/fx
 
 test: vet ## go vet, all tests, and the concurrent packages again with the race detector
-	@$(rocksdb) go test $(TESTFLAGS) ./...
+	@$(rocksdb) go test -timeout 20m $(TESTFLAGS) ./...
 	@$(MAKE) --no-print-directory race
 
 vet:
 	@$(rocksdb) go vet ./...
 
 # Races live where goroutines do: a task has one, so engine/internal/task is left out. Long simulations cost ten times as much under the detector: they shorten themselves when
-# testing.Short() says so. The detector needs cgo.
+# testing.Short() says so, and TestSimulation is left out: the detector itself breaks down in some of its days ("CHECK failed: tsan_rtl.cpp"). The
+# detector needs cgo.
 race:
 	@if [ "$${CGO_ENABLED-}" = 0 ]; then echo "race: skipped, the race detector needs cgo"; else \
-	$(rocksdb) go test -race -short $(TESTFLAGS) $(RACE_PKGS); fi
+	$(rocksdb) go test -race -short -timeout 20m -skip '^TestSimulation$$' $(TESTFLAGS) $(RACE_PKGS); fi
 
 # A binary of its own, since go test keeps what is printed to itself until the end. A seed that differs is run again with
 # go test ./engine/internal/task -run TestOracle -seed N.

@@ -32,7 +32,9 @@ const (
 	minChunk   = 64 << 10
 	inFlight   = 8         // chunks of a partition: being fetched, queued, on their way through goka, being read
 	maxAhead   = 512 << 20 // of all partitions; many of them get smaller chunks
-	maxAnswer  = 16 << 20
+	// maxAnswer is no bound beside those of the chunks: kfake says nothing of what is aborted in a partition in the middle of which it cuts an
+	// answer short, and what was aborted would be read.
+	maxAnswer = maxAhead / inFlight
 	// shortPoll is the wait for data where a partition sits out because its queue is full: it may have room any moment; and where it
 	// is not known whether one has reached its end.
 	shortPoll = 10 * time.Millisecond

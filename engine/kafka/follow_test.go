@@ -3,6 +3,8 @@ package kafka_test
 import (
 	"bytes"
 	"context"
+	"maps"
+	"math/rand/v2"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -70,4 +72,44 @@ func TestFollowAhead(t *testing.T) {
 			require.Equal(t, partitions*commits, records)
 		}
 	})
+}
+
+// What is aborted is not read where a broker's answers are as large as they come: many partitions, each with more than one chunk of them.
+func TestFollowManyPartitions(t *testing.T) {
+	const partitions, batches = 20, 6
+	c := kafkatest.Start(t)
+	topic := c.Topic(t, "log", partitions)
+	from, until, value := map[int32]int64{}, map[int32]int64{}, make([]byte, 400<<10)
+	rand.NewChaCha8([32]byte{}).Read(value) // not to be compressed
+	for n := range batches {
+		p := writer(t, c, "w")
+		for partition := range int32(partitions) {
+			value[0] = byte((n + 1) % 2)
+			p.Produce(t.Context(), &task.Output{Topic: topic, Partition: partition, Value: bytes.Clone(value)})
+			from[partition] = kafka.Oldest
+		}
+		if n%2 == 1 {
+			require.NoError(t, p.Commit(t.Context()))
+		} else {
+			unflushed(t, p)
+		}
+		require.NoError(t, p.Close()) // which aborts what is not committed
+	}
+	require.Eventually(t, func() bool {
+		all, err := c.Admin().Ends(t.Context(), topic, false)
+		require.NoError(t, err)
+		until, err = c.Admin().Ends(t.Context(), topic, true)
+		require.NoError(t, err)
+		return maps.Equal(all, until)
+	}, 10*time.Second, time.Millisecond)
+	seen := 0
+	require.NoError(t, kafka.Follow(t.Context(), c.Config(), kafka.FollowConfig{Topic: topic, From: from, Until: until,
+		Apply: func(p int32, records []task.Record, _ int64) error {
+			for _, r := range records {
+				require.Zero(t, r.Value[0], "partition %d, offset %d was aborted", p, r.Offset)
+			}
+			seen += len(records)
+			return nil
+		}}))
+	require.Equal(t, partitions*batches/2, seen)
 }
