@@ -161,7 +161,11 @@ func (d *stateDir) open(changelog string, partition int32, o rocksdb.Options, lo
 	if d.path == "" {
 		return memory.New(), nil
 	}
-	return openOrRebuild(d.taskPath(changelog, partition), o, log)
+	s, err := openOrRebuild(d.taskPath(changelog, partition), o, log)
+	if err != nil {
+		err = errors.Join(d.probe(), err) // what is wrong with all of the folder says more
+	}
+	return s, err
 }
 
 // reopenEmpty throws a task's store away and opens a new one.

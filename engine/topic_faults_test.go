@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -87,9 +88,9 @@ func TestTopicExpandedIsSaid(t *testing.T) {
 		time.Sleep(5 * time.Minute) // of the bubble
 		require.True(t, r.Readiness().Ready)
 		addPartition(t, c, topic)
-		now := await(t, r.Engine, time.Minute, func(now engine.Readiness) bool { return !now.Ready })
-		require.Equal(t, engine.Expanded, now.Causes[0].Reason)
-		require.ErrorContains(t, now.Causes[0].Err, "topic "+topic+" has 2 partitions, and had 1 when Run began")
+		now := await(t, r.Engine, time.Minute, hasReason(engine.Expanded))
+		expanded := slices.IndexFunc(now.Causes, func(c engine.Cause) bool { return c.Reason == engine.Expanded })
+		require.ErrorContains(t, now.Causes[expanded].Err, "topic "+topic+" has 2 partitions, and had 1 when Run began")
 		require.NoError(t, r.stop())
 	})
 }
