@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -100,7 +101,7 @@ func (s *simulation) checkLog(changelog string, partition int32, records []task.
 		}
 		p, err := task.ParseProgress(r.Value)
 		require.NoError(s.t, err)
-		require.Equal(s.t, last.Sequence+1, p.Sequence, "%s/%d: the commit at offset %d", changelog, partition, r.Offset)
+		require.Equal(s.t, last.Sequence+1, p.Sequence, "%s/%d: the commit at offset %d\n%s", changelog, partition, r.Offset, around(records, r.Offset))
 		require.GreaterOrEqual(s.t, p.Rows, last.Rows, "%s/%d: rows at offset %d", changelog, partition, r.Offset)
 		for topic, at := range last.Inputs {
 			require.GreaterOrEqual(s.t, p.Inputs[topic], at, "%s/%d: %s at offset %d", changelog, partition, topic, r.Offset)
@@ -114,6 +115,22 @@ func (s *simulation) checkLog(changelog string, partition int32, records []task.
 	require.Zero(s.t, open, "%s/%d: rows without a commit record", changelog, partition)
 	s.checkStores(changelog, partition, records)
 	return commits
+}
+
+// around is what a changelog holds at an offset and before it, as text.
+func around(records []task.Record, offset int64) string {
+	var text strings.Builder
+	for _, r := range records {
+		if r.Offset < offset-20 || r.Offset > offset {
+			continue
+		}
+		fmt.Fprintf(&text, "%d at %v: %q", r.Offset, time.UnixMilli(int64(r.Timestamp)).UTC(), r.Key)
+		if p, err := task.ParseProgress(r.Value); err == nil && bytes.Equal(r.Key, task.ProgressKey) {
+			fmt.Fprintf(&text, " commit %d, inputs %v", p.Sequence, p.Inputs)
+		}
+		text.WriteString("\n")
+	}
+	return text.String()
 }
 
 func (s *simulation) checkStores(changelog string, partition int32, records []task.Record) {
