@@ -6,6 +6,6 @@
 // was under way is aborted. A virtual broker listens
 // on no port at all: only [Broker.Dial] reaches it, which is what a testing/synctest bubble needs.
 //
-// It is no production broker: one process, no replication, no promise when the machine loses power, and two brokers must
-// not share a folder. A Broker is safe for concurrent use.
+// It is no production broker: one process, no replication, no promise when the machine loses power or when it is killed in the
+// middle of a compaction, of which there is one an hour; and two brokers must not share a folder. A Broker is safe for concurrent use.
 package embedded
