@@ -33,6 +33,9 @@ func (o *options) configure(p *pipeline, stderr io.Writer) (cfg engine.Config, e
 	if cfg.SessionTimeout == 0 {
 		cfg.SessionTimeout = 10 * time.Second // a run that was killed must not block the next for long
 	}
+	if cfg.MaxAhead == 0 {
+		cfg.MaxAhead = engine.NoBound // the markers at the end are hours ahead of the newest ticks, which may be of now
+	}
 	if cfg.Tables.Default.Retention == 0 {
 		cfg.Tables.Default.Retention = engine.NoBound // replays span months, and bars are read at their end
 	}

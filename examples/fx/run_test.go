@@ -98,11 +98,16 @@ func dayOfTicks(t *testing.T, seed uint64, day time.Time) string {
 	return gzipped(t, day.Format("20060102")+"-ticks.csv.gz", b.String())
 }
 
+// patience is how long a run may take: one that does not end would say nothing of what it waits for.
+const patience = 5 * time.Minute
+
 // program runs the program to its end, and returns what it printed.
 func program(t *testing.T, code int, args ...string) (stdout string) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	var out, errors bytes.Buffer
-	require.Equal(t, code, run(t.Context(), args, &out, &errors), "exit code; it said: %s%s", out.String(), &errors)
+	require.Equal(t, code, run(ctx, args, &out, &errors), "exit code; it said: %s%s", out.String(), &errors)
 	return out.String() + errors.String()
 }
 
@@ -122,6 +127,14 @@ func TestReplayOfFiles(t *testing.T) {
 	requireBars(t, again, files)
 
 	require.Contains(t, program(t, exitFailed, "-dir", dir, "-app", "days", "-ticks", files[0]), errOtherTicks.Error())
+}
+
+// Ticks up to this minute come to an end too, though their end markers are hours ahead of the clock.
+func TestReplayOfToday(t *testing.T) {
+	files := []string{dayOfTicks(t, 3, time.Now().UTC().Truncate(time.Minute).Add(-24*time.Hour))}
+	bars := t.TempDir()
+	program(t, 0, "-bars", bars, "-ticks", files[0], "-state", inMemory)
+	requireBars(t, bars, files)
 }
 
 // The hours of testdata, and all days of ASHI_FX_DATA, against the bars that others made of the same ticks.
