@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +19,7 @@ const askAgain = time.Second
 type standby struct {
 	slot     *slot
 	restorer *task.Restorer
-	sequence uint64 // of the last commit in the store
+	history  history
 	durable  time.Time
 }
 
@@ -149,7 +148,7 @@ func (k *keeper) beginLocked(s *slot) error {
 	case err != nil && !errors.Is(err, task.ErrNewer):
 		return err
 	case err == nil && p != nil:
-		c.sequence = p.Sequence
+		c.history = k.engine.history(p)
 	}
 	if !ok || position == 0 {
 		position = unknown
@@ -218,7 +217,7 @@ func (k *keeper) apply(c *standby, records []task.Record, next int64) error {
 	}
 	err := k.ageLocked(c)
 	if err == nil {
-		err = c.follows(records)
+		err = c.history.follow(records)
 	}
 	if err == nil {
 		err = c.restorer.Apply(records, next)
@@ -231,25 +230,6 @@ func (k *keeper) apply(c *standby, records []task.Record, next int64) error {
 	}
 	if s.reach.moved(next) {
 		k.rejoin()
-	}
-	return nil
-}
-
-// follows is an error if records are not of the log that the store is a copy of: commits are numbered.
-func (c *standby) follows(records []task.Record) error {
-	for _, r := range slices.Backward(records) {
-		if !bytes.Equal(r.Key, task.ProgressKey) {
-			continue
-		}
-		p, err := task.ParseProgress(r.Value)
-		if err != nil {
-			return nil // a newer program's, perhaps: who opens the task will say
-		}
-		if p.Sequence < c.sequence {
-			return fmt.Errorf("%w: the changelog has fewer commits than the store: was the topic deleted?", task.ErrDamaged)
-		}
-		c.sequence = p.Sequence
-		break
 	}
 	return nil
 }

@@ -1,0 +1,49 @@
+package engine
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/ashi-stream/ashi/engine/internal/task"
+)
+
+// history holds a changelog against a store that is to go on from its position: commits are numbered, so the first one behind that position
+// has a higher number than the store's. If not, the store is of another past: the topic was deleted, or a broker has lost the end of a log
+// that this process had read. Compaction leaves gaps, which say nothing.
+//
+// The zero history is that of an empty store, and takes every log: with AtLeastOnce nothing fences a process that was paused, which may write a
+// commit behind those of its successor, and such a log may be read with ExactlyOnce later.
+type history struct {
+	sequence uint64 // of the store's last commit; 0: there is none, or the log is known to follow it
+}
+
+// history is that of a store with commit record p, or nil.
+func (e *Engine) history(p *task.Progress) history {
+	if p == nil || e.cfg.Guarantee != ExactlyOnce {
+		return history{}
+	}
+	return history{p.Sequence}
+}
+
+// follow is an ErrDamaged if records, which are the next ones of the log, are not of the store's.
+func (h *history) follow(records []task.Record) error {
+	if h.sequence == 0 {
+		return nil
+	}
+	for i := range records {
+		if !bytes.Equal(records[i].Key, task.ProgressKey) {
+			continue
+		}
+		p, err := task.ParseProgress(records[i].Value)
+		if err != nil {
+			return nil // a newer program's, perhaps: who opens the task will say
+		}
+		if p.Sequence <= h.sequence {
+			return fmt.Errorf("%w: it is at commit %d, and its changelog goes on with commit %d at offset %d: was the topic deleted, or has a broker lost the end of its log?",
+				task.ErrDamaged, h.sequence, p.Sequence, records[i].Offset)
+		}
+		h.sequence = 0
+		return nil
+	}
+	return nil
+}
