@@ -27,7 +27,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.7.0
 rocksdb = flags=$$(.ci/deps rocksdb) && export GOFLAGS="$${GOFLAGS-} $$flags" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test vet race oracle oracle-joins simulate month soak kafka-test kafka3-test bench lint
+.PHONY: help demo test vet race oracle oracle-joins simulate planted month soak kafka-test kafka3-test bench lint
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -78,6 +78,10 @@ month: ## a simulated month, in which millions of keys come and go; four days of
 simulate: ## random plans under random faults, a simulated day a seed, for MINUTES (60) or SEEDS; a short run of it is part of test
 	@$(rocksdb) go test -c -o .cache/simulate.test ./engine && cd engine && GOMAXPROCS=1 GOGC=200 \
 	../.cache/simulate.test -test.run '^TestSimulation$$' -test.timeout 0 -sim.first $(FIRST) $(if $(SEEDS),-sim.seeds $(SEEDS),-sim.minutes $(MINUTES))
+
+# The faults are patches (engine/testdata/planted). Some minutes in all.
+planted: ## faults planted in commit, restore and take-over, one at a time: how many SEEDS (100) simulate needs to find each, from FIRST on
+	@$(rocksdb) .ci/planted $(if $(filter-out 0,$(FIRST)),$(FIRST),777000) $(or $(SEEDS),100)
 
 kafka-test: ## the integration tests, against one real Apache Kafka that is started and stopped for them
 	@$(rocksdb) .ci/kafka with go test -count=1 -p=1 -timeout 30m -run '$(KAFKA_RUN)' $(TESTFLAGS) $(KAFKA_PKGS)

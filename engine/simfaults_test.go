@@ -57,24 +57,23 @@ var simMishaps = []simMishap{
 			m.sendLate(s.lateRequest(), s.between(time.Second, 3*time.Minute))
 		}
 	}},
-	{"commits late", 3, (*simulation).takeOver},
 }
 
-// takeOver lets a commit of m be on its way while its partitions go to somebody else, who is slow: which of the two comes first at the broker
-// is a matter of milliseconds anywhere else.
-func (s *simulation) takeOver(m *simMember) {
-	last := kmsg.EndTxn
-	if s.guarantee == engine.AtLeastOnce {
-		last = kmsg.Produce
-	}
-	taken := m.wire.sendLate(last, 1, s.between(20*time.Second, time.Minute))
+// takeOver feeds records, and lets the commit of a member be on its way while its partitions go to somebody else, who is slow: which of the two comes first
+// at the broker is a matter of milliseconds anywhere else.
+func (s *simulation) takeOver(topic string, records []task.Output) {
+	m := s.members[s.r.IntN(len(s.members))]
+	s.logf("member %d commits late", m.name)
+	taken := m.wire.sendLate(kmsg.EndTxn, 1, s.between(10*time.Second, 40*time.Second))
+	s.feed(topic, records)
 	select {
 	case <-taken:
-	case <-time.After(2 * s.pace.commit):
+		s.mishaps["commits late"]++
+	case <-time.After(2 * s.pace.commit): // it has none of the partitions
 	}
 	for _, other := range s.members {
 		kind := []kmsg.Key{kmsg.InitProducerID, kmsg.InitProducerID, kmsg.ListOffsets, kmsg.Fetch}[s.r.IntN(4)]
-		other.wire.sendLate(kind, 8, s.between(5*time.Second, time.Minute))
+		other.wire.sendLate(kind, 8, s.between(10*time.Second, time.Minute))
 	}
 	simRebalances[s.r.IntN(len(simRebalances))](s, m)
 }

@@ -229,8 +229,14 @@ func (s *simulation) phase() {
 	}
 	s.next = s.next.Truncate(time.Millisecond)
 	for _, in := range s.plan.inputs {
-		s.feed(in.name, s.plan.records(s.t, in, s.next))
-		if s.r.IntN(3) > 0 {
+		records := s.plan.records(s.t, in, s.next)
+		switch x := s.r.IntN(4); {
+		case s.calm, x == 0:
+			s.feed(in.name, records)
+		case x == 1 && s.guarantee == engine.ExactlyOnce: // at least once, who is late and not alone may undo what another has written
+			s.takeOver(in.name, records)
+		default:
+			s.feed(in.name, records)
 			s.sleep(2 * s.pace.commit)
 			s.mishap()
 		}
