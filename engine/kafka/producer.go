@@ -27,6 +27,8 @@ const (
 	// abortTimeout bounds the polite end of a transaction that failed. A broker that does not hear it aborts by itself. It is over well
 	// before closeTimeout, for which a worker is waited whose last commit failed and which then has a store to close.
 	abortTimeout = closeTimeout / 2
+	// listEvery is how often list looks.
+	listEvery = 100 * time.Microsecond
 	// maxMillis is as far as franz-go's nanoseconds reach: the year 2262, and 1677 the other way.
 	maxMillis windows.Time = math.MaxInt64 / 1_000_000
 )
@@ -80,9 +82,17 @@ type Producer struct {
 	free   []*kgo.Record // to be used again
 	done   func(*kgo.Record, error)
 
-	mu    sync.Mutex    // guards what franz-go's goroutine sets
-	err   error         // the first since the last commit
-	acked []*kgo.Record // that franz-go has let go of
+	mu     sync.Mutex    // guards what franz-go's goroutine sets
+	err    error         // the first since the last commit
+	acked  []*kgo.Record // that franz-go has let go of
+	topics []written     // a partition of each topic that was written to
+	listed int           // so many of topics are in franz-go's list of partitions (list); Commit's goroutine has it
+}
+
+// written is a partition that took a record.
+type written struct {
+	topic     string
+	partition int32
 }
 
 var _ task.Producer = (*Producer)(nil)
@@ -222,7 +232,9 @@ func (p *Producer) record() *kgo.Record {
 
 // acknowledged takes a record back from franz-go, which does not look at it any more.
 func (p *Producer) acknowledged(r *kgo.Record, err error) {
+	var to written
 	if r != nil {
+		to = written{r.Topic, r.Partition}
 		err = denied(err, ACL{Resource: Topic, Name: r.Topic, Operation: Write}, ACL{Resource: TransactionalID, Name: p.id, Operation: Write})
 		*r = kgo.Record{Headers: r.Headers[:0]}
 		clear(r.Headers[:cap(r.Headers)])
@@ -232,9 +244,42 @@ func (p *Producer) acknowledged(r *kgo.Record, err error) {
 	if r != nil {
 		p.acked = append(p.acked, r)
 	}
-	if p.err == nil {
+	if err == nil {
+		p.noteLocked(to)
+	} else if p.err == nil {
 		p.err = err
 	}
+}
+
+// noteLocked remembers where the first record of each topic went. There are few topics.
+func (p *Producer) noteLocked(to written) {
+	for i := range p.topics {
+		if p.topics[i].topic == to.topic {
+			return
+		}
+	}
+	p.topics = append(p.topics, to)
+}
+
+// list waits until franz-go's list of partitions has those that were written to. It sends the first records of a topic before it puts the topic's
+// partitions there, and EndTransaction goes by that list alone: if it is faster, a commit of nothing but such records is made an abort, and
+// nobody is told. It takes a moment: the goroutine that has sent the records is about to do it.
+func (p *Producer) list(ctx context.Context) error {
+	p.mu.Lock()
+	news := p.topics[p.listed:]
+	p.mu.Unlock()
+	for _, w := range news {
+		for leader := int32(-1); leader < 0; {
+			if leader, _, _ = p.client.PartitionLeader(w.topic, w.partition); leader < 0 {
+				if err := ctx.Err(); err != nil {
+					return fmt.Errorf("kafka: waiting for the leader of %s/%d: %w", w.topic, w.partition, err)
+				}
+				time.Sleep(listEvery)
+			}
+		}
+		p.listed++
+	}
+	return nil
 }
 
 func (p *Producer) failure() error {
@@ -275,6 +320,9 @@ func (p *Producer) end(ctx context.Context) error {
 	}
 	if p.id == "" {
 		return p.sendHeld(ctx)
+	}
+	if err := p.list(ctx); err != nil {
+		return err
 	}
 	return p.client.EndTransaction(ctx, kgo.TryCommit)
 }
