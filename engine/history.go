@@ -11,18 +11,18 @@ import (
 // has a higher number than the store's. If not, the store is of another past: the topic was deleted, or a broker has lost the end of a log
 // that this process had read. Compaction leaves gaps, which say nothing.
 //
-// The zero history is that of an empty store, and takes every log: with AtLeastOnce nothing fences a process that was paused, which may write a
-// commit behind those of its successor, and such a log may be read with ExactlyOnce later.
+// The zero history is that of an empty store, and takes every log: only the first commit is looked at, as with AtLeastOnce nothing fences a process
+// that was paused, which may write a commit behind those of its successor. A store that meets such a one first is rebuilt, once.
 type history struct {
 	sequence uint64 // of the store's last commit; 0: there is none, or the log is known to follow it
 }
 
-// history is that of a store with commit record p, or nil.
-func (e *Engine) history(p *task.Progress) history {
-	if p == nil || e.cfg.Guarantee != ExactlyOnce {
-		return history{}
+// historyOf is that of a store with commit record p, or nil.
+func historyOf(p *task.Progress) (h history) {
+	if p != nil {
+		h.sequence = p.Sequence
 	}
-	return history{p.Sequence}
+	return h
 }
 
 // follow is an ErrDamaged if records, which are the next ones of the log, are not of the store's.

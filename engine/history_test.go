@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ashi-stream/ashi/engine"
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/stores"
 	"github.com/ashi-stream/ashi/stores/memory"
@@ -30,17 +31,23 @@ func ahead(t *testing.T, all map[string]stores.Store) {
 // A store with a commit that its log does not have, as the log goes on with another one of that number, is rebuilt: by a task, and by a
 // standby.
 func TestStoreOfAnotherPast(t *testing.T) {
-	for name, past := range map[string]func(*testing.T, map[string]stores.Store){"another": ahead, "the same": func(*testing.T, map[string]stores.Store) {}} {
+	for name, x := range map[string]struct {
+		another bool
+		engine.Guarantee
+	}{"another": {another: true}, "the same": {}, "another, at least once": {true, engine.AtLeastOnce}} {
 		t.Run(name, func(t *testing.T) {
+			guarantee := func(c *engine.Config) { c.Guarantee = x.Guarantee }
 			synctest.Test(t, func(t *testing.T) {
 				v := newVirtualRig(t, rand.Uint64())
 				disk := newSimDisk(nil)
-				r, _ := startOnDisk(t, v.plan, v.cluster, disk)
+				r, _ := startOnDisk(t, v.plan, v.cluster, disk, guarantee)
 				v.feed(t, 10*time.Minute)
 				require.NoError(t, r.stop())
 				kept := disk.crash(nil)
-				past(t, kept)
-				r, _ = startOnDisk(t, v.plan, v.cluster, newSimDisk(nil))
+				if x.another {
+					ahead(t, kept)
+				}
+				r, _ = startOnDisk(t, v.plan, v.cluster, newSimDisk(nil), guarantee)
 				v.feed(t, time.Minute)
 				require.NoError(t, r.stop())
 
@@ -58,11 +65,11 @@ func TestStoreOfAnotherPast(t *testing.T) {
 				requireCopy(t, v, 0, k.last(0))
 				require.NoError(t, k.stop())
 
-				r, lines := startOnDisk(t, v.plan, v.cluster, newSimDisk(kept))
+				r, lines := startOnDisk(t, v.plan, v.cluster, newSimDisk(kept), guarantee)
 				v.feed(t, time.Minute)
 				v.finish(t, &member{running: r})
 				for _, said := range []string{k.lines.String(), lines.String()} {
-					if name == "another" {
+					if x.another {
 						require.Contains(t, said, "has a broker lost the end of its log?")
 					} else {
 						require.NotContains(t, said, "rebuilt")

@@ -17,10 +17,14 @@ import (
 )
 
 // startOnDisk starts a member whose stores are on a disk, which outlives it.
-func startOnDisk(t *testing.T, plan *topology.Plan, c *kafkatest.Cluster, disk *simDisk) (*running, *logLines) {
+func startOnDisk(t *testing.T, plan *topology.Plan, c *kafkatest.Cluster, disk *simDisk, settings ...func(*engine.Config)) (*running, *logLines) {
 	lines := &logLines{}
-	e, err := engine.New(plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, CommitInterval: time.Second, CheckpointInterval: 10 * time.Second,
-		WithoutTables: "the test is about tasks", Log: slog.New(slog.NewTextHandler(lines, nil))})
+	cfg := engine.Config{Brokers: c.Brokers, Dial: c.Dial, CommitInterval: time.Second, CheckpointInterval: 10 * time.Second,
+		WithoutTables: "the test is about tasks", Log: slog.New(slog.NewTextHandler(lines, nil))}
+	for _, set := range settings {
+		set(&cfg)
+	}
+	e, err := engine.New(plan, cfg)
 	require.NoError(t, err)
 	engine.OpenStores(e, disk.open)
 	ctx, cancel := context.WithCancel(context.Background())

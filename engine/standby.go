@@ -147,8 +147,8 @@ func (k *keeper) beginLocked(s *slot) error {
 	switch {
 	case err != nil && !errors.Is(err, task.ErrNewer):
 		return err
-	case err == nil && p != nil:
-		c.history = k.engine.history(p)
+	case err == nil:
+		c.history = historyOf(p)
 	}
 	if !ok || position == 0 {
 		position = unknown

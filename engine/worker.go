@@ -163,7 +163,7 @@ func (w *worker) restore(ctx context.Context, store stores.Store) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", task.ErrDamaged, err)
 	}
-	history := w.engine.history(before)
+	history := historyOf(before)
 	bound := w.engine.shareOf(w.state).restore()
 	w.view.remaining.Store(max(ends[w.partition]-max(from, 0), 0))
 	err = kafka.Follow(ctx, w.engine.kafka, kafka.FollowConfig{

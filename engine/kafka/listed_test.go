@@ -45,7 +45,7 @@ func TestFirstTransactionIsCommitted(t *testing.T) {
 	require.Equal(t, []byte{0, 1}, got)
 }
 
-// The same with a franz-go that pauses at the very place: by itself it does so once in some ten thousand openings on a busy machine.
+// The same with a franz-go that pauses at the very place, where by itself it does so once in many thousand openings.
 func TestFirstTransactionWhereTheClientPauses(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds a franz-go of its own, which takes some ten seconds")

@@ -269,17 +269,23 @@ func (p *Producer) list(ctx context.Context) error {
 	news := p.topics[p.listed:]
 	p.mu.Unlock()
 	for _, w := range news {
-		for leader := int32(-1); leader < 0; {
-			if leader, _, _ = p.client.PartitionLeader(w.topic, w.partition); leader < 0 {
-				if err := ctx.Err(); err != nil {
-					return fmt.Errorf("kafka: waiting for the leader of %s/%d: %w", w.topic, w.partition, err)
-				}
-				time.Sleep(listEvery)
+		for !p.lists(w) {
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("kafka: waiting for the list of partitions to have %s/%d: %w", w.topic, w.partition, ctx.Err())
+			case <-time.After(listEvery):
 			}
 		}
 		p.listed++
 	}
 	return nil
+}
+
+// lists says that franz-go's list has a partition. One that took a record has a leader there, also when that is lost: franz-go keeps the last one
+// beside the error.
+func (p *Producer) lists(w written) bool {
+	leader, _, _ := p.client.PartitionLeader(w.topic, w.partition)
+	return leader >= 0
 }
 
 func (p *Producer) failure() error {
