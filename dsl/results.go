@@ -28,8 +28,9 @@ func (o *OutputOf[K, R]) ToStream(one windows.Spec) *StreamOf[R] {
 			return append(out, &row), nil
 		}
 	})
+	below.form = w.agg.KeyForm
 	if w.hasKeyColumns() {
-		below.keyed = func(row *R) ([]byte, error) { return w.model.AppendKey(nil, row) }
+		below.keyed = w.model
 	}
 	return below
 }

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func plan(t *testing.T, app string, scenes []*scene) *topology.Plan {
 	b := dsl.New(app)
 	for _, s := range scenes {
-		grouped := dsl.GroupBy(dsl.Stream[tick](b, s.topic), func(r *tick) string { return r.Key })
+		grouped := dsl.GroupByKey[string](dsl.Stream[tick](b, s.topic))
 		for i, p := range s.programs {
 			topic := s.outputs[ours][i]
 			rows := dsl.Aggregate(grouped, p.spec(), func(g dsl.Group[string, tick]) total {
