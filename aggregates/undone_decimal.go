@@ -180,5 +180,14 @@ func (s *exactDecimalState) mean() float64 {
 	for _, scale := range s.scales {
 		n += scale.rows
 	}
-	return decimalMean(s.sum(), n)
+	if n == 0 {
+		return 0
+	}
+	a, b := new(big.Int).Set(&s.coefficient), big.NewInt(n)
+	if s.exponent < 0 {
+		b.Mul(b, power10(-s.exponent))
+	} else {
+		a.Mul(a, power10(s.exponent))
+	}
+	return nearest(a, b, 0)
 }
