@@ -50,7 +50,7 @@ func BenchmarkEach(b *testing.B) {
 		{"Custom_map", func(g rows) { aggregates.Custom(g, letters, ps) }},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			p := over(b, false, func(g rows) int { c.project(g); return 0 })
+			p := over(b, plain, func(g rows) int { c.project(g); return 0 })
 			state, qs := aggregates.NewState(p.program), benchRows()
 			i := 0
 			b.ReportAllocs()
@@ -114,7 +114,7 @@ func TestNoAllocationPerRecord(t *testing.T) {
 			aggregates.Custom(g, product, n)
 		},
 	} {
-		p := over(t, true, func(g rows) int { project(g); return 0 })
+		p := over(t, merges, func(g rows) int { project(g); return 0 })
 		state, qs := aggregates.NewState(p.program), benchRows()
 		seq := int64(0)
 		all := func() {
@@ -152,7 +152,7 @@ func BenchmarkMerge(b *testing.B) {
 		{"Quantile", func(g rows) { aggregates.Quantile(g, 0.5, f) }},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			p := over(b, true, func(g rows) int { c.project(g); return 0 })
+			p := over(b, merges, func(g rows) int { c.project(g); return 0 })
 			src, dst := p.of(0, benchRows()...), p.of(100, benchRows()...)
 			b.ReportAllocs()
 			for b.Loop() {
@@ -176,7 +176,7 @@ func BenchmarkStore(b *testing.B) {
 		{"Histogram", func(g rows) { aggregates.Histogram(g, s) }},
 		{"Quantile", func(g rows) { aggregates.Quantile(g, 0.5, f) }},
 	} {
-		p := over(b, true, func(g rows) int { c.project(g); return 0 })
+		p := over(b, merges, func(g rows) int { c.project(g); return 0 })
 		state := p.of(0, benchRows()...)
 		stored, err := p.program.Append(nil, state)
 		require.NoError(b, err)

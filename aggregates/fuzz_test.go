@@ -10,7 +10,7 @@ import (
 
 // Whatever bytes a row has, Load reads them or says that they are no state; what it reads is stored and read again as the same bytes.
 func FuzzLoad(f *testing.F) {
-	p := over(f, true, func(g rows) int {
+	p := over(f, merges, func(g rows) int {
 		aggregates.Count(g)
 		aggregates.Max(g, s)
 		aggregates.LatestByOffsetNWithNulls(g, 3, ps)

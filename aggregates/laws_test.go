@@ -120,21 +120,6 @@ func readable(vs []any) []any {
 	return out
 }
 
-// number forgets the scale: what was undone leaves its own.
-func number(d apd.Decimal) string {
-	var r apd.Decimal
-	r.Reduce(&d)
-	return r.String()
-}
-
-// orZero is for recording, when every result is the zero value.
-func orZero(d *apd.Decimal) *apd.Decimal {
-	if d == nil {
-		return new(apd.Decimal)
-	}
-	return d
-}
-
 func deref[V any](p *V) any {
 	if p == nil {
 		return "nil"
@@ -157,8 +142,8 @@ var exact = map[string]func(rows) string{
 		return show(aggregates.Count(g), aggregates.CountOf(g, pf), aggregates.CountOf(g, ps), aggregates.CountOf(g, d))
 	},
 	"sum": func(g rows) string {
-		return show(aggregates.Sum(g, f), aggregates.Sum(g, n), aggregates.Sum(g, u), number(aggregates.Sum(g, d)), aggregates.Sum(g, pf),
-			aggregates.Sum(g, pn), number(*orZero(aggregates.Sum(g, pd))))
+		return show(aggregates.Sum(g, f), aggregates.Sum(g, n), aggregates.Sum(g, u), aggregates.Sum(g, d), aggregates.Sum(g, pf),
+			aggregates.Sum(g, pn), aggregates.Sum(g, pd))
 	},
 	"sum list": func(g rows) string { return show(aggregates.SumList(g, list), aggregates.SumList(g, plist)) },
 	"avg": func(g rows) string {
@@ -331,7 +316,7 @@ var moody = func() aggregates.Definition[int32, []byte, int] {
 func TestLawsOfExactAggregates(t *testing.T) {
 	for name, project := range exact {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
-			aggregatetest.Laws[quote, string]{Project: project, Row: random, Runs: 100}.Check(t)
+			aggregatetest.Laws[quote, string]{Project: project, Row: random, Runs: 100, Ordered: name == "collect list"}.Check(t)
 		})
 	}
 }
@@ -364,7 +349,7 @@ func close(a, b []float64) bool {
 
 func TestCheckUndoNamesTheCulprits(t *testing.T) {
 	for name, project := range exact {
-		p, err := aggregates.Record(func(r *aggregates.Recorder[quote]) { project(group{r}) }, false)
+		p, err := aggregates.Record(func(r *aggregates.Recorder[quote]) { project(group{r}) }, plain)
 		require.NoError(t, err)
 		if slices.Contains(undoable, name) {
 			require.NoError(t, p.CheckUndo(), name)
@@ -376,7 +361,7 @@ func TestCheckUndoNamesTheCulprits(t *testing.T) {
 		aggregates.Count(group{r})
 		aggregates.Max(group{r}, f)
 		aggregates.Custom(group{r}, letters, ps)
-	}, false)
+	}, plain)
 	require.NoError(t, err)
 	require.EqualError(t, p.CheckUndo(), "aggregates: no undo, so not over a table: max float, custom letters map[int32]bool")
 }
