@@ -63,6 +63,7 @@ type subState struct {
 	owned     atomic.Int32 // partitions that this process works on
 	copies    atomic.Int32 // partitions of which it keeps a copy
 	damaged   sync.Map     // partition to error: those whose store must not be used again
+	refusals  refusals
 
 	mu   sync.Mutex
 	ends map[string]map[int32]int64 // of committed records, by topic and partition, as last heard of

@@ -48,7 +48,15 @@ func (e *Engine) prepare(ctx context.Context) (read map[string]int32, err error)
 			return nil, err
 		}
 	}
-	return read, e.ensure(ctx, admin, e.ownTopics(counts))
+	var defaults kafka.Defaults
+	err = patient(ctx, func() (err error) {
+		defaults, err = admin.Defaults(ctx, slices.Sorted(maps.Keys(sources))...)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("engine: start: %w", err)
+	}
+	return read, e.ensure(ctx, admin, e.ownTopics(counts, defaults))
 }
 
 // startUp does all that the plan wants to be done first, and lists what has failed.
@@ -149,8 +157,8 @@ func (e *Engine) sameName(ctx context.Context, admin *kafka.Admin, s *subState) 
 	return nil
 }
 
-// partitionsOf asks for the partitions of a sub-topology's sources and of its sinks, and for how large the records may be that it writes.
-func (e *Engine) partitionsOf(ctx context.Context, s *subState) (source int32, sinks map[string]int32, limits map[string]int, err error) {
+// partitionsOf asks for the partitions of a sub-topology's sources and of its sinks, and for what the topics take that it writes.
+func (e *Engine) partitionsOf(ctx context.Context, s *subState) (source int32, sinks map[string]int32, limits map[string]task.TopicLimits, err error) {
 	admin, err := kafka.NewAdmin(e.kafka)
 	if err != nil {
 		return 0, nil, nil, err
@@ -174,6 +182,6 @@ func (e *Engine) partitionsOf(ctx context.Context, s *subState) (source int32, s
 	if err != nil {
 		return 0, nil, nil, err
 	}
-	limits, err = admin.RecordLimits(ctx, kafka.LargestRecord(e.shareOf(s).producer), written...)
+	limits, err = admin.Limits(ctx, kafka.LargestRecord(e.shareOf(s).producer), written...)
 	return counts[topics[0]], counts, limits, err
 }

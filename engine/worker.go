@@ -63,7 +63,7 @@ func (w *worker) Open(ctx context.Context) (_ map[string]int64, err error) {
 		return nil, w.wrap("restore", err)
 	}
 	cfg := e.taskConfig(s)
-	cfg.Limits, cfg.Meter = limits, w
+	cfg.Limits, cfg.Refused, cfg.Meter = limits, s.refusals.of(), w
 	cfg.Partition, cfg.Partitions, cfg.Sinks, cfg.Store, cfg.Producer = w.partition, source, sinks, w.store, w.producer
 	if w.task, err = task.New(cfg); rebuildable(err) {
 		if w.store, err = w.rebuilt(ctx, w.store, err); err != nil {
@@ -259,6 +259,7 @@ func (w *worker) distrust(err error) error {
 	if errors.Is(err, task.ErrAborted) || errors.Is(err, task.ErrFenced) {
 		w.state.meters.aborted.Inc()
 	}
+	w.state.refusals.note(err)
 	if !rebuildable(err) {
 		return err
 	}
@@ -275,6 +276,7 @@ func (w *worker) Close(ctx context.Context, clean bool) error {
 	var errs []error
 	if clean && w.task != nil {
 		err := w.task.Commit(ctx)
+		w.state.refusals.note(err)
 		if err == nil {
 			err = w.task.Checkpoint()
 		}

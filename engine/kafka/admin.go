@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -27,7 +26,8 @@ type TopicSpec struct {
 	Replication int16
 	// Config are topic settings by Kafka's names, such as cleanup.policy. An existing topic must have the same values.
 	Config map[string]string
-	// Extra are further settings. If an existing topic has others, that is logged as a warning.
+	// Extra are further settings. If an existing topic has others, that is logged as a warning. More than what is wanted is no other value of
+	// max.message.bytes and delete.retention.ms, and a setting that the broker does not know is none.
 	Extra map[string]string
 }
 
@@ -142,10 +142,26 @@ func (a *Admin) Ensure(ctx context.Context, s TopicSpec) error {
 	return a.checkConfig(ctx, s)
 }
 
-// create reports false where somebody else was faster.
+// create reports false where somebody else was faster. Who may not know which version the broker has may have taken limits of timestamps
+// that it does not know: then it is asked with those of other versions, and with none, as a version without them has no limit.
 func (a *Admin) create(ctx context.Context, s TopicSpec) (created bool, err error) {
-	config := make(map[string]*string, len(s.Config)+len(s.Extra))
-	for k, v := range s.settings() {
+	all := s.settings()
+	created, err = a.createWith(ctx, s, all)
+	for _, other := range append(slices.Clone(anyTimestamp), nil) {
+		without := maps.Clone(all)
+		maps.DeleteFunc(without, func(key, value string) bool { return isTimestampLimit(key) && value == noLimit })
+		if !errors.Is(err, kerr.InvalidConfig) || len(without) == len(all) {
+			break
+		}
+		maps.Copy(without, other)
+		created, err = a.createWith(ctx, s, without)
+	}
+	return created, err
+}
+
+func (a *Admin) createWith(ctx context.Context, s TopicSpec, settings map[string]string) (created bool, err error) {
+	config := make(map[string]*string, len(settings))
+	for k, v := range settings {
 		config[k] = &v
 	}
 	err = a.ask(ctx, "create topic "+s.Name, func(ctx context.Context) error {
@@ -192,11 +208,15 @@ func (a *Admin) checkConfig(ctx context.Context, s TopicSpec) error {
 	if err != nil {
 		return err
 	}
-	if wrong := others(s.Extra, found); len(wrong) > 0 {
-		a.cfg.Logger.Warn("kafka: a topic has other settings than those that are configured", "topic", s.Name, "wanted", wrong, "command", a.cfg.AlterCommand(s.Name, wrong))
+	wrong := others(s.Extra, found)
+	maps.DeleteFunc(wrong, func(key, value string) bool {
+		has, known := found[key]
+		return !known || (key == largestRecord || key == deletionsKept) && number(has, 0) >= number(value, 0)
+	})
+	if len(wrong) > 0 {
+		a.cfg.Logger.Warn("kafka: a topic has other settings than those that are wanted", "topic", s.Name, "wanted", wrong, "command", a.cfg.AlterCommand(s.Name, wrong))
 	}
-	wrong := others(s.Config, found)
-	if len(wrong) == 0 {
+	if wrong = others(s.Config, found); len(wrong) == 0 {
 		return nil
 	}
 	var texts []string
@@ -239,33 +259,6 @@ func (a *Admin) Settings(ctx context.Context, topic string) (map[string]string, 
 		return nil
 	}, ACL{Resource: Topic, Name: topic, Operation: DescribeConfigs})
 	return values, err
-}
-
-// RecordLimits is the most bytes that a record of each topic may have with its batch (max.message.bytes), and not more than most. Where the
-// cluster does not tell the settings of a topic, as when that is forbidden, it is Client.BatchBytes.
-func (a *Admin) RecordLimits(ctx context.Context, most int, topics ...string) (map[string]int, error) {
-	limits := map[string]int{}
-	if len(topics) == 0 {
-		return limits, nil
-	}
-	for _, topic := range topics {
-		limits[topic] = min(int(a.cfg.Client.batchBytes()), most)
-	}
-	err := a.ask(ctx, "read settings of topics", func(ctx context.Context) error {
-		described, err := a.client.DescribeTopicConfigs(ctx, topics...)
-		if err != nil {
-			return err
-		}
-		for _, topic := range described {
-			for _, c := range topic.Configs {
-				if n, err := strconv.Atoi(c.MaybeValue()); topic.Err == nil && c.Key == "max.message.bytes" && err == nil {
-					limits[topic.Name] = min(n, most)
-				}
-			}
-		}
-		return nil
-	})
-	return limits, err
 }
 
 // Starts is the oldest offset of each partition of topic.
