@@ -32,9 +32,10 @@ type table struct {
 
 	mu        sync.Mutex
 	positions map[int32]int64     // to read next
-	goal      map[int32]int64     // ends at start; nil before they are known
-	ends      map[int32]int64     // as last heard of
+	goal      map[int32]int64     // ends at start, of all that was written; nil before they are known
+	ends      map[int32]int64     // of what is committed, as last heard of
 	heardAt   map[int32]time.Time // when
+	stable    map[int32]int64     // ends, as the leaders have told since the follower began
 	seen      map[int32]*atEnd
 	noted     time.Time     // how old the store says that it is
 	changed   chan struct{} // closed and replaced when a position moves, and when the table is ready
@@ -172,7 +173,8 @@ func (e *Engine) followOnce(ctx context.Context, t *table, admin *kafka.Admin, b
 	var asked time.Time
 	err := patient(ctx, func() (err error) {
 		asked = time.Now()
-		ends, err = admin.Ends(ctx, t.plan.Topic, true)
+		// Not the end of what is committed: that may be before a record that was acknowledged behind an open transaction of another program.
+		ends, err = admin.Ends(ctx, t.plan.Topic, false)
 		return err
 	})
 	if err != nil {
@@ -215,7 +217,7 @@ func (e *Engine) followOnce(ctx context.Context, t *table, admin *kafka.Admin, b
 	return group.Wait()
 }
 
-// apply takes records over: at once in a table that can be read, else many together, up to ends. at is how far the table was, and will be once
+// apply takes records over: at once in a table that can be read, else many together, up to ends, or up to where an open transaction is waited for. at is how far the table was, and will be once
 // what was gathered is written.
 func (t *table) apply(p int32, records []task.Record, next int64, at, ends map[int32]int64) error {
 	if err := t.young(); err != nil {
@@ -230,7 +232,7 @@ func (t *table) apply(p int32, records []task.Record, next int64, at, ends map[i
 	}
 	at[p] = next
 	written, err := t.mirror.Gather(p, records, next, t.gather)
-	if err == nil && !written && reached(at, ends) {
+	if err == nil && !written && (reached(at, ends) || t.hasCommitted(at)) {
 		written, err = true, t.mirror.Finish()
 	}
 	if err != nil || !written {
@@ -252,6 +254,13 @@ func reached(positions, ends map[int32]int64) bool {
 	return true
 }
 
+// hasCommitted says that positions are at the ends of what is committed, as far as the leaders have told.
+func (t *table) hasCommitted(positions map[int32]int64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.stable) == len(positions) && reached(positions, t.stable)
+}
+
 func (t *table) has(ends map[int32]int64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -262,7 +271,7 @@ func (t *table) has(ends map[int32]int64) bool {
 func (t *table) begins(from, ends map[int32]int64, asked time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.positions, t.goal, t.seen = maps.Clone(from), ends, map[int32]*atEnd{}
+	t.positions, t.goal, t.seen, t.stable = maps.Clone(from), ends, map[int32]*atEnd{}, map[int32]int64{}
 	for p := range from {
 		t.seen[p] = &atEnd{}
 	}

@@ -266,9 +266,9 @@ func (a *Admin) Starts(ctx context.Context, topic string) (map[int32]int64, erro
 	return a.offsets(ctx, topic, "oldest", a.client.ListStartOffsets)
 }
 
-// Ends is the offset after the last record of each partition of topic: of all that is written, or, committed, the end that
-// readers of committed records can reach now. A transaction just committed may not be part of it yet; one of a producer whose
-// successor is open is.
+// Ends is the offset after the last record of each partition of topic: of all that is written, or, committed, the end that readers of committed
+// records can reach now. Who wants all that was acknowledged waits for the former: the latter is before every open transaction of anybody, and the markers
+// of one just committed may not be written yet.
 func (a *Admin) Ends(ctx context.Context, topic string, committed bool) (map[int32]int64, error) {
 	if committed {
 		return a.offsets(ctx, topic, "committed end", a.client.ListCommittedOffsets)
