@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,7 @@ type Engine struct {
 
 	adder     adder
 	purger    *purger
+	expansion *expansion // set by Run
 	started   atomic.Bool
 	tasks     taskList
 	status    statusServer
@@ -53,17 +55,21 @@ type Engine struct {
 
 // subState is what an Engine counts for a sub-topology.
 type subState struct {
-	sub       *topology.SubTopology
-	changelog string
-	drops     task.Drops
-	records   atomic.Int64 // read
-	speed     rate         // of records
-	meters    subMeters
-	keeper    *keeper
-	owned     atomic.Int32 // partitions that this process works on
-	copies    atomic.Int32 // partitions of which it keeps a copy
-	damaged   sync.Map     // partition to error: those whose store must not be used again
-	refusals  refusals
+	sub        *topology.SubTopology
+	changelog  string
+	stateful   bool         // its changelog holds rows beside positions
+	external   bool         // it reads topics that others write
+	partitions atomic.Int32 // of its topics, as it reads them
+	group      atomic.Pointer[kafka.Group]
+	drops      task.Drops
+	records    atomic.Int64 // read
+	speed      rate         // of records
+	meters     subMeters
+	keeper     *keeper
+	owned      atomic.Int32 // partitions that this process works on
+	copies     atomic.Int32 // partitions of which it keeps a copy
+	damaged    sync.Map     // partition to error: those whose store must not be used again
+	refusals   refusals
 
 	mu   sync.Mutex
 	ends map[string]map[int32]int64 // of committed records, by topic and partition, as last heard of
@@ -94,7 +100,8 @@ func New(plan *topology.Plan, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	for _, sub := range plan.Subs {
-		s := &subState{sub: sub, changelog: changelogName(plan, sub)}
+		s := &subState{sub: sub, changelog: changelogName(plan, sub), stateful: sub.Stateful(),
+			external: slices.ContainsFunc(sub.Topics(), func(topic string) bool { return !internal(plan, topic) })}
 		s.keeper, s.meters = newKeeper(e, s), e.meters.of(s)
 		e.subs = append(e.subs, s)
 	}
@@ -135,6 +142,10 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 		}
 		return err
 	}
+	if e.expansion, err = newExpansion(e, read); err != nil {
+		return fmt.Errorf("engine: start: %w", err)
+	}
+	defer e.expansion.admin.Close() // the last commits ask too
 	group, ctx := errgroup.WithContext(ctx)
 	for _, s := range e.subs {
 		group.Go(func() error { return e.runSub(ctx, s) })
@@ -144,7 +155,7 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 	}
 	group.Go(func() error { return e.watchBroker(ctx) })
 	group.Go(func() error { return e.watch(ctx) })
-	group.Go(func() error { return e.watchPartitions(ctx, read) })
+	group.Go(func() error { return e.expansion.watch(ctx) })
 	e.runTables(ctx, group)
 	return group.Wait()
 }
@@ -170,6 +181,13 @@ func (e *Engine) ended() error {
 	return errors.Join(ErrClosed, e.err)
 }
 
+// refresh lets the group look for partitions that were added.
+func (s *subState) refresh() {
+	if g := s.group.Load(); g != nil {
+		g.Refresh()
+	}
+}
+
 // runSub joins the group of a sub-topology, and keeps the standbys that it names.
 func (e *Engine) runSub(ctx context.Context, s *subState) error {
 	gc := kafka.GroupConfig{
@@ -192,6 +210,7 @@ func (e *Engine) runSub(ctx context.Context, s *subState) error {
 		}
 		return fmt.Errorf("engine: sub-topology %s: %w", s.sub.Name, err)
 	}
+	s.group.Store(g)
 	s.keeper.rejoin = g.Rejoin
 	both, ctx := errgroup.WithContext(ctx)
 	both.Go(func() error { return s.keeper.run(ctx) })

@@ -122,8 +122,9 @@ func CreatedTopics(plan *topology.Plan) map[string]bool {
 // ownTopic is a topic that the engine writes, and may create.
 type ownTopic struct {
 	kafka.TopicSpec
-	output bool   // whoever made it decides on its partitions and settings
-	about  string // for errors
+	output bool      // whoever made it decides on its partitions and settings
+	log    *subState // whose positions it holds, and no rows: it may grow
+	about  string    // for errors
 }
 
 // ownTopics are all of them, in a fixed order.
@@ -137,7 +138,11 @@ func (e *Engine) ownTopics(counts map[string]int32, defaults kafka.Defaults) (al
 	}
 	for _, s := range e.subs {
 		source := s.sub.Topics()[0]
-		all = append(all, ownTopic{TopicSpec: state(spec(s.changelog, counts[source], logged), defaults), about: fmt.Sprintf("changelog of topic %s, which has %d "+
+		var positions *subState
+		if !s.stateful {
+			positions = s
+		}
+		all = append(all, ownTopic{log: positions, TopicSpec: state(spec(s.changelog, counts[source], logged), defaults), about: fmt.Sprintf("changelog of topic %s, which has %d "+
 			"partitions (state is kept per partition: if their number was changed, give the application another name to start anew)", source, counts[source])})
 		for _, k := range outputs(e.plan, s.sub) {
 			settings := kept
@@ -207,7 +212,12 @@ func (e *Engine) ensure(ctx context.Context, admin *kafka.Admin, topics []ownTop
 			missing = append(missing, t.TopicSpec)
 			continue
 		default:
-			err = admin.Ensure(ctx, t.TopicSpec)
+			if exists && t.log != nil && there[t.Name] < t.Partitions {
+				err = e.growLog(ctx, admin, t.log, t.Partitions)
+			}
+			if err == nil {
+				err = admin.Ensure(ctx, t.TopicSpec)
+			}
 		}
 		if err != nil && !exists && errors.Is(err, kafka.ErrDenied) {
 			missing, refused = append(missing, t.TopicSpec), errors.Join(refused, err)

@@ -28,6 +28,8 @@ type table struct {
 
 	behindSince time.Time // more than MaxLag; owned by Engine.watch
 
+	grown chan struct{} // a token: its topic has more partitions than are followed
+
 	kept time.Duration // deletions in its topic; 0: the topic is not compacted; owned by Engine.follow
 
 	mu        sync.Mutex
@@ -92,7 +94,8 @@ func (e *Engine) openTables() error {
 		if err != nil {
 			return errors.Join(fmt.Errorf("engine: table %s: %w", p.Topic, err), e.closeTables())
 		}
-		t := &table{plan: p, positions: map[int32]int64{}, ends: map[int32]int64{}, heardAt: map[int32]time.Time{}, changed: make(chan struct{})}
+		t := &table{plan: p, positions: map[int32]int64{}, ends: map[int32]int64{}, heardAt: map[int32]time.Time{}, changed: make(chan struct{}),
+			grown: make(chan struct{}, 1)}
 		t.store = watched(store, func(err error) { e.readiness.lost(t.cause(StoreDamaged, err)) })
 		t.gather = int(set.store().WriteBuffer)
 		t.mirror = tables.NewMirror(p, t.store, set.keep(), e.cfg.Log)
@@ -152,6 +155,12 @@ func (e *Engine) follow(ctx context.Context, t *table, caughtUp func()) error {
 	}
 	for {
 		err := e.followOnce(ctx, t, admin, becomesReady)
+		if errors.Is(err, errGrown) {
+			e.cfg.Log.Info("table's topic has got more partitions: they are read from their first records", "table", t.plan.Topic)
+			e.readiness.lost(t.cause(CatchingUp, err))
+			t.ready.Store(false)
+			continue
+		}
 		if !errors.Is(err, kafka.ErrOutOfRange) && !errors.Is(err, task.ErrDamaged) && !errors.Is(err, tables.ErrOtherKeys) {
 			return err
 		}
@@ -214,7 +223,30 @@ func (e *Engine) followOnce(ctx context.Context, t *table, admin *kafka.Admin, b
 		return kafka.Follow(ctx, e.kafka, kafka.FollowConfig{Topic: t.plan.Topic, From: from, Ahead: t.gather, Apply: apply, End: t.heard})
 	})
 	group.Go(func() error { return t.noteAges(ctx) })
+	group.Go(func() error {
+		select {
+		case <-t.grown:
+			return errGrown
+		case <-ctx.Done():
+			return nil
+		}
+	})
 	return group.Wait()
+}
+
+// errGrown ends a follower that does not follow all partitions.
+var errGrown = errors.New("its topic has got more partitions")
+
+// grow lets a table that is ready begin again if its topic has more partitions than it follows; one that is not yet does so when it is.
+func (t *table) grow(partitions int32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ready.Load() && int32(len(t.goal)) < partitions {
+		select {
+		case t.grown <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // apply takes records over: at once in a table that can be read, else many together, up to ends, or up to where an open transaction is waited for. at is how far the table was, and will be once
@@ -278,6 +310,10 @@ func (t *table) begins(from, ends map[int32]int64, asked time.Time) {
 	for p, end := range ends {
 		t.ends[p], t.heardAt[p] = end, time.Now()
 		t.seen[p].heard(end, from[p], asked)
+	}
+	select {
+	case <-t.grown: // what it was about is followed now
+	default:
 	}
 	close(t.changed)
 	t.changed = make(chan struct{})

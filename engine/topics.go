@@ -14,8 +14,8 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// prepare asks the brokers for the topics that are read, and creates or checks those that are written. read is those that others write, with
-// their partitions.
+// prepare asks the brokers for the topics that are read, and creates or checks those that are written. read is the topics that sub-topologies read, with their
+// partitions.
 func (e *Engine) prepare(ctx context.Context) (read map[string]int32, err error) {
 	ctx, cancel := context.WithTimeout(ctx, e.cfg.StartTimeout)
 	defer cancel()
@@ -39,7 +39,9 @@ func (e *Engine) prepare(ctx context.Context) (read map[string]int32, err error)
 	if err := patient(ctx, func() error { return startUp(ctx, e.plan) }); err != nil {
 		return nil, fmt.Errorf("engine: start: %w", err)
 	}
-	read = maps.Clone(counts)
+	if err := e.haveInternal(ctx, admin, counts); err != nil {
+		return nil, err
+	}
 	if err := e.resolveInternal(counts); err != nil {
 		return nil, err
 	}
@@ -56,7 +58,7 @@ func (e *Engine) prepare(ctx context.Context) (read map[string]int32, err error)
 	if err != nil {
 		return nil, fmt.Errorf("engine: start: %w", err)
 	}
-	return read, e.ensure(ctx, admin, e.ownTopics(counts, defaults))
+	return counts, e.ensure(ctx, admin, e.ownTopics(counts, defaults))
 }
 
 // startUp does all that the plan wants to be done first, and lists what has failed.

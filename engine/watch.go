@@ -22,9 +22,10 @@ const (
 	restoringFor = 10 * time.Second // a task that opens sooner is a common rebalance
 )
 
-// watchBroker keeps BrokerLost.
+// watchBroker keeps BrokerLost, and tells how many partitions there are.
 func (e *Engine) watchBroker(ctx context.Context) error {
-	return kafka.Watch(ctx, e.kafka, func(err error) { e.readiness.set(err != nil, Cause{Reason: BrokerLost, Err: err}) })
+	return kafka.Watch(ctx, e.kafka, func(err error) { e.readiness.set(err != nil, Cause{Reason: BrokerLost, Err: err}) },
+		e.expansion.topics, e.expansion.tell)
 }
 
 // watch keeps Lagging, FollowerStopped, TaskRestoring and the rates of records, and fails when the state directory is lost (RDY-4).

@@ -49,6 +49,11 @@ func (w *worker) Open(ctx context.Context) (_ map[string]int64, err error) {
 	if err != nil {
 		return nil, w.wrap("open", err)
 	}
+	if source != s.partitions.Load() {
+		if err := e.expansion.sound(ctx, s); err != nil {
+			return nil, w.wrap("open", err)
+		}
+	}
 	pc := kafka.ProducerConfig{Buffer: e.shareOf(s).producer, Limits: limits, Log: s.changelog}
 	if e.cfg.Guarantee == ExactlyOnce {
 		pc.TransactionalID = fmt.Sprint(transactionalPrefix(e.plan, s.sub), w.partition)
@@ -63,6 +68,9 @@ func (w *worker) Open(ctx context.Context) (_ map[string]int64, err error) {
 		return nil, w.wrap("restore", err)
 	}
 	cfg := e.taskConfig(s)
+	if s.stateful && s.external {
+		cfg.Sound = func(ctx context.Context) error { return e.expansion.sound(ctx, s) }
+	}
 	cfg.Limits, cfg.Refused, cfg.Meter = limits, s.refusals.of(), w
 	cfg.Partition, cfg.Partitions, cfg.Sinks, cfg.Store, cfg.Producer = w.partition, source, sinks, w.store, w.producer
 	if w.task, err = task.New(cfg); rebuildable(err) {

@@ -182,22 +182,44 @@ func (a *Admin) createWith(ctx context.Context, s TopicSpec, settings map[string
 	if err != nil {
 		return false, err
 	}
-	return created, a.awaitTopic(ctx, s.Name)
+	return created, a.awaitPartitions(ctx, s.Name, 1)
 }
 
-// awaitTopic returns when the metadata knows a topic that was just created, here or elsewhere: on a real cluster that takes a moment.
-func (a *Admin) awaitTopic(ctx context.Context, name string) error {
+// awaitPartitions returns when the metadata knows a topic that was just created, or grown, here or elsewhere: on a real cluster that takes a moment.
+func (a *Admin) awaitPartitions(ctx context.Context, name string, partitions int32) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	for {
 		counts, err := a.Partitions(ctx, name)
-		if _, known := counts[name]; known || err != nil {
+		if counts[name] >= partitions || err != nil {
 			return err
 		}
 		if err := pause(ctx, 20*time.Millisecond); err != nil {
-			return fmt.Errorf("kafka: topic %s was created but does not show up: %w", name, err)
+			return fmt.Errorf("kafka: topic %s was created, or got partitions, but does not show up: %w", name, err)
 		}
 	}
+}
+
+// Grow gives a topic more partitions, unless it has as many, and returns when they are known.
+func (a *Admin) Grow(ctx context.Context, topic string, partitions int32) error {
+	counts, err := a.Partitions(ctx, topic)
+	if err != nil || counts[topic] >= partitions {
+		return err
+	}
+	err = a.ask(ctx, "add partitions to topic "+topic, func(ctx context.Context) error {
+		answers, err := a.client.UpdatePartitions(ctx, int(partitions), topic)
+		if err != nil {
+			return err
+		}
+		if err := answers[topic].Err; !errors.Is(err, kerr.InvalidPartitions) { // somebody else was faster
+			return err
+		}
+		return nil
+	}, ACL{Resource: Topic, Name: topic, Operation: Alter})
+	if err != nil {
+		return err
+	}
+	return a.awaitPartitions(ctx, topic, partitions)
 }
 
 func (a *Admin) checkConfig(ctx context.Context, s TopicSpec) error {
