@@ -128,6 +128,7 @@ func (t *Task) between(ctx context.Context) error {
 		return ctx.Err() // the partition is wanted elsewhere: what was done since the last commit does not count
 	}
 	now := t.cfg.Now()
+	t.clock = windows.At(now)
 	t.pace.look(now, t.cfg.CommitEvery)
 	if now.Sub(t.lastCommit) < t.cfg.CommitEvery {
 		return nil
