@@ -1,9 +1,7 @@
 package codecs
 
 import (
-	"errors"
 	"fmt"
-	"unicode/utf16"
 	"unicode/utf8"
 	"unsafe"
 
@@ -225,102 +223,28 @@ func digits(data []byte, i int) int {
 // text is a string. A quote comes next.
 func (r *jsonReader) text() (string, error) {
 	data, start := r.data, r.at+1
+	escaped := false
 	for i := start; i < len(data); i++ {
 		switch b := data[i]; {
 		case b == '"':
 			r.at = i + 1
-			return view(data[start:i]), nil
+			if !escaped {
+				return view(data[start:i]), nil
+			}
+			text, at, err := input.Unescape(data[start:i], r.exact)
+			if err != nil {
+				err = &syntaxError{start + at, err.Error()}
+			}
+			return text, err
 		case b == '\\':
-			return r.escaped(start, i)
+			escaped = true
+			i++ // the byte behind it ends nothing
 		case b < ' ':
-			r.at = i
-			return "", r.broken("an escape for a control character")
+			return "", &syntaxError{i, input.ErrControl.Error()}
 		}
 	}
 	r.at = len(data)
 	return "", r.broken("the end of a string")
-}
-
-var errSurrogate = errors.New("half a surrogate pair in a key")
-
-// escaped is a string that begins at start and has its first backslash at i.
-func (r *jsonReader) escaped(start, i int) (string, error) {
-	data := r.data
-	text := append(make([]byte, 0, i-start+16), data[start:i]...)
-	for i < len(data) {
-		b := data[i]
-		r.at = i
-		switch {
-		case b == '"':
-			r.at = i + 1
-			return view(text), nil
-		case b < ' ':
-			return "", r.broken("an escape for a control character")
-		case b != '\\':
-			text = append(text, b)
-			i++
-			continue
-		case i+1 == len(data):
-			r.at = len(data)
-			return "", r.broken("the end of a string")
-		}
-		switch e := data[i+1]; e {
-		case '"', '\\', '/':
-			text = append(text, e)
-		case 'b':
-			text = append(text, '\b')
-		case 'f':
-			text = append(text, '\f')
-		case 'n':
-			text = append(text, '\n')
-		case 'r':
-			text = append(text, '\r')
-		case 't':
-			text = append(text, '\t')
-		case 'u':
-			c, ok := hex4(data, i+2)
-			if !ok {
-				return "", r.broken(`four hexadecimal digits behind \u`)
-			}
-			if utf16.IsSurrogate(c) {
-				low, paired := rune(0), false
-				if i+7 < len(data) && data[i+6] == '\\' && data[i+7] == 'u' {
-					low, paired = hex4(data, i+8)
-				}
-				if c = utf16.DecodeRune(c, low); paired && c != utf8.RuneError {
-					i += 6
-				} else if r.exact {
-					return "", errSurrogate // all halves would be one text
-				}
-			}
-			text = utf8.AppendRune(text, c)
-			i += 4
-		default:
-			r.at++
-			return "", r.broken("an escape")
-		}
-		i += 2
-	}
-	r.at = len(data)
-	return "", r.broken("the end of a string")
-}
-
-func hex4(data []byte, at int) (c rune, ok bool) {
-	if len(data)-at < 4 {
-		return 0, false
-	}
-	for _, b := range data[at : at+4] {
-		switch {
-		case b >= '0' && b <= '9':
-			b -= '0'
-		case b|0x20 >= 'a' && b|0x20 <= 'f':
-			b = b | 0x20 - 'a' + 10
-		default:
-			return 0, false
-		}
-		c = c<<4 | rune(b)
-	}
-	return c, true
 }
 
 // unfit is the error of a value that is JSON and not what the column wants. The value is shown, as far as that is short.

@@ -205,6 +205,9 @@ func (in *input) accept(r *Record) bool {
 		if err := in.decodeGuarded(r); err != nil && !in.decodeAgain(r, err) {
 			return false
 		}
+		if in.record.Value == nil && !in.table && !in.ours { // bytes that stand for null
+			return in.unfit(r, NullValue, nil)
+		}
 	case !in.table:
 		return in.unfit(r, NullValue, nil)
 	}
