@@ -37,7 +37,7 @@ type Engine struct {
 
 	adder     adder
 	purger    *purger
-	expansion *expansion // set by Run
+	expansion *expansion                  // set by Run
 	group     atomic.Pointer[kafka.Group] // once Run has joined it
 	started   atomic.Bool
 	tasks     taskList
