@@ -19,7 +19,7 @@ type moments struct {
 	m2     float64
 }
 
-// comoments are the moments of two columns, and the sum of products of the distances from both means.
+// comoments is the moments of two columns, and the sum of products of the distances from both means.
 type comoments struct {
 	n    uint64
 	x, y moments
@@ -54,6 +54,13 @@ func (m *moments) begin(k kind, bits uint64) float64 {
 
 // raise goes to a level that is not below the current one, and returns by what products with another column change.
 func (m *moments) raise(level uint64) float64 {
+	if level <= m.level {
+		return 1
+	}
+	return m.raised(level)
+}
+
+func (m *moments) raised(level uint64) float64 {
 	by := 1.0
 	for ; m.level < level; m.level++ {
 		by *= levelDown
@@ -102,29 +109,27 @@ const (
 )
 
 // readMoments reads the moments of one column.
-func readMoments(f []byte) (c comoments) {
+func readMoments(f []byte) (n uint64, m moments) {
 	head := binary.LittleEndian.Uint64(f)
-	c.n = head & countMask
-	c.x.read(f[8:32], head>>countBits&3)
-	return c
+	m.read(f[8:32], head>>countBits&3)
+	return head & countMask, m
 }
 
-func (c *comoments) writeMoments(f []byte) {
-	binary.LittleEndian.PutUint64(f, c.n|c.x.level<<countBits)
-	c.x.write(f[8:32])
+func (m *moments) writeMoments(f []byte, n uint64) {
+	binary.LittleEndian.PutUint64(f, n|m.level<<countBits)
+	m.write(f[8:32])
 }
 
-// readComoments reads those of two.
-func readComoments(f []byte) (c comoments) {
+// read reads those of two.
+func (c *comoments) read(f []byte) {
 	head := binary.LittleEndian.Uint64(f)
 	c.n = head & countMask
 	c.x.read(f[8:32], head>>countBits&3)
 	c.y.read(f[32:56], head>>(countBits+2))
 	c.xy = floatAt(f[56:64])
-	return c
 }
 
-func (c *comoments) writeComoments(f []byte) {
+func (c *comoments) write(f []byte) {
 	binary.LittleEndian.PutUint64(f, c.n|c.x.level<<countBits|c.y.level<<(countBits+2))
 	c.x.write(f[8:32])
 	c.y.write(f[32:56])
@@ -132,10 +137,12 @@ func (c *comoments) writeComoments(f []byte) {
 }
 
 func (m *moments) read(f []byte, level uint64) {
+	_ = f[23]
 	m.level, m.origin, m.sum, m.m2 = min(level, 2), binary.LittleEndian.Uint64(f), floatAt(f[8:]), floatAt(f[16:])
 }
 
 func (m *moments) write(f []byte) {
+	_ = f[23]
 	binary.LittleEndian.PutUint64(f, m.origin)
 	putFloat(f[8:], m.sum)
 	putFloat(f[16:], m.m2)
@@ -145,19 +152,20 @@ func putFloat(f []byte, v float64) { binary.LittleEndian.PutUint64(f, math.Float
 
 // addMoment counts a value.
 func (o *op) addMoment(f []byte, x uint64) {
-	c := readMoments(f)
-	if c.n++; c.n == 1 {
-		c.x.begin(o.kind, x)
+	n, m := readMoments(f)
+	if n++; n == 1 {
+		m.begin(o.kind, x)
 	} else {
-		c.x.raise(o.kind.level(x))
-		c.x.add(o.kind, x, float64(c.n))
+		m.raise(o.kind.level(x))
+		m.add(o.kind, x, float64(n))
 	}
-	c.writeMoments(f)
+	m.writeMoments(f, n)
 }
 
 // correlate counts a pair of values.
 func (o *op) correlate(f []byte, x, y uint64) {
-	c := readComoments(f)
+	var c comoments
+	c.read(f)
 	if c.n++; c.n == 1 {
 		c.xy = c.x.begin(o.kind, x) + c.y.begin(o.kind2, y)
 	} else {
@@ -165,7 +173,7 @@ func (o *op) correlate(f []byte, x, y uint64) {
 		n := float64(c.n)
 		c.xy += c.x.add(o.kind, x, n) * c.y.add(o.kind2, y, n) / (n * (n - 1))
 	}
-	c.writeComoments(f)
+	c.write(f)
 }
 
 func (c *comoments) raise(x, y uint64) {
@@ -174,25 +182,25 @@ func (c *comoments) raise(x, y uint64) {
 }
 
 func (o *op) mergeMoments(dst, src []byte) {
-	from := readMoments(src)
-	to := readMoments(dst)
+	a, to := readMoments(dst)
+	b, from := readMoments(src)
 	switch {
-	case from.n == 0:
+	case b == 0:
 		return
-	case to.n == 0:
+	case a == 0:
 		to = from
 	default:
-		to.x.raise(from.x.level)
-		from.x.raise(to.x.level)
-		to.x.merge(o.kind, &from.x, float64(to.n), float64(from.n))
-		to.n += from.n
+		to.raise(from.level)
+		from.raise(to.level)
+		to.merge(o.kind, &from, float64(a), float64(b))
 	}
-	to.writeMoments(dst)
+	to.writeMoments(dst, a+b)
 }
 
 func (o *op) mergeComoments(dst, src []byte) {
-	from := readComoments(src)
-	to := readComoments(dst)
+	var to, from comoments
+	to.read(dst)
+	from.read(src)
 	switch {
 	case from.n == 0:
 		return
@@ -206,16 +214,15 @@ func (o *op) mergeComoments(dst, src []byte) {
 		to.xy += from.xy + x*y*(a*b/(a+b))
 		to.n += from.n
 	}
-	to.writeComoments(dst)
+	to.write(dst)
 }
 
-// spread is M2/(n-less), or its root, which may be a float64 where the other is not.
-func (c comoments) spread(less int64, root bool) float64 {
-	n := int64(c.n)
-	if n <= less {
+// spread is M2/(n-less) of n values, or its root, which may be a float64 where the other is not.
+func (m *moments) spread(n uint64, less int64, root bool) float64 {
+	if int64(n) <= less {
 		return 0
 	}
-	v, scale := c.x.m2/float64(n-less), scales[c.x.level]
+	v, scale := m.m2/float64(int64(n)-less), scales[m.level]
 	if root {
 		return math.Sqrt(v) / scale
 	}
@@ -223,7 +230,7 @@ func (c comoments) spread(less int64, root bool) float64 {
 }
 
 // correlation is Pearson's coefficient: NaN where there is none.
-func (c comoments) correlation() float64 {
+func (c *comoments) correlation() float64 {
 	if c.n < 2 || c.x.m2 == 0 || c.y.m2 == 0 {
 		return math.NaN()
 	}

@@ -37,7 +37,9 @@ func Correlation[T any, X, Y Numeric](g Rows[T], x func(*T) X, y func(*T) Y) flo
 	if o == nil {
 		return 0
 	}
-	return readComoments(r.state.Fixed[o.off:]).correlation()
+	var c comoments
+	c.read(r.state.Fixed[o.off:])
+	return c.correlation()
 }
 
 // WeightedMean is the sum of value times weight by the sum of weights, over the rows where neither is null; 0 where the weights add up
@@ -72,7 +74,8 @@ func spread[T, V any](g Rows[T], name string, less int64, root bool, column func
 	if o == nil {
 		return 0
 	}
-	return readMoments(r.state.Fixed[o.off:]).spread(less, root)
+	n, m := readMoments(r.state.Fixed[o.off:])
+	return m.spread(n, less, root)
 }
 
 // Weighted: the sums of value times weight and of weight.
