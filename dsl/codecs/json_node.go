@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -191,7 +192,7 @@ func within(name string, err error) error {
 	case !ok:
 		return &placed{name, err}
 	case len(p.path) > 200: // deep enough to be found
-	case p.path[0] == '[':
+	case strings.HasPrefix(p.path, "["):
 		p.path = name + p.path
 	default:
 		p.path = name + "." + p.path
