@@ -48,7 +48,7 @@ func Table[K, T any](b *Builder, topic ...string) *TableOf[K, T] {
 	b.plan.Tables = append(b.plan.Tables, t)
 	if s.model != nil { // as in Stream
 		t.WithoutMirror = s.model.NoMirror
-		checkCodec(b, at, func() codecs.Codec[T] { return s.codec }, func(c codecs.Codec[T]) { s.codec = codecs.At(c, s.topic) })
+		checkCodec(b, at, func() codecs.Codec[T] { return s.codec }, func(c codecs.Codec[T]) { s.codec = codecs.At(codecs.WithModel(c, s.model), s.topic) })
 	}
 	return &TableOf[K, T]{b: b, source: s, table: t, key: key, origin: s.topic}
 }

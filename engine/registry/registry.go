@@ -38,7 +38,8 @@ type Registry struct {
 
 type registration struct {
 	subject string
-	schema  topology.Schema
+	format  topology.SchemaFormat
+	text    string
 }
 
 // New checks cfg and lists every mistake in it. The registry is not asked yet.
@@ -62,7 +63,7 @@ func New(cfg Config) (*Registry, error) {
 // Register is the id of a schema under a subject. It is registered if need be, or with Config.LookupOnly looked up. A schema that is not
 // compatible is an error that explains itself; one that wraps [topology.ErrUnavailable] says that the registry did not answer.
 func (r *Registry) Register(ctx context.Context, subject string, s topology.Schema) (int, error) {
-	key := registration{subject, s}
+	key := registration{subject, s.Format, s.Text}
 	r.mu.Lock()
 	id, ok := r.registered[key]
 	r.mu.Unlock()
