@@ -9,7 +9,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 	"unsafe"
 
 	"github.com/cockroachdb/apd/v3"
@@ -29,7 +28,6 @@ type jsonNode interface {
 }
 
 var (
-	durationType = reflect.TypeFor[time.Duration]()
 	numberType   = reflect.TypeFor[json.Number]()
 	bigIntType   = reflect.TypeFor[big.Int]()
 	bigRatType   = reflect.TypeFor[big.Rat]()
