@@ -22,6 +22,9 @@ var (
 	// ErrNoMirror is returned for readers of tables that this process does not mirror: the plan says so (dsl's WithoutMirror), or
 	// Config.WithoutTables.
 	ErrNoMirror = errors.New("engine: table is not mirrored")
+	// ErrStuck is what Run ends with where the program's code in a task did not return in time (Config.StuckAfter): the error names step and record.
+	// A goroutine is left behind with what it holds; the process should end.
+	ErrStuck = kafka.ErrStuck
 	// ErrClosed is returned by what is called after Run has ended, and by a second Run.
 	ErrClosed = errors.New("engine: engine has ended")
 )
@@ -174,8 +177,9 @@ func (e *Engine) runSub(ctx context.Context, s *subState) error {
 	gc := kafka.GroupConfig{
 		ID: groupName(e.plan, s.sub), Topics: s.sub.Topics(), Changelog: s.changelog,
 		Tick: e.cfg.CommitInterval, Ahead: e.fetchBytes(),
-		NewWorker: func(partition int32) kafka.Worker { return &worker{engine: e, state: s, partition: partition} },
-		End:       s.heard, OnRebalance: func(began time.Time) { e.rebalanced(s, began) },
+		NewWorker:  func(partition int32) kafka.Worker { return newWorker(e, s, partition) },
+		StuckAfter: max(e.cfg.StuckAfter, 0),
+		End:        s.heard, OnRebalance: func(began time.Time) { e.rebalanced(s, began) },
 		OnAssigned: func(partitions []int32) { s.owned.Store(int32(len(partitions))) },
 		Standbys:   e.cfg.Standbys, Positions: s.keeper.positions, OnStandby: s.keeper.name, Instance: e.cfg.InstanceID,
 	}

@@ -15,6 +15,7 @@ type input struct {
 	task     *Task
 	name     string
 	topic    string
+	place    uint64
 	table    bool
 	rank     int  // of records at one event time the input with the lowest goes first
 	ours     bool // written by the plan itself: no event time is too far ahead any more, whatever this machine's clock says
@@ -83,6 +84,7 @@ func (t *Task) Run(ctx context.Context, ended func(topic string) bool) error {
 		return ctx.Err()
 	}
 	t.begin(ctx)
+	defer t.pulse.move(rest)
 	for {
 		in := t.next(ended)
 		t.raw, t.source = nil, nil // a bad record that next has come across
@@ -93,6 +95,7 @@ func (t *Task) Run(ctx context.Context, ended func(topic string) bool) error {
 			break
 		}
 		t.take(in, &in.batch.Records[in.at])
+		t.pulse.record(in.place, t.raw.Offset)
 		t.offset = t.raw.Offset
 		in.headed = false
 		in.at++
@@ -201,6 +204,8 @@ func (in *input) fill() bool {
 // accept decodes r into in.record, or does with it what its policy says.
 func (in *input) accept(r *Record) bool {
 	in.record = topology.Record{Key: r.Key, Group: r.Key, Time: r.Timestamp}
+	in.task.pulse.record(in.place, r.Offset)
+	in.task.pulse.move(in.place)
 	switch {
 	case r.Value != nil || in.deletions:
 		if err := in.decodeGuarded(r); err != nil && !in.decodeAgain(r, err) {
