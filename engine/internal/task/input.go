@@ -207,6 +207,8 @@ func (in *input) accept(r *Record) bool {
 	in.task.pulse.record(in.place, r.Offset)
 	in.task.pulse.move(in.place)
 	switch {
+	case r.Err != nil:
+		return in.tooLarge(r)
 	case r.Value != nil || in.deletions:
 		if err := in.decodeGuarded(r); err != nil && !in.decodeAgain(r, err) {
 			return false
@@ -221,6 +223,18 @@ func (in *input) accept(r *Record) bool {
 		return in.unfit(r, Ahead, fmt.Errorf("event time %v is more than %v ahead of the clock", at, in.task.cfg.Ahead))
 	}
 	return true
+}
+
+// tooLarge does what the policy says with a record that was not taken into memory.
+func (in *input) tooLarge(r *Record) bool {
+	t := in.task
+	t.take(in, r)
+	policy := in.onDecode
+	if policy == nil {
+		policy = t.policyOf(in.name)
+	}
+	_ = t.judge(failure{Undecodable, classDecode, in.name, r.Err}, policy.Then) // Run sees it
+	return false
 }
 
 // take makes r the record at work. Its place in memory says nothing: batches use theirs again.
