@@ -124,6 +124,8 @@ func deliver[R any](ctx context.Context, log *rare.Log, passed *passedOver, ref 
 	var err error
 	count := &passed.undecodable
 	switch {
+	case r.Err != nil:
+		err = r.Err
 	case r.Value == nil:
 		err, count = errors.New("value is null"), &passed.nulls
 	case !ok:
