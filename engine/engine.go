@@ -25,9 +25,14 @@ var (
 	// ErrStuck is what Run ends with where the program's code in a task did not return in time (Config.StuckAfter): the error names step and record.
 	// A goroutine is left behind with what it holds; the process should end.
 	ErrStuck = kafka.ErrStuck
-	// ErrClosed is returned by what is called after Run has ended, and by a second Run.
+	// ErrRunning is what a second Run returns while the first one is under way.
+	ErrRunning = errors.New("engine: engine is running")
+	// ErrClosed is returned by what is called after Run has ended, and by a second Run then.
 	ErrClosed = errors.New("engine: engine has ended")
 )
+
+// errRunBefore is of a second Run beside the first.
+var errRunBefore = fmt.Errorf("%w: Run was called before: an engine runs once, make another with New", ErrRunning)
 
 // Engine runs one plan. See New.
 type Engine struct {
@@ -119,7 +124,12 @@ func changelogName(p *topology.Plan, s *topology.SubTopology) string {
 // committed, stores are closed, and no goroutine is left.
 func (e *Engine) Run(ctx context.Context) (err error) {
 	if !e.started.CompareAndSwap(false, true) {
-		return ErrClosed
+		select {
+		case <-e.done:
+			return e.ended()
+		default:
+			return errRunBefore
+		}
 	}
 	defer func() {
 		err = errors.Join(err, e.close())

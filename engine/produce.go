@@ -29,6 +29,9 @@ func Add[R any](ctx context.Context, e *Engine, to interface{ StreamRef() topolo
 	if ref.Err != nil {
 		return fmt.Errorf("engine: add: %w", ref.Err)
 	}
+	if err := ctx.Err(); err != nil { // not what a client makes of it
+		return fmt.Errorf("engine: add to %s: %w", ref.Topic, err)
+	}
 	if ref.Encode == nil {
 		return fmt.Errorf("engine: add: topic %s is written by the engine only", ref.Topic)
 	}
@@ -93,6 +96,9 @@ func ForEach[R any](ctx context.Context, e *Engine, from interface{ StreamRef() 
 	ref := from.StreamRef()
 	if ref.Err != nil {
 		return fmt.Errorf("engine: for each: %w", ref.Err)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	parts, err := e.allPartitions(ctx, ref.Topic)
 	if err != nil {
