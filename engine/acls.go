@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/ashi-stream/ashi/engine/kafka"
@@ -13,9 +12,7 @@ import (
 // Create where it creates topics.
 func ACLs(plan *topology.Plan, cfg Config) []kafka.ACL {
 	var all aclList
-	// Shorter names first: a prefix is all that begins with it.
-	subs := slices.SortedStableFunc(slices.Values(plan.Subs), func(a, b *topology.SubTopology) int { return cmp.Compare(len(a.Name), len(b.Name)) })
-	for _, s := range subs {
+	for _, s := range plan.Subs {
 		all.subTopology(plan, cfg, s)
 	}
 	if plan.DeadLetters != "" { // for SendDead, where no sub-topology writes to it
@@ -45,7 +42,7 @@ func (l *aclList) add(r kafka.Resource, name string, operations ...kafka.Operati
 func (l *aclList) subTopology(plan *topology.Plan, cfg Config, s *topology.SubTopology) {
 	l.add(kafka.GroupID, groupName(plan, s), kafka.Read)
 	if cfg.Guarantee == ExactlyOnce {
-		l.add(kafka.TransactionalID, transactionalPrefix(plan, s), kafka.Write)
+		l.add(kafka.TransactionalID, topology.TransactionalPrefix(plan.Name), kafka.Write)
 	}
 	for _, topic := range s.Topics() {
 		l.add(kafka.Topic, topic, kafka.Read)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ashi-stream/ashi/engine"
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
+	"github.com/ashi-stream/ashi/topology"
 )
 
 // Three processes; every second or two one of them leaves, in order or killed, and another comes, with the state of the one that went or
@@ -52,7 +53,7 @@ func TestMembersComeAndGo(t *testing.T) {
 		feed()
 		time.Sleep(500*time.Millisecond + time.Duration(r.Int64N(int64(1500*time.Millisecond)))) // members come and go at random, not at an event
 		i := r.IntN(len(members))
-		if r.IntN(2) == 0 && (onKafka || groupIsStable(t, c, app+"-"+topic, len(members))) {
+		if r.IntN(2) == 0 && (onKafka || groupIsStable(t, c, topology.GroupName(app, topic), len(members))) {
 			members[i].kill(t)
 			killed++
 		} else {

@@ -25,9 +25,11 @@ func (c Config) Kafka(plan *topology.Plan) kafka.Config {
 }
 
 // groupName is the consumer group of a sub-topology.
-func groupName(p *topology.Plan, s *topology.SubTopology) string { return p.Name + "-" + s.Name }
+func groupName(p *topology.Plan, s *topology.SubTopology) string {
+	return topology.GroupName(p.Name, s.Name)
+}
 
-// transactionalPrefix is what the transactional ids of a sub-topology's tasks begin with; the partition follows.
-func transactionalPrefix(p *topology.Plan, s *topology.SubTopology) string {
-	return p.Name + "-" + s.Name + "-"
+// changelogName is the topic of a sub-topology's state.
+func changelogName(p *topology.Plan, s *topology.SubTopology) string {
+	return topology.ChangelogName(p.Name, s.Name)
 }

@@ -100,11 +100,6 @@ func New(plan *topology.Plan, cfg Config) (*Engine, error) {
 	return e, e.openTables()
 }
 
-// changelogName is the topic of a sub-topology's state.
-func changelogName(p *topology.Plan, s *topology.SubTopology) string {
-	return p.Name + "-" + s.Name + "-changelog"
-}
-
 // Run works until ctx ends, which is no error, or something fatal happens, which it returns. It ends cleanly: what was processed is
 // committed, stores are closed, and no goroutine is left.
 func (e *Engine) Run(ctx context.Context) (err error) {

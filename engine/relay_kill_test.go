@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
+	"github.com/ashi-stream/ashi/topology"
 )
 
 // Three members of an application of three stages are killed at random, 50 times on a real broker, one or more at a time and in the middle
@@ -97,7 +98,7 @@ func (in *inputs) awaitStable(t testing.TB, members int) {
 	t.Helper()
 	var groups []string
 	for _, s := range in.relay.plan.Subs {
-		groups = append(groups, in.relay.plan.Name+"-"+s.Name)
+		groups = append(groups, topology.GroupName(in.relay.plan.Name, s.Name))
 	}
 	awaitGroups(t, in.cluster, members, groups...)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/stores"
 	"github.com/ashi-stream/ashi/stores/memory"
+	"github.com/ashi-stream/ashi/topology"
 )
 
 // compare holds outputs against the driver's, and the log against what it must be.
@@ -49,7 +50,7 @@ func (s *simulation) compare() {
 		}
 	}
 	for _, sub := range s.plan.plan.Subs {
-		changelog := s.plan.plan.Name + "-" + sub.Name + "-changelog"
+		changelog := topology.ChangelogName(s.plan.plan.Name, sub.Name)
 		for p, records := range committed(s.t, s.cluster.Config(), changelog) {
 			check := s.checkLog
 			if !s.exact() {

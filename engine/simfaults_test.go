@@ -23,6 +23,7 @@ import (
 	"github.com/ashi-stream/ashi/stores"
 	"github.com/ashi-stream/ashi/stores/memory"
 	"github.com/ashi-stream/ashi/stores/storetest"
+	"github.com/ashi-stream/ashi/topology"
 )
 
 var errDisk = errors.New("the disk does not take it")
@@ -91,7 +92,7 @@ var simRebalances = []func(*simulation, *simMember){
 	},
 	func(s *simulation, _ *simMember) {
 		for _, sub := range s.plan.plan.Subs {
-			if info := s.broker.kfake.GroupInfo(s.plan.plan.Name + "-" + sub.Name); info != nil {
+			if info := s.broker.kfake.GroupInfo(topology.GroupName(s.plan.plan.Name, sub.Name)); info != nil {
 				s.broker.empty(s.t, s.client, info)
 			}
 		}

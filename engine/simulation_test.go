@@ -24,6 +24,7 @@ import (
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/engine/kafka"
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
+	"github.com/ashi-stream/ashi/topology"
 )
 
 var (
@@ -311,7 +312,7 @@ func (s *simulation) settle() {
 		}
 		was = ends
 		for _, sub := range s.plan.plan.Subs {
-			s.broker.evict(s.t, s.client, s.plan.plan.Name+"-"+sub.Name, len(s.members))
+			s.broker.evict(s.t, s.client, topology.GroupName(s.plan.plan.Name, sub.Name), len(s.members))
 		}
 		if at := time.Since(began); at > most/2 && !stalled {
 			stalled = true
@@ -331,7 +332,7 @@ func (s *simulation) stall(behind string) {
 	s.stalls++
 	s.logf("stalled: %s", behind)
 	for _, sub := range s.plan.plan.Subs {
-		for p, records := range committed(s.t, s.cluster.Config(), s.plan.plan.Name+"-"+sub.Name+"-changelog") {
+		for p, records := range committed(s.t, s.cluster.Config(), topology.ChangelogName(s.plan.plan.Name, sub.Name)) {
 			if len(records) > 0 {
 				last, err := task.ParseProgress(records[len(records)-1].Value)
 				require.NoError(s.t, err)
@@ -343,7 +344,7 @@ func (s *simulation) stall(behind string) {
 				}
 			}
 		}
-		if info := s.broker.kfake.GroupInfo(s.plan.plan.Name + "-" + sub.Name); info != nil {
+		if info := s.broker.kfake.GroupInfo(topology.GroupName(s.plan.plan.Name, sub.Name)); info != nil {
 			s.logf("%+v", *info)
 			s.broker.empty(s.t, s.client, info)
 		}
@@ -355,7 +356,7 @@ func (s *simulation) behind() (behind, ends string) {
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	defer cancel()
 	for _, sub := range s.plan.plan.Subs {
-		group := s.plan.plan.Name + "-" + sub.Name
+		group := topology.GroupName(s.plan.plan.Name, sub.Name)
 		for _, topic := range sub.Topics() {
 			end, err := s.cluster.Admin().Ends(ctx, topic, false)
 			if err != nil {

@@ -92,7 +92,7 @@ func (k *copies) opens(partition int32) int {
 	return len(k.opened[partition])
 }
 
-const copiedChangelog = "virtual-%s-changelog"
+const copiedChangelog = "virtual--%s-changelog"
 
 // requireCopy holds a store against the log.
 func requireCopy(t *testing.T, v *virtualRig, partition int32, s stores.Store) {
@@ -288,7 +288,7 @@ func TestPositionsAtStart(t *testing.T) {
 	p := newPipeline(t, "fx", "rates")
 	dir := t.TempDir()
 	for partition, position := range map[string]uint64{"0": 17, "11": 4} {
-		s, err := rocksdb.Open(filepath.Join(dir, "fx-rates-changelog", partition, "main.db"), rocksdb.Options{})
+		s, err := rocksdb.Open(filepath.Join(dir, "fx--rates-changelog", partition, "main.db"), rocksdb.Options{})
 		require.NoError(t, err)
 		b := &stores.Batch{}
 		b.Put(stores.MetaKey("position"), binary.BigEndian.AppendUint64(nil, position))
@@ -309,7 +309,7 @@ func TestPositionsAtStart(t *testing.T) {
 func TestStoreThatCannotBeOpened(t *testing.T) {
 	p := newPipeline(t, "fx", "rates")
 	dir := t.TempDir()
-	folder := filepath.Join(dir, "fx-rates-changelog", "0")
+	folder := filepath.Join(dir, "fx--rates-changelog", "0")
 	require.NoError(t, os.MkdirAll(folder, 0o750))
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "main.db"), nil, 0o600))
 	synctest.Test(t, func(t *testing.T) {

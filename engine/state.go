@@ -40,6 +40,7 @@ type manifest struct {
 
 const (
 	manifestName = "ashi.json"
+	probeName    = ".writable"
 	stateLayout  = 1
 )
 
@@ -70,7 +71,7 @@ func (d *stateDir) probe() error {
 	if _, err := os.Stat(filepath.Join(d.path, manifestName)); err != nil {
 		return fmt.Errorf("engine: state directory %s has vanished: %w", d.path, err)
 	}
-	name := filepath.Join(d.path, ".writable")
+	name := filepath.Join(d.path, probeName)
 	err := os.WriteFile(name, nil, 0o640)
 	if err == nil {
 		err = os.Remove(name)
@@ -187,6 +188,9 @@ func (d *stateDir) reopenEmpty(changelog string, partition int32, o rocksdb.Opti
 func (d *stateDir) openTable(t *topology.Table, o rocksdb.Options, log *slog.Logger) (stores.Store, error) {
 	if d.path == "" {
 		return memory.New(), nil
+	}
+	if t.Folder == manifestName || t.Folder == probeName {
+		return nil, fmt.Errorf("topic %s cannot be a table in a state directory, which has a file of that name: give the topic another name, or leave the state directory out", t.Topic)
 	}
 	return openOrRebuild(filepath.Join(d.path, t.Folder, t.File+".db"), o, log)
 }

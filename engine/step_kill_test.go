@@ -26,6 +26,7 @@ import (
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
 	"github.com/ashi-stream/ashi/stores"
 	"github.com/ashi-stream/ashi/stores/rocksdb"
+	"github.com/ashi-stream/ashi/topology"
 )
 
 // doom numbers the steps of a member's commits and checkpoints, and kills the process with one of them. Steps are the requests that a
@@ -210,7 +211,7 @@ func (k *stepRig) awaitDeathOrEnd(t *testing.T, cmd *exec.Cmd, done chan error) 
 			t.Fatalf("it neither died nor came to the end of the input: %v", <-done)
 		case <-tick.C:
 		}
-		at, err := k.cluster.Admin().CommittedOffsets(ctx, k.app+"-"+k.topic, k.topic)
+		at, err := k.cluster.Admin().CommittedOffsets(ctx, topology.GroupName(k.app, k.topic), k.topic)
 		if err == nil && !told && maps.Equal(at, ends) {
 			told = true
 			require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))

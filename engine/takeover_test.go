@@ -17,6 +17,7 @@ import (
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
 	"github.com/ashi-stream/ashi/stores/rocksdb"
+	"github.com/ashi-stream/ashi/topology"
 )
 
 // tasksOf is the tasks of an engine's first sub-topology by partition.
@@ -115,13 +116,13 @@ func TestRing(t *testing.T) {
 	positions := map[string]int64{} // by store
 	stop := func(i int) {
 		ring[i].terminate(t)
-		for name, at := range storedPositions(t, filepath.Join(dirs[i], fmt.Sprintf("%s-%s-changelog", spec.App, k.topic))) {
+		for name, at := range storedPositions(t, filepath.Join(dirs[i], topology.ChangelogName(spec.App, k.topic))) {
 			require.GreaterOrEqual(t, at, positions[name], name)
 			positions[name] = at
 		}
 	}
 	for turn := range turns {
-		awaitGroups(t, k.cluster, len(ring), spec.App+"-"+k.topic)
+		awaitGroups(t, k.cluster, len(ring), topology.GroupName(spec.App, k.topic))
 		write(t, k.cluster.Config(), k.calm, k.rates[turn*len(k.rates)/turns:(turn+1)*len(k.rates)/turns])
 		time.Sleep(time.Duration(k.random.Int64N(int64(300 * time.Millisecond)))) // a random point, not a wait for something
 		i := turn % len(ring)
@@ -130,7 +131,7 @@ func TestRing(t *testing.T) {
 		ring[i] = spawn(t, spec)
 	}
 	awaitEnd(t, k.cluster, spec.App, k.topic)
-	awaitGroups(t, k.cluster, len(ring), spec.App+"-"+k.topic)
+	awaitGroups(t, k.cluster, len(ring), topology.GroupName(spec.App, k.topic))
 	for i := range ring {
 		stop(i)
 	}

@@ -127,7 +127,7 @@ func (e *Engine) sameName(ctx context.Context, admin *kafka.Admin, s *subState) 
 	}
 	asked := []string{s.changelog}
 	for _, topic := range s.sub.Topics()[1:] {
-		before := changelogName(e.plan, &topology.SubTopology{Name: strings.TrimPrefix(topic, e.plan.Name+"-")})
+		before := topology.ChangelogName(e.plan.Name, topology.CutInternal(e.plan.Name, topic))
 		if !ours[before] {
 			names[before] = topic
 			asked = append(asked, before)

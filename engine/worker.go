@@ -10,6 +10,7 @@ import (
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/engine/kafka"
 	"github.com/ashi-stream/ashi/stores"
+	"github.com/ashi-stream/ashi/topology"
 )
 
 // worker is one task in the hands of a kafka.Group: it opens the task on its restored store, feeds it, and closes it.
@@ -51,7 +52,7 @@ func (w *worker) Open(ctx context.Context) (_ map[string]int64, err error) {
 	}
 	pc := kafka.ProducerConfig{Buffer: e.shareOf(s).producer, Limits: limits, Log: s.changelog}
 	if e.cfg.Guarantee == ExactlyOnce {
-		pc.TransactionalID = fmt.Sprint(transactionalPrefix(e.plan, s.sub), w.partition)
+		pc.TransactionalID = topology.TransactionalID(e.plan.Name, s.sub.Name, w.partition)
 	}
 	if w.producer, err = kafka.NewProducer(ctx, e.kafka, pc); err != nil {
 		return nil, w.wrap("open", err)

@@ -2,7 +2,6 @@ package enginetest
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -114,7 +113,7 @@ func (d *Driver) take(plan *topology.Plan) {
 			d.broadcasts[t.Topic] = d.newMirrored(t)
 		}
 		for p := range d.o.Partitions {
-			r := &running{sub: sub, changelog: fmt.Sprintf("%s-%s-changelog", plan.Name, sub.Name), partition: p}
+			r := &running{sub: sub, changelog: topology.ChangelogName(plan.Name, sub.Name), partition: p}
 			for _, was := range left {
 				if was.changelog == r.changelog && was.partition == p {
 					r.store, was.store = was.store, nil

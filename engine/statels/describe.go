@@ -137,9 +137,6 @@ func commitRecord(value []byte) []string {
 	for _, o := range p.Operators {
 		lines = append(lines, fmt.Sprintf("step %s: %s, layout %d", o, o.Meaning, o.Layout))
 	}
-	if p.Fingerprint != "" {
-		lines = append(lines, "plan "+p.Fingerprint+", of before records told of steps")
-	}
 	for _, topic := range slices.Sorted(maps.Keys(p.Inputs)) {
 		lines = append(lines, fmt.Sprintf("position in %s: %d", topic, p.Inputs[topic]))
 	}

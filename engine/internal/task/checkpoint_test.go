@@ -69,7 +69,7 @@ func TestCheckpointWritesWhatChanged(t *testing.T) {
 	at, ok, err := task.NewRestorer(store).Position()
 	require.NoError(t, err)
 	require.True(t, ok)
-	require.EqualValues(t, len(d.Partition("quotes-quotes-changelog", 0)), at, "the end of the changelog")
+	require.EqualValues(t, len(d.Partition("quotes--quotes-changelog", 0)), at, "the end of the changelog")
 }
 
 // Groups that have no row take no memory: neither late ones nor those whose windows are closed.

@@ -24,8 +24,6 @@ type Progress struct {
 	Operators []topology.Operator
 	Removing  []topology.Numbers
 	Next      uint32
-	// Fingerprint is that of a record of version 1, which has it in place of operators (topology.SubTopology.FingerprintV1); else empty.
-	Fingerprint string
 }
 
 // ProgressKey is the key of the commit record, in changelog and store.
@@ -77,11 +75,7 @@ func ParseProgress(b []byte) (*Progress, error) {
 	}
 	d := decoder{b: b[1:]}
 	p := &Progress{Sequence: d.uvarint(), Rows: d.uvarint()}
-	if b[0] == 1 {
-		p.Fingerprint = d.string()
-	} else {
-		p.parseOperators(&d)
-	}
+	p.parseOperators(&d)
 	p.Inputs = numbers[int64](&d)
 	p.StreamTimes = numbers[windows.Time](&d)
 	if d.bad || len(d.b) != 0 {

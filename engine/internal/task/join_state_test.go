@@ -17,7 +17,7 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-const joinLog = "joins-left-changelog"
+const joinLog = "joins--left-changelog"
 
 var goldenJoin = joinProgram{kind: "left", before: 2000, after: 1000, grace: 599} // buckets of 100 and 162 ms
 

@@ -291,9 +291,9 @@ func TestTooLarge(t *testing.T) {
 	require.Equal(t, []byte("a"), l.Key)
 	require.Len(t, l.Headers, 1)
 
-	limits = map[string]int{"app-deeds-changelog": 400}
+	limits = map[string]int{"app--deeds-changelog": 400}
 	d = totals(t, enginetest.Options{Limits: limits}, func(*dsl.StreamOf[deed], *dsl.OutputOf[string, deed]) {})
-	require.ErrorContains(t, d.TryRaw("deeds", rows[0]), "topic app-deeds-changelog takes 400: give it a larger max.message.bytes", "state cannot be left out")
+	require.ErrorContains(t, d.TryRaw("deeds", rows[0]), "topic app--deeds-changelog takes 400: give it a larger max.message.bytes", "state cannot be left out")
 }
 
 // What fails below an aggregate is its row, not the record that has closed the window.
