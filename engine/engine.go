@@ -32,6 +32,7 @@ type Engine struct {
 	cfg    Config
 	kafka  kafka.Config
 	state  *stateDir
+	found  kafka.Found // which topics the plan's names are; known before anything reads or writes
 	subs   []*subState
 	tables map[string]*table // by topic
 
@@ -139,8 +140,9 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 	group.Go(func() error { return e.watchBroker(ctx) })
 	group.Go(func() error { return e.watch(ctx) })
 	group.Go(func() error { return e.watchPartitions(ctx, read) })
+	group.Go(func() error { return e.watchTopics(ctx) })
 	e.runTables(ctx, group)
-	return group.Wait()
+	return advised(group.Wait())
 }
 
 // Close releases what New has opened, for an Engine whose Run is never called.
@@ -172,7 +174,8 @@ func (e *Engine) runSub(ctx context.Context, s *subState) error {
 		NewWorker: func(partition int32) kafka.Worker { return &worker{engine: e, state: s, partition: partition} },
 		End:       s.heard, OnRebalance: func(began time.Time) { e.rebalanced(s, began) },
 		OnAssigned: func(partitions []int32) { s.owned.Store(int32(len(partitions))) },
-		Standbys:   e.cfg.Standbys, Positions: s.keeper.positions, OnStandby: s.keeper.name, Instance: e.cfg.InstanceID,
+		TopicIDs:   e.topicIDs(s), Notes: e.notes(s),
+		Standbys: e.cfg.Standbys, Positions: s.keeper.positions, OnStandby: s.keeper.name, Instance: e.cfg.InstanceID,
 	}
 	s.keeper.find()
 	var g *kafka.Group

@@ -39,7 +39,13 @@ func (s Keeper) Name(partitions ...int32) {
 }
 
 // Take is what a worker does when it is opened.
-func (s Keeper) Take(partition int32) (stores.Store, error) { return s.k.take(partition) }
+func (s Keeper) Take(partition int32) (stores.Store, error) {
+	store, doubt, err := s.k.take(partition)
+	if err == nil && doubt != nil {
+		store, err = s.k.engine.emptied(s.k.state, partition, store, doubt)
+	}
+	return store, err
+}
 
 // Give is what a worker does when it is closed.
 func (s Keeper) Give(partition int32, store stores.Store) error { return s.k.give(partition, store) }

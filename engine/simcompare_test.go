@@ -140,7 +140,7 @@ func (s *simulation) checkStores(changelog string, partition int32, records []ta
 		if kept == nil {
 			continue
 		}
-		at, ok, err := task.NewRestorer(kept).Position()
+		at, ok, err := task.NewRestorer(kept, task.LogID{}).Position()
 		require.NoError(s.t, err)
 		if !ok {
 			continue
@@ -150,7 +150,7 @@ func (s *simulation) checkStores(changelog string, partition int32, records []ta
 		for len(here) > 0 && here[len(here)-1].Offset >= at {
 			here = here[:len(here)-1]
 		}
-		require.NoError(s.t, task.NewRestorer(restored).Apply(here, at))
+		require.NoError(s.t, task.NewRestorer(restored, task.LogID{}).Apply(here, at))
 		require.Equal(s.t, storedRows(s.t, restored), storedRows(s.t, kept), "%s/%d: the store of member %d at %d", changelog, partition, m.name, at)
 		require.NoError(s.t, restored.Close())
 	}

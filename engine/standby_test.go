@@ -100,7 +100,7 @@ func requireCopy(t *testing.T, v *virtualRig, partition int32, s stores.Store) {
 	restored := memory.New()
 	log := committed(t, v.cluster.Config(), fmt.Sprintf(copiedChangelog, v.topic))[partition]
 	require.NotEmpty(t, log)
-	require.NoError(t, task.NewRestorer(restored).Apply(log, 0))
+	require.NoError(t, task.NewRestorer(restored, task.LogID{}).Apply(log, 0))
 	want, got := storedRows(t, restored), storedRows(t, s)
 	position := fmt.Sprintf("%x", stores.MetaKey("position"))
 	delete(want, position)
@@ -240,7 +240,7 @@ func TestStandbyOfQuietLog(t *testing.T) {
 		v.feed(t, time.Minute)
 		time.Sleep(13 * time.Hour) // of the bubble
 		for p := range int32(4) {
-			r := task.NewRestorer(k.last(p))
+			r := task.NewRestorer(k.last(p), task.LogID{})
 			_, _, err := r.Position()
 			require.NoError(t, err)
 			require.Less(t, time.Since(r.Since()), 15*time.Minute, "a task that takes the store over need not rebuild it")

@@ -120,8 +120,8 @@ func (d *stateDir) taskPath(changelog string, partition int32) string {
 }
 
 // positions reads how far each store of a changelog is that is on disk, without opening it for good. Those that cannot be read, and those
-// that have no position, are left out.
-func (d *stateDir) positions(changelog string, log *slog.Logger) map[int32]int64 {
+// that have no position or are of another log, are left out.
+func (d *stateDir) positions(changelog string, id func(int32) task.LogID, log *slog.Logger) map[int32]int64 {
 	known := map[int32]int64{}
 	if d.path == "" || d.opened != nil {
 		return known
@@ -135,7 +135,7 @@ func (d *stateDir) positions(changelog string, log *slog.Logger) map[int32]int64
 		if err != nil {
 			continue
 		}
-		position, ok, err := positionOf(d.taskPath(changelog, int32(partition)))
+		position, ok, err := positionOf(d.taskPath(changelog, int32(partition)), id(int32(partition)))
 		if err != nil {
 			log.Debug("position of a store is not known", "changelog", changelog, "partition", partition, "error", err)
 		} else if ok {
@@ -145,13 +145,13 @@ func (d *stateDir) positions(changelog string, log *slog.Logger) map[int32]int64
 	return known
 }
 
-func positionOf(path string) (position int64, ok bool, err error) {
+func positionOf(path string, id task.LogID) (position int64, ok bool, err error) {
 	s, err := rocksdb.OpenReadOnly(path)
 	if err != nil {
 		return 0, false, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	return task.NewRestorer(s).Position()
+	return task.NewRestorer(s, id).Position()
 }
 
 // open opens a task's store. What cannot be opened because it is damaged is thrown away, with a log line.

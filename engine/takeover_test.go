@@ -149,7 +149,7 @@ func storedPositions(t *testing.T, dir string) map[string]int64 {
 		name := filepath.Join(dir, f.Name(), "main.db")
 		s, err := rocksdb.OpenReadOnly(name)
 		require.NoError(t, err)
-		at, ok, err := task.NewRestorer(s).Position()
+		at, ok, err := task.NewRestorer(s, task.LogID{}).Position()
 		require.NoError(t, err)
 		if ok {
 			positions[name] = at

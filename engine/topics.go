@@ -48,7 +48,10 @@ func (e *Engine) prepare(ctx context.Context) (read map[string]int32, err error)
 			return nil, err
 		}
 	}
-	return read, e.ensure(ctx, admin, e.ownTopics(counts))
+	if err := e.ensure(ctx, admin, e.ownTopics(counts)); err != nil {
+		return nil, err
+	}
+	return read, e.identify(ctx, admin)
 }
 
 // startUp does all that the plan wants to be done first, and lists what has failed.
@@ -162,12 +165,16 @@ func (e *Engine) partitionsOf(ctx context.Context, s *subState) (source int32, s
 		topics = append(topics, k.Topic)
 		written = append(written, k.Topic)
 	}
-	counts, err := admin.Partitions(ctx, topics...)
+	found, err := admin.Topics(ctx, append(topics[:len(topics):len(topics)], s.changelog)...)
+	if err == nil {
+		err = e.others(found, append(s.sub.Topics(), s.changelog)...)
+	}
 	if err != nil {
 		return 0, nil, nil, err
 	}
+	counts := make(map[string]int32, len(topics))
 	for _, t := range topics {
-		if counts[t] == 0 {
+		if counts[t] = found.Topics[t].Partitions; counts[t] == 0 {
 			err = errors.Join(err, fmt.Errorf("engine: topic %s has vanished", t))
 		}
 	}

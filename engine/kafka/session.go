@@ -180,7 +180,7 @@ func (s *session) connect() {
 		}
 		c.start = next
 		m.marks.begin(c.topic, c.partition, next)
-		c.feed = &feed{topic: c.topic, partition: c.partition, next: next, arrived: l.arrived}
+		c.feed = &feed{topic: c.topic, topicID: s.group().gc.TopicIDs[c.topic], partition: c.partition, next: next, arrived: l.arrived}
 		m.fetcher.add(c.feed)
 	}
 }

@@ -49,6 +49,11 @@ type GroupConfig struct {
 	ID string
 	// Topics are the inputs; they must have the same number of partitions.
 	Topics []string
+	// TopicIDs are those of the inputs that workers' offsets are of: a topic that is another one is an ErrOtherTopic. One that is not in it is not
+	// known: then the first that is found counts.
+	TopicIDs map[string]task.TopicID
+	// Notes are texts that commits of offsets carry, by topic: whose they are.
+	Notes map[string]string
 	// Tick is how long a partition may be idle before its worker's Tick; 0 means 100 ms.
 	Tick time.Duration
 	// Ahead bounds, roughly, the bytes that are fetched and not yet processed, of all partitions together. A partition takes 64 KiB at

@@ -406,7 +406,7 @@ func TestRowsOfNobody(t *testing.T) {
 				log = append(log, task.Record{Key: other, Value: r.Value})
 			}
 		}
-		require.NoError(t, task.NewRestorer(store).Apply(log, 9))
+		require.NoError(t, task.NewRestorer(store, task.LogID{}).Apply(log, 9))
 		p := &kept{}
 		tk := openTask(t, visits(t, most("most"), summed("total", windows.Unbounded())), store, p)
 		one := visited(7, 2000)
@@ -429,7 +429,7 @@ func TestRowsOfNobody(t *testing.T) {
 		require.Equal(t, 1, tombstones)
 		_, rows := rowsIn(t, d, store)
 		require.Equal(t, 2, rows)
-		progress, err := task.NewRestorer(store).Progress()
+		progress, err := task.NewRestorer(store, task.LogID{}).Progress()
 		require.NoError(t, err)
 		require.Empty(t, progress.Removing)
 	}
@@ -463,7 +463,7 @@ func TestNewerLayout(t *testing.T) {
 			}
 			log = append(log, task.Record{Key: r.Key, Value: r.Value})
 		}
-		require.NoError(t, task.NewRestorer(store).Apply(log, 9))
+		require.NoError(t, task.NewRestorer(store, task.LogID{}).Apply(log, 9))
 		cfg := taskConfig(plan, store, &discard{})
 		cfg.Rebuild = true // of what changed, not of what is newer
 		_, err := task.New(cfg)

@@ -321,7 +321,7 @@ func TestPolicyBehindAnInternalTopic(t *testing.T) {
 	d := enginetest.New(t, plan)
 	d.AddRaw("deeds", deedOf("a", "", 1), deedOf("b", "fail", 2))
 	l := d.DeadLetters()[0]
-	require.Equal(t, []any{"app-spread", int64(1), "spread/0"}, []any{l.Topic, l.Offset, l.Task})
+	require.Equal(t, []any{"app--spread", int64(1), "spread/0"}, []any{l.Topic, l.Offset, l.Task})
 }
 
 // nobody is a producer that nobody reads.
