@@ -21,6 +21,10 @@ func ACLs(plan *topology.Plan, cfg Config) []kafka.ACL {
 			all.add(kafka.Topic, plan.DeadLetters, kafka.Create)
 		}
 	}
+	for _, topic := range resultTopics(plan) { // Read is what a commit of an offset needs
+		all.add(kafka.GroupID, topology.OwnerGroup(topic), kafka.Read)
+		all.add(kafka.Topic, topic, kafka.Read)
+	}
 	for _, t := range plan.Tables {
 		if t.WithoutMirror == "" && cfg.WithoutTables == "" {
 			all.add(kafka.Topic, t.Topic, kafka.Read)

@@ -174,6 +174,7 @@ Create on topic fx--rates-repartition-changelog
 Write on topic rates_1min_final
 Create on topic rates_1min_final
 DescribeConfigs on topic rates_1min_final
+Read on group ashi-owner--rates_1min_final
 Read on topic rates_1min_final
 `
 

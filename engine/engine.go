@@ -141,6 +141,7 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 	group.Go(func() error { return e.watch(ctx) })
 	group.Go(func() error { return e.watchPartitions(ctx, read) })
 	group.Go(func() error { return e.watchTopics(ctx) })
+	group.Go(func() error { return e.keepClaims(ctx) })
 	e.runTables(ctx, group)
 	return advised(group.Wait())
 }

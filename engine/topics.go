@@ -51,7 +51,13 @@ func (e *Engine) prepare(ctx context.Context) (read map[string]int32, err error)
 	if err := e.ensure(ctx, admin, e.ownTopics(counts)); err != nil {
 		return nil, err
 	}
-	return read, e.identify(ctx, admin)
+	if err := e.identify(ctx, admin); err != nil {
+		return nil, err
+	}
+	if err := patient(ctx, func() error { return e.claim(ctx, admin) }); err != nil {
+		return nil, fmt.Errorf("engine: start: %w", err)
+	}
+	return read, nil
 }
 
 // startUp does all that the plan wants to be done first, and lists what has failed.

@@ -11,6 +11,7 @@ import (
 //	fx--rates-changelog       the changelog of the sub-topology rates
 //	fx--pair-repartition      the internal topic pair-repartition
 //	fx--rates-3               the transactional id of partition 3 of the sub-topology rates
+//	ashi-owner--rates_1min    the group that says who writes the topic rates_1min
 //
 // No two applications may ever give one name: each would take the other's state for its own. An application's name has no separator in it and
 // does not end with the separator's first character (CheckApplication). So the first separator of a name is where the application's ends, and
@@ -23,6 +24,9 @@ const separator = "--"
 func CheckApplication(name string) error {
 	if err := CheckName(name); err != nil {
 		return err
+	}
+	if name == ownerGroups {
+		return fmt.Errorf("name %q is ashi's own: write another one", name)
 	}
 	if strings.Contains(name, separator) || strings.HasSuffix(name, separator[:1]) {
 		return fmt.Errorf("name %q: it must neither contain %q nor end with %q, which separates it from the rest of the names of its topics: write %q",
@@ -44,6 +48,12 @@ func single(name string) string {
 
 // GroupName is the consumer group of a sub-topology.
 func GroupName(application, sub string) string { return application + separator + sub }
+
+// OwnerGroup is the group whose committed offset says which application a topic of results belongs to. It is the cluster's, not an application's.
+func OwnerGroup(topic string) string { return ownerGroups + separator + topic }
+
+// ownerGroups begins the names of OwnerGroup: no application may be called so.
+const ownerGroups = "ashi-owner"
 
 // ChangelogName is the topic of the state of a sub-topology.
 func ChangelogName(application, sub string) string {

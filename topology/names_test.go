@@ -56,7 +56,7 @@ func TestCheckApplication(t *testing.T) {
 		require.NoError(t, topology.CheckApplication(name), name)
 	}
 	for name, want := range map[string]string{
-		"": "name is empty", "a b": "use 1 to 249", "eu--orders": `write "eu-orders"`, "fx-": `write "fx"`, "a---b-": `write "a-b"`, "--": `write "app"`,
+		"": "name is empty", "ashi-owner": "ashi's own", "a b": "use 1 to 249", "eu--orders": `write "eu-orders"`, "fx-": `write "fx"`, "a---b-": `write "a-b"`, "--": `write "app"`,
 	} {
 		require.ErrorContains(t, topology.CheckApplication(name), want, name)
 	}
