@@ -16,6 +16,11 @@ func OpenStores(e *Engine, open func(changelog string, partition int32, empty bo
 // Connection lets a test change how often brokers are asked, before Run.
 func Connection(e *Engine) *kafka.Config { return &e.kafka }
 
+// Deletable is an error where the purge would not delete from topics.
+func Deletable(ctx context.Context, e *Engine, admin *kafka.Admin, topics ...string) error {
+	return e.deletable(ctx, admin, topics...)
+}
+
 // Keeper is the stores of an engine's first sub-topology without a group: the test says what standbys there are.
 type Keeper struct{ k *keeper }
 

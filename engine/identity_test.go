@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -22,6 +24,8 @@ import (
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/engine/kafka"
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
+	"github.com/ashi-stream/ashi/stores"
+	"github.com/ashi-stream/ashi/stores/memory"
 	"github.com/ashi-stream/ashi/topology"
 	"github.com/ashi-stream/ashi/windows"
 )
@@ -471,4 +475,79 @@ func TestTableMadeAgain(t *testing.T) {
 	third := put(70, 99)
 	has(r, third)
 	require.NoError(t, r.stop())
+}
+
+// A changelog is deleted and made again while the application runs, with records behind it: what is in the new one is not the whole state.
+func TestChangelogMadeAgainUnderWay(t *testing.T) {
+	c := kafkatest.Start(t)
+	p := newPost(t, c, c.Name("fx"), c.Name("in"), 1)
+	dir := t.TempDir()
+	p.send(t, 10)
+	r, _ := p.begin(t, dir)
+	awaitRead(t, c, p.group(), p.in)
+	p.remake(t, p.changelog())
+	require.NoError(t, c.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: p.changelog(), Partitions: 1, Replication: -1,
+		Config: map[string]string{"cleanup.policy": "compact", "retention.ms": "-1"}}))
+	p.send(t, 5)
+	select { // the producer may find out, or the look at topics, or the next start
+	case err := <-r.done:
+		require.Error(t, err)
+	case <-time.After(2 * time.Second):
+		_ = r.stop()
+	}
+	for _, dir := range []string{dir, t.TempDir()} {
+		err := p.refuse(t, dir)
+		require.True(t, errors.Is(err, task.ErrLogLost) || errors.Is(err, task.ErrOtherTopic), err)
+	}
+	p.work(t, dir, rebuilding)
+	p.requireCounts(t, 15)
+	p.send(t, 1)
+	p.work(t, dir)
+	p.requireCounts(t, 16)
+}
+
+// Offsets of an internal topic that was deleted and made again delete nothing in the new one.
+func TestPurgeOfTopicMadeAgain(t *testing.T) {
+	c := kafkatest.Start(t)
+	b := dsl.New(c.Name("fx"))
+	in := c.Topic(t, "in", 1)
+	dsl.Stream[parcel](b, in).Repartition("moved", 1).To(c.Name("out"))
+	plan, err := b.Build()
+	require.NoError(t, err)
+	p := &post{Cluster: c, plan: plan}
+	r, _ := p.begin(t, "")
+	require.NoError(t, r.WaitReady(t.Context()))
+	internal := plan.Internal[0].Topic
+	require.NoError(t, engine.Deletable(t.Context(), r.Engine, c.Admin(), internal))
+	require.NoError(t, c.Admin().Delete(t.Context(), internal))
+	require.NoError(t, c.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: internal, Partitions: 1, Replication: -1}))
+	err = engine.Deletable(t.Context(), r.Engine, c.Admin(), internal)
+	require.ErrorIs(t, err, kafka.ErrOtherTopic)
+	require.ErrorContains(t, err, internal)
+	require.ErrorIs(t, <-r.done, kafka.ErrOtherTopic, "and Run ends")
+}
+
+// The store of a standby that is of another partition is made again from the log, with a line.
+func TestStandbyOfAnotherLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVirtualRig(t, 7)
+		disk := newSimDisk(nil)
+		r, _ := startOnDisk(t, v.plan, v.cluster, disk)
+		v.feed(t, time.Minute)
+		require.NoError(t, r.stop())
+		kept := newSimDisk(disk.crash(nil)).left(fmt.Sprintf(copiedChangelog, v.topic), 1)
+		require.NotNil(t, kept)
+		twin, rows := memory.New(), &stores.Batch{}
+		for e, err := range kept.Scan(nil, nil) {
+			require.NoError(t, err)
+			rows.Put(e.Key, e.Value)
+		}
+		require.NoError(t, twin.Write(rows))
+		k := startCopies(t, v.pipeline, v.cluster, map[int32]stores.Store{0: twin})
+		k.Name(0)
+		time.Sleep(time.Minute) // of the bubble
+		requireCopy(t, v, 0, k.last(0))
+		require.NoError(t, k.stop())
+		require.Contains(t, k.lines.String(), "the store is of another log")
+	})
 }
