@@ -115,7 +115,7 @@ func (s *StreamOf[T]) through(name string, partitions int32) *StreamOf[T] {
 	topic := s.b.internal(name, partitions)
 	codec := codecs.Internal[T]()
 	s.node.Next = append(s.node.Next, &topology.Node{Name: s.b.unique("to-" + topic), Place: place(), Op: &topology.Sink{
-		Topic: topic, Row: typeName[T](), Codec: codec.Name(), Open: func() func(*topology.Record, []byte) ([]byte, error) {
+		Topic: topic, Internal: true, Row: typeName[T](), Codec: codec.Name(), Open: func() func(*topology.Record, []byte) ([]byte, error) {
 			return func(r *topology.Record, dst []byte) ([]byte, error) { return codec.Encode(dst, r.Value.(*T)) }
 		}}})
 	node := &topology.Node{Name: s.b.unique(topic), Place: place(), Op: &topology.Source{
@@ -134,7 +134,7 @@ func internalDecoder[T any]() func(*topology.Record, []byte, []byte) error {
 
 // internal notes an internal topic, named after the application.
 func (b *Builder) internal(name string, partitions int32) (topic string) {
-	topic = b.plan.Name + "-" + name
+	topic = topology.InternalName(b.plan.Name, name)
 	b.plan.Internal = append(b.plan.Internal, &topology.Internal{Topic: topic, Place: place(), Partitions: partitions})
 	return topic
 }

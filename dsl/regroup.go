@@ -41,7 +41,7 @@ func (s *StreamOf[T]) placedChanges() *StreamOf[T] {
 	topic := s.b.internal(s.b.unique(s.origin+"-regroup"), 0)
 	codec := codecs.Internal[T]()
 	s.node.Next = append(s.node.Next, &topology.Node{Name: s.b.unique("to-" + topic), Place: place(), Op: &topology.Sink{
-		Topic: topic, Row: typeName[T](), Codec: codec.Name() + " changes", Changes: true,
+		Topic: topic, Internal: true, Row: typeName[T](), Codec: codec.Name() + " changes", Changes: true,
 		Open: func() func(*topology.Record, []byte) ([]byte, error) { return changeEncoder(codec) }}})
 	node := &topology.Node{Name: s.b.unique(topic), Place: place(), Op: &topology.Source{Internal: true,
 		Topic: topic, Row: typeName[T](), Codec: codec.Name() + " changes", Form: formOf[T](),

@@ -116,7 +116,7 @@ func throughTable[T any](b *Builder, source *topology.Node, origin string) (*top
 	topic := b.internal(b.unique(origin+"-repartition"), 0)
 	codec := codecs.Internal[T]()
 	source.Next = append(source.Next, &topology.Node{Name: b.unique("to-" + topic), Place: place(), Op: &topology.Sink{
-		Topic: topic, Row: typeName[T](), Codec: codec.Name(), Open: func() func(*topology.Record, []byte) ([]byte, error) {
+		Topic: topic, Internal: true, Row: typeName[T](), Codec: codec.Name(), Open: func() func(*topology.Record, []byte) ([]byte, error) {
 			return func(r *topology.Record, dst []byte) ([]byte, error) { return codec.Encode(dst, r.Value.(*T)) }
 		}}})
 	node := &topology.Node{Name: b.unique(topic), Place: place(), Op: &topology.Source{Table: true, Internal: true,

@@ -40,6 +40,7 @@ type manifest struct {
 
 const (
 	manifestName = "ashi.json"
+	probeName    = ".writable"
 	stateLayout  = 1
 )
 
@@ -70,7 +71,7 @@ func (d *stateDir) probe() error {
 	if _, err := os.Stat(filepath.Join(d.path, manifestName)); err != nil {
 		return fmt.Errorf("engine: state directory %s has vanished: %w", d.path, err)
 	}
-	name := filepath.Join(d.path, ".writable")
+	name := filepath.Join(d.path, probeName)
 	err := os.WriteFile(name, nil, 0o640)
 	if err == nil {
 		err = os.Remove(name)
@@ -119,8 +120,8 @@ func (d *stateDir) taskPath(changelog string, partition int32) string {
 }
 
 // positions reads how far each store of a changelog is that is on disk, without opening it for good. Those that cannot be read, and those
-// that have no position, are left out.
-func (d *stateDir) positions(changelog string, log *slog.Logger) map[int32]int64 {
+// that have no position or are of another log, are left out.
+func (d *stateDir) positions(changelog string, id func(int32) task.LogID, log *slog.Logger) map[int32]int64 {
 	known := map[int32]int64{}
 	if d.path == "" || d.opened != nil {
 		return known
@@ -134,7 +135,7 @@ func (d *stateDir) positions(changelog string, log *slog.Logger) map[int32]int64
 		if err != nil {
 			continue
 		}
-		position, ok, err := positionOf(d.taskPath(changelog, int32(partition)))
+		position, ok, err := positionOf(d.taskPath(changelog, int32(partition)), id(int32(partition)))
 		if err != nil {
 			log.Debug("position of a store is not known", "changelog", changelog, "partition", partition, "error", err)
 		} else if ok {
@@ -144,13 +145,13 @@ func (d *stateDir) positions(changelog string, log *slog.Logger) map[int32]int64
 	return known
 }
 
-func positionOf(path string) (position int64, ok bool, err error) {
+func positionOf(path string, id task.LogID) (position int64, ok bool, err error) {
 	s, err := rocksdb.OpenReadOnly(path)
 	if err != nil {
 		return 0, false, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	return task.NewRestorer(s).Position()
+	return task.NewRestorer(s, id).Position()
 }
 
 // open opens a task's store. What cannot be opened because it is damaged is thrown away, with a log line.
@@ -187,6 +188,9 @@ func (d *stateDir) reopenEmpty(changelog string, partition int32, o rocksdb.Opti
 func (d *stateDir) openTable(t *topology.Table, o rocksdb.Options, log *slog.Logger) (stores.Store, error) {
 	if d.path == "" {
 		return memory.New(), nil
+	}
+	if t.Folder == manifestName || t.Folder == probeName {
+		return nil, fmt.Errorf("topic %s cannot be a table in a state directory, which has a file of that name: give the topic another name, or leave the state directory out", t.Topic)
 	}
 	return openOrRebuild(filepath.Join(d.path, t.Folder, t.File+".db"), o, log)
 }

@@ -34,6 +34,6 @@ func TestGrants(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(program(t, 0, "-grants", "-brokers", "b:1")), "\n")
 	require.Len(t, lines, 12, "a group, transactional ids, ten topics")
 	require.Contains(t, lines, add+"--operation Create --operation Read --operation Write --topic fx-rates")
-	require.Contains(t, lines, add+"--operation Write --transactional-id fx-fx-rates- --resource-pattern-type prefixed")
+	require.Contains(t, lines, add+"--operation Write --transactional-id fx-- --resource-pattern-type prefixed")
 	require.Contains(t, program(t, exitFailed, "-grants"), "give -config or -brokers")
 }
