@@ -40,6 +40,7 @@ type manifest struct {
 
 const (
 	manifestName = "ashi.json"
+	probeName    = "~writable" // no topic can have that name
 	stateLayout  = 1
 )
 
@@ -70,7 +71,7 @@ func (d *stateDir) probe() error {
 	if _, err := os.Stat(filepath.Join(d.path, manifestName)); err != nil {
 		return fmt.Errorf("engine: state directory %s has vanished: %w", d.path, err)
 	}
-	name := filepath.Join(d.path, ".writable")
+	name := filepath.Join(d.path, probeName)
 	err := os.WriteFile(name, nil, 0o640)
 	if err == nil {
 		err = os.Remove(name)
@@ -113,9 +114,17 @@ func (d *stateDir) claim(application string) error {
 	return nil
 }
 
+// folder is the name of a topic's folder: its own, unless the manifest has that.
+func folder(topic string) string {
+	if topic == manifestName {
+		return topic + "~"
+	}
+	return topic
+}
+
 // taskPath is the folder of a task's store.
 func (d *stateDir) taskPath(changelog string, partition int32) string {
-	return filepath.Join(d.path, changelog, strconv.Itoa(int(partition)), "main.db")
+	return filepath.Join(d.path, folder(changelog), strconv.Itoa(int(partition)), "main.db")
 }
 
 // positions reads how far each store of a changelog is that is on disk, without opening it for good. Those that cannot be read, and those
@@ -125,7 +134,7 @@ func (d *stateDir) positions(changelog string, log *slog.Logger) map[int32]int64
 	if d.path == "" || d.opened != nil {
 		return known
 	}
-	folders, err := os.ReadDir(filepath.Join(d.path, changelog))
+	folders, err := os.ReadDir(filepath.Join(d.path, folder(changelog)))
 	if err != nil {
 		return known // nothing was ever kept here
 	}
@@ -188,7 +197,7 @@ func (d *stateDir) openTable(t *topology.Table, o rocksdb.Options, log *slog.Log
 	if d.path == "" {
 		return memory.New(), nil
 	}
-	return openOrRebuild(filepath.Join(d.path, t.Folder, t.File+".db"), o, log)
+	return openOrRebuild(filepath.Join(d.path, folder(t.Folder), t.File+".db"), o, log)
 }
 
 // openStore is rocksdb.Open; with an error the store is nil, and not one that is something without a value.
@@ -202,6 +211,9 @@ func openStore(path string, o rocksdb.Options) (stores.Store, error) {
 
 func openOrRebuild(path string, o rocksdb.Options, log *slog.Logger) (stores.Store, error) {
 	s, err := openStore(path, o)
+	if strays := rocksdb.Strays(path); len(strays) > 0 {
+		log.Warn("files in the folder of a store are none of it: they are passed over, and may be removed", "path", path, "files", strays)
+	}
 	if !errors.Is(err, stores.ErrCorrupt) {
 		return s, err
 	}
