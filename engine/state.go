@@ -40,7 +40,7 @@ type manifest struct {
 
 const (
 	manifestName = "ashi.json"
-	probeName    = ".writable"
+	probeName    = "~writable" // no topic can have that name
 	stateLayout  = 1
 )
 
@@ -114,9 +114,17 @@ func (d *stateDir) claim(application string) error {
 	return nil
 }
 
+// folder is the name of a topic's folder: its own, unless the manifest has that.
+func folder(topic string) string {
+	if topic == manifestName {
+		return topic + "~"
+	}
+	return topic
+}
+
 // taskPath is the folder of a task's store.
 func (d *stateDir) taskPath(changelog string, partition int32) string {
-	return filepath.Join(d.path, changelog, strconv.Itoa(int(partition)), "main.db")
+	return filepath.Join(d.path, folder(changelog), strconv.Itoa(int(partition)), "main.db")
 }
 
 // positions reads how far each store of a changelog is that is on disk, without opening it for good. Those that cannot be read, and those
@@ -126,7 +134,7 @@ func (d *stateDir) positions(changelog string, id func(int32) task.LogID, log *s
 	if d.path == "" || d.opened != nil {
 		return known
 	}
-	folders, err := os.ReadDir(filepath.Join(d.path, changelog))
+	folders, err := os.ReadDir(filepath.Join(d.path, folder(changelog)))
 	if err != nil {
 		return known // nothing was ever kept here
 	}
@@ -189,10 +197,7 @@ func (d *stateDir) openTable(t *topology.Table, o rocksdb.Options, log *slog.Log
 	if d.path == "" {
 		return memory.New(), nil
 	}
-	if t.Folder == manifestName || t.Folder == probeName {
-		return nil, fmt.Errorf("topic %s cannot be a table in a state directory, which has a file of that name: give the topic another name, or leave the state directory out", t.Topic)
-	}
-	return openOrRebuild(filepath.Join(d.path, t.Folder, t.File+".db"), o, log)
+	return openOrRebuild(filepath.Join(d.path, folder(t.Folder), t.File+".db"), o, log)
 }
 
 // openStore is rocksdb.Open; with an error the store is nil, and not one that is something without a value.
@@ -206,6 +211,9 @@ func openStore(path string, o rocksdb.Options) (stores.Store, error) {
 
 func openOrRebuild(path string, o rocksdb.Options, log *slog.Logger) (stores.Store, error) {
 	s, err := openStore(path, o)
+	if strays := rocksdb.Strays(path); len(strays) > 0 {
+		log.Warn("files in the folder of a store are none of it: they are passed over, and may be removed", "path", path, "files", strays)
+	}
 	if !errors.Is(err, stores.ErrCorrupt) {
 		return s, err
 	}
