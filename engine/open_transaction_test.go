@@ -39,8 +39,9 @@ func (o *openTransaction) end(how kgo.TransactionEndTry) {
 	require.NoError(o.t, o.client.EndTransaction(o.t.Context(), how))
 }
 
-// A table is ready when it has all that was acknowledged before Run began, also where it stands behind another program's open transaction. Until then nothing of it can be read,
-// the causes say what is waited for, and the start does not fail after ReadyTimeout, as a new one would wait too.
+// A table is ready when it has all that was acknowledged before Run began, also where it stands
+// behind another program's open transaction. Until then nothing of it can be read, the causes say
+// what is waited for, and the start does not fail after ReadyTimeout, as a new one would wait too.
 func TestTableBehindAnOpenTransaction(t *testing.T) {
 	for name, how := range map[string]kgo.TransactionEndTry{"committed": kgo.TryCommit, "aborted": kgo.TryAbort} {
 		t.Run(name, func(t *testing.T) {
@@ -94,7 +95,8 @@ func holderRow(t *testing.T, holders *dsl.TableOf[string, holder], account, desk
 	return task.Output{Key: key, Value: value}
 }
 
-// What a broadcast join looks up was acknowledged before Run began: it is found although a transaction is open before it.
+// What a broadcast join looks up was acknowledged before Run began: it is found although a
+// transaction is open before it.
 func TestBroadcastBehindAnOpenTransaction(t *testing.T) {
 	c := kafkatest.Start(t)
 	lookup, input, out := c.Topic(t, "holders", 1), c.Topic(t, "positions", 1), c.Name("out")
@@ -133,7 +135,8 @@ func TestBroadcastBehindAnOpenTransaction(t *testing.T) {
 	require.Contains(t, string(records[0].Value), "desk of a")
 }
 
-// What was committed to a changelog behind another program's open transaction is restored: the task waits for that transaction rather than begin before it.
+// What was committed to a changelog behind another program's open transaction is restored: the task
+// waits for that transaction rather than begin before it.
 func TestRestoreBehindAnOpenTransaction(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic, app := c.Topic(t, "rates", 1), c.Name("fx")
