@@ -20,6 +20,7 @@ import (
 // its group are in one partition. key must give the same for the same row; a row for which it fails is in no group, and is counted. Filter leaves
 // out rows that belong to no group.
 func GroupTable[K, T, G any](t *TableOf[K, T], key func(*T) G) *GroupedOf[G, T] {
+	t.b.given("GroupTable", map[string]any{"key": key})
 	c, err := entity.KeyOf[G]()
 	if err != nil {
 		t.b.wrong(place(), "GroupTable: key of type %v: %w", reflect.TypeFor[G](), err)
@@ -41,7 +42,7 @@ func (s *StreamOf[T]) placedChanges() *StreamOf[T] {
 	topic := s.b.internal(s.b.unique(s.origin+"-regroup"), 0)
 	codec := codecs.Internal[T]()
 	s.node.Next = append(s.node.Next, &topology.Node{Name: s.b.unique("to-" + topic), Place: place(), Op: &topology.Sink{
-		Topic: topic, Row: typeName[T](), Codec: codec.Name() + " changes", Changes: true,
+		Topic: topic, Internal: true, Row: typeName[T](), Codec: codec.Name() + " changes", Changes: true,
 		Open: func() func(*topology.Record, []byte) ([]byte, error) { return changeEncoder(codec) }}})
 	node := &topology.Node{Name: s.b.unique(topic), Place: place(), Op: &topology.Source{Internal: true,
 		Topic: topic, Row: typeName[T](), Codec: codec.Name() + " changes", Form: formOf[T](),

@@ -107,6 +107,7 @@ type Aggregate struct {
 	Key     string // type of the group key, for people
 	KeyForm string // how group keys are written; empty: as those of records are
 	Global  bool   // one group for all records, whatever their keys: the source has one partition
+	Rekeyed bool   // records have another key than in their topic: only its hash says to which partition a group belongs
 	Row     string
 	Windows windows.Spec
 	Program aggregates.Aggregator
@@ -133,7 +134,9 @@ type Sink struct {
 	Row     string
 	Codec   string
 	Compact bool // create the topic compacted
-	Changes bool // values hold Old and Value both; else Old is not written, and a null is written where Value is nil
+	// Internal says that the topic is one of Plan.Internal.
+	Internal bool
+	Changes  bool // values hold Old and Value both; else Old is not written, and a null is written where Value is nil
 	// Key, if not nil, appends the key of a group in the form that the topic has it to dst. A window stays behind it as it is; the partition is
 	// that of this key.
 	Key func(dst, group []byte) ([]byte, error)
