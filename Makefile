@@ -28,7 +28,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.7.0
 rocksdb = flags=$$(.ci/deps rocksdb) && export GOFLAGS="$${GOFLAGS-} $$flags" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test vet race oracle oracle-joins simulate planted month soak kafka-test kafka3-test bench lint
+.PHONY: help demo test test-long vet race oracle oracle-joins simulate planted month soak kafka-test kafka3-test bench lint vuln
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -36,8 +36,11 @@ help: ## show this list
 demo: ## run the FX pipeline: ticks in, bars out, on a broker inside the process
 	@$(rocksdb) go run ./examples/fx
 
-test: vet ## go vet, all tests, and the concurrent packages again with the race detector
-	@$(rocksdb) go test -timeout 20m $(TESTFLAGS) ./...
+test: vet ## go vet and the tests in their short form: under five minutes; test-long has the rest
+	@$(rocksdb) go test -short -timeout 20m $(TESTFLAGS) ./...
+
+test-long: ## all tests in full length, and the concurrent packages again with the race detector
+	@$(rocksdb) go test -timeout 30m $(TESTFLAGS) ./...
 	@$(MAKE) --no-print-directory race
 
 vet:
@@ -95,8 +98,12 @@ bench: ## benchmarks of the hot path, kept in bench/results with the machine the
 
 # staticcheck must be built by the Go that go.mod selects, or it cannot read the code; and go install of a version knows no
 # -modfile, hence outside of the prefix.
-lint: vet ## gofmt, go vet, staticcheck
+lint: vet vuln ## gofmt, go mod tidy, go vet, staticcheck, known vulnerabilities
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "gofmt -w these files:"; echo "$$unformatted"; exit 1; fi
+	@go mod tidy -diff || { echo "run go mod tidy"; exit 1; }
 	@GOBIN=$(CURDIR)/.cache/bin GOTOOLCHAIN=$$(go env GOVERSION) go install $(STATICCHECK)
 	@$(rocksdb) .cache/bin/staticcheck ./...
+
+vuln: ## known vulnerabilities in what is built
+	@$(rocksdb) .ci/vuln

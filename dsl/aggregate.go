@@ -38,7 +38,7 @@ func Aggregate[K, T, R any](g *GroupedOf[K, T], w windows.Spec, project func(Gro
 	program := &aggregates.Program[T]{}
 	if b.given("Aggregate", map[string]any{"project": project}) {
 		var err error
-		if program, err = record(project, w); err != nil {
+		if program, err = record(project, w, g.table); err != nil {
 			b.wrong(place(), "Aggregate: %w", err)
 		}
 	}

@@ -158,7 +158,7 @@ func either(l, r *order) (order, error) {
 	return *r, nil
 }
 
-func orderedBy(o *order) string           { return o.Customer }
+func orderedBy(o *order) string         { return o.Customer }
 func foreignOf(o *order) (string, bool) { return o.Customer, true }
 
 // Streams and tables of two builders in one step are a mistake in both plans, whichever is built; of one they are none.

@@ -13,10 +13,10 @@ import (
 
 // record learns the calls of a projection for windows w, and finds out whether it makes them for every group. After an error the program is
 // empty.
-func record[K, T, R any](project func(Group[K, T]) R, w windows.Spec) (*aggregates.Program[T], error) {
+func record[K, T, R any](project func(Group[K, T]) R, w windows.Spec, table bool) (*aggregates.Program[T], error) {
 	var program *aggregates.Program[T]
 	err := projecting("zero values", func() (err error) {
-		program, err = aggregates.Record(func(r *aggregates.Recorder[T]) { project(Group[K, T]{&groupRef[K, T]{recorder: r}}) }, w.Merges())
+		program, err = aggregates.Record(func(r *aggregates.Recorder[T]) { project(Group[K, T]{&groupRef[K, T]{recorder: r}}) }, aggregates.Needs{Merge: w.Merges(), Undo: table})
 		return err
 	})
 	if err == nil {

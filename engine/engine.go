@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
@@ -37,6 +37,8 @@ type Engine struct {
 
 	adder     adder
 	purger    *purger
+	expansion *expansion                  // set by Run
+	group     atomic.Pointer[kafka.Group] // once Run has joined it
 	started   atomic.Bool
 	tasks     taskList
 	status    statusServer
@@ -53,16 +55,20 @@ type Engine struct {
 
 // subState is what an Engine counts for a sub-topology.
 type subState struct {
-	sub       *topology.SubTopology
-	changelog string
-	drops     task.Drops
-	records   atomic.Int64 // read
-	speed     rate         // of records
-	meters    subMeters
-	keeper    *keeper
-	owned     atomic.Int32 // partitions that this process works on
-	copies    atomic.Int32 // partitions of which it keeps a copy
-	damaged   sync.Map     // partition to error: those whose store must not be used again
+	sub        *topology.SubTopology
+	changelog  string
+	stateful   bool         // its changelog holds rows beside positions
+	external   bool         // it reads topics that others write
+	partitions atomic.Int32 // of its topics, as it reads them
+	drops      task.Drops
+	records    atomic.Int64 // read
+	speed      rate         // of records
+	meters     subMeters
+	keeper     *keeper
+	owned      atomic.Int32 // partitions that this process works on
+	copies     atomic.Int32 // partitions of which it keeps a copy
+	damaged    sync.Map     // partition to error: those whose store must not be used again
+	refusals   refusals
 
 	mu   sync.Mutex
 	ends map[string]map[int32]int64 // of committed records, by topic and partition, as last heard of
@@ -93,7 +99,8 @@ func New(plan *topology.Plan, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	for _, sub := range plan.Subs {
-		s := &subState{sub: sub, changelog: changelogName(plan, sub)}
+		s := &subState{sub: sub, changelog: changelogName(plan, sub), stateful: sub.Stateful(),
+			external: slices.ContainsFunc(sub.Topics(), func(topic string) bool { return !internal(plan, topic) })}
 		s.keeper, s.meters = newKeeper(e, s), e.meters.of(s)
 		e.subs = append(e.subs, s)
 	}
@@ -134,16 +141,20 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 		}
 		return err
 	}
+	if e.expansion, err = newExpansion(e, read); err != nil {
+		return fmt.Errorf("engine: start: %w", err)
+	}
+	defer e.expansion.admin.Close() // the last commits ask too
 	group, ctx := errgroup.WithContext(ctx)
-	for _, s := range e.subs {
-		group.Go(func() error { return e.runSub(ctx, s) })
+	if len(e.subs) > 0 { // a plan may have tables alone
+		group.Go(func() error { return e.runGroup(ctx) })
 	}
 	if len(e.plan.Internal) > 0 {
 		group.Go(func() error { return e.purge(ctx) })
 	}
 	group.Go(func() error { return e.watchBroker(ctx) })
 	group.Go(func() error { return e.watch(ctx) })
-	group.Go(func() error { return e.watchPartitions(ctx, read) })
+	group.Go(func() error { return e.expansion.watch(ctx) })
 	e.runTables(ctx, group)
 	return group.Wait()
 }
@@ -169,17 +180,28 @@ func (e *Engine) ended() error {
 	return errors.Join(ErrClosed, e.err)
 }
 
-// runSub joins the group of a sub-topology, and keeps the standbys that it names.
-func (e *Engine) runSub(ctx context.Context, s *subState) error {
-	gc := kafka.GroupConfig{
-		ID: groupName(e.plan, s.sub), Topics: s.sub.Topics(), Changelog: s.changelog,
-		Tick: e.cfg.CommitInterval, Ahead: e.fetchBytes(),
-		NewWorker: func(partition int32) kafka.Worker { return &worker{engine: e, state: s, partition: partition} },
-		End:       s.heard, OnRebalance: func(began time.Time) { e.rebalanced(s, began) },
-		OnAssigned: func(partitions []int32) { s.owned.Store(int32(len(partitions))) },
-		Standbys:   e.cfg.Standbys, Positions: s.keeper.positions, OnStandby: s.keeper.name, Instance: e.cfg.InstanceID,
+// refresh lets the group look for partitions that were added.
+func (e *Engine) refresh() {
+	if g := e.group.Load(); g != nil {
+		g.Refresh()
 	}
-	s.keeper.find()
+}
+
+// runGroup joins the application's group, and keeps the standbys that it names.
+func (e *Engine) runGroup(ctx context.Context) error {
+	gc := kafka.GroupConfig{
+		ID: groupName(e.plan), Tick: e.cfg.CommitInterval, Ahead: e.fetchBytes(), Standbys: e.cfg.Standbys, Instance: e.cfg.InstanceID,
+		OnRebalance: e.rebalanced,
+	}
+	for _, s := range e.subs {
+		gc.Subs = append(gc.Subs, kafka.SubTopology{
+			Name: s.sub.Name, Topics: s.sub.Topics(), Changelog: s.changelog,
+			NewWorker: func(partition int32) kafka.Worker { return &worker{engine: e, state: s, partition: partition} },
+			End:       s.heard, OnAssigned: func(partitions []int32) { s.owned.Store(int32(len(partitions))) },
+			Positions: s.keeper.positions, OnStandby: s.keeper.name,
+		})
+		s.keeper.find()
+	}
 	var g *kafka.Group
 	err := patient(ctx, func() (err error) {
 		g, err = kafka.NewGroup(e.kafka, gc)
@@ -189,16 +211,31 @@ func (e *Engine) runSub(ctx context.Context, s *subState) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		return fmt.Errorf("engine: sub-topology %s: %w", s.sub.Name, err)
+		return fmt.Errorf("engine: %w", err)
 	}
-	s.keeper.rejoin = g.Rejoin
-	both, ctx := errgroup.WithContext(ctx)
-	both.Go(func() error { return s.keeper.run(ctx) })
-	both.Go(func() error {
-		return e.kafka.Advise(g.Run(ctx), kafka.ACL{Resource: kafka.GroupID, Name: gc.ID, Operation: kafka.Read})
+	e.group.Store(g)
+	all, ctx := errgroup.WithContext(ctx)
+	for _, s := range e.subs {
+		s.keeper.rejoin = g.Rejoin
+		all.Go(func() error { return s.wrap(s.keeper.run(ctx)) })
+	}
+	all.Go(func() error {
+		if err := e.kafka.Advise(g.Run(ctx), kafka.ACL{Resource: kafka.GroupID, Name: gc.ID, Operation: kafka.Read}); err != nil {
+			return fmt.Errorf("engine: %w", err)
+		}
+		return nil
 	})
-	if err := errors.Join(both.Wait(), s.keeper.close()); err != nil {
-		return fmt.Errorf("engine: sub-topology %s: %w", s.sub.Name, err)
+	errs := []error{all.Wait()}
+	for _, s := range e.subs {
+		errs = append(errs, s.wrap(s.keeper.close()))
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// wrap names the sub-topology in an error.
+func (s *subState) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("engine: sub-topology %s: %w", s.sub.Name, err)
 }

@@ -118,7 +118,7 @@ func TestSwappedTopics(t *testing.T) {
 		if topics[0] == left {
 			r := start(t, plan, engine.Config{Brokers: c.Brokers, CommitInterval: 20 * time.Millisecond})
 			c.Write(t, left, 1, task.Output{Key: []byte("P"), Value: []byte(`{"pair":"P"}`), Timestamp: 5})
-			awaitRead(t, c, app+"-"+left, left)
+			awaitRead(t, c, app, left)
 			return r.stop()
 		}
 		return run(t, plan, engine.Config{Brokers: c.Brokers})

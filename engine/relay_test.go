@@ -176,7 +176,7 @@ func (in *inputs) settle(t *testing.T) {
 	t.Helper()
 	for _, s := range in.relay.plan.Subs {
 		for _, topic := range s.Topics() {
-			awaitRead(t, in.cluster, in.relay.plan.Name+"-"+s.Name, topic)
+			awaitRead(t, in.cluster, in.relay.plan.Name, topic)
 		}
 	}
 }

@@ -9,6 +9,9 @@ import (
 // it is neither dropped nor a dead letter, but read again.
 var ErrUnavailable = errors.New("not available now")
 
+// ErrNull says that bytes stand for a null value, as the format of their topic has it: in a table they delete the row of their key.
+var ErrNull = errors.New("value is null")
+
 // SchemaFormat is the language of a schema, in the word that Confluent's registry has for it.
 type SchemaFormat string
 

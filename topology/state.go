@@ -58,6 +58,16 @@ func (s *SubTopology) Operators() []Operator {
 	return all
 }
 
+// Stateful says that a step keeps rows: that the changelog holds more than positions.
+func (s *SubTopology) Stateful() bool {
+	for n := range s.Nodes() {
+		if _, ok := n.Op.(stateful); ok {
+			return true
+		}
+	}
+	return false
+}
+
 // OperatorsV1 are Operators with the numbers that they had before commit records told of them: by their order, 256 for each.
 func (s *SubTopology) OperatorsV1() []Operator {
 	all := s.Operators()

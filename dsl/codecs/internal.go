@@ -15,7 +15,7 @@ func Internal[T any]() Codec[T] {
 	}
 	program, errs := compileFixed(m, true)
 	if len(errs) > 0 {
-		return &JSONCodec[T]{form: newJSONForm(m)}
+		return jsonOf[T](m, nil)
 	}
 	return &FixedCodec[T]{program: program}
 }

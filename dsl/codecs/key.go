@@ -6,7 +6,6 @@ import (
 	"unicode/utf8"
 	"unsafe"
 
-	"github.com/segmentio/encoding/json"
 	"github.com/twmb/avro"
 
 	"github.com/ashi-stream/ashi/dsl/entity"
@@ -18,6 +17,7 @@ type scalarCodec[K any] struct {
 	name   string
 	schema topology.Schema
 	avro   *avro.Schema // nil for JSON
+	json   jsonNode     // nil for Avro
 	text   bool         // K is made of a string
 	err    error
 }
@@ -42,21 +42,28 @@ func AvroKey[K any]() Framed[K] {
 }
 
 // JSONKey writes keys of type K as JSON: a string, whole number or float64 as it is, a struct as [JSON] does. By itself it is ksqlDB's JSON,
-// in a registry its JSON_SR.
+// in a registry its JSON_SR. A struct is read in whatever order, case of names, white space and notation it was written; each of its columns
+// must be there once and not be null, and no others, as two keys that differ only in one of these would become one.
 func JSONKey[K any]() Framed[K] {
 	t := reflect.TypeFor[K]()
-	if t.Kind() == reflect.Struct {
-		return jsonOf[K](strict(entity.For[K]()))
+	if t.Kind() == reflect.Struct && specialNode(t) == nil {
+		c := jsonOf[K](strict(entity.For[K]()))
+		if c.form != nil {
+			c.form.exact = true
+		}
+		return c
 	}
 	c := &scalarCodec[K]{name: "json", text: t.Kind() == reflect.String}
-	s := typeSchema(t, "")
-	if s.Types == nil || s.Properties != nil || s.Items != nil || s.Additional != nil {
+	if c.json, c.err = newCompiler().node(t, t.String()); c.err != nil {
+		return c
+	}
+	s := c.json.schema(nil)
+	if s.Types == nil || s.Properties != nil || s.Items != nil || s.Additional != nil || t.Kind() == reflect.Pointer {
 		c.err = fmt.Errorf("codecs: json: a %s cannot be a key", t)
 		return c
 	}
-	s.Version = "http://json-schema.org/draft-07/schema#"
-	text, err := json.Marshal(s)
-	c.schema, c.err = topology.Schema{Format: topology.JSONSchema, Text: string(text)}, err
+	text, err := s.text()
+	c.schema, c.err = topology.Schema{Format: topology.JSONSchema, Text: text}, err
 	return c
 }
 
@@ -85,7 +92,9 @@ func (c *scalarCodec[K]) Encode(dst []byte, k *K) ([]byte, error) {
 	if c.avro != nil {
 		out, err = c.avro.AppendEncode(dst, k)
 	} else {
-		out, err = json.Append(dst, k, 0)
+		if out, err = c.json.append(dst, unsafe.Pointer(k), 0); err == nil && string(out[len(dst):]) == "null" {
+			err = entity.ErrNull // a nil []byte
+		}
 	}
 	if err != nil {
 		return dst, fmt.Errorf("codecs: %s key %T: %w", c.name, *k, err)
@@ -113,13 +122,27 @@ func (c *scalarCodec[K]) decode(schema *avro.Schema, data []byte, k *K) error {
 		if rest, err = schema.Decode(data, k, avro.AliasInput()); err == nil && len(rest) > 0 {
 			err = fmt.Errorf("%d bytes behind the key", len(rest))
 		}
-	} else if err = admissible(data); err == nil {
-		err = json.Unmarshal(data, k)
+	} else {
+		err = c.readJSON(data, k)
 	}
 	if err != nil && err != ErrNull {
 		return fmt.Errorf("codecs: %s key %T: %w", c.name, *k, err)
 	}
 	return err
+}
+
+func (c *scalarCodec[K]) readJSON(data []byte, k *K) error {
+	switch {
+	case isNull(data):
+		return ErrNull
+	case !utf8.Valid(data):
+		return errNotUTF8
+	}
+	r := &jsonReader{data: withoutMark(data), exact: true}
+	if _, err := r.value(c.json, unsafe.Pointer(k)); err != nil {
+		return err
+	}
+	return r.end()
 }
 
 // Reader implements [Framed]. A union of null and the value is read too, but for null, which is no key.

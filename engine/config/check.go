@@ -184,7 +184,7 @@ func (d *decoder) settings(path string, given map[string]string, all bool) {
 			d.problem(d.where(key), key, "is no setting of topics: did you mean %s?", near).harmless = true
 		}
 		if all && slices.Contains(engine.ReservedSettings(), name) {
-			d.problem(d.where(key), key, "of all topics would delete the engine's state: give it to single outputs, in topics.of")
+			d.problem(d.where(key), key, "of all topics would lose the engine's state or event times: give it to single outputs, in topics.of")
 		}
 	}
 }

@@ -44,8 +44,8 @@ type Options struct {
 	Rebuild bool
 	// Ahead bounds event times ahead of the clock. 0 is no bound.
 	Ahead time.Duration
-	// Limits are the most bytes that a record of a topic may have with its batch, as max.message.bytes. A topic that is not in it has no limit.
-	Limits map[string]int
+	// Limits are what topics take, as their settings on a broker would say. A topic that is not in it takes all.
+	Limits map[string]TopicLimits
 	// Random, if not nil, lets each Add do some steps only, drawn from it: which task gets its next batch, which one commits, and now and then
 	// which one crashes. So tasks are ahead of each other as they are in several processes. Commit does all that is left, in an order that is
 	// drawn too.
