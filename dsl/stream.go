@@ -48,7 +48,7 @@ func Stream[T any](b *Builder, topic ...string) *StreamOf[T] {
 	s.checkKey(b, "stream", "")
 	if s.model != nil { // else the codec would only tell the mistakes of T again
 		checkCodec(b, s.at, func() codecs.Codec[T] { return s.codec }, func(c codecs.Codec[T]) {
-			node.Op.(*topology.Source).Codec, s.codec = c.Name(), codecs.At(c, s.topic)
+			node.Op.(*topology.Source).Codec, s.codec = c.Name(), codecs.At(codecs.WithModel(c, s.model), s.topic)
 		})
 	}
 	return stream

@@ -49,7 +49,7 @@ func Table[K, T any](b *Builder, topic ...string) *TableOf[K, T] {
 	if s.model != nil { // as in Stream
 		t.WithoutMirror = s.model.NoMirror
 		checkCodec(b, at, func() codecs.Codec[T] { return s.codec }, func(c codecs.Codec[T]) {
-			s.codec = codecs.At(c, s.topic)
+			s.codec = codecs.At(codecs.WithModel(c, s.model), s.topic)
 			t.Null = func(value []byte) bool { return codecs.IsNull(s.codec, value) }
 		})
 	}

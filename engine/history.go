@@ -31,6 +31,9 @@ func (h *history) follow(records []task.Record) error {
 		return nil
 	}
 	for i := range records {
+		if err := records[i].Err; err != nil {
+			return fmt.Errorf("changelog at offset %d: %w", records[i].Offset, err)
+		}
 		if !bytes.Equal(records[i].Key, task.ProgressKey) {
 			continue
 		}

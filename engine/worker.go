@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/ashi-stream/ashi/engine/internal/murmur"
@@ -26,6 +27,14 @@ type worker struct {
 	from     restored
 	trace    *taskTrace
 	pauses   time.Duration // of the run under way: commits and checkpoints
+
+	pulse     *task.Pulse
+	mu        sync.Mutex // guards what follows, and producer where others than the worker's goroutine look
+	abandoned bool
+}
+
+func newWorker(e *Engine, s *subState, partition int32) *worker {
+	return &worker{engine: e, state: s, partition: partition, pulse: new(task.Pulse)}
 }
 
 var _ task.Meter = (*worker)(nil)
@@ -44,7 +53,7 @@ func (w *worker) Open(ctx context.Context) (_ map[string]int64, err error) {
 	began := time.Now()
 	w.trace = e.traceOf(s, w.partition)
 	defer func() { w.opened(began, err) }()
-	w.view = e.tasks.add(s, w.partition)
+	w.view = e.tasks.add(s, w.partition, w.pulse)
 	source, sinks, limits, err := e.partitionsOf(ctx, s)
 	if err != nil {
 		return nil, w.wrap("open", err)
@@ -58,7 +67,7 @@ func (w *worker) Open(ctx context.Context) (_ map[string]int64, err error) {
 	if e.cfg.Guarantee == ExactlyOnce {
 		pc.TransactionalID = fmt.Sprint(transactionalPrefix(e.plan, s.sub), w.partition)
 	}
-	if w.producer, err = kafka.NewProducer(ctx, e.kafka, pc); err != nil {
+	if err = w.connect(ctx, pc); err != nil {
 		return nil, w.wrap("open", err)
 	}
 	if err = e.awaitBroadcasts(ctx, s.sub); err != nil {
@@ -72,6 +81,7 @@ func (w *worker) Open(ctx context.Context) (_ map[string]int64, err error) {
 		cfg.Sound = func(ctx context.Context) error { return e.expansion.sound(ctx, s) }
 	}
 	cfg.Limits, cfg.Refused, cfg.Meter = limits, s.refusals.of(), w
+	cfg.Pulse = w.pulse
 	cfg.Partition, cfg.Partitions, cfg.Sinks, cfg.Store, cfg.Producer = w.partition, source, sinks, w.store, w.producer
 	if w.task, err = task.New(cfg); rebuildable(err) {
 		if w.store, err = w.rebuilt(ctx, w.store, err); err != nil {
@@ -92,6 +102,41 @@ func (w *worker) Open(ctx context.Context) (_ map[string]int64, err error) {
 	e.cfg.Log.Info("task opened", "sub", s.sub.Name, "partition", w.partition, "took", time.Since(began), "positions", w.task.Positions(),
 		"restored", w.from.rows, "bytes", w.from.bytes, "restore", w.from.took)
 	return w.task.Positions(), nil
+}
+
+// connect opens the producer.
+func (w *worker) connect(ctx context.Context, pc kafka.ProducerConfig) error {
+	p, err := kafka.NewProducer(ctx, w.engine.kafka, pc)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.abandoned {
+		return errors.Join(task.ErrFenced, p.Close())
+	}
+	w.producer = p
+	return nil
+}
+
+// Stuck says in which step the task is, and since when.
+func (w *worker) Stuck(now time.Time) (where string, since time.Time) {
+	call, ok := w.pulse.Look(now)
+	if !ok {
+		return "", time.Time{}
+	}
+	return fmt.Sprintf("task %s: %v", call.Task, call), call.Since
+}
+
+// Abandon cuts the producer off: whatever the worker's goroutine may still do, none of it is written. Its store stays open and is its own; RocksDB
+// would be used after it is freed.
+func (w *worker) Abandon() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.abandoned = true
+	if w.producer != nil {
+		w.producer.CutOff()
+	}
 }
 
 // taskConfig is what all tasks of a sub-topology share.

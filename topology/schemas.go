@@ -24,8 +24,17 @@ const (
 
 // Schema is a schema as a registry keeps it.
 type Schema struct {
-	Format SchemaFormat
-	Text   string
+	Format     SchemaFormat
+	Text       string
+	References []Reference // what Text refers to; they may refer to others themselves
+}
+
+// Reference is a schema of another subject that a schema refers to.
+type Reference struct {
+	Name    string // by which it is referred to
+	Subject string
+	Version int
+	Schema  Schema
 }
 
 // Schemas is a schema registry, as codecs need it. It may be called by many goroutines at once, for each record: it remembers what it has

@@ -8,7 +8,7 @@ import (
 	"math/big"
 	"reflect"
 	"slices"
-	"time"
+	"strings"
 	"unsafe"
 
 	"github.com/cockroachdb/apd/v3"
@@ -28,7 +28,6 @@ type jsonNode interface {
 }
 
 var (
-	durationType = reflect.TypeFor[time.Duration]()
 	numberType   = reflect.TypeFor[json.Number]()
 	bigIntType   = reflect.TypeFor[big.Int]()
 	bigRatType   = reflect.TypeFor[big.Rat]()
@@ -191,7 +190,7 @@ func within(name string, err error) error {
 	case !ok:
 		return &placed{name, err}
 	case len(p.path) > 200: // deep enough to be found
-	case p.path[0] == '[':
+	case strings.HasPrefix(p.path, "["):
 		p.path = name + p.path
 	default:
 		p.path = name + "." + p.path

@@ -122,6 +122,9 @@ func (n *decimalNode) append(dst []byte, at unsafe.Pointer, _ int) ([]byte, erro
 	if err != nil {
 		return dst, err
 	}
+	if d.Exponent > 0 && d.IsZero() { // it would be 000
+		d = &apd.Decimal{Negative: d.Negative}
+	}
 	return d.Append(dst, 'f'), nil
 }
 

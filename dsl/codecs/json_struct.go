@@ -99,25 +99,7 @@ func (c *jsonCompiler) column(m *entity.Model, col *entity.Column) (jsonNode, er
 func (c *jsonCompiler) structNode(t reflect.Type, place string) (jsonNode, error) {
 	n := new(structNode)
 	var errs []error
-	found := structFields(t, nil, 0, nil)
-	slices.SortStableFunc(found, func(a, b foundField) int {
-		return cmp.Or(cmp.Compare(a.depth, b.depth), cmp.Compare(b.tagged(), a.tagged()))
-	})
-	taken := map[string]*foundField{}
-	for i := range found {
-		f := &found[i]
-		if first := taken[f.name]; first == nil {
-			taken[f.name] = f
-		} else if first.depth == f.depth && first.tagged() == f.tagged() {
-			first.hidden = true // neither is the one, as in Go
-		}
-	}
-	slices.SortFunc(found, func(a, b foundField) int { return slices.Compare(a.index, b.index) })
-	for i := range found {
-		f := &found[i]
-		if first := taken[f.name]; !slices.Equal(first.index, f.index) || first.hidden {
-			continue
-		}
+	for _, f := range dominant(structFields(t, nil, 0, nil)) {
 		node, err := c.node(f.typ, place+"."+f.field.Name)
 		if err != nil {
 			errs = append(errs, err)
@@ -130,6 +112,21 @@ func (c *jsonCompiler) structNode(t reflect.Type, place string) (jsonNode, error
 	}
 	n.index()
 	return n, errors.Join(errs...)
+}
+
+// dominant are the fields that have their name for themselves, in their order: of several the one that is embedded the least, and of these the one that
+// has it from its tag. Where that leaves several, as in Go none has it.
+func dominant(found []foundField) []foundField {
+	var left []foundField
+	for _, f := range found {
+		beaten := slices.ContainsFunc(found, func(other foundField) bool {
+			return other.name == f.name && !slices.Equal(other.index, f.index) && cmp.Or(cmp.Compare(other.depth, f.depth), cmp.Compare(f.tagged(), other.tagged())) <= 0
+		})
+		if !beaten {
+			left = append(left, f)
+		}
+	}
+	return left
 }
 
 func hiddenField(f reflect.StructField) bool { return !f.IsExported() && f.Name != "_" }
@@ -337,7 +334,6 @@ type foundField struct {
 	depth   int
 	offset  uintptr
 	through []embedded
-	hidden  bool
 }
 
 // tagged is 1 if the tag has the name: such a field goes before others of the name.
@@ -390,20 +386,30 @@ func hasMethods(t reflect.Type) bool {
 	return p.Implements(jsonMarshaler) || p.Implements(jsonUnmarshaler) || p.Implements(textMarshaler) || p.Implements(textUnmarshaler)
 }
 
-// quoted is the node of the field, in a text if its tag says ",string" of a scalar.
+// quoted is the node of the field, in a text if its tag says ",string" of a scalar or a pointer to one.
 func (f *foundField) quoted(n jsonNode) jsonNode {
 	if !slices.Contains(f.options, "string") {
 		return n
 	}
-	switch inner := n.(type) {
-	case boolNode, wholeNode, naturalNode, floatNode:
-		return &quotedNode{inner, false}
-	case textNode:
-		return &quotedNode{inner, true}
-	case *pointerNode:
-		return &pointerNode{inner.elem, f.quoted(inner.node)}
+	if p, ok := n.(*pointerNode); ok {
+		if q := quotedScalar(p.node); q != nil {
+			return &pointerNode{p.elem, q}
+		}
+	} else if q := quotedScalar(n); q != nil {
+		return q
 	}
 	return n
+}
+
+// quotedScalar is a scalar in a text; nil of others.
+func quotedScalar(n jsonNode) jsonNode {
+	switch n.(type) {
+	case boolNode, wholeNode, naturalNode, floatNode, numberNode:
+		return &quotedNode{n, false}
+	case textNode:
+		return &quotedNode{n, true}
+	}
+	return nil
 }
 
 // emptiness is when the field is left out.

@@ -18,6 +18,7 @@ type scalarCodec[K any] struct {
 	schema topology.Schema
 	avro   *avro.Schema // nil for JSON
 	json   jsonNode     // nil for Avro
+	own    avroRead     // of what was written with avro
 	text   bool         // K is made of a string
 	err    error
 }
@@ -30,13 +31,14 @@ func AvroKey[K any]() Framed[K] {
 	}
 	c := &scalarCodec[K]{name: "avro", text: reflect.TypeFor[K]().Kind() == reflect.String}
 	b := avroBuilder{place: reflect.TypeFor[K]().String()}
-	n := b.node("key", reflect.TypeFor[K](), nil, nil)
+	n := b.node("key", reflect.TypeFor[K](), nil)
 	if len(b.errs) > 0 || n.Type == "array" || n.Type == "map" {
 		c.err = fmt.Errorf("codecs: avro: a %s cannot be a key", b.place)
 		return c
 	}
 	if c.avro, c.err = n.Schema(); c.err == nil {
 		c.schema = topology.Schema{Format: topology.AvroSchema, Text: c.avro.String()}
+		c.own, c.err = readerOfAvro(c.schema, func(w *avroType) (avroRead, error) { return resolveKey(reflect.TypeFor[K](), w) })
 	}
 	return c
 }
@@ -107,21 +109,18 @@ func (c *scalarCodec[K]) Decode(data []byte, k *K) error {
 	if c.err != nil {
 		return c.err
 	}
-	return c.decode(c.avro, data, k)
+	return c.decode(c.own, data, k)
 }
 
-func (c *scalarCodec[K]) decode(schema *avro.Schema, data []byte, k *K) error {
+func (c *scalarCodec[K]) decode(read avroRead, data []byte, k *K) error {
 	if data == nil {
 		return ErrNull
 	}
 	var zero K
 	*k = zero
 	var err error
-	if schema != nil {
-		var rest []byte
-		if rest, err = schema.Decode(data, k, avro.AliasInput()); err == nil && len(rest) > 0 {
-			err = fmt.Errorf("%d bytes behind the key", len(rest))
-		}
+	if read != nil {
+		err = readAvro(read, "key", data, unsafe.Pointer(k))
 	} else {
 		err = c.readJSON(data, k)
 	}
@@ -145,51 +144,17 @@ func (c *scalarCodec[K]) readJSON(data []byte, k *K) error {
 	return r.end()
 }
 
-// Reader implements [Framed]. A union of null and the value is read too, but for null, which is no key.
+// Reader implements [Framed]. A null is no key.
 func (c *scalarCodec[K]) Reader(writer topology.Schema) (func([]byte, *K) error, error) {
-	if writer.Format != c.schema.Format {
-		return nil, fmt.Errorf("the schema is %s, not %s", writer.Format, c.schema.Format)
-	}
 	if c.avro == nil {
+		if writer.Format != c.schema.Format {
+			return nil, fmt.Errorf("the schema is %s, not %s", writer.Format, c.schema.Format)
+		}
 		return c.Decode, nil
 	}
-	written, err := avro.Parse(writer.Text)
+	read, err := readerOfAvro(writer, func(w *avroType) (avroRead, error) { return resolveKey(reflect.TypeFor[K](), w) })
 	if err != nil {
-		return nil, fmt.Errorf("the writer's schema: %w", err)
-	}
-	value, nullable := notNull(written.Root())
-	if _, err := readable(value, c.avro); err != nil {
 		return nil, err
 	}
-	var null byte
-	if nullable {
-		null = nullBranch(written.Root())
-	}
-	return func(data []byte, k *K) error {
-		if nullable && len(data) > 0 && data[0] == null {
-			return ErrNull
-		}
-		return c.decode(written, data, k)
-	}, nil
-}
-
-// readable resolves what a key was written with.
-func readable(value *avro.SchemaNode, reader *avro.Schema) (*avro.Schema, error) {
-	writer, err := value.Schema()
-	if err != nil {
-		return nil, fmt.Errorf("the writer's schema: %w", err)
-	}
-	both, err := avro.Resolve(writer, reader)
-	if err != nil {
-		return nil, fmt.Errorf("what was written with another schema cannot be read: %w", err)
-	}
-	return both, nil
-}
-
-// nullBranch is the index of null in a union of two, as it is on the wire.
-func nullBranch(n *avro.SchemaNode) byte {
-	if n.Branches[0].Type == "null" {
-		return 0
-	}
-	return 2
+	return func(data []byte, k *K) error { return c.decode(read, data, k) }, nil
 }

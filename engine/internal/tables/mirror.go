@@ -236,6 +236,11 @@ func (m *Mirror) collect(to rows, partition int32, records []task.Record) error 
 }
 
 func (m *Mirror) apply(to rows, partition int32, r *task.Record) error {
+	if r.Err != nil {
+		m.Malformed.Add(1)
+		m.rare.Warn("record passed over", "partition", partition, "offset", r.Offset, "error", r.Err)
+		return nil
+	}
 	if err := m.storeKey(r.Key); errors.Is(err, topology.ErrUnavailable) {
 		return err // nothing is wrong with the record
 	} else if err != nil {

@@ -3,6 +3,7 @@ package tables_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -98,6 +99,9 @@ func TestMirrorOfATable(t *testing.T) {
 	require.EqualValues(t, 2, m.Malformed.Load())
 	require.Contains(t, m.log.String(), "offset=12")
 	require.Len(t, m.rows(), 2)
+	m.batches([]task.Record{{Key: []byte("c"), Err: errors.New("too large")}, {Err: errors.New("too large")}})
+	require.EqualValues(t, 4, m.Malformed.Load())
+	require.Equal(t, []string{"=empty key", "c=again"}, m.rows(), "what could not be read is no deletion")
 }
 
 // Keys of another format are kept in the plain one. What cannot be told now is told again; nothing of such a batch is in the store.

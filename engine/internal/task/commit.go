@@ -121,12 +121,16 @@ func (t *Task) Commit(ctx context.Context) error {
 	}
 	began := t.cfg.Now()
 	t.begin(ctx)
-	for _, o := range t.operators {
+	t.pulse.none()
+	defer t.pulse.move(rest)
+	for i, o := range t.operators {
+		t.pulse.move(t.places[i])
 		if err := o.flush(ctx); err != nil {
 			return err
 		}
 	}
-	for _, o := range t.operators {
+	for i, o := range t.operators {
+		t.pulse.move(t.places[i])
 		if err := o.log(ctx); err != nil {
 			return err
 		}
@@ -150,6 +154,7 @@ func (t *Task) Commit(ctx context.Context) error {
 			return t.broken
 		}
 	}
+	t.pulse.move(rest)
 	if err := t.cfg.Producer.Commit(ctx); err != nil {
 		return fmt.Errorf("task: commit %d of %s/%d: %w", t.progress.Sequence, t.cfg.Sub.Name, t.cfg.Partition, err)
 	}

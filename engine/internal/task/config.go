@@ -23,7 +23,8 @@ type Config struct {
 	Log         *slog.Logger
 	Codecs      *slog.Logger // takes lines about what cannot be decoded; nil: Log
 	Drops       *Drops
-	Meter       Meter // nil: none
+	Meter       Meter  // nil: none
+	Pulse       *Pulse // shows where the task is; nil: nobody looks
 
 	// CommitEvery is the time between commits, CommitBytes the bytes produced after which one is made earlier.
 	CommitEvery time.Duration

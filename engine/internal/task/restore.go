@@ -134,6 +134,8 @@ func collect(to interface {
 }, records []Record) error {
 	for i := range records {
 		switch rec := &records[i]; {
+		case rec.Err != nil:
+			return fmt.Errorf("task: changelog at offset %d: %w", rec.Offset, rec.Err)
 		case len(rec.Key) == 0:
 			return fmt.Errorf("task: changelog record at offset %d has no key: somebody else writes to the changelog", rec.Offset)
 		case rec.Value == nil:
