@@ -136,7 +136,7 @@ func internalDecoder[T any]() func(*topology.Record, []byte, []byte) error {
 
 // internal notes an internal topic, named after the application.
 func (b *Builder) internal(name string, partitions int32) (topic string) {
-	topic = b.plan.Name + "-" + name
+	topic = topology.InternalName(b.plan.Name, name)
 	b.plan.Internal = append(b.plan.Internal, &topology.Internal{Topic: topic, Place: place(), Partitions: partitions})
 	return topic
 }

@@ -379,25 +379,25 @@ func TestNamesThatCannotBe(t *testing.T) {
 		"sink":    {func(_ *dsl.Builder, s *dsl.StreamOf[order], _ *dsl.WindowedOf[string, spent]) { s.To("") }, "name is empty"},
 		"letters": {func(b *dsl.Builder, _ *dsl.StreamOf[order], _ *dsl.WindowedOf[string, spent]) { b.DeadLetters("") }, "has no name"},
 		"letters: changelog": {func(b *dsl.Builder, _ *dsl.StreamOf[order], _ *dsl.WindowedOf[string, spent]) {
-			b.DeadLetters("shop-orders-changelog")
-		}, "of the plan's own"},
+			b.DeadLetters("shop--orders-changelog")
+		}, "have one name"},
 		"letters: internal topic": {func(b *dsl.Builder, s *dsl.StreamOf[order], _ *dsl.WindowedOf[string, spent]) {
 			s.Repartition("moved", 0).To("o")
-			b.DeadLetters("shop-moved")
-		}, "of the plan's own"},
+			b.DeadLetters("shop--moved")
+		}, "have one name"},
 		"sink: changelog": {func(_ *dsl.Builder, s *dsl.StreamOf[order], _ *dsl.WindowedOf[string, spent]) {
-			s.To("shop-orders-changelog")
-		}, "of the plan's own"},
+			s.To("shop--orders-changelog")
+		}, "have one name"},
 		"sink: internal topic": {func(_ *dsl.Builder, s *dsl.StreamOf[order], _ *dsl.WindowedOf[string, spent]) {
-			s.Repartition("moved", 0).To("shop-moved")
-		}, "of the plan's own"},
+			s.Repartition("moved", 0).To("shop--moved")
+		}, "have one name"},
 		"late: internal topic": {func(_ *dsl.Builder, s *dsl.StreamOf[order], w *dsl.WindowedOf[string, spent]) {
 			s.Repartition("moved", 0).To("o")
-			w.LateTo("shop-moved")
-		}, "of the plan's own"},
+			w.LateTo("shop--moved")
+		}, "have one name"},
 		"source: changelog": {func(b *dsl.Builder, _ *dsl.StreamOf[order], _ *dsl.WindowedOf[string, spent]) {
-			dsl.Stream[order](b, "shop-orders-changelog").To("o")
-		}, "of the plan's own"},
+			dsl.Stream[order](b, "shop--orders-changelog").To("o")
+		}, "have one name"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := dsl.New("shop")

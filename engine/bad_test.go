@@ -58,7 +58,7 @@ func TestMissingTopic(t *testing.T) {
 func TestPartitionsChanged(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic, app := c.Topic(t, "rates", 2), c.Name("fx")
-	require.NoError(t, c.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: app + "-" + topic + "-changelog", Partitions: 3, Replication: -1,
+	require.NoError(t, c.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: topology.ChangelogName(app, topic), Partitions: 3, Replication: -1,
 		Config: map[string]string{"cleanup.policy": "compact"}}))
 	err := run(t, newPipeline(t, app, topic).plan, engine.Config{Brokers: c.Brokers})
 	require.ErrorIs(t, err, kafka.ErrTopicMismatch)

@@ -40,6 +40,7 @@ type Engine struct {
 	cfg    Config
 	kafka  kafka.Config
 	state  *stateDir
+	found  kafka.Found // which topics the plan's names are; known before anything reads or writes
 	subs   []*subState
 	tables map[string]*table // by topic
 
@@ -115,11 +116,6 @@ func New(plan *topology.Plan, cfg Config) (*Engine, error) {
 	return e, e.openTables()
 }
 
-// changelogName is the topic of a sub-topology's state.
-func changelogName(p *topology.Plan, s *topology.SubTopology) string {
-	return p.Name + "-" + s.Name + "-changelog"
-}
-
 // Run works until ctx ends, which is no error, or something fatal happens, which it returns. It ends cleanly: what was processed is
 // committed, stores are closed, and no goroutine is left.
 func (e *Engine) Run(ctx context.Context) (err error) {
@@ -168,8 +164,10 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 	group.Go(func() error { return e.watchBroker(ctx) })
 	group.Go(func() error { return e.watch(ctx) })
 	group.Go(func() error { return e.expansion.watch(ctx) })
+	group.Go(func() error { return e.watchTopics(ctx) })
+	group.Go(func() error { return e.keepClaims(ctx) })
 	e.runTables(ctx, group)
-	return group.Wait()
+	return advised(group.Wait())
 }
 
 // Close releases what New has opened, for an Engine whose Run is never called.
@@ -210,7 +208,8 @@ func (e *Engine) runGroup(ctx context.Context) error {
 		gc.Subs = append(gc.Subs, kafka.SubTopology{
 			Name: s.sub.Name, Topics: s.sub.Topics(), Changelog: s.changelog,
 			NewWorker: func(partition int32) kafka.Worker { return newWorker(e, s, partition) },
-			End:       s.heard, OnAssigned: func(partitions []int32) { s.owned.Store(int32(len(partitions))) },
+			TopicIDs:  e.topicIDs(s), Notes: e.notes(s),
+			End: s.heard, OnAssigned: func(partitions []int32) { s.owned.Store(int32(len(partitions))) },
 			Positions: s.keeper.positions, OnStandby: s.keeper.name,
 		})
 		s.keeper.find()

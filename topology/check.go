@@ -26,8 +26,8 @@ func CheckName(name string) error {
 
 // Check returns every mistake in the plan, joined, or nil.
 func (p *Plan) Check() error {
-	c := checker{names: map[string]bool{}, sinks: map[string]string{}, sources: map[string]bool{}, internal: map[string]bool{}, changelogs: map[string]bool{}, tables: p.Tables}
-	if err := CheckName(p.Name); err != nil {
+	c := checker{names: map[string]bool{}, sinks: map[string]string{}, sources: map[string]bool{}, internal: map[string]bool{}, tables: p.Tables}
+	if err := CheckApplication(p.Name); err != nil {
 		c.errorf(p.Place, "application: %w", err)
 	}
 	if len(p.Subs) == 0 && len(p.Tables) == 0 {
@@ -37,9 +37,6 @@ func (p *Plan) Check() error {
 		for _, topic := range s.Topics() {
 			c.sources[topic] = true
 		}
-	}
-	for _, s := range p.Subs {
-		c.changelogs[p.Name+"-"+s.Name+"-changelog"] = true
 	}
 	for _, t := range p.Internal {
 		c.internal[t.Topic] = true
@@ -58,24 +55,24 @@ func (p *Plan) Check() error {
 		}
 	}
 	if p.DeadLetters != "" {
-		c.output(&Node{Name: "dead letters", Place: p.Place}, p.DeadLetters)
+		c.sink(&Node{Name: "dead letters", Place: p.Place}, &Sink{Topic: p.DeadLetters})
 	}
 	for _, t := range p.Tables {
 		if err := CheckName(t.Topic); err != nil {
 			c.errorf(t.Place, "table %q: topic: %w", t.Topic, err)
 		}
 	}
+	c.namesMeet(p)
 	return errors.Join(c.errs...)
 }
 
 type checker struct {
-	errs       []error
-	names      map[string]bool
-	sinks      map[string]string // topic to node
-	sources    map[string]bool
-	internal   map[string]bool
-	changelogs map[string]bool
-	tables     []*Table
+	errs     []error
+	names    map[string]bool
+	sinks    map[string]string // topic to node
+	sources  map[string]bool
+	internal map[string]bool
+	tables   []*Table
 }
 
 // errorf notes a mistake at a place.
@@ -96,9 +93,6 @@ func (c *checker) node(n *Node) {
 		if err := CheckName(o.Topic); err != nil {
 			c.errorf(n.Place, "source %q: topic: %w", n.Name, err)
 		}
-		if c.changelogs[o.Topic] || c.internal[o.Topic] && !o.Internal {
-			c.errorf(n.Place, "source %q: topic %q is one of the plan's own", n.Name, o.Topic)
-		}
 	case *Aggregate:
 		c.aggregate(n, o)
 	case *Sink:
@@ -108,9 +102,9 @@ func (c *checker) node(n *Node) {
 			c.errorf(n.Place, "join %q: before %v, after %v and grace %v must not be negative", n.Name, o.Before.Std(), o.After.Std(), o.Grace.Std())
 		}
 	case *ForeignJoin:
-		c.sink(&Node{Name: n.Name + " orders", Place: n.Place}, &Sink{Topic: o.Orders, Internal: true})
+		c.sink(&Node{Name: n.Name + " orders", Place: n.Place}, &Sink{Topic: o.Orders})
 	case *Subscriptions:
-		c.sink(&Node{Name: n.Name + " answers", Place: n.Place}, &Sink{Topic: o.Answers, Internal: true})
+		c.sink(&Node{Name: n.Name + " answers", Place: n.Place}, &Sink{Topic: o.Answers})
 	case *BroadcastLookup:
 		if !slices.Contains(c.tables, o.Table) {
 			c.errorf(n.Place, "join %q: table %q is not declared in this plan", n.Name, o.Table.Topic)
@@ -133,7 +127,7 @@ func (c *checker) aggregate(n *Node, a *Aggregate) {
 		c.errorf(n.Place, "aggregate %q: nobody reads its results: ask for Final or Changes", n.Name)
 	}
 	if a.Late != "" {
-		c.output(&Node{Name: n.Name + " late", Place: n.Place}, a.Late)
+		c.sink(&Node{Name: n.Name + " late", Place: n.Place}, &Sink{Topic: a.Late})
 	}
 	for _, k := range a.Windows.Kinds() {
 		if k.Form() == windows.FormSliding && a.Program.Bounded() {
@@ -145,19 +139,12 @@ func (c *checker) aggregate(n *Node, a *Aggregate) {
 	}
 }
 
-// output is what a node writes beside its rows, to a topic that the program names.
-func (c *checker) output(n *Node, topic string) { c.sink(n, &Sink{Topic: topic}) }
-
 func (c *checker) sink(n *Node, s *Sink) {
 	if err := CheckName(s.Topic); err != nil {
 		c.errorf(n.Place, "%s: topic: %w", n.Name, err)
 	}
-	if c.internal[s.Topic] && s.Internal {
-		return // several may write it, and the plan reads it
-	}
-	if c.internal[s.Topic] || c.changelogs[s.Topic] {
-		c.errorf(n.Place, "%s writes to topic %q, which is one of the plan's own: give it another name", n.Name, s.Topic)
-		return
+	if s.Internal || c.internal[s.Topic] {
+		return // several may write it, and the plan reads it; others that write it are told by namesMeet
 	}
 	if other, ok := c.sinks[s.Topic]; ok {
 		c.errorf(n.Place, "%s and %s both write to topic %q: name the topics apart with Named or To", other, n.Name, s.Topic)

@@ -1,8 +1,6 @@
 package topology
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"math"
 	"slices"
@@ -27,9 +25,8 @@ const FirstNumber = 1 << 8
 // stateful is an Op with state.
 type stateful interface {
 	Op
-	// meaning is what is in Operator.Meaning, as the first layout of commit records has it in the fingerprint too: it must not change.
+	// meaning and forms, one after the other, are in Operator.Meaning.
 	meaning() string
-	// forms is what else gives rows their meaning.
 	forms() string
 	// numbers is how many numbers its row keys have.
 	numbers() int
@@ -66,44 +63,6 @@ func (s *SubTopology) Stateful() bool {
 		}
 	}
 	return false
-}
-
-// OperatorsV1 are Operators with the numbers that they had before commit records told of them: by their order, 256 for each.
-func (s *SubTopology) OperatorsV1() []Operator {
-	all := s.Operators()
-	next := uint16(FirstNumber)
-	for i := range all {
-		if all[i].Numbers.Count > 0 {
-			all[i].Numbers.First = next
-			next += FirstNumber
-		}
-	}
-	return all
-}
-
-// FingerprintV1 is what commit records had before they told of operators: it stands for the sources, and for name, order and meaning of each
-// operator with state.
-func (s *SubTopology) FingerprintV1() string {
-	h := sha256.New()
-	fmt.Fprint(h, "ashi 1\n")
-	for _, topic := range s.Topics() {
-		fmt.Fprintf(h, "source %q\n", topic)
-	}
-	id := 0
-	for n := range s.Nodes() {
-		if o, ok := n.Op.(stateful); ok {
-			id++
-			space := " "
-			switch o.(type) {
-			case *ForeignJoin:
-				space = ": "
-			case *Subscriptions:
-				space = ""
-			}
-			fmt.Fprintf(h, "%s %d %q%s%s\n", o.kind(), id, n.Name, space, o.meaning())
-		}
-	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 // Change is what has become of an operator with state.

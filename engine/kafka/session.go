@@ -227,7 +227,7 @@ func (s *session) connect() {
 		}
 		c.start = next
 		m.marks.begin(c.topic, c.partition, next)
-		c.feed = &feed{topic: c.topic, partition: c.partition, next: next, arrived: l.arrived}
+		c.feed = &feed{topic: c.topic, topicID: s.tenure.sub.TopicIDs[c.topic], partition: c.partition, next: next, arrived: l.arrived}
 		m.fetcher.add(c.feed)
 	}
 }

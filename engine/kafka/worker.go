@@ -92,6 +92,11 @@ type SubTopology struct {
 	Name string
 	// Topics are the inputs; they must have the same number of partitions.
 	Topics []string
+	// TopicIDs are those of the inputs that workers' offsets are of: a topic that is another one is an ErrOtherTopic. One
+	// that is not in it is not known: then the first that is found counts.
+	TopicIDs map[string]task.TopicID
+	// Notes are texts that commits of offsets carry, by topic: whose they are.
+	Notes map[string]string
 	// Changelog is the topic of the workers' log. It must exist, with a partition for each of the inputs'. Empty: the
 	// workers keep no log and nothing is checked.
 	Changelog string

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -40,7 +41,7 @@ func (t *Task) first(name string) uint16 {
 
 // adopt reads the commit record in the store, and makes of it that of this plan.
 func (t *Task) adopt() (err error) {
-	r := NewRestorer(t.cfg.Store)
+	r := NewRestorer(t.cfg.Store, t.cfg.ID)
 	if t.position, _, err = r.Position(); err != nil {
 		return err
 	}
@@ -52,25 +53,31 @@ func (t *Task) adopt() (err error) {
 	for i := range planned {
 		planned[i].Layout = layout(planned[i].Kind)
 	}
-	t.progress = Progress{Next: topology.FirstNumber, Inputs: map[string]int64{}, StreamTimes: map[string]windows.Time{}}
+	rebuild, err := t.admitLogs(last)
+	if err != nil {
+		return err
+	}
+	t.progress = Progress{Next: topology.FirstNumber, Inputs: map[string]int64{}, Topics: map[string]TopicID{}, StreamTimes: map[string]windows.Time{}}
 	if last != nil {
 		t.progress = *last
-	}
-	rebuild := false
-	if t.progress.Fingerprint != "" {
-		if rebuild, err = t.adoptV1(planned); err != nil {
-			return err
-		}
 	}
 	differences := topology.Compare(t.progress.Operators, planned)
 	if err := t.admit(differences); err != nil {
 		return err
 	}
-	rebuild = rebuild || slices.ContainsFunc(differences, func(d topology.Difference) bool { return d.Change == topology.Changed })
-	if rebuild {
-		t.progress.Inputs, t.progress.StreamTimes = map[string]int64{}, map[string]windows.Time{}
+	if slices.ContainsFunc(differences, func(d topology.Difference) bool { return d.Change == topology.Changed }) {
+		rebuild = true
 		t.cfg.Log.Warn("plan has changed: state is dropped and rebuilt from the oldest records of the inputs", "partition", t.cfg.Partition,
 			"changes", changes(differences))
+	}
+	if rebuild {
+		t.progress.Inputs, t.progress.StreamTimes = map[string]int64{}, map[string]windows.Time{}
+	}
+	t.progress.Log, t.progress.Topics = t.cfg.ID, maps.Clone(t.progress.Topics)
+	for _, topic := range t.cfg.Sub.Topics() {
+		if id := t.cfg.Topics[topic]; id != (TopicID{}) {
+			t.progress.Topics[topic] = id
+		}
 	}
 	if err := t.removeStrays(); err != nil {
 		return err
@@ -80,26 +87,6 @@ func (t *Task) adopt() (err error) {
 	}
 	t.adopting = t.adopting && last != nil || len(t.progress.Removing) > 0 && last == nil
 	return nil
-}
-
-// adoptV1 takes over the numbers of a record of version 1, if it is of this very plan. Else nobody knows whose its rows are.
-func (t *Task) adoptV1(planned []topology.Operator) (rebuild bool, err error) {
-	same := t.progress.Fingerprint == t.cfg.Sub.FingerprintV1()
-	t.progress.Fingerprint, t.progress.Next = "", topology.FirstNumber
-	if same {
-		t.progress.Operators = t.cfg.Sub.OperatorsV1()
-		for i := range t.progress.Operators {
-			o := &t.progress.Operators[i]
-			if o.Layout = 1; o.Numbers.Count > 0 {
-				t.progress.Next += topology.FirstNumber
-			}
-		}
-		return false, nil
-	}
-	if !t.cfg.Rebuild || t.cfg.Linked {
-		return false, t.foreign("its commit record does not say yet what its steps were: run the plan that wrote it once with this version of ashi, then change it")
-	}
-	return true, nil
 }
 
 // admit is an error where rows of an operator must not be read, and that is not to be got over by a rebuild.

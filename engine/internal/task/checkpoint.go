@@ -39,7 +39,7 @@ func (t *Task) checkpoint() error {
 	}
 	t.pulse.move(rest)
 	t.pending.Put(ProgressKey, t.encodeProgress())
-	t.pending.Put(positionKey, appendPosition(nil, t.position, t.since)) // not now: others may write to the log of a task that is paused
+	t.pending.Put(positionKey, (&Position{Offset: t.position, Since: t.since, Log: t.cfg.ID}).Append(nil)) // not now: others may write to the log of a task that is paused
 	if err := t.writePending(0); err != nil {
 		return err
 	}

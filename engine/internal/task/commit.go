@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/ashi-stream/ashi/stores"
@@ -15,38 +17,62 @@ import (
 // Progress is the commit record: how far a task is. It is the last record of every transaction in the changelog, under
 // ProgressKey, and stands in the store beside the rows that it belongs to.
 type Progress struct {
+	Log         LogID                   // the log that it was written to
 	Sequence    uint64                  // of commits, from 1
 	Rows        uint64                  // that were aggregated: numbers their order
 	Inputs      map[string]int64        // topic to the offset to read next; of topics too that are not read any more
+	Topics      map[string]TopicID      // which topics those offsets are of; one that is not in it is not known
 	StreamTimes map[string]windows.Time // operator to its stream time
 	// Operators are those with state that the rows are of. Removing are numbers of operators that are gone: their rows are not read any more, and
 	// some may be left. Next is the lowest number that none ever had.
 	Operators []topology.Operator
 	Removing  []topology.Numbers
 	Next      uint32
-	// Fingerprint is that of a record of version 1, which has it in place of operators (topology.SubTopology.FingerprintV1); else empty.
-	Fingerprint string
 }
 
 // ProgressKey is the key of the commit record, in changelog and store.
 var ProgressKey = stores.MetaKey("commit")
 
-// positionKey is the key under which a store holds the changelog offset to read next, and since when it is known that nothing before it was
-// missed (Restorer.Since).
+// positionKey is the key under which a store holds its Position.
 var positionKey = stores.MetaKey("position")
 
-// appendPosition appends what stands under positionKey.
-func appendPosition(dst []byte, offset int64, since time.Time) []byte {
-	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(dst, uint64(offset)), uint64(since.UnixMilli()))
+// Position is where a store is in its changelog.
+type Position struct {
+	Offset int64     // to read next
+	Since  time.Time // when it is known that nothing before Offset was missed (Restorer.Since)
+	Log    LogID     // the log that Offset is of
+}
+
+// positionVersion is the first byte of an encoded Position.
+const positionVersion = 1
+
+// Append appends p as it is stored: version, offset and milliseconds in 8 bytes big-endian each, and the log.
+func (p *Position) Append(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint64(append(dst, positionVersion), uint64(p.Offset))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(p.Since.UnixMilli()))
+	return p.Log.append(dst)
+}
+
+// ParsePosition reads what Append wrote.
+func ParsePosition(b []byte) (*Position, error) {
+	if len(b) == 0 || b[0] != positionVersion {
+		return nil, fmt.Errorf("task: position of %d bytes: %w", len(b), ErrDamaged)
+	}
+	d := decoder{b: b[1:]}
+	p := &Position{Offset: d.int64(), Since: time.UnixMilli(d.int64()), Log: d.logID()}
+	if d.bad || len(d.b) != 0 {
+		return nil, fmt.Errorf("task: position of %d bytes: %w", len(b), ErrDamaged)
+	}
+	return p, nil
 }
 
 // progressVersion is the first byte of an encoded Progress, its layout. Layouts of rows have versions of their own (layout).
-const progressVersion = 2
+const progressVersion = 3
 
-// Append appends p as it is stored: version, sequence, rows, the next number, operators, numbers that are removed, inputs and stream times, with
-// uvarint lengths and counts, the last two in the order of their names.
+// Append appends p as it is stored: version, log, sequence, rows, the next number, operators, numbers that are removed, inputs and stream times, with
+// uvarint lengths and counts, the last two in the order of their names. An input is its offset in 8 bytes and the id of its topic in 16.
 func (p *Progress) Append(dst []byte) []byte {
-	dst = append(dst, progressVersion)
+	dst = p.Log.append(append(dst, progressVersion))
 	dst = binary.AppendUvarint(dst, p.Sequence)
 	dst = binary.AppendUvarint(dst, p.Rows)
 	dst = binary.AppendUvarint(dst, uint64(p.Next))
@@ -60,29 +86,30 @@ func (p *Progress) Append(dst []byte) []byte {
 	for _, n := range p.Removing {
 		dst = appendRange(dst, n)
 	}
-	dst = appendNumbers(dst, p.Inputs)
+	dst = binary.AppendUvarint(dst, uint64(len(p.Inputs)))
+	for _, topic := range slices.Sorted(maps.Keys(p.Inputs)) {
+		id := p.Topics[topic]
+		dst = binary.BigEndian.AppendUint64(appendString(dst, topic), uint64(p.Inputs[topic]))
+		dst = append(dst, id[:]...)
+	}
 	return appendNumbers(dst, p.StreamTimes)
 }
 
 // errProgress says that a commit record is not one.
 var errProgress = errors.New("task: commit record is damaged")
 
-// ParseProgress reads what Append wrote, and what version 1 did. An error that wraps ErrNewer says that a newer version of ashi has written it.
+// ParseProgress reads what Append wrote. An error that wraps ErrNewer says that a newer version of ashi has written it.
 func ParseProgress(b []byte) (*Progress, error) {
 	switch {
-	case len(b) == 0 || b[0] == 0:
+	case len(b) == 0 || b[0] < progressVersion: // no release has written less
 		return nil, errProgress
 	case b[0] > progressVersion:
 		return nil, fmt.Errorf("%w: its commit record has layout %d, this version knows %d", ErrNewer, b[0], progressVersion)
 	}
 	d := decoder{b: b[1:]}
-	p := &Progress{Sequence: d.uvarint(), Rows: d.uvarint()}
-	if b[0] == 1 {
-		p.Fingerprint = d.string()
-	} else {
-		p.parseOperators(&d)
-	}
-	p.Inputs = numbers[int64](&d)
+	p := &Progress{Log: d.logID(), Sequence: d.uvarint(), Rows: d.uvarint()}
+	p.parseOperators(&d)
+	p.parseInputs(&d)
 	p.StreamTimes = numbers[windows.Time](&d)
 	if d.bad || len(d.b) != 0 {
 		return nil, errProgress
@@ -101,6 +128,17 @@ func (p *Progress) parseOperators(d *decoder) {
 	}
 	for n := d.uvarint(); n > 0 && !d.bad; n-- {
 		p.Removing = append(p.Removing, d.numbers())
+	}
+}
+
+func (p *Progress) parseInputs(d *decoder) {
+	p.Inputs, p.Topics = map[string]int64{}, map[string]TopicID{}
+	for n := d.uvarint(); n > 0 && !d.bad; n-- {
+		topic := d.string()
+		p.Inputs[topic] = d.int64()
+		if id := d.topicID(); id != (TopicID{}) {
+			p.Topics[topic] = id
+		}
 	}
 }
 

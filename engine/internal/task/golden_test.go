@@ -38,7 +38,7 @@ type volume struct {
 // prefixed is hex of a string behind its length.
 func prefixed(s string) string { return fmt.Sprintf("%02x%x", len(s), s) }
 
-const changelog = "golden-trades-changelog"
+const changelog = "golden--trades-changelog"
 
 func goldenPlan(t testing.TB) *topology.Plan {
 	b := dsl.New("golden")
@@ -63,8 +63,8 @@ func goldenTrades() []enginetest.Record {
 const (
 	// rowKey is a row's key of operator 0x0100 (aggregate 1, size 0) in the window of 22:13:00.
 	rowKey = "01" + "0100" + "0000018bcfe519e0" + "455552"
-	// rowValue is newest event time; count; max and that there is one; that there is a sum, that there is a latest; the parts: 3.50, X.
-	rowValue = "0000018bcfe56800" + "0200000000000000" + "000000000000f83f" + "01" + "01" + "01" + "04" + "332e3530" + "01" + "58"
+	// rowValue is newest event time; count; that there is a latest; max and that there is one; that there is a sum; the parts: X, 3.50.
+	rowValue = "0000018bcfe56800" + "0200000000000000" + "01" + "000000000000f83f" + "01" + "01" + "01" + "58" + "04" + "332e3530"
 )
 
 // TestGoldenChangelog pins what outlives the process: rows and commit record in the changelog, windowed keys and tombstones.
@@ -73,18 +73,20 @@ func TestGoldenChangelog(t *testing.T) {
 	d.AddRaw("trades", goldenTrades()...)
 	d.AddRaw("trades", enginetest.Record{Key: []byte("EUR"), Value: []byte(`{"Price":1,"Size":0}`), Timestamp: 1_700_000_040_000})
 	progress := func(sequence, rows, next, streamTime string) string {
-		meaning := "by string over [tumbling 1min tumbling 60min] grace 0 sliced true: count,max float,sum decimal,latest text, keys text"
-		return "02" + sequence + rows + "8202" + "01" + prefixed("trades-aggregate") + prefixed("aggregate") + "01" + prefixed(meaning) + "8002" + "02" + "00" +
-			"01" + "06" + "747261646573" + next + "01" + "10" + "7472616465732d616767726567617465" + streamTime
+		meaning := "by string over [tumbling 1min tumbling 60min] grace 0 sliced true: count,latest text,max float,sum decimal, keys text"
+		noTopic := strings.Repeat("00", 16) // the driver's topics have no ids
+		log := "00" + prefixed("golden") + prefixed("trades") + "00" + noTopic
+		return "03" + log + sequence + rows + "8202" + "01" + prefixed("trades-aggregate") + prefixed("aggregate") + "01" + prefixed(meaning) + "8002" + "02" + "00" +
+			"01" + "06" + "747261646573" + next + noTopic + "01" + "10" + "7472616465732d616767726567617465" + streamTime
 	}
-	other := func(n, high, at string) string { return at + n + high + "01" + "01" + "01" }
+	other := func(n, high, at string) string { return at + n + "01" + high + "01" + "01" }
 	want := []string{
 		rowKey + " " + rowValue,
 		"01" + "0101" + "0000018bcfd93300" + "455552" + " " + rowValue,
 		"00636f6d6d6974" + " " + progress("01", "02", "0000000000000002", "0000018bcfe56800"),
 		rowKey + " null",
-		"01" + "0100" + "0000018bcfe60440" + "455552" + " " + "0000018bcfe60440" + "0100000000000000" + "000000000000f03f" + "01" + "01" + "00" + "01" + "30" + "00",
-		"01" + "0101" + "0000018bcfd93300" + "455552" + " " + other("0300000000000000", "000000000000f83f", "0000018bcfe60440") + "04" + "332e3530" + "01" + "58",
+		"01" + "0100" + "0000018bcfe60440" + "455552" + " " + "0000018bcfe60440" + "0100000000000000" + "00" + "000000000000f03f" + "01" + "01" + "00" + "01" + "30",
+		"01" + "0101" + "0000018bcfd93300" + "455552" + " " + other("0300000000000000", "000000000000f83f", "0000018bcfe60440") + "01" + "58" + "04" + "332e3530",
 		"00636f6d6d6974" + " " + progress("02", "03", "0000000000000003", "0000018bcfe60440"),
 	}
 	var got []string
@@ -105,7 +107,12 @@ func TestGoldenChangelog(t *testing.T) {
 	require.EqualValues(t, 1_700_000_000_000, finals[0].Timestamp)
 }
 
-var goldenProgress = task.Progress{Sequence: 300, Rows: 7, Inputs: map[string]int64{"b": 1, "a": 2},
+var (
+	goldenTopic = task.TopicID{0: 0xaa, 15: 0xbb}
+	goldenLog   = task.LogID{Cluster: "c1", Application: "fx", Sub: "s", Partition: 300, Topic: goldenTopic}
+)
+
+var goldenProgress = task.Progress{Log: goldenLog, Sequence: 300, Rows: 7, Inputs: map[string]int64{"b": 1, "a": 2}, Topics: map[string]task.TopicID{"a": {15: 0x0c}},
 	StreamTimes: map[string]windows.Time{"w": windows.Min, "v": 1_700_000_000_000}, Next: 600,
 	Operators: []topology.Operator{
 		{Name: "w", Kind: "k", Layout: 1, Meaning: "m", Numbers: topology.Numbers{First: 256, Count: 2}},
@@ -113,20 +120,20 @@ var goldenProgress = task.Progress{Sequence: 300, Rows: 7, Inputs: map[string]in
 	},
 	Removing: []topology.Numbers{{First: 258, Count: 3}}}
 
-// The ends of records of both versions: positions and stream times.
 const (
-	goldenEnd = "02" + "0161" + "0000000000000002" + "0162" + "0000000000000001" + "02" + "0176" + "0000018bcfe56800" + "0177" + "8000000000000000"
+	goldenLogHex = "02" + "6331" + "02" + "6678" + "01" + "73" + "ac02" + "aa0000000000000000000000000000bb"
 
-	goldenProgressHex = "02" + "ac02" + "07" + "d804" + "02" + "0177" + "016b" + "01" + "016d" + "8002" + "02" +
+	goldenEnd = "02" + "0161" + "0000000000000002" + "0000000000000000000000000000000c" +
+		"0162" + "0000000000000001" + "00000000000000000000000000000000" + "02" + "0176" + "0000018bcfe56800" + "0177" + "8000000000000000"
+
+	goldenProgressHex = "03" + goldenLogHex + "ac02" + "07" + "d804" + "02" + "0177" + "016b" + "01" + "016d" + "8002" + "02" +
 		"0176" + "016c" + "ac02" + "00" + "ffff03" + "01" + "01" + "8202" + "03" + goldenEnd
-	goldenProgressV1 = "01" + "ac02" + "07" + "0166" + goldenEnd
 )
 
 func TestGoldenProgress(t *testing.T) {
 	require.Equal(t, goldenProgressHex, hex.EncodeToString(goldenProgress.Append(nil)))
 	require.Equal(t, "00"+hex.EncodeToString([]byte("commit")), hex.EncodeToString(task.ProgressKey))
-	v1 := task.Progress{Sequence: 300, Rows: 7, Fingerprint: "f", Inputs: goldenProgress.Inputs, StreamTimes: goldenProgress.StreamTimes}
-	for text, want := range map[string]task.Progress{goldenProgressHex: goldenProgress, goldenProgressV1: v1} {
+	for text, want := range map[string]task.Progress{goldenProgressHex: goldenProgress} {
 		b, err := hex.DecodeString(text)
 		require.NoError(t, err)
 		p, err := task.ParseProgress(b)
@@ -138,11 +145,31 @@ func TestGoldenProgress(t *testing.T) {
 		}
 		_, err = task.ParseProgress(append(b, 0))
 		require.Error(t, err, "a byte too many")
-		b[0] = 3
+		b[0] = 4
 		_, err = task.ParseProgress(b)
 		require.ErrorIs(t, err, task.ErrNewer)
-		require.ErrorContains(t, err, "layout 3, this version knows 2")
+		require.ErrorContains(t, err, "layout 4, this version knows 3")
 	}
+}
+
+func TestGoldenPosition(t *testing.T) {
+	p := task.Position{Offset: 7, Since: time.UnixMilli(1_700_000_000_000), Log: goldenLog}
+	b := p.Append(nil)
+	require.Equal(t, "01"+"0000000000000007"+"0000018bcfe56800"+goldenLogHex, hex.EncodeToString(b))
+	require.Equal(t, "00"+hex.EncodeToString([]byte("position")), hex.EncodeToString(stores.MetaKey("position")))
+	again, err := task.ParsePosition(b)
+	require.NoError(t, err)
+	require.Equal(t, &p, again)
+	for n := range b {
+		_, err := task.ParsePosition(b[:n])
+		require.ErrorIs(t, err, task.ErrDamaged, "cut after %d bytes", n)
+	}
+	_, err = task.ParsePosition(append(b, 0))
+	require.ErrorIs(t, err, task.ErrDamaged, "a byte too many")
+	b[0]++
+	_, err = task.ParsePosition(b)
+	require.ErrorIs(t, err, task.ErrDamaged, "another layout: it is restored")
+	require.Equal(t, "qgAAAAAAAAAAAAAAAAAAuw", goldenTopic.String(), "as kafka-topics.sh writes it")
 }
 
 // What ParseProgress takes is a record that reads the same when it is written again; it never panics or asks for much memory.
@@ -150,14 +177,12 @@ func FuzzParseProgress(f *testing.F) {
 	f.Add([]byte{})
 	f.Add((&task.Progress{}).Append(nil))
 	f.Add(goldenProgress.Append(nil))
-	f.Add([]byte{2, 1, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
-	f.Add([]byte{1, 1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
+	f.Add([]byte{3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := task.ParseProgress(b)
 		if err != nil {
 			return
 		}
-		p.Fingerprint = "" // version 1 is read, not written
 		again, err := task.ParseProgress(p.Append(nil))
 		require.NoError(t, err)
 		require.Equal(t, p, again)
@@ -176,7 +201,7 @@ func restored(t *testing.T, value []byte) stores.Store {
 		log = append(log, task.Record{Key: r.Key, Value: r.Value, Offset: int64(i)})
 	}
 	store := memory.New()
-	require.NoError(t, task.NewRestorer(store).Apply(log, int64(len(log))))
+	require.NoError(t, task.NewRestorer(store, task.LogID{}).Apply(log, int64(len(log))))
 	return store
 }
 

@@ -375,7 +375,7 @@ func TestJoinOracleRepartitioned(t *testing.T) {
 		for n := range int32(3) {
 			var in []joinInput
 			for side, topic := range joinTopics {
-				for _, rec := range d.Partition("joins-"+topic+"-repartition", n) {
+				for _, rec := range d.Partition("joins--"+topic+"-repartition", n) {
 					row := &joinEvent{}
 					require.NoError(t, codecs.Internal[joinEvent]().Decode(rec.Value, row))
 					in = append(in, joinInput{side: side, Record: rec, row: row})
