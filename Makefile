@@ -30,7 +30,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.7.0
 rocksdb = flags=$$(.ci/deps rocksdb) && export GOFLAGS="$${GOFLAGS-} $$flags" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long vet race oracle oracle-joins simulate planted month soak kafka-test kafka-strict-test kafka-oldest-test kafka3-test bench lint vuln
+.PHONY: help demo test test-long vet race oracle oracle-joins oracle-plans simulate planted month soak kafka-test kafka-strict-test kafka-oldest-test kafka3-test bench lint vuln
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -70,6 +70,11 @@ oracle-joins: ## random joins and tables against their oracles, round after roun
 	(cd dsl && ../.cache/oracle-dsl.test -test.timeout 0 -test.run '^TestForeignJoinsAgainstOracle$$') >.cache/oracle-joins.txt 2>&1 || \
 	{ grep -B2 -A40 -m1 -- '--- FAIL' .cache/oracle-joins.txt; echo "oracle-joins: round $$n differs"; exit 1; }; \
 	n=$$((n+1)); echo "oracle-joins: $$n rounds without a difference, $$(((end - $$(date +%s)) / 60)) min left"; done
+
+# A seed that differs is printed, and run again with go test ./dsl -run TestPlansAgainstOracle -seed N.
+oracle-plans: ## random plans with and without each repartition against their oracle, for MINUTES (60); a short run of it is part of test
+	@$(rocksdb) go test -c -o .cache/oracle-plans.test ./dsl && cd dsl && \
+	../.cache/oracle-plans.test -test.run '^TestPlansAgainstOracle$$' -test.timeout 0 -minutes $(MINUTES)
 
 # Each round is the long form of the tests: 100 kills, each step and each write at which a member may die or its line break, storms of an hour in virtual time.
 soak: ## processes, lines, brokers, disks and topics failing, round after round, for MINUTES (60); KAFKA=1 or 3 on so many real brokers

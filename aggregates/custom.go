@@ -39,6 +39,9 @@ func Custom[T, In, State, Out any](g Rows[T], d Definition[In, State, Out], colu
 	}
 	var c input[T]
 	if !r.reading {
+		if column == nil {
+			r.fail("Custom %q: the function of its column is nil", d.Name)
+		}
 		c = boxed(column)
 		r.program.user = true
 	}
@@ -67,7 +70,7 @@ type boxedID struct{ closure }
 
 // boxed is a column whose cell holds a pointer to the value, the same one for each record: no allocation.
 func boxed[T, In any](f func(*T) In) input[T] {
-	return input[T]{id: boxedID{closureID(f)}, any: func(row *T, c *Cell) {
+	return input[T]{id: boxedID{closureID(f)}, made: madeUpBox[In], any: func(row *T, c *Cell) {
 		box, ok := c.Other.(*In)
 		if !ok {
 			box = new(In)

@@ -71,7 +71,8 @@ type input[T any] struct {
 	float func(*T) float64
 	int   func(*T) int64
 	any   func(*T, *Cell)
-	id    any // identifies the function, so that several accumulators share one evaluation
+	made  func(c *Cell, x int64, null bool) // fills c for Samples
+	id    any                               // identifies the function, so that several accumulators share one evaluation
 }
 
 // Size is the length of State.Fixed.

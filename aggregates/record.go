@@ -146,18 +146,21 @@ func columnOf[T, V any](r *Recorder[T], f func(*T) V) input[T] {
 		return input[T]{}
 	}
 	id := closureID(f)
+	if f == nil {
+		r.fail("the function of a column is nil")
+	}
 	switch g := any(f).(type) {
 	case func(*T) float64:
-		return input[T]{float: g, id: id}
+		return input[T]{float: g, id: id, made: madeUp[V]}
 	case func(*T) int64:
-		return input[T]{int: g, id: id}
+		return input[T]{int: g, id: id, made: madeUp[V]}
 	case func(*T) apd.Decimal:
-		return input[T]{id: id, any: func(row *T, c *Cell) {
+		return input[T]{id: id, made: madeUp[V], any: func(row *T, c *Cell) {
 			d := g(row)
 			c.Decimal = &d
 		}}
 	}
-	return input[T]{id: id, any: func(row *T, c *Cell) {
+	return input[T]{id: id, made: madeUp[V], any: func(row *T, c *Cell) {
 		v := f(row)
 		fill(c, &v)
 	}}

@@ -78,7 +78,10 @@ func sumOfList[T, V any](r *Recorder[T], k kind, f func(*T) []V) input[T] {
 	if r.reading {
 		return input[T]{}
 	}
-	return input[T]{id: closureID(f), any: func(row *T, c *Cell) {
+	if f == nil {
+		r.fail("the function of a column is nil")
+	}
+	return input[T]{id: closureID(f), made: func(c *Cell, x int64, _ bool) { madeUp[V](c, x, false) }, any: func(row *T, c *Cell) {
 		var sum, one Cell
 		var decimal *apd.Decimal
 		if k == kindDecimal {

@@ -1,8 +1,6 @@
 package dsl
 
 import (
-	"fmt"
-
 	"github.com/ashi-stream/ashi/aggregates"
 	"github.com/ashi-stream/ashi/dsl/codecs"
 	"github.com/ashi-stream/ashi/dsl/entity"
@@ -26,24 +24,31 @@ type WindowedOf[K, R any] struct {
 	finals  *OutputOf[K, R]
 }
 
-// Aggregate keeps, for each group and window, what project calls for. project is run once here to learn that, and again for
-// each row that is put out: it must make the same aggregate calls each time, and should do no more than put results together.
+// Aggregate keeps, for each group and window, what project calls for. project is run here to learn that, and again for each row that is
+// emitted: it must make the same aggregate calls each time, and should do no more than put results together. It is run here on made-up
+// groups too - of one row, of many, of nulls, of large values - and one that makes other calls for some of them, or panics, is a mistake.
 //
-// Nothing is put out unless Final or Changes is called on the result.
+// Key columns of R must be those of the group's key. They are filled from it when a row is emitted, whatever project makes of them, so that
+// a row and its key never disagree.
+//
+// Nothing is emitted unless Final or Changes is called on the result.
 func Aggregate[K, T, R any](g *GroupedOf[K, T], w windows.Spec, project func(Group[K, T]) R) *WindowedOf[K, R] {
 	g = g.placed()
 	b := g.stream.b
-	program, err := record(project, aggregates.Needs{Merge: w.Merges(), Undo: g.table})
-	if err != nil {
-		b.wrong(place(), "Aggregate: %w", err)
-		program = &aggregates.Program[T]{}
+	program := &aggregates.Program[T]{}
+	if b.given("Aggregate", map[string]any{"project": project}) {
+		var err error
+		if program, err = record(project, w, g.table); err != nil {
+			b.wrong(place(), "Aggregate: %w", err)
+		}
 	}
 	model, errs := entity.For[R]()
 	for _, err := range errs {
 		b.wrong(place(), "Aggregate: result: %w", err)
 	}
+	checkResultKey(g, model)
 	agg := &topology.Aggregate{Key: typeName[K](), KeyForm: g.form(), Global: g.global, Row: typeName[R](), Windows: w, Program: program,
-		Table: g.table, OpenKey: g.openKey, OpenRow: openRow(g, program, project)}
+		Table: g.table, Rekeyed: g.stream.moved != nil, OpenKey: g.openKey, OpenRow: openRow(g, program, model, project)}
 	if g.table {
 		checkTable(b, agg)
 	}
@@ -52,38 +57,10 @@ func Aggregate[K, T, R any](g *GroupedOf[K, T], w windows.Spec, project func(Gro
 	return &WindowedOf[K, R]{b: b, node: node, part: g.stream.part, agg: agg, origin: g.stream.origin, codec: codecs.JSON[R](), model: model, keyOf: g.append, keyFrom: g.decode}
 }
 
-// record learns the calls of a projection.
-func record[K, T, R any](project func(Group[K, T]) R, needs aggregates.Needs) (p *aggregates.Program[T], err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("the projection panicked on a group of zero values: %v", r)
-		}
-	}()
-	return aggregates.Record(func(r *aggregates.Recorder[T]) {
-		project(Group[K, T]{&groupRef[K, T]{recorder: r, window: windows.Window{}}})
-	}, needs)
-}
-
-// openRow makes a task's own projection.
-func openRow[K, T, R any](g *GroupedOf[K, T], program *aggregates.Program[T], project func(Group[K, T]) R) func() func([]byte, windows.Window, aggregates.State) (any, error) {
-	return func() func([]byte, windows.Window, aggregates.State) (any, error) {
-		ref := &groupRef[K, T]{recorder: aggregates.NewReader(program)}
-		row := new(R)
-		return func(group []byte, w windows.Window, s aggregates.State) (_ any, err error) {
-			if ref.key, err = g.decode(group); err != nil {
-				return nil, err
-			}
-			ref.window = w
-			ref.recorder.Reset(s)
-			*row = project(Group[K, T]{ref})
-			return row, ref.recorder.Done()
-		}
-	}
-}
-
 // As names the aggregation. Its state is kept under the name: a plan that is changed keeps state only where names stay. Without
 // it the name is that of the topic with -aggregate, so a second aggregation of a topic needs one.
 func (w *WindowedOf[K, R]) As(name string) *WindowedOf[K, R] {
+	w.b.named("As", name)
 	w.node.Name = name
 	return w
 }
@@ -97,6 +74,9 @@ func (w *WindowedOf[K, R]) Codec(c codecs.Codec[R]) *WindowedOf[K, R] {
 // Having puts out only rows for which pass is true: of finals, the windows that pass when they close; of changes, the rows that pass,
 // and a tombstone for one that passed at the last commit and does not any more (semantics.md [G10]). All rows are kept up to date.
 func (w *WindowedOf[K, R]) Having(pass func(*R) bool) *WindowedOf[K, R] {
+	if !w.b.given("Having", map[string]any{"pass": pass}) {
+		return w
+	}
 	w.agg.Having = func(row any) bool { return pass(row.(*R)) }
 	return w
 }
@@ -104,6 +84,7 @@ func (w *WindowedOf[K, R]) Having(pass func(*R) bool) *WindowedOf[K, R] {
 // LateTo writes records that come when a window of theirs is closed to a topic, as they came: key, value, headers and timestamp; each
 // once, however many of its windows are closed. They are counted as late all the same.
 func (w *WindowedOf[K, R]) LateTo(topic string) *WindowedOf[K, R] {
+	w.b.named("LateTo", topic)
 	w.agg.Late = topic
 	return w
 }

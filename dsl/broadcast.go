@@ -23,6 +23,8 @@ func LeftJoinBroadcast[K, L, R, O any](s *StreamOf[L], t *TableOf[K, R], key fun
 
 func joinBroadcast[K, L, R, O any](s *StreamOf[L], t *TableOf[K, R], keep bool, key func(*L) K, joiner func(*L, *R) (O, error)) *StreamOf[O] {
 	b := s.b
+	b.alone("JoinBroadcast", t.b)
+	b.given("JoinBroadcast", map[string]any{"key": key, "joiner": joiner})
 	if t.table == nil {
 		b.wrong(place(), "JoinBroadcast: table %s is in no topic: write it to one with To, and declare that with Table", t.node.Name)
 		return &StreamOf[O]{b: b, node: &topology.Node{}, part: s.part, origin: s.origin}

@@ -77,6 +77,10 @@ func (b *Builder) deadLetters() {
 
 // set is a policy for a node; a second one is a mistake.
 func (b *Builder) set(at **topology.Policy, what string, p Policy) {
+	if p == nil {
+		b.wrong(place(), "%s: no policy: give Skip, DeadLetter, Fail, or Retry(...).Then(...) with one of them", what)
+		return
+	}
 	if *at != nil {
 		b.wrong(place(), "%s is called twice", what)
 	}

@@ -32,6 +32,8 @@ func LeftJoinForeign[K, F, L, R, O any](l *TableOf[K, L], r *TableOf[F, R], fore
 
 func joinForeign[K, F, L, R, O any](l *TableOf[K, L], r *TableOf[F, R], keep bool, foreign func(*L) (F, bool), joiner func(*L, *R) (O, error)) *TableOf[K, O] {
 	b := l.b
+	b.alone("JoinForeign", r.b)
+	b.given("JoinForeign", map[string]any{"foreign": foreign, "joiner": joiner})
 	left, right := l.keeping(), r.keeping()
 	name := b.unique(l.origin + "-" + r.origin + "-foreign")
 	orders, answers := b.internal(b.unique(name+"-orders"), 0), b.internal(b.unique(name+"-answers"), 0)

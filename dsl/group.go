@@ -74,6 +74,7 @@ func GroupByKey[K, T any](s *StreamOf[T]) *GroupedOf[K, T] {
 // any partition, they always go through an internal topic that is partitioned by the group's key, with their event times. Where the key is that of the
 // topic, or of a join, use GroupByKey or GroupByColumns, which spare the topic.
 func GroupBy[T, K any](s *StreamOf[T], key func(*T) K) *GroupedOf[K, T] {
+	s.b.given("GroupBy", map[string]any{"key": key})
 	c, err := entity.KeyOf[K]()
 	if err != nil {
 		s.b.wrong(place(), "GroupBy: key of type %v: %w", reflect.TypeFor[K](), err)

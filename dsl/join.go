@@ -92,6 +92,7 @@ func (s *StreamOf[T]) As(name string) *StreamOf[T] {
 		s.b.wrong(place(), "As: only the result of a join has state to be named")
 		return s
 	}
+	s.b.named("As", name)
 	s.node.Name, s.origin = name, name
 	return s
 }
@@ -99,9 +100,8 @@ func (s *StreamOf[T]) As(name string) *StreamOf[T] {
 // joinStreams adds a join; op says which.
 func joinStreams[L, R, O any](what string, left *StreamOf[L], right *StreamOf[R], span Span, op topology.StreamJoin, f func(*L, *R) (O, error)) *StreamOf[O] {
 	b, at := left.b, place()
-	if right.b != b {
-		b.wrong(at, "%s: the streams belong to two plans", what)
-	}
+	b.alone(what, right.b)
+	b.given(what, map[string]any{"f": f})
 	if err := span.validate(op.AsOf); err != nil {
 		b.wrong(at, "%s: %w", what, err)
 	}

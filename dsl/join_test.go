@@ -146,7 +146,7 @@ func TestJoinMistakes(t *testing.T) {
 		"Join: before -1s, after 0s, grace 3s: whole milliseconds, 0 or more",
 		"AsOf: after 1s: an as-of join takes right rows at or before the left one",
 		"As: only the result of a join has state to be named",
-		"Join: the streams belong to two plans",
+		`Join: its streams and tables belong to two plans, "shop" and "bank"`,
 		"Join: before 0s, after 1µs",
 		`two steps are named "orders-payments-join"`,
 	} {

@@ -53,6 +53,9 @@ func newOutput[K, R any](w *WindowedOf[K, R], suffix string, final bool) *Output
 
 // Named gives the topics other names than the generated ones: name is asked once for each kind of windows.
 func (o *OutputOf[K, R]) Named(name func(windows.Kind) string) *OutputOf[K, R] {
+	if !o.windowed.b.given("Named", map[string]any{"name": name}) {
+		return o
+	}
 	for i, k := range o.kinds {
 		if o.nodes[i] == nil {
 			continue

@@ -18,6 +18,7 @@ type moved[T any] struct {
 // PartitionBy gives rows another key. Where an operator below needs the rows of one key together, such as an aggregation or a join,
 // they go through an internal topic that is partitioned by it, with their event times; see Repartition to choose its name and partitions.
 func PartitionBy[T, K any](s *StreamOf[T], key func(*T) K) *StreamOf[T] {
+	s.b.given("PartitionBy", map[string]any{"key": key})
 	c, err := entity.KeyOf[K]()
 	if err != nil {
 		s.b.wrong(place(), "PartitionBy: key of type %v: %w", reflect.TypeFor[K](), err)
@@ -96,6 +97,7 @@ func (s *StreamOf[T]) rekey(kind string, appendKey func(*topology.Record, []byte
 // Repartition sends the rows through an internal topic, named after the application and name, with so many partitions; 0 leaves the
 // number to the engine: that of the topics that are joined below, or else that of the topic that they come from.
 func (s *StreamOf[T]) Repartition(name string, partitions int) *StreamOf[T] {
+	s.b.named("Repartition", name)
 	return s.through(s.b.unique(name), int32(partitions))
 }
 
@@ -145,6 +147,7 @@ func Merge[T any](first *StreamOf[T], others ...*StreamOf[T]) *StreamOf[T] {
 	n := &topology.Node{Name: b.unique(first.node.Name + "-merge"), Place: place(), Op: &topology.Merge{Inputs: 1 + len(others)}}
 	merged := &StreamOf[T]{b: b, node: n, part: first.part, origin: first.origin, keyed: first.keyed, form: first.form}
 	for i, s := range append([]*StreamOf[T]{first}, others...) {
+		b.alone("Merge", s.b)
 		b.feed(s.node, n, i)
 		unite(first.part, s.part)
 		if s.moved != nil {

@@ -20,6 +20,7 @@ import (
 // its group are in one partition. key must give the same for the same row; a row for which it fails is in no group, and is counted. Filter leaves
 // out rows that belong to no group.
 func GroupTable[K, T, G any](t *TableOf[K, T], key func(*T) G) *GroupedOf[G, T] {
+	t.b.given("GroupTable", map[string]any{"key": key})
 	c, err := entity.KeyOf[G]()
 	if err != nil {
 		t.b.wrong(place(), "GroupTable: key of type %v: %w", reflect.TypeFor[G](), err)

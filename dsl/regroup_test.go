@@ -64,8 +64,8 @@ func TestGroupTable(t *testing.T) {
 	step(account{"bob", 1, 7}, account{"rich", 0, 0})
 }
 
-// Where a row and its group are in one partition nothing goes through a topic; where they are not, the task says so.
-func TestGroupTableInPlace(t *testing.T) {
+// Where a row and its group are in one partition nothing goes through a topic; a row whose group is not has its policy.
+func TestGroupTableCopartitioned(t *testing.T) {
 	b := dsl.New("shop")
 	orders := dsl.Table[string, order](b, "orders")
 	groups := dsl.GroupTable(orders, func(o *order) string { return o.ID }).AssumeCopartitioned()
@@ -79,7 +79,7 @@ func TestGroupTableInPlace(t *testing.T) {
 
 	b = dsl.New("shop")
 	orders = dsl.Table[string, order](b, "orders")
-	dsl.Aggregate(dsl.GroupTable(orders, func(o *order) string { return o.Customer }).AssumeCopartitioned(), windows.Unbounded(), accountOf).Changes()
+	dsl.Aggregate(dsl.GroupTable(orders, func(o *order) string { return o.Customer }).AssumeCopartitioned(), windows.Unbounded(), accountOf).OnError(dsl.Fail).Changes()
 	plan, err = b.Build()
 	require.NoError(t, err)
 	d = enginetest.NewWith(t, plan, enginetest.Options{Partitions: 3})

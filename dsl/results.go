@@ -8,28 +8,24 @@ import (
 
 // ToStream is the stream of the rows of one kind of windows, to be filtered, joined and aggregated again:
 // bars.Final().ToStream(windows.Tumbling(time.Minute)). A row's key is its group's, without the window, and its event time the newest
-// in it [W6]. Key columns of R are filled from the group's key. Rows are in the stream as they are put out, in the topic too; of changes
+// in it [W6]. Rows are in the stream as they are put out, in the topic too; of changes
 // that is one row a commit, and deletions are not in it.
 func (o *OutputOf[K, R]) ToStream(one windows.Spec) *StreamOf[R] {
 	w := o.windowed
 	s := &StreamOf[R]{b: w.b, node: o.pick("ToStream", one), part: w.part, origin: w.origin}
 	below := step[R, R](s, "stream", func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error) {
-		fill := w.fillKey()
 		var row topology.Record
-		return func(r *topology.Record, out []*topology.Record) (_ []*topology.Record, err error) {
+		return func(r *topology.Record, out []*topology.Record) ([]*topology.Record, error) {
 			if r.Value == nil {
 				return out, nil
 			}
 			row = *r
 			row.Key, row.Old = r.Group, nil
-			if row.Value, err = fill(r.Value.(*R), r.Group); err != nil {
-				return out, err
-			}
 			return append(out, &row), nil
 		}
 	})
 	below.form = w.agg.KeyForm
-	if w.hasKeyColumns() {
+	if w.model != nil && len(w.model.Key) > 0 {
 		below.keyed = w.model
 	}
 	return below
@@ -44,20 +40,7 @@ func (o *OutputOf[K, R]) ToTable() *TableOf[K, R] {
 		w.b.wrong(place(), "ToTable: %w", err)
 	}
 	below := o.pick("ToTable", windows.Unbounded())
-	filled := &topology.Node{Name: w.b.unique(below.Name + "-keys"), Place: place(), Op: &topology.Step{Kind: "keys", Row: typeName[R](),
-		Open: func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error) {
-			fill := w.fillKey()
-			var row topology.Record
-			return func(r *topology.Record, out []*topology.Record) (_ []*topology.Record, err error) {
-				row = *r
-				if r.Value != nil {
-					row.Value, err = fill(r.Value.(*R), r.Group)
-				}
-				return append(out, &row), err
-			}
-		}}}
-	below.Next = append(below.Next, filled)
-	n := w.b.keep(filled, w.b.unique(w.origin+"-result-table"), rowsOf[R]())
+	n := w.b.keep(below, w.b.unique(w.origin+"-result-table"), rowsOf[R]())
 	return &TableOf[K, R]{b: w.b, key: key, origin: w.origin, node: n, kept: n, part: w.part, made: true}
 }
 
@@ -75,18 +58,4 @@ func (o *OutputOf[K, R]) pick(what string, one windows.Spec) *topology.Node {
 		return &topology.Node{}
 	}
 	return n
-}
-
-func (w *WindowedOf[K, R]) hasKeyColumns() bool { return w.model != nil && len(w.model.Key) > 0 }
-
-// fillKey makes what gives a row with its key columns as those have it who read it from the topic.
-func (w *WindowedOf[K, R]) fillKey() func(row *R, group []byte) (any, error) {
-	if !w.hasKeyColumns() {
-		return func(row *R, _ []byte) (any, error) { return row, nil }
-	}
-	filled := new(R)
-	return func(row *R, group []byte) (any, error) {
-		*filled = *row
-		return filled, w.model.SetKey(filled, group)
-	}
 }

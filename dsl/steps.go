@@ -1,6 +1,10 @@
 package dsl
 
-import "github.com/ashi-stream/ashi/topology"
+import (
+	"fmt"
+
+	"github.com/ashi-stream/ashi/topology"
+)
 
 // step adds a stateless step below s. open makes the step for one task.
 func step[T, U any](s *StreamOf[T], kind string, open func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error)) *StreamOf[U] {
@@ -22,6 +26,7 @@ func (s *StreamOf[T]) same(below *StreamOf[T]) *StreamOf[T] {
 // Filter keeps the rows for which keep is true. A row for which it fails is dropped and counted. Rows that are not kept do not
 // advance the stream time of windows below (semantics.md [T3]).
 func (s *StreamOf[T]) Filter(keep func(*T) (bool, error)) *StreamOf[T] {
+	s.b.given("Filter", map[string]any{"keep": keep})
 	return s.same(step[T, T](s, "filter", func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error) {
 		return func(r *topology.Record, out []*topology.Record) ([]*topology.Record, error) {
 			ok, err := keep(r.Value.(*T))
@@ -35,6 +40,7 @@ func (s *StreamOf[T]) Filter(keep func(*T) (bool, error)) *StreamOf[T] {
 
 // Peek calls see with each row and hands it on. A row for which it fails is dropped and counted.
 func (s *StreamOf[T]) Peek(see func(*T) error) *StreamOf[T] {
+	s.b.given("Peek", map[string]any{"see": see})
 	return s.same(step[T, T](s, "peek", func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error) {
 		return func(r *topology.Record, out []*topology.Record) ([]*topology.Record, error) {
 			return append(out, r), see(r.Value.(*T))
@@ -45,6 +51,9 @@ func (s *StreamOf[T]) Peek(see func(*T) error) *StreamOf[T] {
 // Split divides the stream: each row goes to the branch of the first condition that holds for it, and where none holds to the last
 // branch, of which there is one more than conditions. A row for which a condition fails is dropped and counted.
 func (s *StreamOf[T]) Split(conditions ...func(*T) (bool, error)) []*StreamOf[T] {
+	for i, holds := range conditions {
+		s.b.given("Split", map[string]any{fmt.Sprintf("condition %d", i+1): holds})
+	}
 	which := func(r *topology.Record) (int, error) {
 		for i, holds := range conditions {
 			if ok, err := holds(r.Value.(*T)); ok || err != nil {
@@ -71,6 +80,7 @@ func (s *StreamOf[T]) Split(conditions ...func(*T) (bool, error)) []*StreamOf[T]
 
 // Map turns each row into one of another type; key and event time stay. A row for which f fails is dropped and counted.
 func Map[T, U any](s *StreamOf[T], f func(*T) (U, error)) *StreamOf[U] {
+	s.b.given("Map", map[string]any{"f": f})
 	return step[T, U](s, "map", func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error) {
 		var row U
 		var mapped topology.Record
@@ -88,6 +98,7 @@ func Map[T, U any](s *StreamOf[T], f func(*T) (U, error)) *StreamOf[U] {
 // FlatMap turns each row into any number of rows of another type, handed on in their order; key and event time stay. If f fails
 // none of them is handed on, and the row is dropped and counted.
 func FlatMap[T, U any](s *StreamOf[T], f func(*T) ([]U, error)) *StreamOf[U] {
+	s.b.given("FlatMap", map[string]any{"f": f})
 	return step[T, U](s, "flatmap", func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error) {
 		var flat []topology.Record
 		return func(r *topology.Record, out []*topology.Record) ([]*topology.Record, error) {

@@ -65,6 +65,10 @@ func ToTable[K, T any](s *StreamOf[T]) *TableOf[K, T] {
 	if err != nil {
 		s.b.wrong(place(), "ToTable: key of type %v: %w", reflect.TypeFor[K](), err)
 	}
+	if s.form != "" && err == nil && s.form != key.Form() {
+		s.b.wrong(place(), "ToTable: keys of type %v are %s, those of the rows are %s: give the type of their keys, or other keys with PartitionBy",
+			reflect.TypeFor[K](), key.Form(), s.form)
+	}
 	s = s.placed()
 	n := s.b.keep(s.node, s.b.unique(s.origin+"-table"), rowsOf[T]())
 	return &TableOf[K, T]{b: s.b, key: key, origin: s.origin, node: n, kept: n, part: s.part}
@@ -145,6 +149,7 @@ func (t *TableOf[K, T]) keeping() *topology.Node {
 // where the names of what has state stay. Without it the name is that of the topic with -table, or -suppress, numbered in the order of
 // declarations where several come from one topic: name those before you change the plan.
 func (t *TableOf[K, T]) As(name string) *TableOf[K, T] {
+	t.b.named("As", name)
 	t.name = name
 	if t.held != nil {
 		t.held.Name = name

@@ -20,6 +20,8 @@ func LeftJoinTable[K, L, R, O any](s *StreamOf[L], t *TableOf[K, R], joiner func
 
 func lookup[K, L, R, O any](s *StreamOf[L], t *TableOf[K, R], keep bool, joiner func(*L, *R) (O, error)) *StreamOf[O] {
 	b := s.b
+	b.alone("JoinTable", t.b)
+	b.given("JoinTable", map[string]any{"joiner": joiner})
 	b.sameKeys("JoinTable", s.form, t.key.Form())
 	s = s.placed()
 	kept := t.keeping()
@@ -58,6 +60,8 @@ func OuterJoinTables[K, L, R, O any](l *TableOf[K, L], r *TableOf[K, R], joiner 
 
 func joinTables[K, L, R, O any](l *TableOf[K, L], r *TableOf[K, R], keep [2]bool, joiner func(*L, *R) (O, error)) *TableOf[K, O] {
 	b := l.b
+	b.alone("JoinTables", r.b)
+	b.given("JoinTables", map[string]any{"joiner": joiner})
 	sides := [2]*topology.Node{l.keeping(), r.keeping()}
 	n := &topology.Node{Name: b.unique(l.origin + "-" + r.origin + "-join"), Place: place(),
 		Op: &topology.TableJoin{Row: typeName[O](), Sides: sides, Keep: keep, Open: openJoin(joiner)}}
@@ -70,6 +74,7 @@ func joinTables[K, L, R, O any](l *TableOf[K, L], r *TableOf[K, R], keep [2]bool
 // Filter is the table of the rows for which keep is true: one that was in it and does not pass any more is deleted, one that never
 // passed is not [A3]. keep must give the same for the same row; a row for which it fails does not pass, and is counted.
 func (t *TableOf[K, T]) Filter(keep func(*T) (bool, error)) *TableOf[K, T] {
+	t.b.given("Filter", map[string]any{"keep": keep})
 	return tableStep[K, T, T](t, "filter", func() func(any) (any, error) {
 		return func(row any) (any, error) {
 			if ok, err := keep(row.(*T)); !ok || err != nil {
@@ -83,6 +88,7 @@ func (t *TableOf[K, T]) Filter(keep func(*T) (bool, error)) *TableOf[K, T] {
 // MapTable is the table of what f makes of each row; keys and event times stay. f must give the same for the same row: it is asked again
 // when the row is replaced. A row for which it fails is not in the result, and is counted.
 func MapTable[K, T, U any](t *TableOf[K, T], f func(*T) (U, error)) *TableOf[K, U] {
+	t.b.given("MapTable", map[string]any{"f": f})
 	return tableStep[K, T, U](t, "map", func() func(any) (any, error) {
 		mapped := new(U)
 		return func(row any) (_ any, err error) {

@@ -107,6 +107,7 @@ type Aggregate struct {
 	Key     string // type of the group key, for people
 	KeyForm string // how group keys are written; empty: as those of records are
 	Global  bool   // one group for all records, whatever their keys: the source has one partition
+	Rekeyed bool   // records have another key than in their topic: only its hash says to which partition a group belongs
 	Row     string
 	Windows windows.Spec
 	Program aggregates.Aggregator

@@ -68,6 +68,10 @@ func TestMeanings(t *testing.T) {
 		declare(b)
 		return last(built(t, b))
 	}
+	type numbered struct {
+		Open, High float64
+		Ticks      int64
+	}
 	rates := func(b *dsl.Builder) *dsl.StreamOf[rate] { return dsl.Stream[rate](b, "rates") }
 	grouped := func(b *dsl.Builder, spec windows.Spec) *dsl.WindowedOf[string, bar] {
 		return dsl.Aggregate(dsl.GroupByKey[string](rates(b)), spec, barOf)
@@ -81,8 +85,8 @@ func TestMeanings(t *testing.T) {
 		"slices":    of(func(b *dsl.Builder) { grouped(b, windows.Hopping(time.Hour, time.Minute)).Final() }),
 		"no slices": of(func(b *dsl.Builder) { grouped(b, windows.Hopping(time.Hour, time.Minute)).Changes() }),
 		"key": of(func(b *dsl.Builder) {
-			dsl.Aggregate(dsl.GroupBy(rates(b), func(r *rate) int64 { return int64(r.Bid) }).AssumeCopartitioned(), windows.Minutes(1), func(g dsl.Group[int64, rate]) bar {
-				return bar{Open: aggregates.EarliestByOffset(g, bid), High: aggregates.Max(g, bid), Ticks: aggregates.Count(g)}
+			dsl.Aggregate(dsl.GroupBy(rates(b), func(r *rate) int64 { return int64(r.Bid) }).AssumeCopartitioned(), windows.Minutes(1), func(g dsl.Group[int64, rate]) numbered {
+				return numbered{Open: aggregates.EarliestByOffset(g, bid), High: aggregates.Max(g, bid), Ticks: aggregates.Count(g)}
 			}).Final()
 		}),
 		"aggregates": of(func(b *dsl.Builder) {

@@ -22,10 +22,11 @@ const (
 	Failed                    // a function of the user's returned an error or panicked, or a row could not be encoded
 	TooLarge                  // a row has more bytes than its topic takes
 	Refused                   // its topic does not take the row for another reason: its timestamp, its lack of a key, what the broker says
+	Misplaced                 // its group belongs to another partition: the plan assumes that it does not
 	reasons
 )
 
-var reasonNames = [reasons]string{"null_value", "null_key", "undecodable", "negative_time", "ahead_of_clock", "late", "failed", "too_large", "refused"}
+var reasonNames = [reasons]string{"null_value", "null_key", "undecodable", "negative_time", "ahead_of_clock", "late", "failed", "too_large", "refused", "misplaced"}
 
 // String is the reason as metrics and logs name it.
 func (r Reason) String() string { return reasonNames[r] }

@@ -69,9 +69,9 @@ type quote struct {
 }
 
 // quotes is a program with a projection and a group key of the test's.
-func quotes(t *testing.T, o enginetest.Options, group func(*quote) string, project func(dsl.Group[string, quote]) quote) *enginetest.Driver {
+func quotes(t *testing.T, o enginetest.Options, group func(*dsl.StreamOf[quote]) *dsl.GroupedOf[string, quote], project func(dsl.Group[string, quote]) quote) *enginetest.Driver {
 	b := dsl.New("quotes")
-	dsl.Aggregate(dsl.GroupBy(dsl.Stream[quote](b, "quotes").Codec(codecs.Fixed[quote]()), group), windows.Minutes(1), project).Final()
+	dsl.Aggregate(group(dsl.Stream[quote](b, "quotes").Codec(codecs.Fixed[quote]())), windows.Minutes(1), project).Final()
 	plan, err := b.Build()
 	require.NoError(t, err)
 	return enginetest.NewWith(t, plan, o)
@@ -83,31 +83,36 @@ func quoteOf(t *testing.T, pair string, bid float64, at windows.Time) enginetest
 	return enginetest.Record{Key: []byte(pair), Value: value, Timestamp: at}
 }
 
-func pairOfQuote(q *quote) string { return q.Pair }
+func pairOfQuote(s *dsl.StreamOf[quote]) *dsl.GroupedOf[string, quote] {
+	return dsl.GroupByKey[string](s)
+}
 
 func high(g dsl.Group[string, quote]) quote {
 	return quote{g.Key(), aggregates.Max(g, func(q *quote) float64 { return q.Bid })}
 }
 
+// badBid is one that no made-up row of Build has.
+const badBid = 2.25
+
 // A projection has no record that could be dropped in its place: where it fails the task ends and says what and where.
 func TestProjectionThatFails(t *testing.T) {
 	for what, project := range map[string]func(dsl.Group[string, quote]) quote{
 		"user code panicked: too high": func(g dsl.Group[string, quote]) quote {
-			if row := high(g); row.Bid < 2 {
+			if row := high(g); row.Bid != badBid {
 				return row
 			}
 			panic("too high")
 		},
 		aggregates.ErrUnstable.Error(): func(g dsl.Group[string, quote]) quote {
 			row := high(g)
-			if row.Bid >= 2 {
+			if row.Bid == badBid {
 				row.Bid += float64(aggregates.Count(g))
 			}
 			return row
 		},
 	} {
 		d := quotes(t, enginetest.Options{}, pairOfQuote, project)
-		d.AddRaw("quotes", quoteOf(t, "EUR", 1, 0), quoteOf(t, "EUR", 1, 63_000), quoteOf(t, "EUR", 2, 64_000))
+		d.AddRaw("quotes", quoteOf(t, "EUR", 1, 0), quoteOf(t, "EUR", 1, 63_000), quoteOf(t, "EUR", badBid, 64_000))
 		require.Len(t, d.Partition("quotes_1min_final", 0), 1)
 		err := d.TryRaw("quotes", quoteOf(t, "EUR", 1, 123_000))
 		require.ErrorContains(t, err, what)
@@ -120,12 +125,10 @@ func TestProjectionThatFails(t *testing.T) {
 
 // A final row that its codec refuses ends the task too: dropped, it would be lost for good.
 func TestFinalThatCannotBeEncoded(t *testing.T) {
-	d := quotes(t, enginetest.Options{}, pairOfQuote, func(g dsl.Group[string, quote]) quote {
-		row := high(g)
-		row.Pair = "\xff"
-		return row
-	})
-	d.AddRaw("quotes", quoteOf(t, "EUR", 1, 0))
+	d := quotes(t, enginetest.Options{}, pairOfQuote, high)
+	notText := quoteOf(t, "EUR", 1, 0)
+	notText.Key = []byte("\xff")
+	d.AddRaw("quotes", notText)
 	err := d.TryRaw("quotes", quoteOf(t, "EUR", 1, 63_000))
 	require.ErrorContains(t, err, "row with key")
 	require.ErrorContains(t, err, "UTF-8")
@@ -144,19 +147,79 @@ func TestFinalWithoutANumber(t *testing.T) {
 	require.Contains(t, string(final[0].Value), `"NaN"`)
 }
 
-// A group that belongs to another partition would be two groups: the task ends with an explanation.
+// A group that belongs to another partition would be two groups. A plan that assumes that none does may be wrong for a record: its policy
+// decides, and the record leaves no trace in the aggregate, whose stream time is that of the others.
 func TestGroupElsewhere(t *testing.T) {
-	d := quotes(t, enginetest.Options{Partitions: 8}, func(q *quote) string {
-		if q.Bid < 0 {
-			return q.Pair + "?"
+	program := func(policy dsl.Policy) *enginetest.Driver {
+		b := dsl.New("quotes")
+		s := dsl.Stream[quote](b, "quotes").Codec(codecs.Fixed[quote]()).OnError(policy)
+		named := func(q *quote) string {
+			if q.Bid < 0 {
+				return q.Pair + "?"
+			}
+			return q.Pair
 		}
-		return q.Pair
-	}, high)
-	d.AddRaw("quotes", quoteOf(t, "EUR", 1, 0))
-	err := d.TryRaw("quotes", quoteOf(t, "EUR", -1, 0))
-	for _, part := range []string{`group "EUR?"`, `key "EUR"`, "belongs to another partition", "group by the key of the topic, or write the topic with that key"} {
+		dsl.Aggregate(dsl.GroupBy(s, named).AssumeCopartitioned(), windows.Minutes(1), high).Final()
+		plan, err := b.Build()
+		require.NoError(t, err)
+		return enginetest.NewWith(t, plan, enginetest.Options{Partitions: 8})
+	}
+	rows := []enginetest.Record{quoteOf(t, "EUR", 1, 0), quoteOf(t, "EUR", -1, 600_000), quoteOf(t, "EUR", 3, 1000), quoteOf(t, "EUR", 1, 70_000)}
+
+	err := program(dsl.Fail).TryRaw("quotes", rows...)
+	for _, part := range []string{`group "EUR?"`, `key "EUR"`, "belongs to partition", "PartitionBy or Repartition"} {
 		require.ErrorContains(t, err, part)
 	}
+	for _, policy := range []dsl.Policy{dsl.Skip, dsl.DeadLetter} {
+		d := program(policy)
+		d.AddRaw("quotes", rows...)
+		if policy == dsl.Skip {
+			require.EqualValues(t, 1, d.Dropped("misplaced"))
+		} else {
+			letters := d.DeadLetters()
+			require.Len(t, letters, 1)
+			require.Equal(t, "misplaced", letters[0].Class)
+		}
+		finals := d.ReadRaw("quotes_1min_final")
+		require.Len(t, finals, 1)
+		require.Contains(t, string(finals[0].Value), `"Bid":3`)
+	}
+}
+
+// Where rows got another key before, that a group is the record's key says nothing about its partition.
+func TestGroupOfAnotherKeyElsewhere(t *testing.T) {
+	b := dsl.New("quotes")
+	moved := dsl.PartitionBy(dsl.Stream[quote](b, "quotes").Codec(codecs.Fixed[quote]()), func(*quote) string { return "all" })
+	dsl.Aggregate(dsl.GroupByKey[string](moved).AssumeCopartitioned(), windows.Minutes(1), high).Final()
+	plan, err := b.Build()
+	require.NoError(t, err)
+	d := enginetest.NewWith(t, plan, enginetest.Options{Partitions: 8})
+	for i := range 20 {
+		d.AddRaw("quotes", quoteOf(t, fmt.Sprint(i), 1, 0))
+	}
+	require.Positive(t, d.Dropped("misplaced"))
+}
+
+// A record whose key is none of the group's type is dropped where it is grouped. Found out when the row is emitted it would end the task.
+func TestGroupByAKeyOfAnotherType(t *testing.T) {
+	type count struct {
+		N int64
+	}
+	type keyless struct {
+		Bid float64
+	}
+	b := dsl.New("quotes")
+	s := dsl.Stream[keyless](b, "quotes")
+	dsl.Aggregate(dsl.GroupByKey[int64](s), windows.Minutes(1), func(g dsl.Group[int64, keyless]) count { return count{aggregates.Count(g)} }).Final()
+	plan, err := b.Build()
+	require.NoError(t, err)
+	d := enginetest.New(t, plan)
+	row := func(key string, at windows.Time) enginetest.Record {
+		return enginetest.Record{Key: []byte(key), Value: []byte(`{"Bid":1}`), Timestamp: at}
+	}
+	d.AddRaw("quotes", row("12345678", 0), row("text", 0), row("", 1), row("12345678", 100_000))
+	require.EqualValues(t, 2, d.Dropped("failed"))
+	require.Len(t, d.ReadRaw("quotes_1min_final"), 1)
 }
 
 // blank encodes rows as nothing, as Protobuf does with a message of zeroes.

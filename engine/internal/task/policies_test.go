@@ -379,7 +379,7 @@ func TestRowThatCannotBeMade(t *testing.T) {
 				s := dsl.Stream[deed](b, "deeds")
 				rows := dsl.Aggregate(dsl.GroupByKey[string](s), w, func(g dsl.Group[string, deed]) deed {
 					does := aggregates.LatestByOffset(g, func(d *deed) string { return d.Does })
-					if does == "fail" {
+					if does == "fail" { // no made-up row of Build does
 						panic("no row")
 					}
 					return deed{Name: g.Key(), Does: does}

@@ -124,6 +124,9 @@ func (w *windowed) process(ctx context.Context, r *topology.Record) error {
 	} else if err := w.evaluated(r); err != nil {
 		return w.task.failed(w.name, err)
 	}
+	if err := w.checkPartition(r); err != nil {
+		return w.task.judge(failure{Misplaced, Misplaced.String(), w.name, err}, w.task.policyOf(w.name).Then)
+	}
 	w.task.progress.Rows++
 	if r.Time > w.streamTime {
 		// What the record's time closes is put out before the record is added: it is in none of those windows.
@@ -134,11 +137,6 @@ func (w *windowed) process(ctx context.Context, r *topology.Record) error {
 		}
 	}
 	group, fresh := w.groups.intern(w.key)
-	if fresh {
-		if err := w.checkPartition(r); err != nil {
-			return err
-		}
-	}
 	late := 0
 	for _, s := range w.sizes {
 		n, err := w.addTo(ctx, s, group, r.Time)
@@ -183,17 +181,22 @@ func (w *windowed) evaluate(r *topology.Record) (err error) {
 }
 
 // errElsewhere says that a group's rows would be spread over partitions.
-var errElsewhere = errors.New("the group's key is not the record's key and belongs to another partition: " +
-	"group by the key of the topic, or write the topic with that key")
+var errElsewhere = errors.New("the group's key belongs to another partition than the record is in: leave AssumeCopartitioned out, " +
+	"or give the rows that key before with PartitionBy or Repartition; where the keys of the topic are in another format, name it with ReadKeys")
 
-// checkPartition makes sure that a new group is this task's: its key is the record's own, or hashes to this partition.
+// checkPartition makes sure that a group is this task's. Rows of one record key are in one partition, whoever wrote the topic, so a group
+// with the record's own key is in its place. Any other belongs where its hash says: elsewhere another task would have a part of the group.
+// It comes before the record has any effect, as its policy decides what becomes of it.
 func (w *windowed) checkPartition(r *topology.Record) error {
-	c := &w.task.cfg
-	if string(w.key) == string(r.Key) && !w.agg.Table || w.task.cfg.PartitionOf(w.key, c.Partitions) == c.Partition {
+	if w.agg.Global || !w.agg.Rekeyed && string(w.key) == string(r.Key) {
 		return nil
 	}
-	return fmt.Errorf("task: aggregate %s: group %q of the record with key %q at offset %d of %s/%d: %w",
-		w.name, w.key, r.Key, w.task.offset, w.task.cfg.Sub.Name, c.Partition, errElsewhere)
+	c := &w.task.cfg
+	if at := c.PartitionOf(w.key, c.Partitions); at != c.Partition {
+		return fmt.Errorf("task: aggregate %s: group %q of the record with key %q at offset %d of %s/%d belongs to partition %d: %w",
+			w.name, w.key, r.Key, w.task.offset, c.Sub.Name, c.Partition, at, errElsewhere)
+	}
+	return nil
 }
 
 // addTo adds the record to the windows of one kind that hold it, oldest first, and returns how many of them are closed.
