@@ -1,6 +1,8 @@
 package topology
 
 import (
+	"errors"
+
 	"github.com/ashi-stream/ashi/aggregates"
 	"github.com/ashi-stream/ashi/windows"
 )
@@ -141,14 +143,20 @@ type Sink struct {
 	Open func() func(r *Record, dst []byte) ([]byte, error)
 }
 
-// Rows is how an operator keeps rows of one type in its state.
+// Rows is how rows of one type are kept in the state of an operator, and written in an internal topic.
 type Rows struct {
-	Row   string
-	Codec string
-	Form  string // the columns, as far as bytes depend on them: rows of another Form cannot be read
+	Row   string // their type, for people
+	Codec string // for people
+	Form  string // what their bytes are made of, such as the names and types of columns: of rows of one Form all have one meaning
 	// Open returns an encoder, which appends a row's bytes to dst, and a decoder, whose row is reused: it is good until the next call.
 	Open func() (encode func(row any, dst []byte) ([]byte, error), decode func(b []byte) (any, error))
+	// From returns Open's decoder for rows of another Form, which a plan of before has written. The error says what of it cannot be read,
+	// such as "column volume: was int64, is string"; several are divided by "; ".
+	From func(form string) (open func() func(b []byte) (any, error), err error)
 }
+
+// ErrForm says that a row was written by another version of the program, with columns that this one cannot read.
+var ErrForm = errors.New("the row was written with other columns, which cannot be read")
 
 func (*Source) kind() string    { return "source" }
 func (s *Step) kind() string    { return s.Kind }
