@@ -1,6 +1,7 @@
 package dsl
 
 import (
+	"github.com/ashi-stream/ashi/dsl/codecs"
 	"github.com/ashi-stream/ashi/dsl/entity"
 	"github.com/ashi-stream/ashi/topology"
 	"github.com/ashi-stream/ashi/windows"
@@ -28,6 +29,7 @@ func (o *OutputOf[K, R]) ToStream(one windows.Spec) *StreamOf[R] {
 			return append(out, &row), nil
 		}
 	})
+	below.format = w.format()
 	if w.hasKeyColumns() {
 		below.keyed = func(row *R) ([]byte, error) { return w.model.AppendKey(nil, row) }
 	}
@@ -56,8 +58,13 @@ func (o *OutputOf[K, R]) ToTable() *TableOf[K, R] {
 			}
 		}}}
 	below.Next = append(below.Next, filled)
-	n := w.b.keep(filled, w.b.unique(w.origin+"-result-table"), rowsOf[R]())
-	return &TableOf[K, R]{b: w.b, key: key, origin: w.origin, node: n, kept: n, part: w.part, made: true}
+	n := keep(w.b, filled, w.b.unique(w.origin+"-result-table"), w.format())
+	return &TableOf[K, R]{b: w.b, key: key, origin: w.origin, node: n, kept: n, part: w.part, made: true, format: w.format()}
+}
+
+// format is that of the result's rows, which the projection makes and the codec of the outputs writes.
+func (w *WindowedOf[K, R]) format() *format[R] {
+	return &format[R]{codec: func() codecs.Codec[R] { return w.codec }, made: true}
 }
 
 // pick is the node of one kind of windows; a mistake where there is none.

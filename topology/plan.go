@@ -1,8 +1,6 @@
 package topology
 
 import (
-	"errors"
-
 	"github.com/ashi-stream/ashi/aggregates"
 	"github.com/ashi-stream/ashi/windows"
 )
@@ -88,7 +86,8 @@ type Source struct {
 	Internal bool
 	Row      string // type of the rows, for people
 	Codec    string
-	Form     string // of an internal topic: as of Rows
+	Holds    string // of an internal topic: what it has beside rows, such as changes; empty: rows
+	Rows     *Rows  // of an internal topic; nil: an operator knows its bytes
 	// OnDecode is the policy for records that cannot be decoded; nil: the node's OnError.
 	OnDecode *Policy
 	// Open returns a decoder, which fills r.Value, and r.Old where the topic has both ([Sink].Changes), and r.Time where a column has the event time, from the key and value on the
@@ -142,21 +141,6 @@ type Sink struct {
 	// Open returns an encoder, which appends the value of r's row to dst.
 	Open func() func(r *Record, dst []byte) ([]byte, error)
 }
-
-// Rows is how rows of one type are kept in the state of an operator, and written in an internal topic.
-type Rows struct {
-	Row   string // their type, for people
-	Codec string // for people
-	Form  string // what their bytes are made of, such as the names and types of columns: of rows of one Form all have one meaning
-	// Open returns an encoder, which appends a row's bytes to dst, and a decoder, whose row is reused: it is good until the next call.
-	Open func() (encode func(row any, dst []byte) ([]byte, error), decode func(b []byte) (any, error))
-	// From returns Open's decoder for rows of another Form, which a plan of before has written. The error says what of it cannot be read,
-	// such as "column volume: was int64, is string"; several are divided by "; ".
-	From func(form string) (open func() func(b []byte) (any, error), err error)
-}
-
-// ErrForm says that a row was written by another version of the program, with columns that this one cannot read.
-var ErrForm = errors.New("the row was written with other columns, which cannot be read")
 
 func (*Source) kind() string    { return "source" }
 func (s *Step) kind() string    { return s.Kind }

@@ -1,7 +1,6 @@
 package rows
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"reflect"
@@ -151,47 +150,20 @@ func (f *Format[T]) From(text string) (func(b []byte, v *T) error, error) {
 	}, nil
 }
 
-// Wire writes and reads rows with their forms before them: the length of the form as a uvarint, the form, the row.
-type Wire[T any] struct {
-	format *Format[T]
-	header []byte
-	others map[string]func([]byte, *T) error
+// Rows is the format as plans have it.
+func (f *Format[T]) Rows() topology.Rows {
+	return topology.Rows{Row: reflect.TypeFor[T]().String(), Codec: f.name, Form: f.form,
+		Open: func() (func(any, []byte) ([]byte, error), func([]byte) (any, error)) {
+			return func(row any, dst []byte) ([]byte, error) { return f.Append(dst, row.(*T)) }, opened(f.Decode)
+		},
+		From: func(form string) (func() func([]byte) (any, error), error) {
+			decode, err := f.From(form)
+			return func() func([]byte) (any, error) { return opened(decode) }, err
+		}}
 }
 
-// Wire is for one goroutine.
-func (f *Format[T]) Wire() *Wire[T] {
-	return &Wire[T]{f, append(binary.AppendUvarint(nil, uint64(len(f.form))), f.form...), map[string]func([]byte, *T) error{}}
-}
-
-// Append appends a row and its form.
-func (w *Wire[T]) Append(dst []byte, v *T) ([]byte, error) {
-	out, err := w.format.Append(append(dst, w.header...), v)
-	if err != nil {
-		return dst, err
-	}
-	return out, nil
-}
-
-// mostForms is how many other forms a Wire remembers.
-const mostForms = 256
-
-// Decode reads a row of any form that T can take over; of any other the error wraps [topology.ErrForm].
-func (w *Wire[T]) Decode(b []byte, v *T) error {
-	if len(b) >= len(w.header) && string(b[:len(w.header)]) == string(w.header) {
-		return w.format.Decode(b[len(w.header):], v)
-	}
-	text, row, err := cut(b)
-	if err != nil {
-		return fmt.Errorf("row of %T: its form is cut", *v)
-	}
-	decode := w.others[string(text)]
-	if decode == nil {
-		if decode, err = w.format.From(string(text)); err != nil {
-			return fmt.Errorf("row of %T: %w: %w", *v, topology.ErrForm, err)
-		}
-		if len(w.others) < mostForms {
-			w.others[string(text)] = decode
-		}
-	}
-	return decode(row, v)
+// opened is a decoder with a row of its own.
+func opened[T any](decode func([]byte, *T) error) func([]byte) (any, error) {
+	row := new(T)
+	return func(b []byte) (any, error) { return row, decode(b, row) }
 }

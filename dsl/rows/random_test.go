@@ -331,6 +331,11 @@ func show(v reflect.Value) string {
 	return fmt.Sprintf("%#v", v.Interface())
 }
 
+func wireOf[T any](f *Format[T]) (func(any, []byte) ([]byte, error), func([]byte) (any, error)) {
+	r := f.Rows()
+	return r.OpenWire()
+}
+
 // Bytes that are no row are an error, whatever they are.
 func FuzzRow(f *testing.F) {
 	type inner struct {
@@ -356,6 +361,7 @@ func FuzzRow(f *testing.F) {
 			_, err := format.Append(nil, &v)
 			require.NoError(t, err)
 		}
-		_ = format.Wire().Decode(b, &v)
+		_, decode := wireOf(format)
+		_, _ = decode(b)
 	})
 }

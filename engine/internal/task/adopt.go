@@ -26,8 +26,10 @@ const topNumber = math.MaxUint16 + 1
 // layout is the version of the layout of rows of a kind of operators. Whoever changes what is in keys or values of rows counts it up.
 func layout(kind string) uint16 {
 	switch kind {
-	case "aggregate", "join", "table", "suppress", "foreign join", "subscriptions", "internal topic":
+	case "aggregate", "subscriptions":
 		return 1
+	case "join", "table", "suppress", "foreign join", topology.InternalTopic:
+		return 2 // rows have their form
 	}
 	return 0
 }
@@ -56,17 +58,11 @@ func (t *Task) adopt() (err error) {
 	if last != nil {
 		t.progress = *last
 	}
-	rebuild := false
-	if t.progress.Fingerprint != "" {
-		if rebuild, err = t.adoptV1(planned); err != nil {
-			return err
-		}
-	}
 	differences := topology.Compare(t.progress.Operators, planned)
 	if err := t.admit(differences); err != nil {
 		return err
 	}
-	rebuild = rebuild || slices.ContainsFunc(differences, func(d topology.Difference) bool { return d.Change == topology.Changed })
+	rebuild := slices.ContainsFunc(differences, func(d topology.Difference) bool { return d.Change == topology.Changed })
 	if rebuild {
 		t.progress.Inputs, t.progress.StreamTimes = map[string]int64{}, map[string]windows.Time{}
 		t.cfg.Log.Warn("plan has changed: state is dropped and rebuilt from the oldest records of the inputs", "partition", t.cfg.Partition,
@@ -80,26 +76,6 @@ func (t *Task) adopt() (err error) {
 	}
 	t.adopting = t.adopting && last != nil || len(t.progress.Removing) > 0 && last == nil
 	return nil
-}
-
-// adoptV1 takes over the numbers of a record of version 1, if it is of this very plan. Else nobody knows whose its rows are.
-func (t *Task) adoptV1(planned []topology.Operator) (rebuild bool, err error) {
-	same := t.progress.Fingerprint == t.cfg.Sub.FingerprintV1()
-	t.progress.Fingerprint, t.progress.Next = "", topology.FirstNumber
-	if same {
-		t.progress.Operators = t.cfg.Sub.OperatorsV1()
-		for i := range t.progress.Operators {
-			o := &t.progress.Operators[i]
-			if o.Layout = 1; o.Numbers.Count > 0 {
-				t.progress.Next += topology.FirstNumber
-			}
-		}
-		return false, nil
-	}
-	if !t.cfg.Rebuild || t.cfg.Linked {
-		return false, t.foreign("its commit record does not say yet what its steps were: run the plan that wrote it once with this version of ashi, then change it")
-	}
-	return true, nil
 }
 
 // admit is an error where rows of an operator must not be read, and that is not to be got over by a rebuild.
@@ -195,7 +171,13 @@ func (t *Task) assign(differences []topology.Difference, rebuild bool) error {
 	p := &t.progress
 	p.Operators = nil
 	for _, d := range differences {
+		if err := t.countForms(d); err != nil {
+			return err
+		}
 		drop := rebuild || d.Change != topology.Kept
+		if d.Change == topology.Kept && !slices.EqualFunc(d.Was.Rows, d.Is.Rows, sameForms) {
+			t.adopting = true // no row of the new form before the record that says so
+		}
 		if drop {
 			t.adopting = true
 			t.tell(d, rebuild)
@@ -219,6 +201,24 @@ func (t *Task) assign(differences []topology.Difference, rebuild bool) error {
 		p.Operators = append(p.Operators, is)
 	}
 	return nil
+}
+
+func sameForms(a, b topology.Forms) bool { return a.Of == b.Of && slices.Equal(a.Forms, b.Forms) }
+
+// countForms is an error where a byte does not tell the forms of an operator's rows any more.
+func (t *Task) countForms(d topology.Difference) error {
+	for _, r := range d.Is.Rows {
+		if len(r.Forms) > topology.MostForms {
+			return fmt.Errorf("task: %s: the rows of %s have had %d forms, more than a row can tell: give it another name (As)", t.where(), d.Is, len(r.Forms))
+		}
+	}
+	return nil
+}
+
+// unreadable is the error of a row in an internal topic whose columns this plan cannot read.
+func (t *Task) unreadable(err error) error {
+	return fmt.Errorf("%w: %s: %w\n  Run the program that wrote it until it has read all of the internal topic; or let columns that have another type have another name",
+		ErrForeign, t.where(), err)
 }
 
 // tell logs what becomes of an operator.

@@ -24,8 +24,6 @@ type Progress struct {
 	Operators []topology.Operator
 	Removing  []topology.Numbers
 	Next      uint32
-	// Fingerprint is that of a record of version 1, which has it in place of operators (topology.SubTopology.FingerprintV1); else empty.
-	Fingerprint string
 }
 
 // ProgressKey is the key of the commit record, in changelog and store.
@@ -41,7 +39,7 @@ func appendPosition(dst []byte, offset int64, since time.Time) []byte {
 }
 
 // progressVersion is the first byte of an encoded Progress, its layout. Layouts of rows have versions of their own (layout).
-const progressVersion = 2
+const progressVersion = 3
 
 // Append appends p as it is stored: version, sequence, rows, the next number, operators, numbers that are removed, inputs and stream times, with
 // uvarint lengths and counts, the last two in the order of their names.
@@ -52,9 +50,7 @@ func (p *Progress) Append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(p.Next))
 	dst = binary.AppendUvarint(dst, uint64(len(p.Operators)))
 	for _, o := range p.Operators {
-		dst = appendString(appendString(dst, o.Name), o.Kind)
-		dst = binary.AppendUvarint(dst, uint64(o.Layout))
-		dst = appendRange(appendString(dst, o.Meaning), o.Numbers)
+		dst = appendOperator(dst, &o)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(p.Removing)))
 	for _, n := range p.Removing {
@@ -67,21 +63,17 @@ func (p *Progress) Append(dst []byte) []byte {
 // errProgress says that a commit record is not one.
 var errProgress = errors.New("task: commit record is damaged")
 
-// ParseProgress reads what Append wrote, and what version 1 did. An error that wraps ErrNewer says that a newer version of ashi has written it.
+// ParseProgress reads what Append wrote. An error that wraps ErrNewer says that a newer version of ashi has written it.
 func ParseProgress(b []byte) (*Progress, error) {
 	switch {
-	case len(b) == 0 || b[0] == 0:
+	case len(b) == 0 || b[0] < progressVersion:
 		return nil, errProgress
 	case b[0] > progressVersion:
 		return nil, fmt.Errorf("%w: its commit record has layout %d, this version knows %d", ErrNewer, b[0], progressVersion)
 	}
 	d := decoder{b: b[1:]}
 	p := &Progress{Sequence: d.uvarint(), Rows: d.uvarint()}
-	if b[0] == 1 {
-		p.Fingerprint = d.string()
-	} else {
-		p.parseOperators(&d)
-	}
+	p.parseOperators(&d)
 	p.Inputs = numbers[int64](&d)
 	p.StreamTimes = numbers[windows.Time](&d)
 	if d.bad || len(d.b) != 0 {
@@ -95,9 +87,7 @@ func (p *Progress) parseOperators(d *decoder) {
 	d.bad = d.bad || next > topNumber
 	p.Next = uint32(next)
 	for n := d.uvarint(); n > 0 && !d.bad; n-- {
-		o := topology.Operator{Name: d.string(), Kind: d.string(), Layout: d.uint16(), Meaning: d.string()}
-		o.Numbers = d.numbers()
-		p.Operators = append(p.Operators, o)
+		p.Operators = append(p.Operators, d.operator())
 	}
 	for n := d.uvarint(); n > 0 && !d.bad; n-- {
 		p.Removing = append(p.Removing, d.numbers())

@@ -11,7 +11,7 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// table is a topology.Materialize at work: the last row of each key. A row is its event time, 8 bytes big-endian, and its encoded value;
+// table is a topology.Materialize at work: the last row of each key. A row is its event time, 8 bytes big-endian, and its value (rows.go);
 // with a history it is the versions that are kept (versions.go).
 type table struct {
 	task    *Task
@@ -34,8 +34,7 @@ type table struct {
 }
 
 func newTable(t *Task, name string, m *topology.Materialize, next []runner) (*table, error) {
-	encode, old := m.Rows.Open()
-	_, found := m.Rows.Open()
+	encode, old, found := t.encoder(name, "rows", &m.Rows), t.decoder(name, "rows", &m.Rows), t.decoder(name, "rows", &m.Rows)
 	return &table{task: t, name: name, next: next, rows: newKeyed(t, name, t.first(name)), history: m.History,
 		ends: ends{task: t, op: t.first(name) + 1}, encode: encode, old: old, found: found, streamTime: windows.Min}, nil
 }
