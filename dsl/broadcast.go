@@ -35,7 +35,7 @@ func joinBroadcast[K, L, R, O any](s *StreamOf[L], t *TableOf[K, R], keep bool, 
 	}
 	n := &topology.Node{Name: b.unique(s.node.Name + "-broadcast"), Place: place(), Op: op}
 	s.node.Next = append(s.node.Next, n)
-	joined := &StreamOf[O]{b: b, node: n, part: s.part, origin: s.origin, format: madeRows[O]()}
+	joined := &StreamOf[O]{b: b, node: n, part: s.part, origin: s.origin, form: s.form, format: madeRows[O]()}
 	if s.moved != nil {
 		joined.moved = &moved[O]{}
 	}

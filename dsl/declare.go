@@ -45,7 +45,7 @@ func (s *StreamOf[T]) own(what string) bool {
 // keyedBySource notes how the records of a declared stream are keyed.
 func (s *StreamOf[T]) keyedBySource() {
 	if m := s.source.model; m != nil && len(m.Key) > 0 {
-		s.keyed, s.form = func(row *T) ([]byte, error) { return m.AppendKey(nil, row) }, m.KeyForm()
+		s.keyed, s.form = m, m.KeyForm()
 	}
 }
 

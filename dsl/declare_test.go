@@ -35,7 +35,7 @@ func TestOverrides(t *testing.T) {
 	b := dsl.New("overrides")
 	byPair := dsl.Stream[filling](b, "fills-by-pair").Key("pair").Timestamp("done")
 	byID := dsl.Stream[filling](b)
-	totals := dsl.Aggregate(dsl.GroupBy(byPair, func(f *filling) string { return f.Pair }), windows.Tumbling(time.Minute), func(g dsl.Group[string, filling]) fillCount {
+	totals := dsl.Aggregate(dsl.GroupByKey[string](byPair), windows.Tumbling(time.Minute), func(g dsl.Group[string, filling]) fillCount {
 		return fillCount{g.Key(), aggregates.Count(g)}
 	}).Final()
 	dsl.Map(byID, func(f *filling) (filling, error) { return *f, nil }).To("copies")

@@ -5,7 +5,7 @@
 //
 //	b := dsl.New("fx")
 //	rates := dsl.Stream[Rate](b, "rates")
-//	bars := dsl.Aggregate(dsl.GroupBy(rates, pair), windows.Minutes(1, 5), bar)
+//	bars := dsl.Aggregate(dsl.GroupByKey[string](rates), windows.Minutes(1, 5), bar)
 //	final := bars.Final()
 //	plan, err := b.Build()
 //

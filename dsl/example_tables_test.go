@@ -220,11 +220,11 @@ func ExampleOutputOf_ToStream() {
 		Amount int64
 	}
 	trades := dsl.Stream[Deal](b, "trades")
-	hours := dsl.Aggregate(dsl.GroupBy(trades, func(t *Deal) string { return t.Pair }), windows.Tumbling(time.Hour), func(g dsl.Group[string, Deal]) volume {
+	hours := dsl.Aggregate(dsl.GroupByKey[string](trades), windows.Tumbling(time.Hour), func(g dsl.Group[string, Deal]) volume {
 		return volume{g.Key(), aggregates.Sum(g, func(t *Deal) int64 { return t.Amount })}
 	})
 	ofHours := hours.Final().ToStream(windows.Tumbling(time.Hour))
-	dsl.Aggregate(dsl.GroupBy(ofHours, func(v *volume) string { return v.Pair }), windows.Tumbling(24*time.Hour), func(g dsl.Group[string, volume]) volume {
+	dsl.Aggregate(dsl.GroupByKey[string](ofHours), windows.Tumbling(24*time.Hour), func(g dsl.Group[string, volume]) volume {
 		return volume{g.Key(), aggregates.Max(g, func(v *volume) int64 { return v.Amount })}
 	}).As("busiest-hour").Final().Named(func(windows.Kind) string { return "busiest" })
 	d := drive(b)

@@ -13,7 +13,7 @@ func Example() {
 	b := dsl.New("fx")
 	rates := dsl.Stream[Rate](b, "rates")
 	bars := dsl.Aggregate(
-		dsl.GroupBy(rates, func(r *Rate) string { return r.Pair }),
+		dsl.GroupByKey[string](rates),
 		windows.Minutes(1, 15),
 		func(g dsl.Group[string, Rate]) Bar {
 			bid := func(r *Rate) float64 { return r.Bid }
@@ -45,7 +45,7 @@ func ExampleBuilder_Build() {
 	type keyless struct{ Bid float64 }
 	dsl.Table[string, keyless](b, "quotes")
 	rates := dsl.Stream[Rate](b, "rates")
-	dsl.Aggregate(dsl.GroupBy(rates, pair), windows.Minutes(0), bar).Final()
+	dsl.Aggregate(dsl.GroupByKey[string](rates), windows.Minutes(0), bar).Final()
 	_, err := b.Build()
 	fmt.Println(err)
 	// Output:

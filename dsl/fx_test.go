@@ -50,7 +50,7 @@ func TestFXBars(t *testing.T) {
 	b := dsl.New("fx")
 	rates := dsl.Stream[Rate](b, "rates")
 	positive := rates.Filter(func(r *Rate) (bool, error) { return r.Bid > 0, nil })
-	bars := dsl.Aggregate(dsl.GroupBy(positive, pair), windows.Minutes(1, 5), bar)
+	bars := dsl.Aggregate(dsl.GroupByKey[string](positive), windows.Minutes(1, 5), bar)
 	final, changes := bars.Final(), bars.Changes()
 	plan, err := b.Build()
 	require.NoError(t, err)

@@ -13,12 +13,13 @@ import (
 
 // GroupedOf is a stream whose rows are put into groups by a key of type K.
 type GroupedOf[K, T any] struct {
-	stream  *StreamOf[T]
-	key     func(*T) K // nil: the key that records have
-	codec   entity.KeyCodec[K]
-	global  bool
-	inPlace bool
-	table   bool // the stream is changes of a table's groups, from a topology.Regroup
+	stream        *StreamOf[T]
+	appendKey     func(dst []byte, row *T) ([]byte, error) // nil: the group is the key that records have
+	codec         entity.KeyCodec[K]
+	global        bool
+	copartitioned bool
+	table         bool             // the stream is changes of a table's groups, from a topology.Regroup
+	at            *GroupedOf[K, T] // with the rows of a group in one partition; nil: not needed yet
 }
 
 // All is the key of the one group of GroupAll.
@@ -26,7 +27,7 @@ type All struct{}
 
 // GroupAll puts all rows into one group. Their topic must have one partition, or they go through one that has: Repartition(name, 1).
 func GroupAll[T any](s *StreamOf[T]) *GroupedOf[All, T] {
-	return &GroupedOf[All, T]{stream: s, key: func(*T) All { return All{} }, global: true}
+	return &GroupedOf[All, T]{stream: s, global: true}
 }
 
 // append appends a key's bytes. That of the global group has none.
@@ -52,40 +53,68 @@ func (g *GroupedOf[K, T]) decode(b []byte) (key K, err error) {
 	return g.codec.Decode(b)
 }
 
-// GroupBy puts rows into groups. K is a string, a number, or a struct of such for a composite key; the group's key is written
-// as Kafka's and ksqlDB's serializers write it.
+// GroupByKey puts rows into groups by the key that their records have, of type K: a string, a number, or a struct of such for a composite key, in
+// the format of Kafka's and ksqlDB's serializers. Filter, Peek, Map and FlatMap leave the key as it is, whatever they do to the row;
+// joins give the join key, and PartitionBy another. Only after PartitionBy do rows go through an internal topic.
 //
-// All rows of a group must be in one partition. Where the group's key is the key of the topic they are ([G3]); where it is
-// not, or is not known to be, rows go through an internal topic that is partitioned by it: see PartitionBy. InPlace spares that
-// where the program knows better. Rows without a Kafka key are dropped and counted, unless they go through such a topic.
+// Rows whose record has no key, or one that is no K, are dropped and counted.
+func GroupByKey[K, T any](s *StreamOf[T]) *GroupedOf[K, T] {
+	c, err := entity.KeyOf[K]()
+	switch {
+	case err != nil:
+		s.b.wrong(place(), "GroupByKey: key of type %v: %w", reflect.TypeFor[K](), err)
+	case s.form != "" && s.form != c.Form():
+		s.b.wrong(place(), "GroupByKey: keys of type %v are %s, those of the rows are %s: give the type of their keys, or group with GroupBy",
+			reflect.TypeFor[K](), c.Form(), s.form)
+	}
+	return &GroupedOf[K, T]{stream: s, codec: c}
+}
+
+// GroupBy puts rows into groups by a key that a function makes of each: as PartitionBy and then GroupByKey. As rows of a group may be in
+// any partition, they always go through an internal topic that is partitioned by the group's key, with their event times. Where the key is that of the
+// topic, or of a join, use GroupByKey or GroupByColumns, which spare the topic.
 func GroupBy[T, K any](s *StreamOf[T], key func(*T) K) *GroupedOf[K, T] {
 	c, err := entity.KeyOf[K]()
 	if err != nil {
 		s.b.wrong(place(), "GroupBy: key of type %v: %w", reflect.TypeFor[K](), err)
 	}
-	return &GroupedOf[K, T]{stream: s, key: key, codec: c}
+	return &GroupedOf[K, T]{stream: s, codec: c,
+		appendKey: func(dst []byte, row *T) ([]byte, error) { return c.Append(dst, key(row)) }}
 }
 
-// InPlace says that all rows of a group are in one partition already, whatever the key of the topic: nothing goes through an internal
-// topic. A row whose group belongs to another partition ends the task with an error that says so.
-func (g *GroupedOf[K, T]) InPlace() *GroupedOf[K, T] {
-	g.inPlace = true
+// GroupByColumns puts rows into groups by columns of theirs, named as in messages: as PartitionByColumns and then GroupByKey. Where the columns
+// are known to be the key of the records, rows stay where they are; where they are not, it is as GroupBy.
+func GroupByColumns[K, T any](s *StreamOf[T], columns ...string) *GroupedOf[K, T] {
+	c, m := keyOfColumns[K, T](s, "GroupByColumns", columns)
+	g := &GroupedOf[K, T]{stream: s, codec: c}
+	if m != nil && !s.keyedBy(m) {
+		g.appendKey = func(dst []byte, row *T) ([]byte, error) { return m.AppendKey(dst, row) }
+	}
+	return g
+}
+
+// AssumeCopartitioned says that all rows of a group are in one partition already, whatever their key: nothing goes through an internal
+// topic. A row whose group belongs to another partition fails: OnError of the aggregation says what becomes of it.
+func (g *GroupedOf[K, T]) AssumeCopartitioned() *GroupedOf[K, T] {
+	g.copartitioned = true
 	return g
 }
 
 // placed is g with the rows of a group in one partition.
 func (g *GroupedOf[K, T]) placed() *GroupedOf[K, T] {
-	key := func(row *T) ([]byte, error) { return g.codec.Append(nil, g.key(row)) }
-	switch s := g.stream; {
-	case g.global, g.inPlace:
+	switch {
+	case g.global, g.copartitioned:
 		return g
+	case g.at != nil:
 	case g.table:
-		return &GroupedOf[K, T]{stream: s.placedChanges(), codec: g.codec, table: true}
-	case s.hasKey(key):
-		return &GroupedOf[K, T]{stream: s.placed(), key: g.key, codec: g.codec}
+		g.at = &GroupedOf[K, T]{stream: g.stream.placedChanges(), codec: g.codec, table: true}
+	case g.appendKey == nil:
+		g.at = &GroupedOf[K, T]{stream: g.stream.placed(), codec: g.codec}
+	default:
+		moved := g.stream.rekey("group", func(r *topology.Record, dst []byte) ([]byte, error) { return g.appendKey(dst, r.Value.(*T)) })
+		g.at = &GroupedOf[K, T]{stream: moved.placed(), codec: g.codec}
 	}
-	moved := g.stream.rekey("group", func(r *topology.Record, dst []byte) ([]byte, error) { return g.codec.Append(dst, g.key(r.Value.(*T))) })
-	return &GroupedOf[K, T]{stream: moved.placed(), codec: g.codec}
+	return g.at
 }
 
 // Group is a group in one window, as a projection sees it: the functions of package aggregates take it.
@@ -118,10 +147,21 @@ func (g Group[K, T]) Recorder() *aggregates.Recorder[T] { return g.ref.recorder 
 
 // openKey makes what appends a row's group key.
 func (g *GroupedOf[K, T]) openKey() func(*topology.Record, []byte) ([]byte, error) {
-	if g.key == nil {
+	switch {
+	case g.global:
+		return func(_ *topology.Record, dst []byte) ([]byte, error) { return append(dst, []byte{}...), nil }
+	case g.appendKey != nil:
+		return func(r *topology.Record, dst []byte) ([]byte, error) { return g.appendKey(dst, r.Value.(*T)) }
+	case g.table:
 		return func(r *topology.Record, dst []byte) ([]byte, error) { return append(dst, r.Group...), nil }
 	}
+	// A key is read and written: what is no K fails here, where the record's policy decides, and not when the row is emitted; and two
+	// ways to write one key are one group.
 	return func(r *topology.Record, dst []byte) ([]byte, error) {
-		return g.append(dst, g.key(r.Value.(*T)))
+		key, err := g.codec.Decode(r.Group)
+		if err != nil {
+			return dst, err
+		}
+		return g.codec.Append(dst, key)
 	}
 }

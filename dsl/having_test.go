@@ -20,7 +20,7 @@ type balance struct {
 func balances(t *testing.T, w windows.Spec) (*enginetest.Driver, *dsl.StreamOf[Rate], *dsl.WindowedOf[string, balance]) {
 	b := dsl.New("fx")
 	rates := dsl.Stream[Rate](b, "rates")
-	sums := dsl.Aggregate(dsl.GroupBy(rates, pair), w, func(g dsl.Group[string, Rate]) balance {
+	sums := dsl.Aggregate(dsl.GroupByKey[string](rates), w, func(g dsl.Group[string, Rate]) balance {
 		return balance{g.Key(), aggregates.Sum(g, func(r *Rate) float64 { return r.Bid })}
 	}).Having(func(b *balance) bool { return b.Sum > 10 })
 	sums.Final()

@@ -30,7 +30,7 @@ func TestSlicedEqualsBucketed(t *testing.T) {
 		for i, sliced := range []bool{true, false} {
 			b := dsl.New("fx")
 			rates := dsl.Stream[Rate](b, "rates")
-			bars := dsl.Aggregate(dsl.GroupBy(rates, pair), hopping, bar)
+			bars := dsl.Aggregate(dsl.GroupByKey[string](rates), hopping, bar)
 			final := bars.Final()
 			if !sliced {
 				bars.Changes()

@@ -3,7 +3,6 @@ package dsl
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/ashi-stream/ashi/topology"
@@ -45,8 +44,7 @@ func (s Span) validate(asOf bool) error {
 // makes its rows, which are dropped and counted where it fails. Rows without a key are dropped and counted.
 //
 // Rows of both streams go through internal topics where their key is not that of their topic any more (see PartitionBy). A stream may be
-// joined with itself. Where rows are grouped below a join by the join key, they stay where they are: to find that out f is called
-// with made-up rows when the plan is built.
+// joined with itself. The result can be grouped by the join key where it is: GroupByKey.
 //
 // State is kept under the name of the join, that of both topics with -join unless As says otherwise.
 func Join[L, R, O any](left *StreamOf[L], right *StreamOf[R], span Span, f func(*L, *R) (O, error)) *StreamOf[O] {
@@ -121,9 +119,7 @@ func joinStreams[L, R, O any](what string, left *StreamOf[L], right *StreamOf[R]
 	b.feed(left.node, n, 0)
 	b.feed(right.node, n, 1)
 	unite(left.part, right.part)
-	joined := &StreamOf[O]{b: b, node: n, part: left.part, origin: origin, form: cmp.Or(left.form, right.form), format: madeRows[O]()}
-	joined.joined = func(n int) []trial[O] { return tryJoin(left.trials(n), right.trials(n), op.Keep, f) }
-	return joined
+	return &StreamOf[O]{b: b, node: n, part: left.part, origin: origin, form: cmp.Or(left.form, right.form), format: madeRows[O]()}
 }
 
 // sameKeys notes that keys of two sides could never be equal. A side that is not known may be anything.
@@ -141,37 +137,4 @@ func (b *Builder) first(p *part) {
 			source.First = true
 		}
 	}
-}
-
-// tryJoin tries a joiner, to find out where in its result the key is. In a pair both rows have the same key, so the result has the
-// join key where it has that of either row; a row alone has its own. nil: f fails, or a key is not known.
-func tryJoin[L, R, O any](left []trial[L], right []trial[R], keep [2]bool, f func(*L, *R) (O, error)) (made []trial[O]) {
-	whole := true
-	try := func(l *L, r *R, keys ...[]byte) {
-		defer func() {
-			if recover() != nil {
-				whole = false
-			}
-		}()
-		row, err := f(l, r)
-		whole = whole && err == nil
-		made = append(made, trial[O]{&row, keys})
-	}
-	for _, l := range left {
-		for _, r := range right {
-			try(l.row, r.row, slices.Concat(l.keys, r.keys)...)
-		}
-		if keep[0] {
-			try(l.row, nil, l.keys...)
-		}
-	}
-	for _, r := range right {
-		if keep[1] {
-			try(nil, r.row, r.keys...)
-		}
-	}
-	if !whole || len(left) == 0 || len(right) == 0 {
-		return nil
-	}
-	return made
 }

@@ -1,7 +1,6 @@
 package dsl_test
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -27,31 +26,27 @@ func amountOf(g dsl.Group[string, Paid]) spent {
 	return spent{g.Key(), aggregates.Sum(g, func(p *Paid) float64 { return *p.Amount }), aggregates.Count(g)}
 }
 
-// A join is grouped where it is if the group's key is the join key, taken from either row.
+// A join has the join key as the key of its records, whatever its joiner makes of the rows: it is grouped by it where it is. Grouped by
+// a function it is written anew.
 func TestGroupByTheJoinKey(t *testing.T) {
 	type joiner = func(*Order, *Payment) (Paid, error)
-	ofLeft := func(o *Order, p *Payment) (Paid, error) { return Paid{Order: o.ID}, nil }
-	for name, c := range map[string]struct {
-		join     func(*dsl.StreamOf[Order], *dsl.StreamOf[Payment], dsl.Span, joiner) *dsl.StreamOf[Paid]
-		f        joiner
-		key      func(*Paid) string
-		internal int
-	}{
-		"the key of both":                {dsl.OuterJoin[Order, Payment, Paid], paid, func(p *Paid) string { return p.Order }, 0},
-		"of the left row":                {dsl.Join[Order, Payment, Paid], ofLeft, func(p *Paid) string { return p.Order }, 0},
-		"of the right row":               {dsl.Join[Order, Payment, Paid], func(_ *Order, p *Payment) (Paid, error) { return Paid{Order: p.Order}, nil }, func(p *Paid) string { return p.Order }, 0},
-		"of an absent row":               {dsl.RightJoin[Order, Payment, Paid], ofLeft, func(p *Paid) string { return p.Order }, 1},
-		"of the left row, which is kept": {dsl.LeftJoin[Order, Payment, Paid], ofLeft, func(p *Paid) string { return p.Order }, 0},
-		"of neither":                     {dsl.Join[Order, Payment, Paid], func(o *Order, p *Payment) (Paid, error) { return Paid{Order: o.ID + p.Order}, nil }, func(p *Paid) string { return p.Order }, 1},
-		"another column":                 {dsl.Join[Order, Payment, Paid], paid, func(p *Paid) string { return *p.Item }, 1},
-		"a joiner that fails":            {dsl.Join[Order, Payment, Paid], func(*Order, *Payment) (Paid, error) { return Paid{}, fmt.Errorf("not yet") }, func(p *Paid) string { return p.Order }, 1},
+	for name, join := range map[string]func(*dsl.StreamOf[Order], *dsl.StreamOf[Payment], dsl.Span, joiner) *dsl.StreamOf[Paid]{
+		"inner": dsl.Join[Order, Payment, Paid], "left": dsl.LeftJoin[Order, Payment, Paid], "right": dsl.RightJoin[Order, Payment, Paid],
+		"outer": dsl.OuterJoin[Order, Payment, Paid],
 	} {
 		t.Run(name, func(t *testing.T) {
-			plan := joinsPlan(t, func(b *dsl.Builder, o *dsl.StreamOf[Order], p *dsl.StreamOf[Payment]) {
-				joined := c.join(o, p, dsl.Within(time.Second, time.Second), c.f).Filter(func(*Paid) (bool, error) { return true, nil })
-				dsl.Aggregate(dsl.GroupBy(joined, c.key), windows.Minutes(1), amountOf).Final()
-			})
-			require.Len(t, plan.Internal, c.internal)
+			for internal, group := range []func(*dsl.StreamOf[Paid]) *dsl.GroupedOf[string, Paid]{
+				dsl.GroupByKey[string, Paid],
+				func(s *dsl.StreamOf[Paid]) *dsl.GroupedOf[string, Paid] {
+					return dsl.GroupBy(s, func(p *Paid) string { return p.Order })
+				},
+			} {
+				plan := joinsPlan(t, func(b *dsl.Builder, o *dsl.StreamOf[Order], p *dsl.StreamOf[Payment]) {
+					joined := join(o, p, dsl.Within(time.Second, time.Second), paid).Filter(func(*Paid) (bool, error) { return true, nil })
+					dsl.Aggregate(group(joined), windows.Minutes(1), amountOf).Final()
+				})
+				require.Len(t, plan.Internal, internal)
+			}
 		})
 	}
 }
@@ -71,7 +66,7 @@ func TestJoinByAnotherKey(t *testing.T) {
 	orders, visits := dsl.Stream[order](b, "orders"), dsl.Stream[visit](b, "visits")
 	by := dsl.PartitionBy(orders, func(o *order) string { return o.Customer })
 	joined := dsl.Join(visits, by, dsl.Within(0, time.Minute).Grace(time.Minute), func(v *visit, o *order) (lead, error) { return lead{v.Customer, o.Amount}, nil })
-	sums := dsl.Aggregate(dsl.GroupBy(joined, func(l *lead) string { return l.Customer }), windows.Minutes(10), func(g dsl.Group[string, lead]) spent {
+	sums := dsl.Aggregate(dsl.GroupByKey[string](joined), windows.Minutes(10), func(g dsl.Group[string, lead]) spent {
 		return spent{g.Key(), aggregates.Sum(g, func(l *lead) float64 { return l.Amount }), aggregates.Count(g)}
 	}).Final()
 	plan, err := b.Build()
@@ -115,7 +110,7 @@ func TestJoinsOfJoins(t *testing.T) {
 			}
 			return Paid{Order: o.ID}, nil
 		})
-		dsl.Aggregate(dsl.GroupBy(joined, func(p *Paid) string { return p.Order }), windows.Minutes(1), amountOf).Final()
+		dsl.Aggregate(dsl.GroupByKey[string](joined), windows.Minutes(1), amountOf).Final()
 	})
 	require.Empty(t, plan.Internal)
 	require.Equal(t, `application shop

@@ -35,7 +35,7 @@ type quoteBar struct {
 func quotes(t *testing.T, schemas topology.Schemas) (*topology.Plan, *dsl.StreamOf[quote], *dsl.OutputOf[string, quoteBar]) {
 	b := dsl.New("app")
 	in := dsl.ReadKeys(dsl.Stream[quote](b, "quotes").Codec(codecs.Registered(schemas, codecs.Avro[quote]())), codecs.Registered(schemas, codecs.AvroKey[string]()))
-	bars := dsl.Aggregate(dsl.GroupBy(in, func(q *quote) string { return q.Pair }), windows.Minutes(1), func(g dsl.Group[string, quote]) quoteBar {
+	bars := dsl.Aggregate(dsl.GroupByKey[string](in), windows.Minutes(1), func(g dsl.Group[string, quote]) quoteBar {
 		return quoteBar{Pair: g.Key(), High: aggregates.Max(g, func(q *quote) float64 { return q.Bid }), N: aggregates.Count(g)}
 	}).Codec(codecs.Registered(schemas, codecs.Avro[quoteBar]())).KeyCodec(codecs.Registered(schemas, codecs.AvroKey[string]()))
 	final := bars.Final()
@@ -209,7 +209,7 @@ func TestKeyMistakes(t *testing.T) {
 	dsl.ReadKeys(in, codecs.JSONKey[string]())
 	dsl.ReadKeys(below, codecs.JSONKey[string]())
 	dsl.ReadKeys(in, codecs.AvroKey[[]string]())
-	dsl.Aggregate(dsl.GroupBy(in, func(q *quote) string { return q.Pair }), windows.Minutes(1), func(g dsl.Group[string, quote]) quoteBar {
+	dsl.Aggregate(dsl.GroupByKey[string](in), windows.Minutes(1), func(g dsl.Group[string, quote]) quoteBar {
 		return quoteBar{N: aggregates.Count(g)}
 	}).KeyCodec(codecs.Registered(nil, codecs.AvroKey[string]()))
 	dsl.WriteKeys(in.To("a"), codecs.AvroKey[[]string]())

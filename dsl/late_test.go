@@ -14,7 +14,7 @@ import (
 func TestLateTopic(t *testing.T) {
 	b := dsl.New("fx")
 	rates := dsl.Stream[Rate](b, "rates")
-	dsl.Aggregate(dsl.GroupBy(rates, pair), windows.Minutes(1, 5), bar).LateTo("rates_late").Final()
+	dsl.Aggregate(dsl.GroupByKey[string](rates), windows.Minutes(1, 5), bar).LateTo("rates_late").Final()
 	plan, err := b.Build()
 	require.NoError(t, err)
 	d := enginetest.New(t, plan)
@@ -32,7 +32,7 @@ func TestLateTopic(t *testing.T) {
 func TestLateTopicOfFlatMap(t *testing.T) {
 	b := dsl.New("fx")
 	twice := dsl.FlatMap(dsl.Stream[Rate](b, "rates"), func(r *Rate) ([]Rate, error) { return []Rate{*r, *r}, nil })
-	dsl.Aggregate(dsl.GroupBy(twice, pair).InPlace(), windows.Minutes(1), bar).LateTo("rates_late").Final()
+	dsl.Aggregate(dsl.GroupByKey[string](twice), windows.Minutes(1), bar).LateTo("rates_late").Final()
 	plan, err := b.Build()
 	require.NoError(t, err)
 	d := enginetest.New(t, plan)
@@ -46,7 +46,7 @@ func TestLateTopicOfFlatMap(t *testing.T) {
 func TestCloseIdle(t *testing.T) {
 	b := dsl.New("fx")
 	rates := dsl.Stream[Rate](b, "rates")
-	final := dsl.Aggregate(dsl.GroupBy(rates, pair), windows.Minutes(1, 5).CloseIdle(10*time.Second), bar).Final()
+	final := dsl.Aggregate(dsl.GroupByKey[string](rates), windows.Minutes(1, 5).CloseIdle(10*time.Second), bar).Final()
 	plan, err := b.Build()
 	require.NoError(t, err)
 	d := enginetest.New(t, plan)
@@ -71,7 +71,7 @@ func TestCloseIdleWithoutAnythingToClose(t *testing.T) {
 	b := dsl.New("fx")
 	rates := dsl.Stream[Rate](b, "rates")
 	gap := windows.Session(30 * time.Second).CloseIdle(10 * time.Second)
-	final := dsl.Aggregate(dsl.GroupBy(rates, pair), gap, bar).Final()
+	final := dsl.Aggregate(dsl.GroupByKey[string](rates), gap, bar).Final()
 	plan, err := b.Build()
 	require.NoError(t, err)
 	d := enginetest.New(t, plan)

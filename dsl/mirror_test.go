@@ -49,7 +49,7 @@ func TestWithoutMirrorMistakes(t *testing.T) {
 	dsl.Table[string, row](b, "rows").WithoutMirror(" ")
 	rows := dsl.Stream[row](b, "clicks")
 	dsl.ToTable[string](rows).WithoutMirror("large")
-	dsl.Aggregate(dsl.GroupBy(rows, func(r *row) string { return r.Account }), windows.Minutes(1), func(g dsl.Group[string, row]) total {
+	dsl.Aggregate(dsl.GroupByKey[string](rows), windows.Minutes(1), func(g dsl.Group[string, row]) total {
 		return total{Account: g.Key(), N: aggregates.Count(g)}
 	}).Final()
 	_, err := b.Build()

@@ -16,7 +16,7 @@ import (
 func TestOutputNames(t *testing.T) {
 	b := dsl.New("fx")
 	rates := dsl.Stream[Rate](b, "rates")
-	bars := dsl.Aggregate(dsl.GroupBy(rates, pair), windows.Tumbling(250*time.Millisecond, 30*time.Second, 15*time.Minute), bar)
+	bars := dsl.Aggregate(dsl.GroupByKey[string](rates), windows.Tumbling(250*time.Millisecond, 30*time.Second, 15*time.Minute), bar)
 	final, changes := bars.Final(), bars.Changes()
 	require.Same(t, final, bars.Final(), "one output however often it is asked for")
 	for size, want := range map[time.Duration]string{15 * time.Minute: "15min", 30 * time.Second: "30s", 250 * time.Millisecond: "250ms"} {

@@ -2,6 +2,7 @@ package dsl
 
 import (
 	"reflect"
+	"slices"
 
 	"github.com/ashi-stream/ashi/dsl/entity"
 	"github.com/ashi-stream/ashi/topology"
@@ -20,12 +21,57 @@ func PartitionBy[T, K any](s *StreamOf[T], key func(*T) K) *StreamOf[T] {
 	if err != nil {
 		s.b.wrong(place(), "PartitionBy: key of type %v: %w", reflect.TypeFor[K](), err)
 	}
-	if s.hasKey(func(row *T) ([]byte, error) { return c.Append(nil, key(row)) }) {
+	below := s.rekey("partition", func(r *topology.Record, dst []byte) ([]byte, error) { return c.Append(dst, key(r.Value.(*T))) })
+	below.form = c.Form()
+	return below
+}
+
+// PartitionByColumns gives rows the key that columns of theirs make, named as in messages: what PartitionBy does with a function, but
+// where the records of s are known to have that key already, nothing is done. K is the type of the key: that of the column, or for several a
+// struct with the same columns in the same order.
+//
+// The key is known to be that of the columns where the rows are those of a declared topic (or of PartitionByColumns), only filtered, peeked at,
+// split or merged since, and the columns are its key columns in their order.
+func PartitionByColumns[K, T any](s *StreamOf[T], columns ...string) *StreamOf[T] {
+	_, m := keyOfColumns[K, T](s, "PartitionByColumns", columns)
+	if m == nil || s.keyedBy(m) {
 		return s
 	}
-	below := s.rekey("partition", func(r *topology.Record, dst []byte) ([]byte, error) { return c.Append(dst, key(r.Value.(*T))) })
-	below.keyed, below.form = func(row *T) ([]byte, error) { return c.Append(nil, key(row)) }, c.Form()
+	below := s.rekey("partition", func(r *topology.Record, dst []byte) ([]byte, error) { return m.AppendKey(dst, r.Value.(*T)) })
+	below.keyed, below.form = m, m.KeyForm()
 	return below
+}
+
+// keyOfColumns is the codec of keys of type K, and the model of the rows of s whose key the columns are; nil where that is a mistake, which it notes.
+func keyOfColumns[K, T any](s *StreamOf[T], what string, columns []string) (entity.KeyCodec[K], *entity.Model) {
+	at := place()
+	c, err := entity.KeyOf[K]()
+	if err != nil {
+		s.b.wrong(at, "%s: key of type %v: %w", what, reflect.TypeFor[K](), err)
+		return c, nil
+	}
+	m, errs := entity.For[T]()
+	for _, err := range errs {
+		s.b.wrong(at, "%s: %w", what, err)
+	}
+	if m == nil {
+		return c, nil
+	}
+	if m, err = m.WithKey(columns...); err != nil {
+		s.b.wrong(at, "%s: %w", what, err)
+		return c, nil
+	}
+	if c.Form() != m.KeyForm() {
+		s.b.wrong(at, "%s: keys of type %v are %s, those of the columns %q are %s: give a type with these columns in this order",
+			what, reflect.TypeFor[K](), c.Form(), columns, m.KeyForm())
+		return c, nil
+	}
+	return c, m
+}
+
+// keyedBy says that the key of the stream's records is what the key columns of m have in their rows.
+func (s *StreamOf[T]) keyedBy(m *entity.Model) bool {
+	return s.keyed != nil && slices.Equal(s.keyed.Key, m.Key)
 }
 
 // rekey adds a step that gives rows another key.
@@ -70,7 +116,7 @@ func (s *StreamOf[T]) through(name string, partitions int32) *StreamOf[T] {
 	s.format.passThrough(s.b, sink, source)
 	s.node.Next = append(s.node.Next, &topology.Node{Name: s.b.unique("to-" + topic), Place: place(), Op: sink})
 	node := &topology.Node{Name: s.b.unique(topic), Place: place(), Op: source}
-	return &StreamOf[T]{b: s.b, node: node, part: s.b.root(node, true), origin: s.origin, form: s.form, keyed: s.keyed, joined: s.joined, format: same(s.format)}
+	return &StreamOf[T]{b: s.b, node: node, part: s.b.root(node, true), origin: s.origin, form: s.form, keyed: s.keyed, format: same(s.format)}
 }
 
 // internal notes an internal topic, named after the application.
@@ -84,14 +130,19 @@ func (b *Builder) internal(name string, partitions int32) (topic string) {
 func Merge[T any](first *StreamOf[T], others ...*StreamOf[T]) *StreamOf[T] {
 	b := first.b
 	n := &topology.Node{Name: b.unique(first.node.Name + "-merge"), Place: place(), Op: &topology.Merge{Inputs: 1 + len(others)}}
-	merged := &StreamOf[T]{b: b, node: n, part: first.part, origin: first.origin}
-	merged.format = &format[T]{}
+	merged := &StreamOf[T]{b: b, node: n, part: first.part, origin: first.origin, keyed: first.keyed, form: first.form, format: &format[T]{}}
 	for i, s := range append([]*StreamOf[T]{first}, others...) {
 		merged.format.of = append(merged.format.of, s.format)
 		b.feed(s.node, n, i)
 		unite(first.part, s.part)
 		if s.moved != nil {
 			merged.moved = &moved[T]{}
+		}
+		if s.keyed == nil || !merged.keyedBy(s.keyed) {
+			merged.keyed = nil
+		}
+		if s.form != merged.form {
+			merged.form = ""
 		}
 	}
 	return merged

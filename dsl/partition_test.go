@@ -1,6 +1,7 @@
 package dsl_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -47,22 +48,33 @@ func TestGroupByAnotherKey(t *testing.T) {
 	require.ElementsMatch(t, []spent{{"ann", 12, 2}, {"bob", 1, 1}}, enginetest.Rows(d, sums.Size(time.Minute)))
 }
 
-// What is known to be the key of the topic needs no other topic.
+// What is the key of the records needs no other topic; what a function makes always does, whatever it makes of any row.
 func TestGroupByTheKeyOfTheTopic(t *testing.T) {
+	by := func(key func(*order) string) func(*dsl.StreamOf[order]) *dsl.GroupedOf[string, order] {
+		return func(s *dsl.StreamOf[order]) *dsl.GroupedOf[string, order] { return dsl.GroupBy(s, key) }
+	}
+	columns := func(names ...string) func(*dsl.StreamOf[order]) *dsl.GroupedOf[string, order] {
+		return func(s *dsl.StreamOf[order]) *dsl.GroupedOf[string, order] {
+			return dsl.GroupByColumns[string](s, names...)
+		}
+	}
 	for name, c := range map[string]struct {
-		key      func(*order) string
+		group    func(*dsl.StreamOf[order]) *dsl.GroupedOf[string, order]
 		internal int
 	}{
-		"the key":          {func(o *order) string { return o.ID }, 0},
-		"another column":   {func(o *order) string { return o.Customer }, 1},
-		"a changed key":    {func(o *order) string { return o.ID + "!" }, 1},
-		"one that panics":  {func(*order) string { panic("no rows yet") }, 1},
-		"one that varies":  {func(o *order) string { return map[bool]string{true: o.ID, false: o.Customer}[o.Amount > 20] }, 1},
-		"the empty string": {func(*order) string { return "" }, 1},
+		"the key":               {dsl.GroupByKey[string, order], 0},
+		"the key's column":      {columns("id"), 0},
+		"another column":        {columns("Customer"), 1},
+		"by a function":         {by(func(o *order) string { return o.ID }), 1},
+		"of another column":     {by(func(o *order) string { return o.Customer }), 1},
+		"of lower case":         {by(func(o *order) string { return strings.ToLower(o.ID) }), 1},
+		"without spaces":        {by(func(o *order) string { return strings.TrimSpace(o.ID) }), 1},
+		"that panics":           {by(func(*order) string { panic("no rows yet") }), 1},
+		"that gives a constant": {by(func(*order) string { return "" }), 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := dsl.New("shop")
-			dsl.Aggregate(dsl.GroupBy(dsl.Stream[order](b, "orders"), c.key), windows.Minutes(1), spentOf).Final()
+			dsl.Aggregate(c.group(dsl.Stream[order](b, "orders")), windows.Minutes(1), spentOf).Final()
 			plan, err := b.Build()
 			require.NoError(t, err)
 			require.Len(t, plan.Internal, c.internal)
@@ -82,8 +94,8 @@ func TestPartitionBy(t *testing.T) {
 
 	b = dsl.New("shop")
 	by = dsl.PartitionBy(dsl.Stream[order](b, "orders"), customer)
-	dsl.Aggregate(dsl.GroupBy(by, customer), windows.Minutes(1), spentOf).As("minutes").Final()
-	dsl.Aggregate(dsl.GroupBy(by, customer), windows.Session(time.Minute), spentOf).As("visits").Final()
+	dsl.Aggregate(dsl.GroupByKey[string](by), windows.Minutes(1), spentOf).As("minutes").Final()
+	dsl.Aggregate(dsl.GroupByKey[string](by), windows.Session(time.Minute), spentOf).As("visits").Final()
 	plan, err = b.Build()
 	require.NoError(t, err)
 	require.Len(t, plan.Internal, 1)
@@ -101,7 +113,7 @@ func TestMerge(t *testing.T) {
 	b := dsl.New("shop")
 	web, till := dsl.Stream[order](b, "web"), dsl.Stream[order](b, "till")
 	all := dsl.Merge(web, till)
-	count := dsl.Aggregate(dsl.GroupBy(all, func(o *order) string { return o.ID }).InPlace(), windows.Minutes(1), spentOf).Final()
+	count := dsl.Aggregate(dsl.GroupByKey[string](all), windows.Minutes(1), spentOf).Final()
 	plan, err := b.Build()
 	require.NoError(t, err)
 	require.Len(t, plan.Subs, 1)

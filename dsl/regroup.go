@@ -15,7 +15,7 @@ import (
 // out of the old one first ([A1], [A2]); so all aggregates must have undo. A group of which all rows are gone keeps its row, as of no
 // records: Having leaves it out.
 //
-// Changes go through an internal topic that is partitioned by the group's key; InPlace spares that where the program knows that a row and
+// Changes go through an internal topic that is partitioned by the group's key; AssumeCopartitioned spares that where the program knows that a row and
 // its group are in one partition. key must give the same for the same row; a row for which it fails is in no group, and is counted. Filter leaves
 // out rows that belong to no group.
 func GroupTable[K, T, G any](t *TableOf[K, T], key func(*T) G) *GroupedOf[G, T] {

@@ -10,7 +10,6 @@ import (
 	"github.com/ashi-stream/ashi/aggregates"
 	"github.com/ashi-stream/ashi/dsl"
 	"github.com/ashi-stream/ashi/engine/enginetest"
-	"github.com/ashi-stream/ashi/topology"
 	"github.com/ashi-stream/ashi/windows"
 )
 
@@ -68,7 +67,7 @@ func TestGroupTable(t *testing.T) {
 func TestGroupTableInPlace(t *testing.T) {
 	b := dsl.New("shop")
 	orders := dsl.Table[string, order](b, "orders")
-	groups := dsl.GroupTable(orders, func(o *order) string { return o.ID }).InPlace()
+	groups := dsl.GroupTable(orders, func(o *order) string { return o.ID }).AssumeCopartitioned()
 	byID := dsl.Aggregate(groups, windows.Unbounded(), accountOf).Changes()
 	plan, err := b.Build()
 	require.NoError(t, err)
@@ -79,7 +78,7 @@ func TestGroupTableInPlace(t *testing.T) {
 
 	b = dsl.New("shop")
 	orders = dsl.Table[string, order](b, "orders")
-	dsl.Aggregate(dsl.GroupTable(orders, func(o *order) string { return o.Customer }).InPlace(), windows.Unbounded(), accountOf).Changes()
+	dsl.Aggregate(dsl.GroupTable(orders, func(o *order) string { return o.Customer }).AssumeCopartitioned(), windows.Unbounded(), accountOf).Changes()
 	plan, err = b.Build()
 	require.NoError(t, err)
 	d = enginetest.NewWith(t, plan, enginetest.Options{Partitions: 3})

@@ -29,9 +29,9 @@ func (o *OutputOf[K, R]) ToStream(one windows.Spec) *StreamOf[R] {
 			return append(out, &row), nil
 		}
 	})
-	below.format = w.format()
+	below.form, below.format = w.agg.KeyForm, w.format()
 	if w.hasKeyColumns() {
-		below.keyed = func(row *R) ([]byte, error) { return w.model.AppendKey(nil, row) }
+		below.keyed = w.model
 	}
 	return below
 }

@@ -28,7 +28,7 @@ type visit struct {
 func visits(t *testing.T, w windows.Spec, changes bool) (*topology.Plan, *dsl.StreamOf[Rate], *dsl.WindowedOf[string, visit]) {
 	b := dsl.New("fx")
 	rates := dsl.Stream[Rate](b, "rates")
-	v := dsl.Aggregate(dsl.GroupBy(rates, pair), w, func(g dsl.Group[string, Rate]) visit {
+	v := dsl.Aggregate(dsl.GroupByKey[string](rates), w, func(g dsl.Group[string, Rate]) visit {
 		bid := func(r *Rate) float64 { return r.Bid }
 		return visit{Pair: g.Key(), Start: g.WindowStart().UnixMilli(), End: g.WindowEnd().UnixMilli(),
 			First: aggregates.EarliestByOffset(g, bid), Last: aggregates.LatestByOffset(g, bid), Ticks: aggregates.Count(g)}

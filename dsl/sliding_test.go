@@ -34,7 +34,7 @@ func TestSlidingTable(t *testing.T) {
 	b := dsl.New("fx")
 	rates := dsl.Stream[Rate](b, "rates")
 	sliding := windows.Sliding(10 * time.Millisecond)
-	final := dsl.Aggregate(dsl.GroupBy(rates, pair), sliding.Grace(0), bar).Final()
+	final := dsl.Aggregate(dsl.GroupByKey[string](rates), sliding.Grace(0), bar).Final()
 	plan, err := b.Build()
 	require.NoError(t, err)
 	d := enginetest.New(t, plan)

@@ -15,7 +15,7 @@ func step[T, U any](s *StreamOf[T], kind string, open func() func(*topology.Reco
 
 // same is below, of which the rows are some of s.
 func (s *StreamOf[T]) same(below *StreamOf[T]) *StreamOf[T] {
-	below.keyed, below.joined, below.format = s.keyed, s.joined, same(s.format)
+	below.keyed, below.format = s.keyed, same(s.format)
 	return below
 }
 

@@ -15,13 +15,12 @@ type StreamOf[T any] struct {
 	b      *Builder
 	node   *topology.Node
 	part   *part
-	origin string                   // the topic that it comes from
-	source *sourceOf[T]             // nil of what was not declared
-	keyed  func(*T) ([]byte, error) // the key of the topic, where it is known to be a function of the row; else nil
-	format *format[T]
-	moved  *moved[T]              // the key is not that of the topic any more; else nil
-	form   string                 // of its records' keys (entity.KeyCodec.Form); empty: not known
-	joined func(n int) []trial[T] // of the result of a join in place of keyed: see hasKey; else nil
+	origin string        // the topic that it comes from
+	source *sourceOf[T]  // nil of what was not declared
+	keyed  *entity.Model // its key columns are the key of each record, from which the row has them; nil: not known
+	format *format[T]    // how its rows are written in internal topics and state
+	moved  *moved[T]     // the key is not that of the topic any more; else nil
+	form   string        // of its records' keys (entity.KeyCodec.Form); empty: not known
 }
 
 // sourceOf is what a declared stream or table has beside its node.

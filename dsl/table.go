@@ -199,7 +199,7 @@ func (t *TableOf[K, T]) ToStream() *StreamOf[T] {
 	t.use()
 	s := &StreamOf[T]{b: t.b, node: t.node, part: t.part, origin: t.origin, form: t.key.Form(), format: same(t.format)}
 	if t.source != nil && t.source.model != nil {
-		s.keyed = func(row *T) ([]byte, error) { return t.source.model.AppendKey(nil, row) }
+		s.keyed = t.source.model
 	}
 	return s.same(step[T, T](s, "stream", func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error) {
 		var row topology.Record

@@ -13,6 +13,9 @@ import (
 // Create where it creates topics.
 func ACLs(plan *topology.Plan, cfg Config) []kafka.ACL {
 	var all aclList
+	if len(plan.Subs) > 0 {
+		all.add(kafka.GroupID, groupName(plan), kafka.Read)
+	}
 	// Shorter names first: a prefix is all that begins with it.
 	subs := slices.SortedStableFunc(slices.Values(plan.Subs), func(a, b *topology.SubTopology) int { return cmp.Compare(len(a.Name), len(b.Name)) })
 	for _, s := range subs {
@@ -43,7 +46,6 @@ func (l *aclList) add(r kafka.Resource, name string, operations ...kafka.Operati
 }
 
 func (l *aclList) subTopology(plan *topology.Plan, cfg Config, s *topology.SubTopology) {
-	l.add(kafka.GroupID, groupName(plan, s), kafka.Read)
 	if cfg.Guarantee == ExactlyOnce {
 		l.add(kafka.TransactionalID, transactionalPrefix(plan, s), kafka.Write)
 	}

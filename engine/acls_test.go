@@ -154,7 +154,7 @@ func TestACLs(t *testing.T) {
 }
 
 const neededACLs = `
-Read on group fx-rates
+Read on group fx
 Write on each transactional-id that begins with fx-rates-
 Read on topic rates
 Read on topic fx-rates-changelog
@@ -165,7 +165,6 @@ Write on topic fx-rates-repartition
 Create on topic fx-rates-repartition
 Delete on topic fx-rates-repartition
 DescribeConfigs on topic fx-rates-repartition
-Read on group fx-rates-repartition
 Read on topic fx-rates-repartition
 Read on topic fx-rates-repartition-changelog
 Write on topic fx-rates-repartition-changelog

@@ -103,7 +103,7 @@ func TestOtherPlan(t *testing.T) {
 	require.NoError(t, r.stop())
 
 	b := dsl.New(app)
-	bars := dsl.Aggregate(dsl.GroupBy(dsl.Stream[Rate](b, topic), func(r *Rate) string { return r.Pair }), windows.Minutes(2),
+	bars := dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[Rate](b, topic)), windows.Minutes(2),
 		func(g dsl.Group[string, Rate]) Bar { return Bar{Pair: g.Key(), Ticks: countOf(g)} })
 	bars.Final()
 	plan, err := b.Build()

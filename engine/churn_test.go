@@ -52,7 +52,7 @@ func TestMembersComeAndGo(t *testing.T) {
 		feed()
 		time.Sleep(500*time.Millisecond + time.Duration(r.Int64N(int64(1500*time.Millisecond)))) // members come and go at random, not at an event
 		i := r.IntN(len(members))
-		if r.IntN(2) == 0 && (onKafka || groupIsStable(t, c, app+"-"+topic, len(members))) {
+		if r.IntN(2) == 0 && (onKafka || groupIsStable(t, c, app, len(members))) {
 			members[i].kill(t)
 			killed++
 		} else {

@@ -24,8 +24,8 @@ func (c Config) Kafka(plan *topology.Plan) kafka.Config {
 		Logger: c.Log.With(component, "messaging"), SessionTimeout: c.SessionTimeout}
 }
 
-// groupName is the consumer group of a sub-topology.
-func groupName(p *topology.Plan, s *topology.SubTopology) string { return p.Name + "-" + s.Name }
+// groupName is the consumer group of an application: one for all of its sub-topologies.
+func groupName(p *topology.Plan) string { return p.Name }
 
 // transactionalPrefix is what the transactional ids of a sub-topology's tasks begin with; the partition follows.
 func transactionalPrefix(p *topology.Plan, s *topology.SubTopology) string {

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
@@ -135,8 +134,8 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	for _, s := range e.subs {
-		group.Go(func() error { return e.runSub(ctx, s) })
+	if len(e.subs) > 0 { // a plan may have tables alone
+		group.Go(func() error { return e.runGroup(ctx) })
 	}
 	if len(e.plan.Internal) > 0 {
 		group.Go(func() error { return e.purge(ctx) })
@@ -169,17 +168,21 @@ func (e *Engine) ended() error {
 	return errors.Join(ErrClosed, e.err)
 }
 
-// runSub joins the group of a sub-topology, and keeps the standbys that it names.
-func (e *Engine) runSub(ctx context.Context, s *subState) error {
+// runGroup joins the application's group, and keeps the standbys that it names.
+func (e *Engine) runGroup(ctx context.Context) error {
 	gc := kafka.GroupConfig{
-		ID: groupName(e.plan, s.sub), Topics: s.sub.Topics(), Changelog: s.changelog,
-		Tick: e.cfg.CommitInterval, Ahead: e.fetchBytes(),
-		NewWorker: func(partition int32) kafka.Worker { return &worker{engine: e, state: s, partition: partition} },
-		End:       s.heard, OnRebalance: func(began time.Time) { e.rebalanced(s, began) },
-		OnAssigned: func(partitions []int32) { s.owned.Store(int32(len(partitions))) },
-		Standbys:   e.cfg.Standbys, Positions: s.keeper.positions, OnStandby: s.keeper.name, Instance: e.cfg.InstanceID,
+		ID: groupName(e.plan), Tick: e.cfg.CommitInterval, Ahead: e.fetchBytes(), Standbys: e.cfg.Standbys, Instance: e.cfg.InstanceID,
+		OnRebalance: e.rebalanced,
 	}
-	s.keeper.find()
+	for _, s := range e.subs {
+		gc.Subs = append(gc.Subs, kafka.SubTopology{
+			Name: s.sub.Name, Topics: s.sub.Topics(), Changelog: s.changelog,
+			NewWorker: func(partition int32) kafka.Worker { return &worker{engine: e, state: s, partition: partition} },
+			End:       s.heard, OnAssigned: func(partitions []int32) { s.owned.Store(int32(len(partitions))) },
+			Positions: s.keeper.positions, OnStandby: s.keeper.name,
+		})
+		s.keeper.find()
+	}
 	var g *kafka.Group
 	err := patient(ctx, func() (err error) {
 		g, err = kafka.NewGroup(e.kafka, gc)
@@ -189,16 +192,30 @@ func (e *Engine) runSub(ctx context.Context, s *subState) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		return fmt.Errorf("engine: sub-topology %s: %w", s.sub.Name, err)
+		return fmt.Errorf("engine: %w", err)
 	}
-	s.keeper.rejoin = g.Rejoin
-	both, ctx := errgroup.WithContext(ctx)
-	both.Go(func() error { return s.keeper.run(ctx) })
-	both.Go(func() error {
-		return e.kafka.Advise(g.Run(ctx), kafka.ACL{Resource: kafka.GroupID, Name: gc.ID, Operation: kafka.Read})
+	all, ctx := errgroup.WithContext(ctx)
+	for _, s := range e.subs {
+		s.keeper.rejoin = g.Rejoin
+		all.Go(func() error { return s.wrap(s.keeper.run(ctx)) })
+	}
+	all.Go(func() error {
+		if err := e.kafka.Advise(g.Run(ctx), kafka.ACL{Resource: kafka.GroupID, Name: gc.ID, Operation: kafka.Read}); err != nil {
+			return fmt.Errorf("engine: %w", err)
+		}
+		return nil
 	})
-	if err := errors.Join(both.Wait(), s.keeper.close()); err != nil {
-		return fmt.Errorf("engine: sub-topology %s: %w", s.sub.Name, err)
+	errs := []error{all.Wait()}
+	for _, s := range e.subs {
+		errs = append(errs, s.wrap(s.keeper.close()))
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// wrap names the sub-topology in an error.
+func (s *subState) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("engine: sub-topology %s: %w", s.sub.Name, err)
 }

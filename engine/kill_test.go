@@ -131,7 +131,7 @@ func (p *process) terminate(t *testing.T) {
 // awaitEnd returns when the application has committed the whole input.
 func awaitEnd(t *testing.T, c *kafkatest.Cluster, app, topic string) {
 	t.Helper()
-	awaitRead(t, c, app+"-"+topic, topic)
+	awaitRead(t, c, app, topic)
 }
 
 // awaitRead returns when a group has committed all that a topic holds.

@@ -45,5 +45,5 @@ func (e *Engine) shareOf(s *subState) share {
 	}}
 }
 
-// fetchBytes is what one sub-topology may have fetched and not processed.
-func (e *Engine) fetchBytes() int { return e.cfg.Memory / 32 / len(e.subs) }
+// fetchBytes is what may have been fetched and not processed.
+func (e *Engine) fetchBytes() int { return e.cfg.Memory / 32 }

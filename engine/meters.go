@@ -11,7 +11,9 @@ import (
 type meters struct {
 	vectors []prometheus.Collector
 
-	process, commit, checkpoint, restore, endToEnd, rebalance *prometheus.HistogramVec
+	process, commit, checkpoint, restore, endToEnd *prometheus.HistogramVec
+
+	rebalance prometheus.Histogram
 
 	consumedRecords, consumedBytes, producedRecords, producedBytes *prometheus.CounterVec
 	restoredRecords, restoredBytes, checkpointBytes, aborted       *prometheus.CounterVec
@@ -27,9 +29,9 @@ const (
 func newMeters(application string) *meters {
 	m := &meters{}
 	labels := prometheus.Labels{"application": application}
+	buckets := prometheus.ExponentialBucketsRange(leastSeconds, mostSeconds, timeBuckets)
 	seconds := func(name, help string) *prometheus.HistogramVec {
-		v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, ConstLabels: labels,
-			Buckets: prometheus.ExponentialBucketsRange(leastSeconds, mostSeconds, timeBuckets)}, []string{"sub_topology"})
+		v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, ConstLabels: labels, Buckets: buckets}, []string{"sub_topology"})
 		m.vectors = append(m.vectors, v)
 		return v
 	}
@@ -43,7 +45,9 @@ func newMeters(application string) *meters {
 	m.checkpoint = seconds("ashi_checkpoint_seconds", "Time in which changed rows were written to a task's store.")
 	m.restore = seconds("ashi_restore_seconds", "Time in which a task's store was brought to the end of its changelog.")
 	m.endToEnd = seconds("ashi_end_to_end_seconds", "Time from the timestamp of a batch's last record to the commit of all that the batch led to.")
-	m.rebalance = seconds("ashi_rebalance_seconds", "Time from the first partition taken away to the new assignment; 0 where none was taken away.")
+	m.rebalance = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "ashi_rebalance_seconds", ConstLabels: labels, Buckets: buckets,
+		Help: "Time from the first partition taken away to the new assignment; 0 where none was taken away."})
+	m.vectors = append(m.vectors, m.rebalance)
 	m.consumedRecords = counter("ashi_consumed_records_total", "Records read.", "sub_topology", "topic")
 	m.consumedBytes = counter("ashi_consumed_bytes_total", "Bytes of record batches read, as they came over the wire.", "sub_topology", "topic")
 	m.producedRecords = counter("ashi_produced_records_total", "Records written and committed; the changelog is one of the topics.", "sub_topology", "topic")
@@ -61,7 +65,7 @@ func newMeters(application string) *meters {
 
 // subMeters are the meters of one sub-topology, looked up once.
 type subMeters struct {
-	process, commit, checkpoint, restore, endToEnd, rebalance      prometheus.Observer
+	process, commit, checkpoint, restore, endToEnd                 prometheus.Observer
 	restoredRecords, restoredBytes, checkpointBytes, aborted       prometheus.Counter
 	consumedRecords, consumedBytes, producedRecords, producedBytes map[string]prometheus.Counter // by topic
 }
@@ -84,7 +88,7 @@ func (m *meters) of(s *subState) subMeters {
 	}
 	return subMeters{
 		process: m.process.WithLabelValues(sub), commit: m.commit.WithLabelValues(sub), checkpoint: m.checkpoint.WithLabelValues(sub),
-		restore: m.restore.WithLabelValues(sub), endToEnd: m.endToEnd.WithLabelValues(sub), rebalance: m.rebalance.WithLabelValues(sub),
+		restore: m.restore.WithLabelValues(sub), endToEnd: m.endToEnd.WithLabelValues(sub),
 		restoredRecords: m.restoredRecords.WithLabelValues(sub), restoredBytes: m.restoredBytes.WithLabelValues(sub),
 		checkpointBytes: m.checkpointBytes.WithLabelValues(sub), aborted: m.aborted.WithLabelValues(sub),
 		consumedRecords: byTopic(m.consumedRecords, read), consumedBytes: byTopic(m.consumedBytes, read),

@@ -22,7 +22,7 @@ func amongOthers(t *testing.T, app, topic string, before, behind []func(*dsl.Str
 	for _, declare := range before {
 		declare(rates)
 	}
-	bars := dsl.Aggregate(dsl.GroupBy(rates, func(r *Rate) string { return r.Pair }), windows.Minutes(1, 5), barOf)
+	bars := dsl.Aggregate(dsl.GroupByKey[string](rates), windows.Minutes(1, 5), barOf)
 	p := &pipeline{rates: rates, final: bars.Final().Named(func(k windows.Kind) string { return app + "-" + k.Name() })}
 	for _, declare := range behind {
 		declare(rates)
@@ -40,7 +40,7 @@ func TestPlanChanges(t *testing.T) {
 	topic, app := c.Topic(t, "rates", 2), c.Name("fx")
 	count := func(name string, spec windows.Spec) func(*dsl.StreamOf[Rate]) {
 		return func(s *dsl.StreamOf[Rate]) {
-			dsl.Aggregate(dsl.GroupBy(s, func(r *Rate) string { return r.Pair }), spec, func(g dsl.Group[string, Rate]) Bar {
+			dsl.Aggregate(dsl.GroupByKey[string](s), spec, func(g dsl.Group[string, Rate]) Bar {
 				return Bar{Pair: g.Key(), Ticks: aggregates.Count(g)}
 			}).As(name).Changes().Named(func(windows.Kind) string { return app + "-" + name })
 		}
@@ -81,7 +81,7 @@ func TestPlanIsRebuilt(t *testing.T) {
 	cfg := engine.Config{Brokers: c.Brokers, StateDir: t.TempDir(), CommitInterval: 20 * time.Millisecond}
 
 	b := dsl.New(app)
-	dsl.Aggregate(dsl.GroupBy(dsl.Stream[Rate](b, topic), func(r *Rate) string { return r.Pair }), windows.Minutes(1, 5), func(g dsl.Group[string, Rate]) Bar {
+	dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[Rate](b, topic)), windows.Minutes(1, 5), func(g dsl.Group[string, Rate]) Bar {
 		return Bar{Pair: g.Key(), Ticks: aggregates.Count(g)}
 	}).Changes().Named(func(k windows.Kind) string { return app + "-ticks-" + k.Name() })
 	before, err := b.Build()
@@ -118,7 +118,7 @@ func TestSwappedTopics(t *testing.T) {
 		if topics[0] == left {
 			r := start(t, plan, engine.Config{Brokers: c.Brokers, CommitInterval: 20 * time.Millisecond})
 			c.Write(t, left, 1, task.Output{Key: []byte("P"), Value: []byte(`{"pair":"P"}`), Timestamp: 5})
-			awaitRead(t, c, app+"-"+left, left)
+			awaitRead(t, c, app, left)
 			return r.stop()
 		}
 		return run(t, plan, engine.Config{Brokers: c.Brokers})

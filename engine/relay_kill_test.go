@@ -92,30 +92,26 @@ func (m *mortals) strike(t *testing.T, within time.Duration) {
 	m.left -= len(dead)
 }
 
-// awaitStable is awaitGroups for the groups of a relay.
+// awaitStable is awaitGroup for the group of a relay.
 func (in *inputs) awaitStable(t testing.TB, members int) {
 	t.Helper()
-	var groups []string
-	for _, s := range in.relay.plan.Subs {
-		groups = append(groups, in.relay.plan.Name+"-"+s.Name)
-	}
-	awaitGroups(t, in.cluster, members, groups...)
+	awaitGroup(t, in.cluster, members, in.relay.plan.Name)
 }
 
-// awaitGroups returns when all groups have so many members and none is joining. The embedded broker never gives up a member that is
+// awaitGroup returns when a group has so many members and none is joining. The embedded broker never gives up a member that is
 // killed while it joins, as a real one does after its session timeout.
-func awaitGroups(t testing.TB, c *kafkatest.Cluster, members int, groups ...string) {
+func awaitGroup(t testing.TB, c *kafkatest.Cluster, members int, group string) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers...))
 	require.NoError(t, err)
 	defer client.Close()
 	require.Eventually(t, func() bool {
-		described, err := kadm.NewClient(client).DescribeGroups(context.Background(), groups...)
+		described, err := kadm.NewClient(client).DescribeGroups(context.Background(), group)
 		for _, g := range described {
 			if g.Err != nil || g.State != "Stable" || len(g.Members) != members {
 				return false
 			}
 		}
-		return err == nil && len(described) == len(groups)
+		return err == nil && len(described) == 1
 	}, time.Minute, 20*time.Millisecond)
 }

@@ -69,7 +69,7 @@ func newRelay(t testing.TB, app, orders, refunds string, peek func()) *relay {
 	named := func(o *dsl.OutputOf[string, Total], what string) *dsl.OutputOf[string, Total] {
 		return o.Named(func(windows.Kind) string { return app + "-" + what })
 	}
-	all := dsl.GroupBy(dsl.Merge(left, right).Peek(peekOrder), deal).InPlace()
+	all := dsl.GroupByKey[string](dsl.Merge(left, right).Peek(peekOrder))
 	r.deals = named(dsl.Aggregate(all, windows.Minutes(1).Grace(time.Minute), totalOfDeal).As("deals").Final(), "deals")
 	trades := dsl.LeftJoin(left, right, dsl.Within(relayBefore, relayAfter).Grace(time.Minute), trade).
 		Peek(func(*Trade) error { peek(); return nil })
@@ -176,7 +176,7 @@ func (in *inputs) settle(t *testing.T) {
 	t.Helper()
 	for _, s := range in.relay.plan.Subs {
 		for _, topic := range s.Topics() {
-			awaitRead(t, in.cluster, in.relay.plan.Name+"-"+s.Name, topic)
+			awaitRead(t, in.cluster, in.relay.plan.Name, topic)
 		}
 	}
 }

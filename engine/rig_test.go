@@ -59,7 +59,7 @@ func newPipelineOf(t testing.TB, app, topic string, above func(*dsl.Builder, *ds
 	b := dsl.New(app)
 	rates := dsl.Stream[Rate](b, topic)
 	seen := above(b, rates)
-	bars := dsl.Aggregate(dsl.GroupBy(seen, func(r *Rate) string { return r.Pair }), windows.Minutes(1, 5), barOf)
+	bars := dsl.Aggregate(dsl.GroupByKey[string](seen), windows.Minutes(1, 5), barOf)
 	p := &pipeline{rates: rates, final: bars.Final().Named(func(k windows.Kind) string { return app + "-" + k.Name() })}
 	bars.Changes().Named(func(k windows.Kind) string { return app + "-" + k.Name() + "-raw" })
 	var err error

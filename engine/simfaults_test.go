@@ -90,10 +90,8 @@ var simRebalances = []func(*simulation, *simMember){
 		}
 	},
 	func(s *simulation, _ *simMember) {
-		for _, sub := range s.plan.plan.Subs {
-			if info := s.broker.kfake.GroupInfo(s.plan.plan.Name + "-" + sub.Name); info != nil {
-				s.broker.empty(s.t, s.client, info)
-			}
+		if info := s.broker.kfake.GroupInfo(s.plan.plan.Name); info != nil {
+			s.broker.empty(s.t, s.client, info)
 		}
 	},
 }

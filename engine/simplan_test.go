@@ -117,7 +117,6 @@ func (p *simPlan) put(topic string, last bool, least simLeastRule) {
 	p.outputs = append(p.outputs, simOutput{topic, last, least})
 }
 
-func simID(r *simRow) string    { return r.ID }
 func simGroup(r *simRow) string { return r.Group }
 
 func simStatOf(g dsl.Group[string, simRow]) simStat {
@@ -170,7 +169,7 @@ func (p *simPlan) results(w *dsl.WindowedOf[string, simStat], name string) {
 
 func (p *simPlan) direct(name string) string {
 	s := p.spec(time.Duration(p.r.IntN(120)) * time.Second)
-	p.results(dsl.Aggregate(dsl.GroupBy(p.wild(p.r.IntN(2)), simID), s, simStatOf).As(name), name)
+	p.results(dsl.Aggregate(dsl.GroupByKey[string](p.wild(p.r.IntN(2))), s, simStatOf).As(name), name)
 	return fmt.Sprintf("%v of records", s)
 }
 
@@ -179,7 +178,7 @@ func (p *simPlan) regrouped(name string) string {
 	from := p.tame(p.r.IntN(2))
 	if p.r.IntN(2) == 0 {
 		from = dsl.Merge(dsl.PartitionBy(p.tame(0), simGroup).Repartition(name+"-0", 0), dsl.PartitionBy(p.tame(1), simGroup).Repartition(name+"-1", 0))
-		p.results(dsl.Aggregate(dsl.GroupBy(from, simGroup).InPlace(), s, simStatOf).As(name), name)
+		p.results(dsl.Aggregate(dsl.GroupByKey[string](from), s, simStatOf).As(name), name)
 		return fmt.Sprintf("%v of two topics by group", s)
 	}
 	p.results(dsl.Aggregate(dsl.GroupBy(from, simGroup), s, simStatOf).As(name), name)
@@ -189,7 +188,7 @@ func (p *simPlan) regrouped(name string) string {
 // stages is totals of finals, in groups of their counts.
 func (p *simPlan) stages(name string) string {
 	minute := windows.Tumbling(time.Minute)
-	finals := dsl.Aggregate(dsl.GroupBy(p.wild(p.r.IntN(2)), simID), minute.Grace(time.Minute), simStatOf).As(name).Final().
+	finals := dsl.Aggregate(dsl.GroupByKey[string](p.wild(p.r.IntN(2))), minute.Grace(time.Minute), simStatOf).As(name).Final().
 		Named(func(windows.Kind) string { return name + "-minutes" })
 	p.put(name+"-minutes", false, leastCounted)
 	rows := func(s *simStat) string { return fmt.Sprint(s.Rows) }

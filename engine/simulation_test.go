@@ -310,9 +310,7 @@ func (s *simulation) settle() {
 			calm = 0
 		}
 		was = ends
-		for _, sub := range s.plan.plan.Subs {
-			s.broker.evict(s.t, s.client, s.plan.plan.Name+"-"+sub.Name, len(s.members))
-		}
+		s.broker.evict(s.t, s.client, s.plan.plan.Name, len(s.members))
 		if at := time.Since(began); at > most/2 && !stalled {
 			stalled = true
 			s.stall(behind)
@@ -325,7 +323,7 @@ func (s *simulation) settle() {
 	}
 }
 
-// stall empties all groups once: it may be kfake that lost a member and does not know, as a coordinator would that is elected anew. It is
+// stall empties the group once: it may be kfake that lost a member and does not know, as a coordinator would that is elected anew. It is
 // counted, and told, since it may be ours.
 func (s *simulation) stall(behind string) {
 	s.stalls++
@@ -343,10 +341,10 @@ func (s *simulation) stall(behind string) {
 				}
 			}
 		}
-		if info := s.broker.kfake.GroupInfo(s.plan.plan.Name + "-" + sub.Name); info != nil {
-			s.logf("%+v", *info)
-			s.broker.empty(s.t, s.client, info)
-		}
+	}
+	if info := s.broker.kfake.GroupInfo(s.plan.plan.Name); info != nil {
+		s.logf("%+v", *info)
+		s.broker.empty(s.t, s.client, info)
 	}
 }
 
@@ -355,7 +353,7 @@ func (s *simulation) behind() (behind, ends string) {
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	defer cancel()
 	for _, sub := range s.plan.plan.Subs {
-		group := s.plan.plan.Name + "-" + sub.Name
+		group := s.plan.plan.Name
 		for _, topic := range sub.Topics() {
 			end, err := s.cluster.Admin().Ends(ctx, topic, false)
 			if err != nil {

@@ -210,7 +210,7 @@ func (k *stepRig) awaitDeathOrEnd(t *testing.T, cmd *exec.Cmd, done chan error) 
 			t.Fatalf("it neither died nor came to the end of the input: %v", <-done)
 		case <-tick.C:
 		}
-		at, err := k.cluster.Admin().CommittedOffsets(ctx, k.app+"-"+k.topic, k.topic)
+		at, err := k.cluster.Admin().CommittedOffsets(ctx, k.app, k.topic)
 		if err == nil && !told && maps.Equal(at, ends) {
 			told = true
 			require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))

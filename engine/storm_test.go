@@ -99,7 +99,7 @@ func TestRebalanceStorm(t *testing.T) {
 		for began, said := time.Now(), 0; time.Since(began) < time.Duration(minutes)*time.Minute; {
 			v.feed(t, time.Second+time.Duration(v.random.Int64N(int64(6*time.Second))))
 			i := v.random.IntN(len(members))
-			if v.random.IntN(2) == 0 && groupIsStable(t, v.cluster, "virtual-"+v.topic, len(members)) {
+			if v.random.IntN(2) == 0 && groupIsStable(t, v.cluster, "virtual", len(members)) {
 				members[i].lose()
 			} else {
 				require.NoError(t, members[i].stop())

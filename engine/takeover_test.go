@@ -121,7 +121,7 @@ func TestRing(t *testing.T) {
 		}
 	}
 	for turn := range turns {
-		awaitGroups(t, k.cluster, len(ring), spec.App+"-"+k.topic)
+		awaitGroup(t, k.cluster, len(ring), spec.App)
 		write(t, k.cluster.Config(), k.calm, k.rates[turn*len(k.rates)/turns:(turn+1)*len(k.rates)/turns])
 		time.Sleep(time.Duration(k.random.Int64N(int64(300 * time.Millisecond)))) // a random point, not a wait for something
 		i := turn % len(ring)
@@ -130,7 +130,7 @@ func TestRing(t *testing.T) {
 		ring[i] = spawn(t, spec)
 	}
 	awaitEnd(t, k.cluster, spec.App, k.topic)
-	awaitGroups(t, k.cluster, len(ring), spec.App+"-"+k.topic)
+	awaitGroup(t, k.cluster, len(ring), spec.App)
 	for i := range ring {
 		stop(i)
 	}

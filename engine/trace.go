@@ -40,12 +40,13 @@ func (e *Engine) spanOf(s *subState, more ...attribute.KeyValue) trace.SpanStart
 }
 
 // rebalanced makes the span of a rebalance that is over.
-func (e *Engine) rebalanced(s *subState, began time.Time) {
-	since(s.meters.rebalance, began)
+func (e *Engine) rebalanced(began time.Time) {
+	since(e.meters.rebalance, began)
 	if e.tracer == nil {
 		return
 	}
-	_, span := e.tracer.Start(context.Background(), "ashi.rebalance", trace.WithNewRoot(), trace.WithTimestamp(began), e.spanOf(s))
+	_, span := e.tracer.Start(context.Background(), "ashi.rebalance", trace.WithNewRoot(), trace.WithTimestamp(began),
+		trace.WithAttributes(attribute.String("ashi.application", e.plan.Name)))
 	span.End()
 }
 

@@ -39,7 +39,7 @@ func TestEveryMistakeAtOnce(t *testing.T) {
 	dsl.Table[string, keyless](b, "limits")
 	dsl.Table[map[string]int, rate](b, "maps")
 
-	byPair := dsl.GroupBy(rates, pair)
+	byPair := dsl.GroupByKey[string](rates)
 	dsl.GroupBy(rates, func(r *rate) time.Time { return r.At })
 	dsl.GroupBy(rates, func(r *rate) bool { return r.Bid > 0 })
 	dsl.Aggregate(byPair, windows.Minutes(0), barOf).As("size zero").Final()
@@ -76,6 +76,6 @@ func TestEmptyPlan(t *testing.T) {
 // Sizes may be repeated: each counts once. A projection that makes equal calls is stable however it puts results together.
 func TestNoMistakes(t *testing.T) {
 	b := dsl.New("fx")
-	dsl.Aggregate(dsl.GroupBy(dsl.Stream[rate](b, "rates"), pair), windows.Minutes(5, 1, 5, 1), barOf).Final()
+	dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[rate](b, "rates")), windows.Minutes(5, 1, 5, 1), barOf).Final()
 	require.Contains(t, built(t, b).Describe(), "windows tumbling 1min, tumbling 5min; grace 3s")
 }

@@ -48,7 +48,7 @@ func barOf(g dsl.Group[string, rate]) bar {
 // fx is the program of the readme: one stream, four sizes, changes and finals.
 func fx(t testing.TB) *topology.Plan {
 	b := dsl.New("fx")
-	bars := dsl.Aggregate(dsl.GroupBy(dsl.Stream[rate](b, "rates").Filter(valid), pair), windows.Minutes(1, 5, 15, 60), barOf)
+	bars := dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[rate](b, "rates").Filter(valid)), windows.Minutes(1, 5, 15, 60), barOf)
 	bars.Final()
 	bars.Changes()
 	return built(t, b)
@@ -60,18 +60,18 @@ func branches(t testing.TB) *topology.Plan {
 	rates := dsl.Stream[rate](b, "rates").Codec(codecs.Fixed[rate]())
 	wide := dsl.Map(rates.Peek(func(*rate) error { return nil }), func(r *rate) (spread, error) { return spread{r.Pair, r.Ask - r.Bid}, nil })
 	dsl.FlatMap(wide, func(s *spread) ([]spread, error) { return []spread{*s}, nil }).To("spreads")
-	dsl.Aggregate(dsl.GroupBy(wide, func(s *spread) string { return s.Pair }).InPlace(), windows.Tumbling(30*time.Second).Grace(0),
+	dsl.Aggregate(dsl.GroupByKey[string](wide), windows.Tumbling(30*time.Second).Grace(0),
 		func(g dsl.Group[string, spread]) spread {
 			return spread{g.Key(), aggregates.Avg(g, func(s *spread) float64 { return s.Width })}
 		}).As("widths").Final().Named(func(k windows.Kind) string { return "widths_" + k.Name() })
-	dsl.Aggregate(dsl.GroupBy(rates, pair), windows.Tumbling(250*time.Millisecond), barOf).As("fast").Codec(codecs.Fixed[bar]()).Final()
+	dsl.Aggregate(dsl.GroupByKey[string](rates), windows.Tumbling(250*time.Millisecond), barOf).As("fast").Codec(codecs.Fixed[bar]()).Final()
 	return built(t, b)
 }
 
 // sources is two sub-topologies and a table.
 func sources(t testing.TB) *topology.Plan {
 	b := dsl.New("sources")
-	dsl.Aggregate(dsl.GroupBy(dsl.Stream[rate](b, "rates"), pair), windows.Minutes(1), barOf).Final()
+	dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[rate](b, "rates")), windows.Minutes(1), barOf).Final()
 	dsl.Stream[spread](b, "spreads").Filter(func(s *spread) (bool, error) { return s.Width > 1, nil }).To("wide.spreads")
 	dsl.Table[string, spread](b, "limits")
 	return built(t, b)
@@ -121,7 +121,7 @@ func TestStatefulNamesAndMeaningsAreStable(t *testing.T) {
 		for range c.steps {
 			s = dsl.Map(s.Filter(valid), func(r *rate) (rate, error) { return *r, nil })
 		}
-		w := dsl.Aggregate(dsl.GroupBy(s, pair).InPlace(), c.spec, func(g dsl.Group[string, rate]) bar {
+		w := dsl.Aggregate(dsl.GroupByKey[string](s), c.spec, func(g dsl.Group[string, rate]) bar {
 			row := barOf(g)
 			if c.more {
 				row.High = aggregates.Min(g, bid)

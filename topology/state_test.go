@@ -73,7 +73,7 @@ func TestDifferencesByPart(t *testing.T) {
 	}
 	counted := func(spec windows.Spec, more ...func(dsl.Group[string, rate]) int64) func(*dsl.Builder) {
 		return func(b *dsl.Builder) {
-			grouped := dsl.GroupBy(dsl.Stream[rate](b, "rates"), pair).InPlace()
+			grouped := dsl.GroupBy(dsl.Stream[rate](b, "rates"), pair).AssumeCopartitioned()
 			dsl.Aggregate(grouped, spec, func(g dsl.Group[string, rate]) bar {
 				row := bar{High: aggregates.Max(g, bid)}
 				for _, f := range more {
@@ -157,7 +157,7 @@ func TestMeanings(t *testing.T) {
 	}
 	rates := func(b *dsl.Builder) *dsl.StreamOf[rate] { return dsl.Stream[rate](b, "rates") }
 	grouped := func(b *dsl.Builder, spec windows.Spec) *dsl.WindowedOf[string, bar] {
-		return dsl.Aggregate(dsl.GroupBy(rates(b), pair), spec, barOf)
+		return dsl.Aggregate(dsl.GroupByKey[string](rates(b)), spec, barOf)
 	}
 	seen := map[string]string{}
 	for name, o := range map[string]string{
@@ -168,12 +168,12 @@ func TestMeanings(t *testing.T) {
 		"slices":    of(func(b *dsl.Builder) { grouped(b, windows.Hopping(time.Hour, time.Minute)).Final() }),
 		"no slices": of(func(b *dsl.Builder) { grouped(b, windows.Hopping(time.Hour, time.Minute)).Changes() }),
 		"key": of(func(b *dsl.Builder) {
-			dsl.Aggregate(dsl.GroupBy(rates(b), func(r *rate) int64 { return int64(r.Bid) }).InPlace(), windows.Minutes(1), func(g dsl.Group[int64, rate]) bar {
+			dsl.Aggregate(dsl.GroupBy(rates(b), func(r *rate) int64 { return int64(r.Bid) }).AssumeCopartitioned(), windows.Minutes(1), func(g dsl.Group[int64, rate]) bar {
 				return bar{Open: aggregates.EarliestByOffset(g, bid), High: aggregates.Max(g, bid), Ticks: aggregates.Count(g)}
 			}).Final()
 		}),
 		"aggregates": of(func(b *dsl.Builder) {
-			dsl.Aggregate(dsl.GroupBy(rates(b), pair), windows.Minutes(1), func(g dsl.Group[string, rate]) bar { return bar{Ticks: aggregates.Count(g)} }).Final()
+			dsl.Aggregate(dsl.GroupByKey[string](rates(b)), windows.Minutes(1), func(g dsl.Group[string, rate]) bar { return bar{Ticks: aggregates.Count(g)} }).Final()
 		}),
 		"internal topic": of(func(b *dsl.Builder) {
 			dsl.PartitionBy(rates(b), func(r *rate) int64 { return 0 }).Repartition("moved", 0).To("out")

@@ -36,11 +36,11 @@ func (o *options) plan() (*topology.Plan, error) {
 	if o.joins() {
 		o.declareJoin(b, ticks, input)
 	} else {
-		group := func(t *rig.PeerTick) string { return t.Pair }
+		groups := dsl.GroupByKey[string](ticks)
 		if o.workload == "repartition" {
-			group = func(t *rig.PeerTick) string { return "by " + t.Pair }
+			groups = dsl.GroupBy(ticks, func(t *rig.PeerTick) string { return "by " + t.Pair })
 		}
-		rows := dsl.Aggregate(dsl.GroupBy(ticks, group), spec, rig.CandleOf).Codec(codecs.Fixed[rig.Candle]())
+		rows := dsl.Aggregate(groups, spec, rig.CandleOf).Codec(codecs.Fixed[rig.Candle]())
 		if o.emit == "changes" {
 			rows.Changes().Named(name)
 		} else {

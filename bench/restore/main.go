@@ -135,7 +135,7 @@ func (r *run) out() string   { return r.app + "-out" }
 func (r *run) plan() (*topology.Plan, *dsl.StreamOf[rig.PeerTick], error) {
 	b := dsl.New(r.app)
 	ticks := dsl.Stream[rig.PeerTick](b, r.topic).Codec(codecs.Fixed[rig.PeerTick]())
-	bars := dsl.Aggregate(dsl.GroupBy(ticks, func(t *rig.PeerTick) string { return t.Pair }), windows.Minutes(1).Grace(24*time.Hour), rig.CandleOf).
+	bars := dsl.Aggregate(dsl.GroupByKey[string](ticks), windows.Minutes(1).Grace(24*time.Hour), rig.CandleOf).
 		Codec(codecs.Fixed[rig.Candle]())
 	bars.Final().Named(func(windows.Kind) string { return r.out() })
 	plan, err := b.Build()

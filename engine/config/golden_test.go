@@ -36,7 +36,7 @@ type count struct {
 func fx(t *testing.T) *topology.Plan {
 	t.Helper()
 	b := dsl.New("fx")
-	dsl.Aggregate(dsl.GroupBy(dsl.Stream[tick](b, "rates"), func(r *tick) string { return r.Pair }), windows.Minutes(1), func(g dsl.Group[string, tick]) count {
+	dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[tick](b, "rates")), windows.Minutes(1), func(g dsl.Group[string, tick]) count {
 		return count{Pair: g.Key(), Count: aggregates.Count(g)}
 	}).Final()
 	plan, err := b.Build()

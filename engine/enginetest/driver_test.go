@@ -40,7 +40,7 @@ type shops struct {
 func newShops(t *testing.T, o enginetest.Options) shops {
 	b := dsl.New("shops")
 	s := shops{sales: dsl.Stream[sale](b, "sales"), limits: dsl.Table[string, limit](b, "limits")}
-	s.totals = dsl.Aggregate(dsl.GroupBy(s.sales, func(r *sale) string { return r.Shop }), windows.Minutes(1).Grace(0),
+	s.totals = dsl.Aggregate(dsl.GroupByKey[string](s.sales), windows.Minutes(1).Grace(0),
 		func(g dsl.Group[string, sale]) total {
 			return total{g.Key(), aggregates.Sum(g, func(r *sale) int64 { return r.Amount })}
 		})

@@ -1,10 +1,11 @@
 package kafka
 
 import (
-	"encoding/binary"
-	"errors"
+	"cmp"
+	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -15,25 +16,25 @@ const (
 	// protocol is the name of the assignment: all members of a group must have it.
 	protocol = "ashi"
 	// userVersion is the first byte of what members tell each other beside what Kafka's consumers do.
-	userVersion = 1
+	userVersion = 2
 )
 
-var errUserData = errors.New("kafka: user data of a member is not ours")
-
-// assignor is the group's balancer. Cooperative: what moves is revoked in one rebalance and given in the next, and all else goes on.
-// Members tell what state they have when they join; the leader divides (division.go); each is told its standbys with its assignment.
+// assignor is the group's balancer. Cooperative: what moves is revoked in one rebalance and given in the next, and all else
+// continues. Members say when they join which sub-topologies they have, and what state of their tasks; the leader divides the tasks
+// of each (division.go); each member reads its standbys from its assignment.
 type assignor struct {
 	gc        *GroupConfig
+	log       *slog.Logger
 	unsettled chan struct{} // a token: this member has divided, and not as it would be balanced
 
 	mu       sync.Mutex
-	standbys []int32 // of the last assignment, ascending
+	standbys map[string][]int32 // of the last assignment: ascending, by sub-topology
 }
 
 var _ kgo.GroupBalancer = (*assignor)(nil)
 
-func newAssignor(gc *GroupConfig) *assignor {
-	return &assignor{gc: gc, unsettled: make(chan struct{}, 1)}
+func newAssignor(gc *GroupConfig, log *slog.Logger) *assignor {
+	return &assignor{gc: gc, log: log, unsettled: make(chan struct{}, 1)}
 }
 
 // ProtocolName is kgo's.
@@ -51,11 +52,16 @@ func (a *assignor) JoinGroupMetadata(topics []string, owned map[string][]int32, 
 		o.Topic, o.Partitions = topic, owned[topic]
 		meta.OwnedPartitions = append(meta.OwnedPartitions, o)
 	}
-	var positions map[int32]int64
-	if a.gc.Positions != nil {
-		positions = a.gc.Positions()
+	standbys := a.placed()
+	states := make([]subState, 0, len(a.gc.Subs))
+	for _, s := range a.gc.Subs {
+		state := subState{name: s.Name, topics: s.Topics, standbys: standbys[s.Name]}
+		if s.Positions != nil {
+			state.positions = s.Positions()
+		}
+		states = append(states, state)
 	}
-	meta.UserData = appendState(nil, positions, a.placed())
+	meta.UserData = appendStates(nil, states)
 	return meta.AppendTo(nil)
 }
 
@@ -71,16 +77,19 @@ func (a *assignor) ParseSyncAssignment(data []byte) (map[string][]int32, error) 
 	}
 	standbys, err := readStandbys(assignment.UserData)
 	if err != nil {
-		standbys = nil
+		standbys = make(map[string][]int32)
+	}
+	for _, s := range a.gc.Subs {
+		standbys[s.Name] = slices.DeleteFunc(standbys[s.Name], func(p int32) bool { return slices.Contains(claims[s.Topics[0]], p) })
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.standbys = slices.DeleteFunc(standbys, func(p int32) bool { return slices.Contains(claims[a.gc.Topics[0]], p) })
+	a.standbys = standbys
 	return claims, nil
 }
 
-// placed is the standbys of the last assignment.
-func (a *assignor) placed() []int32 {
+// placed is the standbys of the last assignment, by sub-topology.
+func (a *assignor) placed() map[string][]int32 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.standbys
@@ -93,87 +102,150 @@ func (a *assignor) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kgo.G
 }
 
 // Balance is kgo's; the leader calls it. A partition of a topic that has fewer than the others goes with its number's others, and
-// what is missing is found by the member (member.added).
+// what is missing is found by the member (coPartitioned).
 func (a *assignor) Balance(b *kgo.ConsumerBalancer, topics map[string]int32) kgo.IntoSyncAssignment {
-	var n int32
-	for _, count := range topics {
-		n = max(n, count)
-	}
-	d := divide(contenders(b), n, a.gc.Standbys)
-	if !slices.Equal(d.active, d.goal) {
-		token(a.unsettled)
-	}
-	plan := &sharing{BalancePlan: b.NewPlan(), standbys: make(map[string][]int32)}
-	for p := range n {
-		member, _ := b.MemberAt(d.active[p])
-		for topic, count := range topics {
-			if p < count {
-				plan.AddPartition(member, topic, p)
+	plan := &sharing{BalancePlan: b.NewPlan(), standbys: make(map[string]map[string][]int32)}
+	var spares spares
+	for _, s := range a.shared(membersOf(b)) {
+		var n int32
+		for _, topic := range s.topics {
+			n = max(n, topics[topic])
+		}
+		s.division = divide(s.contenders, n, a.gc.Standbys, spares.of(s.members))
+		if !slices.Equal(s.active, s.goal) {
+			token(a.unsettled)
+		}
+		for p := range n {
+			for _, topic := range s.topics {
+				if p < topics[topic] {
+					member, _ := b.MemberAt(s.members[s.active[p]])
+					plan.AddPartition(member, topic, p)
+				}
+			}
+			for _, m := range s.standbys[p] {
+				plan.keep(b, s, m, p)
 			}
 		}
-		for _, m := range d.standbys[p] {
-			plan.keep(b, m, p)
-		}
+		plan.subs = append(plan.subs, s)
 	}
 	plan.AdjustCooperative(b)
-	for p := range n {
-		if member, _ := b.MemberAt(d.active[p]); !plan.gives(member.MemberID, p) {
-			plan.keep(b, d.active[p], p) // its owner gives it back first: the copy stays fresh
+	for _, s := range plan.subs {
+		for p := range int32(len(s.active)) {
+			if member, _ := b.MemberAt(s.members[s.active[p]]); !plan.gives(member.MemberID, s.topics[0], p) {
+				plan.keep(b, s, s.active[p], p) // its owner gives it back first: the copy stays fresh
+			}
 		}
 	}
 	return plan
 }
 
-// contenders reads what the members say. What is no user data of ours is no state.
-func contenders(b *kgo.ConsumerBalancer) []contender {
-	newest := make(map[int32]int32) // by partition, the generation in which it was claimed last
-	b.EachMember(func(_ *kmsg.JoinGroupResponseMember, meta *kmsg.ConsumerMemberMetadata) {
-		for _, t := range meta.OwnedPartitions {
-			for _, p := range t.Partitions {
-				if g, claimed := newest[p]; !claimed || meta.Generation > g {
-					newest[p] = meta.Generation
-				}
-			}
-		}
-	})
-	var list []contender
-	b.EachMember(func(_ *kmsg.JoinGroupResponseMember, meta *kmsg.ConsumerMemberMetadata) {
-		c := contender{owned: make(map[int32]bool), standbys: make(map[int32]bool)}
-		for _, t := range meta.OwnedPartitions {
-			for _, p := range t.Partitions {
-				c.owned[p] = meta.Generation == newest[p] // who missed rebalances may claim what was given to another since
-			}
-		}
-		positions, standbys, err := readState(meta.UserData)
-		if err == nil {
-			c.positions = positions
-			for _, p := range standbys {
-				c.standbys[p] = true
-			}
-		}
-		list = append(list, c)
-	})
-	return list
+// sub is a sub-topology that is to be shared out by those members that have it.
+type sub struct {
+	name       string
+	topics     []string
+	members    []int // their indexes in the group, ascending
+	contenders []contender
+	division   // of indexes of members
 }
 
-// sharing is a plan with standbys, by member.
-type sharing struct {
-	*kgo.BalancePlan
-	standbys map[string][]int32
-}
-
-func (s *sharing) keep(b *kgo.ConsumerBalancer, m int, p int32) {
-	member, _ := b.MemberAt(m)
-	s.standbys[member.MemberID] = append(s.standbys[member.MemberID], p)
-}
-
-func (s *sharing) gives(member string, p int32) bool {
-	for _, partitions := range s.AsMemberIDMap()[member] {
-		if slices.Contains(partitions, p) {
-			return true
+// shared is the sub-topologies of all members, in the order of their names. Members of different versions of a program may differ
+// in what reads a topic. No topic can be read twice in a group, so what more members have goes first, and the rest waits until the
+// others have ended.
+func (a *assignor) shared(all []joiner) []*sub {
+	found := make(map[string]*sub)
+	for _, j := range all {
+		for _, state := range j.states {
+			key := strings.Join(append([]string{state.name}, state.topics...), "\x00")
+			if found[key] == nil {
+				found[key] = &sub{name: state.name, topics: state.topics}
+			}
+			s := found[key]
+			s.members = append(s.members, j.index)
+			s.contenders = append(s.contenders, contenderOf(j, state, all))
 		}
 	}
-	return false
+	subs := slices.SortedFunc(maps.Values(found), func(a, b *sub) int {
+		return cmp.Or(cmp.Compare(len(b.members), len(a.members)), cmp.Compare(a.name, b.name), slices.Compare(a.topics, b.topics))
+	})
+	taken := make(map[string]bool)
+	subs = slices.DeleteFunc(subs, func(s *sub) bool {
+		for _, name := range append([]string{"\x00" + s.name}, s.topics...) {
+			if taken[name] {
+				a.log.Warn("kafka: members of the group have different plans: tasks of the fewer wait until the others have ended",
+					"group", a.gc.ID, "sub", s.name, "topics", s.topics)
+				return true
+			}
+		}
+		for _, name := range append([]string{"\x00" + s.name}, s.topics...) {
+			taken[name] = true
+		}
+		return false
+	})
+	slices.SortFunc(subs, func(a, b *sub) int { return cmp.Compare(a.name, b.name) })
+	return subs
+}
+
+// joiner is what a member said when it joined.
+type joiner struct {
+	index      int
+	generation int32
+	owned      map[string][]int32 // by topic
+	states     []subState
+}
+
+// membersOf reads what the members said. One whose user data is not ours has no sub-topology, and is given nothing.
+func membersOf(b *kgo.ConsumerBalancer) (all []joiner) {
+	b.EachMember(func(_ *kmsg.JoinGroupResponseMember, meta *kmsg.ConsumerMemberMetadata) {
+		j := joiner{index: len(all), generation: meta.Generation, owned: make(map[string][]int32)}
+		for _, t := range meta.OwnedPartitions {
+			j.owned[t.Topic] = t.Partitions
+		}
+		states, err := readStates(meta.UserData)
+		for _, s := range states {
+			if err == nil && !slices.ContainsFunc(s.topics, func(topic string) bool { return !slices.Contains(meta.Topics, topic) }) {
+				j.states = append(j.states, s)
+			}
+		}
+		all = append(all, j)
+	})
+	return all
+}
+
+// contenderOf is a member's side of a sub-topology. A claim counts only if nobody claims the partition in a newer generation: who
+// missed rebalances may claim what was given to another since.
+func contenderOf(j joiner, state subState, all []joiner) contender {
+	c := contender{owned: make(map[int32]bool), standbys: make(map[int32]bool), positions: state.positions}
+	for _, topic := range state.topics {
+		for _, p := range j.owned[topic] {
+			c.owned[p] = !slices.ContainsFunc(all, func(other joiner) bool {
+				return other.generation > j.generation && slices.Contains(other.owned[topic], p)
+			})
+		}
+	}
+	for _, p := range state.standbys {
+		c.standbys[p] = true
+	}
+	return c
+}
+
+// sharing is a plan with standbys, by member and sub-topology.
+type sharing struct {
+	*kgo.BalancePlan
+	subs     []*sub
+	standbys map[string]map[string][]int32
+}
+
+// keep names member m of s for a copy of partition p.
+func (s *sharing) keep(b *kgo.ConsumerBalancer, of *sub, m int, p int32) {
+	member, _ := b.MemberAt(of.members[m])
+	if s.standbys[member.MemberID] == nil {
+		s.standbys[member.MemberID] = make(map[string][]int32)
+	}
+	s.standbys[member.MemberID][of.name] = append(s.standbys[member.MemberID][of.name], p)
+}
+
+func (s *sharing) gives(member, topic string, p int32) bool {
+	return slices.Contains(s.AsMemberIDMap()[member][topic], p)
 }
 
 // IntoSyncAssignment is kgo's.
@@ -184,112 +256,8 @@ func (s *sharing) IntoSyncAssignment() []kmsg.SyncGroupRequestGroupAssignment {
 		if err := assignment.ReadFrom(list[i].MemberAssignment); err != nil {
 			continue // kgo has written it a moment ago
 		}
-		standbys := s.standbys[list[i].MemberID]
-		slices.Sort(standbys)
-		assignment.UserData = appendPartitions([]byte{userVersion}, standbys)
+		assignment.UserData = appendStandbys(nil, s.standbys[list[i].MemberID])
 		list[i].MemberAssignment = assignment.AppendTo(nil)
 	}
 	return list
-}
-
-// appendState is what a member says of its state when it joins.
-func appendState(b []byte, positions map[int32]int64, standbys []int32) []byte {
-	b = append(b, userVersion)
-	b = binary.AppendUvarint(b, uint64(len(positions)))
-	for _, p := range slices.Sorted(maps.Keys(positions)) {
-		b = binary.AppendUvarint(b, uint64(p))
-		b = binary.AppendVarint(b, positions[p])
-	}
-	return appendPartitions(b, standbys)
-}
-
-func appendPartitions(b []byte, partitions []int32) []byte {
-	b = binary.AppendUvarint(b, uint64(len(partitions)))
-	for _, p := range partitions {
-		b = binary.AppendUvarint(b, uint64(p))
-	}
-	return b
-}
-
-func readState(data []byte) (positions map[int32]int64, standbys []int32, err error) {
-	r := userData{rest: data}
-	r.version()
-	positions = make(map[int32]int64)
-	for range r.count() {
-		p := r.partition()
-		positions[p] = r.position()
-	}
-	standbys = r.partitions()
-	return positions, standbys, r.end()
-}
-
-func readStandbys(data []byte) ([]int32, error) {
-	r := userData{rest: data}
-	r.version()
-	standbys := r.partitions()
-	return standbys, r.end()
-}
-
-// userData reads what another member wrote, or something else: bad is set by the first thing that cannot be, and all that follows
-// is zero.
-type userData struct {
-	rest []byte
-	bad  bool
-}
-
-func (r *userData) version() {
-	r.bad = len(r.rest) == 0 || r.rest[0] != userVersion
-	if !r.bad {
-		r.rest = r.rest[1:]
-	}
-}
-
-func (r *userData) number() uint64 {
-	v, n := binary.Uvarint(r.rest)
-	return took(r, v, n)
-}
-
-func (r *userData) position() int64 {
-	v, n := binary.Varint(r.rest)
-	return took(r, v, n)
-}
-
-func took[T uint64 | int64](r *userData, v T, n int) T {
-	if r.bad = r.bad || n <= 0; r.bad {
-		return 0
-	}
-	r.rest = r.rest[n:]
-	return v
-}
-
-// count is of things that take a byte at least each.
-func (r *userData) count() uint64 {
-	v := r.number()
-	if r.bad = r.bad || v > uint64(len(r.rest)); r.bad {
-		return 0
-	}
-	return v
-}
-
-func (r *userData) partition() int32 {
-	v := r.number()
-	if r.bad = r.bad || v > 1<<31-1; r.bad {
-		return 0
-	}
-	return int32(v)
-}
-
-func (r *userData) partitions() []int32 {
-	var list []int32
-	for range r.count() {
-		list = append(list, r.partition())
-	}
-	return list
-}
-
-func (r *userData) end() error {
-	if r.bad || len(r.rest) > 0 {
-		return errUserData
-	}
-	return nil
 }

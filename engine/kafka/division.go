@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
@@ -30,12 +31,31 @@ type divider struct {
 	members []contender
 	highest []int64 // by partition, of all positions named
 	owner   []int   // by partition; -1: nobody's
+	extra   []*int  // by member, how many spares it has of all sub-topologies so far
 	division
 }
 
-// divide shares out n partitions, with so many standbys each.
-func divide(members []contender, n int32, standbys int) division {
-	d := &divider{members: members, highest: make([]int64, n), owner: fill(n, -1)}
+// spares is how many partitions more than the even share each member of a group has, over the sub-topologies divided so far.
+type spares []*int
+
+// of is the counts of some members.
+func (s *spares) of(members []int) (counts []*int) {
+	for _, m := range members {
+		for len(*s) <= m {
+			*s = append(*s, new(int))
+		}
+		counts = append(counts, (*s)[m])
+	}
+	return counts
+}
+
+// divide shares out n partitions of a sub-topology, with so many standbys each. Where they cannot be shared evenly, the members take
+// one more by turns over the sub-topologies of the group: extra counts how many each has so far, and is brought up to date.
+func divide(members []contender, n int32, standbys int, extra []*int) division {
+	if len(members) == 0 {
+		return division{}
+	}
+	d := &divider{members: members, highest: make([]int64, n), owner: fill(n, -1), extra: extra}
 	d.active, d.goal, d.standbys = fill(n, -1), fill(n, -1), make([][]int, n)
 	for p := range n {
 		for m, c := range members {
@@ -82,26 +102,52 @@ func (d *divider) better(p int32, load []int) func(a, b int) int {
 	}
 }
 
-// quota is what is left of an even share: everyone may take base, and spare members one more.
+// quota is what is left of an even share: everyone may take base, and spare members one more: those who have the fewest spares of
+// other sub-topologies, so that over all of them the members differ by one partition at most.
 type quota struct {
 	load        []int
 	base, spare int
+	extra       []*int
+	total       []int // load and the spares of other sub-topologies
 }
 
-func (q *quota) room(m int) bool { return q.load[m] < q.base || q.load[m] == q.base && q.spare > 0 }
+func newQuota(n int, extra []*int) *quota {
+	q := &quota{load: make([]int, len(extra)), base: n / len(extra), spare: n % len(extra), extra: extra}
+	for _, spares := range extra {
+		q.total = append(q.total, *spares)
+	}
+	return q
+}
+
+func (q *quota) room(m int) bool {
+	return q.load[m] < q.base || q.load[m] == q.base && q.spare > 0 && *q.extra[m] == q.fewest()
+}
+
+// fewest is the least number of spares of those who have none of this sub-topology.
+func (q *quota) fewest() int {
+	least := math.MaxInt
+	for m, extra := range q.extra {
+		if q.load[m] <= q.base {
+			least = min(least, *extra)
+		}
+	}
+	return least
+}
 
 func (q *quota) take(m int) {
 	if q.load[m] == q.base {
 		q.spare--
+		*q.extra[m]++
 	}
 	q.load[m]++
+	q.total[m]++
 }
 
 // setGoals shares evenly: what a member works on and has the state of it keeps, as far as its share goes; the rest goes to who is
 // best prepared, beginning with the partitions for which the fewest are.
 func (d *divider) setGoals() {
 	n := len(d.goal)
-	q := &quota{load: make([]int, len(d.members)), base: n / len(d.members), spare: n % len(d.members)}
+	q := newQuota(n, d.extra)
 	kept := d.keepers(q)
 	for m := range kept {
 		for _, p := range kept[m][:min(q.base, len(kept[m]))] {
@@ -130,7 +176,7 @@ func (d *divider) setGoals() {
 	}
 	slices.SortStableFunc(open, func(a, b int32) int { return cmp.Compare(prepared[a], prepared[b]) })
 	for _, p := range open {
-		d.goal[p] = d.best(p, q.load, q.room)
+		d.goal[p] = d.best(p, q.total, q.room)
 		q.take(d.goal[p])
 	}
 }
@@ -146,7 +192,7 @@ func (d *divider) keepers(q *quota) [][]int32 {
 	}
 	wanted := func(p int32) (rank int) {
 		for m := range d.members {
-			if len(kept[m]) < q.base || len(kept[m]) == q.base && q.spare > 0 {
+			if len(kept[m]) < q.base || len(kept[m]) == q.base && q.spare > 0 && *q.extra[m] == q.fewest() {
 				rank = max(rank, d.rank(m, p))
 			}
 		}

@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -33,7 +35,16 @@ func dividing(n int32, standbys int, members ...hands) division {
 	for _, h := range members {
 		list = append(list, h.contender())
 	}
-	return divide(list, n, standbys)
+	return divide(list, n, standbys, noSpares(len(list)))
+}
+
+func noSpares(members int) []*int {
+	var s spares
+	list := make([]int, members)
+	for m := range list {
+		list[m] = m
+	}
+	return s.of(list)
 }
 
 // at is one position for several partitions.
@@ -125,7 +136,7 @@ func TestDivisionSettles(t *testing.T) {
 		}
 		var last division
 		for round := range 6 {
-			d := divide(members, n, copies)
+			d := divide(members, n, copies, noSpares(len(members)))
 			requireRules(t, members, d, copies, seed)
 			if round == 5 {
 				require.Equal(t, last, d, "seed %d: it goes on moving", seed)
@@ -197,21 +208,25 @@ func settle(members []contender, d division) {
 // joined is a member's join as a leader sees it.
 func joined(id string, a *assignor, owned map[string][]int32, generation int32) kmsg.JoinGroupResponseMember {
 	m := kmsg.NewJoinGroupResponseMember()
-	m.MemberID, m.ProtocolMetadata = id, a.JoinGroupMetadata(slices.Clone(a.gc.Topics), owned, generation)
+	var topics []string
+	for _, s := range a.gc.Subs {
+		topics = append(topics, s.Topics...)
+	}
+	m.MemberID, m.ProtocolMetadata = id, a.JoinGroupMetadata(topics, owned, generation)
 	return m
 }
 
-// balanced is what the leader tells each member: its partitions of each topic, and its standbys.
-func balanced(t *testing.T, a *assignor, topics map[string]int32, members ...kmsg.JoinGroupResponseMember) (map[string]map[string][]int32, map[string][]int32) {
+// balanced is what the leader tells each member: its partitions of each topic, and its standbys by sub-topology.
+func balanced(t *testing.T, a *assignor, topics map[string]int32, members ...kmsg.JoinGroupResponseMember) (given map[string]map[string][]int32, standbys map[string]map[string][]int32) {
 	t.Helper()
 	b, named, err := a.MemberBalancer(members)
 	require.NoError(t, err)
 	require.Len(t, named, len(topics))
 	plan, err := b.(kgo.GroupMemberBalancerOrError).BalanceOrError(topics)
 	require.NoError(t, err)
-	given, standbys := make(map[string]map[string][]int32), make(map[string][]int32)
+	given, standbys = make(map[string]map[string][]int32), make(map[string]map[string][]int32)
 	for _, g := range plan.IntoSyncAssignment() {
-		told := newAssignor(a.gc)
+		told := newAssignor(a.gc, slog.Default())
 		given[g.MemberID], err = told.ParseSyncAssignment(g.MemberAssignment)
 		require.NoError(t, err)
 		standbys[g.MemberID] = told.placed()
@@ -219,46 +234,108 @@ func balanced(t *testing.T, a *assignor, topics map[string]int32, members ...kms
 	return given, standbys
 }
 
+func assigning(subs ...SubTopology) *assignor {
+	return newAssignor(&GroupConfig{ID: "app", Subs: subs}, slog.New(slog.DiscardHandler))
+}
+
 func TestAssignment(t *testing.T) {
 	topics := map[string]int32{"x": 2, "y": 2}
-	a := newAssignor(&GroupConfig{Topics: []string{"x", "y"}})
+	a := assigning(SubTopology{Name: "xy", Topics: []string{"x", "y"}})
 	both := map[string][]int32{"x": {0, 1}, "y": {0, 1}}
 
 	t.Run("what moves is revoked first, and copied until it is given", func(t *testing.T) {
 		given, standbys := balanced(t, a, topics, joined("a", a, both, 3), joined("b", a, nil, -1))
 		require.Equal(t, map[string]map[string][]int32{"a": {"x": {0}, "y": {0}}, "b": {}}, given)
-		require.Equal(t, []int32{1}, standbys["b"])
+		require.Equal(t, []int32{1}, standbys["b"]["xy"])
 		given, standbys = balanced(t, a, topics, joined("a", a, map[string][]int32{"x": {0}, "y": {0}}, 4), joined("b", a, nil, 4))
 		require.Equal(t, map[string]map[string][]int32{"a": {"x": {0}, "y": {0}}, "b": {"x": {1}, "y": {1}}}, given)
-		require.Empty(t, standbys["b"])
+		require.Empty(t, standbys["b"]["xy"])
 	})
 	t.Run("a claim of an older generation is none", func(t *testing.T) {
 		given, _ := balanced(t, a, topics, joined("a", a, both, 3), joined("b", a, both, 4))
 		require.Empty(t, given["a"], "b has them, and gives one back first")
 	})
-	t.Run("foreign user data is no state", func(t *testing.T) {
-		rich := newAssignor(&GroupConfig{Topics: a.gc.Topics, Positions: func() map[int32]int64 { return at(much, 0, 1) }})
-		for _, data := range [][]byte{nil, {}, {9, 1}, {userVersion}, {userVersion, 200}, {userVersion, 1, 0, 128}, appendState(nil, at(9*much, 0), nil)[:3],
-			append(appendState(nil, at(9*much, 0), nil), 7)} {
-			meta := kmsg.NewConsumerMemberMetadata()
-			meta.Version, meta.Topics, meta.UserData = 1, a.gc.Topics, data
-			stranger := kmsg.NewJoinGroupResponseMember()
-			stranger.MemberID, stranger.ProtocolMetadata = "b", meta.AppendTo(nil)
-			given, standbys := balanced(t, a, topics, joined("a", rich, both, 3), stranger)
+	t.Run("a member whose user data is not ours is given nothing", func(t *testing.T) {
+		rich := assigning(SubTopology{Name: "xy", Topics: []string{"x", "y"}, Positions: func() map[int32]int64 { return at(much, 0, 1) }})
+		good := appendStates(nil, []subState{{name: "xy", topics: []string{"x", "y"}, positions: at(9*much, 0)}})
+		for _, data := range [][]byte{nil, {}, {1}, {9, 1}, {userVersion}, {userVersion, 200}, {userVersion, 1, 0, 128}, {userVersion, 1, 1, 'x', 0, 0, 0},
+			good[:len(good)-1], append(slices.Clone(good), 7)} {
+			given, standbys := balanced(t, a, topics, joined("a", rich, both, 3), saying("b", []string{"x", "y"}, data))
 			require.Equal(t, map[string]map[string][]int32{"a": both, "b": {}}, given, "%v", data)
-			require.Equal(t, []int32{1}, standbys["b"], "%v", data)
+			require.Empty(t, standbys["b"]["xy"], "%v", data)
 		}
+	})
+	t.Run("a sub-topology whose inputs the member does not subscribe to is none of its", func(t *testing.T) {
+		data := appendStates(nil, []subState{{name: "xy", topics: []string{"x", "y"}}})
+		given, _ := balanced(t, a, topics, joined("a", a, both, 3), saying("b", []string{"x"}, data))
+		require.Equal(t, map[string]map[string][]int32{"a": both, "b": {}}, given)
 	})
 	t.Run("an assignment with foreign user data has no standbys", func(t *testing.T) {
 		assignment := kmsg.ConsumerMemberAssignment{UserData: []byte{userVersion, 3, 1}}
 		_, err := a.ParseSyncAssignment(assignment.AppendTo(nil))
 		require.NoError(t, err)
-		require.Empty(t, a.placed())
+		require.Empty(t, a.placed()["xy"])
 	})
-	t.Run("state is told as it is", func(t *testing.T) {
-		positions, standbys, err := readState(appendState(nil, map[int32]int64{0: 0, 7: 1 << 40, 300: -1}, []int32{2, 1000}))
+	t.Run("state is read as it was written", func(t *testing.T) {
+		states := []subState{{name: "xy", topics: []string{"x", "y"}, positions: map[int32]int64{0: 0, 7: 1 << 40, 300: -1}, standbys: []int32{2, 1000}},
+			{name: "z", topics: []string{"z"}, positions: map[int32]int64{}}}
+		read, err := readStates(appendStates(nil, states))
 		require.NoError(t, err)
-		require.Equal(t, map[int32]int64{0: 0, 7: 1 << 40, 300: -1}, positions)
-		require.Equal(t, []int32{2, 1000}, standbys)
+		require.Equal(t, states, read)
 	})
+}
+
+// saying is a member's join with made-up user data.
+func saying(id string, topics []string, data []byte) kmsg.JoinGroupResponseMember {
+	meta := kmsg.NewConsumerMemberMetadata()
+	meta.Version, meta.Topics, meta.UserData = 1, topics, data
+	m := kmsg.NewJoinGroupResponseMember()
+	m.MemberID, m.ProtocolMetadata = id, meta.AppendTo(nil)
+	return m
+}
+
+// Each sub-topology is shared out evenly, and so are all of them together: nobody has all that is left over.
+func TestAssignmentOfManySubTopologies(t *testing.T) {
+	topics := map[string]int32{}
+	var subs []SubTopology
+	for i := range 5 {
+		name := fmt.Sprintf("t%d", i)
+		topics[name] = int32(i%3 + 1)
+		subs = append(subs, SubTopology{Name: name, Topics: []string{name}})
+	}
+	a := assigning(subs...)
+	owned := map[string]map[string][]int32{"a": nil, "b": nil}
+	owned["a"] = map[string][]int32{}
+	for topic, n := range topics {
+		for p := range n {
+			owned["a"][topic] = append(owned["a"][topic], p)
+		}
+	}
+	for generation := int32(3); generation < 6; generation++ {
+		owned, _ = balanced(t, a, topics, joined("a", a, owned["a"], generation), joined("b", a, owned["b"], generation))
+	}
+	sizes := map[string]int{}
+	for topic, n := range topics {
+		sizes["a"] += len(owned["a"][topic])
+		sizes["b"] += len(owned["b"][topic])
+		require.LessOrEqual(t, max(len(owned["a"][topic]), len(owned["b"][topic]))-min(len(owned["a"][topic]), len(owned["b"][topic])), 1, topic)
+		require.Len(t, append(slices.Clone(owned["a"][topic]), owned["b"][topic]...), int(n), topic)
+	}
+	require.InDelta(t, sizes["a"], sizes["b"], 1)
+	again, _ := balanced(t, a, topics, joined("a", a, owned["a"], 6), joined("b", a, owned["b"], 6))
+	require.Equal(t, owned, again, "nothing moves any more")
+}
+
+// Two versions of a program in one group: what both have is shared, what one has is its own, and a topic that they read in different
+// sub-topologies goes to the version that more members have.
+func TestAssignmentOfDifferentPlans(t *testing.T) {
+	topics := map[string]int32{"x": 2, "y": 2, "z": 2}
+	old := assigning(SubTopology{Name: "x", Topics: []string{"x"}}, SubTopology{Name: "y", Topics: []string{"y", "z"}})
+	changed := assigning(SubTopology{Name: "x", Topics: []string{"x"}}, SubTopology{Name: "y", Topics: []string{"y"}}, SubTopology{Name: "z", Topics: []string{"z"}})
+	for _, leader := range []*assignor{old, changed} {
+		given, _ := balanced(t, leader, topics, joined("a", old, nil, -1), joined("b", changed, nil, -1), joined("c", changed, nil, -1))
+		require.Equal(t, map[string][]int32{"x": {0}}, given["a"])
+		require.Len(t, append(slices.Clone(given["b"]["y"]), given["c"]["y"]...), 2)
+		require.Len(t, append(slices.Clone(given["b"]["z"]), given["c"]["z"]...), 2)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 )
 
@@ -23,39 +24,95 @@ func NewGroup(cfg Config, gc GroupConfig) (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	if gc.ID == "" || len(gc.Topics) == 0 || gc.NewWorker == nil {
-		return nil, errors.New("kafka: a group needs an ID, a topic and NewWorker")
-	}
 	orDefault(&gc.Tick, defaultTick)
 	g := &Group{cfg: cfg, gc: gc}
+	if err := g.check(); err != nil {
+		return nil, err
+	}
 	return g, g.checkTopics()
 }
 
-// checkTopics says what goka would say, with names and numbers.
+// check is an error for a configuration that no cluster can serve.
+func (g *Group) check() error {
+	if g.gc.ID == "" || len(g.gc.Subs) == 0 {
+		return errors.New("kafka: a group needs an ID and a sub-topology")
+	}
+	readers := make(map[string]string)
+	for _, s := range g.gc.Subs {
+		if s.Name == "" || len(s.Topics) == 0 || s.NewWorker == nil {
+			return fmt.Errorf("kafka: group %s: sub-topology %q needs a name, a topic and NewWorker", g.gc.ID, s.Name)
+		}
+		for _, topic := range s.Topics {
+			if other, taken := readers[topic]; taken {
+				return fmt.Errorf("kafka: group %s: topic %s is an input of %s and of %s", g.gc.ID, topic, other, s.Name)
+			}
+			readers[topic] = s.Name
+		}
+	}
+	return nil
+}
+
+// checkTopics says what a client would say, with names and numbers.
 func (g *Group) checkTopics() error {
 	admin, err := NewAdmin(g.cfg)
 	if err != nil {
 		return err
 	}
 	defer admin.Close()
-	topics := g.gc.Topics
-	if g.gc.Changelog != "" {
-		topics = append(topics[:len(topics):len(topics)], g.gc.Changelog)
+	var all []string
+	for _, s := range g.gc.Subs {
+		all = append(all, s.topics()...)
 	}
-	if g.topics, err = admin.Partitions(context.Background(), topics...); err != nil {
+	if g.topics, err = admin.Partitions(context.Background(), all...); err != nil {
 		return err
 	}
-	first := topics[0]
-	for _, topic := range topics {
+	for i := range g.gc.Subs {
+		if err := g.checkSub(&g.gc.Subs[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// topics are the inputs and the changelog.
+func (s *SubTopology) topics() []string {
+	if s.Changelog == "" {
+		return s.Topics
+	}
+	return append(s.Topics[:len(s.Topics):len(s.Topics)], s.Changelog)
+}
+
+// checkSub is an error where topics of a sub-topology are missing, or their numbers of partitions differ.
+func (g *Group) checkSub(s *SubTopology) error {
+	first := s.Topics[0]
+	for _, topic := range s.topics() {
 		n, exists := g.topics[topic]
-		if !exists {
+		switch {
+		case !exists:
 			return fmt.Errorf("%w: group %s: %s does not exist", ErrTopicMismatch, g.gc.ID, topic)
-		}
-		if topic == g.gc.Changelog && n != g.topics[first] {
-			return fmt.Errorf("%w: group %s: changelog %s has %d partitions, its inputs %v have %d", ErrTopicMismatch, g.gc.ID, topic, n, g.gc.Topics, g.topics[first])
-		}
-		if n != g.topics[first] {
+		case n == g.topics[first]:
+		case topic == s.Changelog:
+			return fmt.Errorf("%w: group %s: changelog %s has %d partitions, its inputs %v have %d", ErrTopicMismatch, g.gc.ID, topic, n, s.Topics, g.topics[first])
+		default:
 			return fmt.Errorf("%w: group %s: %s has %d partitions and %s has %d; they must have the same number", ErrTopicMismatch, g.gc.ID, first, g.topics[first], topic, n)
+		}
+	}
+	return nil
+}
+
+// inputs are the inputs of all sub-topologies.
+func (g *Group) inputs() (topics []string) {
+	for _, s := range g.gc.Subs {
+		topics = append(topics, s.Topics...)
+	}
+	return topics
+}
+
+// reader is the sub-topology whose input a topic is; nil if it is none's.
+func (g *Group) reader(topic string) *SubTopology {
+	for i := range g.gc.Subs {
+		if s := &g.gc.Subs[i]; slices.Contains(s.Topics, topic) {
+			return s
 		}
 	}
 	return nil

@@ -74,8 +74,11 @@ func (b *bench) config() kafka.Config {
 // group makes a member of the bench's group.
 func (b *bench) group(cfg kafka.Config) *kafka.Group {
 	g, err := kafka.NewGroup(cfg, kafka.GroupConfig{
-		ID: b.id, Topics: b.topics, Tick: b.tick, Changelog: b.changelog,
-		NewWorker: func(partition int32) kafka.Worker { return &toy{bench: b, cfg: cfg, partition: partition} },
+		ID: b.id, Tick: b.tick,
+		Subs: []kafka.SubTopology{{
+			Name: "toys", Topics: b.topics, Changelog: b.changelog,
+			NewWorker: func(partition int32) kafka.Worker { return &toy{bench: b, cfg: cfg, partition: partition} },
+		}},
 	})
 	require.NoError(b.t, err)
 	return g
@@ -453,18 +456,22 @@ func TestZombieIsFenced(t *testing.T) {
 func TestGroupChecksItsTopics(t *testing.T) {
 	c := kafkatest.Start(t)
 	two, three := c.Topic(t, "two", 2), c.Topic(t, "three", 3)
-	for name, gc := range map[string]kafka.GroupConfig{
-		"do not match":   {ID: "g", Topics: []string{two, three}},
-		"does not exist": {ID: "g", Topics: []string{two, c.Name("absent")}},
-		"changelog":      {ID: "g", Topics: []string{two}, Changelog: three},
+	none := func(int32) kafka.Worker { return nil }
+	for name, s := range map[string]kafka.SubTopology{
+		"do not match":   {Topics: []string{two, three}},
+		"does not exist": {Topics: []string{two, c.Name("absent")}},
+		"changelog":      {Topics: []string{two}, Changelog: three},
 	} {
-		gc.NewWorker = func(int32) kafka.Worker { return nil }
-		_, err := kafka.NewGroup(c.Config(), gc)
+		s.Name, s.NewWorker = "s", none
+		_, err := kafka.NewGroup(c.Config(), kafka.GroupConfig{ID: "g", Subs: []kafka.SubTopology{s}})
 		require.ErrorContains(t, err, "topic is not as needed", name)
 	}
-	_, err := kafka.NewGroup(c.Config(), kafka.GroupConfig{})
+	twice := []kafka.SubTopology{{Name: "s", Topics: []string{two}, NewWorker: none}, {Name: "t", Topics: []string{two}, NewWorker: none}}
+	_, err := kafka.NewGroup(c.Config(), kafka.GroupConfig{ID: "g", Subs: twice})
+	require.ErrorContains(t, err, "is an input of s and of t")
+	_, err = kafka.NewGroup(c.Config(), kafka.GroupConfig{})
 	require.Error(t, err)
-	_, err = kafka.NewGroup(kafka.Config{Brokers: []string{"127.0.0.1:1"}}, kafka.GroupConfig{ID: "g", Topics: []string{"t"}, NewWorker: func(int32) kafka.Worker { return nil }})
+	_, err = kafka.NewGroup(kafka.Config{Brokers: []string{"127.0.0.1:1"}}, kafka.GroupConfig{ID: "g", Subs: twice[:1]})
 	require.ErrorContains(t, err, "127.0.0.1:1")
 }
 
@@ -472,8 +479,11 @@ func TestAssignmentIsTold(t *testing.T) {
 	b := newBench(t, kafkatest.Start(t), 3, "a")
 	told := make(chan []int32, 10)
 	g, err := kafka.NewGroup(b.config(), kafka.GroupConfig{
-		ID: b.id, Topics: b.topics, OnAssigned: func(partitions []int32) { told <- slices.Clone(partitions) },
-		NewWorker: func(partition int32) kafka.Worker { return &toy{bench: b, cfg: b.config(), partition: partition} },
+		ID: b.id,
+		Subs: []kafka.SubTopology{{
+			Name: "toys", Topics: b.topics, OnAssigned: func(partitions []int32) { told <- slices.Clone(partitions) },
+			NewWorker: func(partition int32) kafka.Worker { return &toy{bench: b, cfg: b.config(), partition: partition} },
+		}},
 	})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())

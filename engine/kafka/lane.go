@@ -44,7 +44,7 @@ func newLane(s *session, partition int32) *lane {
 // open opens the worker; goka calls it as the opening of the partition's storage.
 func (l *lane) open() error {
 	err := guard(func() (err error) {
-		l.worker = l.session.group().gc.NewWorker(l.partition)
+		l.worker = l.session.tenure.sub.NewWorker(l.partition)
 		l.start, err = l.worker.Open(l.session.opening)
 		return err
 	})

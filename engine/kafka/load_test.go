@@ -78,8 +78,8 @@ func drain(b *testing.B, c *kafkatest.Cluster, topic string, records int64) {
 	ctx, cancel := context.WithCancel(b.Context())
 	read := make(chan int64, 1000)
 	g, err := kafka.NewGroup(c.Config(), kafka.GroupConfig{
-		ID: c.Name("bench"), Topics: []string{topic},
-		NewWorker: func(int32) kafka.Worker { return &idle{end: read} },
+		ID:   c.Name("bench"),
+		Subs: []kafka.SubTopology{{Name: topic, Topics: []string{topic}, NewWorker: func(int32) kafka.Worker { return &idle{end: read} }}},
 	})
 	require.NoError(b, err)
 	done := make(chan error)

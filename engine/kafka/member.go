@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,18 +32,29 @@ type member struct {
 	serving    sync.WaitGroup // tenures
 
 	mu      sync.Mutex
-	tenures map[int32]*tenure
+	tenures map[taskID]*tenure
 	ending  bool      // no tenure begins any more
 	moving  time.Time // when partitions were taken away in the rebalance under way; zero: none were
 
-	telling  sync.Mutex // OnAssigned and OnStandby are called one at a time
-	standbys []int32    // that OnStandby was told
+	telling  sync.Mutex         // OnAssigned and OnStandby are called one at a time
+	standbys map[string][]int32 // by sub-topology, as of the last OnStandby
+}
+
+// taskID is a task of a group: a partition of the inputs of one of its sub-topologies.
+type taskID struct {
+	sub       *SubTopology
+	partition int32
+}
+
+func compareTasks(a, b taskID) int {
+	return cmp.Or(cmp.Compare(a.sub.Name, b.sub.Name), cmp.Compare(a.partition, b.partition))
 }
 
 // newMember joins the group.
 func newMember(g *Group) (*member, error) {
 	m := &member{
-		group: g, cfg: g.cfg, assignor: newAssignor(&g.gc), fatal: make(chan error, 1), made: make(chan struct{}), tenures: make(map[int32]*tenure),
+		group: g, cfg: g.cfg, assignor: newAssignor(&g.gc, g.cfg.Logger), fatal: make(chan error, 1), made: make(chan struct{}),
+		tenures: make(map[taskID]*tenure), standbys: make(map[string][]int32),
 	}
 	var err error
 	if m.data, err = g.cfg.connect(kgo.MaxVersions(byName())); err != nil {
@@ -50,13 +62,15 @@ func newMember(g *Group) (*member, error) {
 	}
 	m.fetcher = newFetcher(m.data, g.cfg.Logger, g.cfg.FetchWait, g.gc.Ahead)
 	m.fetcher.resume = true
-	if g.gc.End != nil {
-		m.fetcher.told = func(topic string, partition int32, end int64, _ time.Time) { g.gc.End(topic, partition, end) }
+	m.fetcher.told = func(topic string, partition int32, end int64, _ time.Time) {
+		if s := g.reader(topic); s.End != nil {
+			s.End(topic, partition, end)
+		}
 	}
 	m.marks = newMarks(m.commit)
 	opts := []kgo.Opt{
 		kgo.ConsumerGroup(g.gc.ID),
-		kgo.ConsumeTopics(g.gc.Topics...),
+		kgo.ConsumeTopics(g.inputs()...),
 		kgo.Balancers(m.assignor),
 		kgo.DisableAutoCommit(),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
@@ -76,7 +90,7 @@ func newMember(g *Group) (*member, error) {
 		m.data.Close()
 		return nil, err
 	}
-	m.membership.PauseFetchTopics(g.gc.Topics...)
+	m.membership.PauseFetchTopics(g.inputs()...)
 	close(m.made)
 	return m, nil
 }
@@ -125,7 +139,7 @@ func (m *member) fail(err error) {
 func (m *member) end() {
 	m.mu.Lock()
 	m.ending = true
-	all := slices.Sorted(maps.Keys(m.tenures))
+	all := slices.SortedFunc(maps.Keys(m.tenures), compareTasks)
 	m.mu.Unlock()
 	m.keep(nil)
 	m.drop(all, (*tenure).giveBack)
@@ -144,7 +158,7 @@ func (m *member) leave() {
 // those that are not any more. It starts heartbeats by itself, so a long restore is no risk.
 func (m *member) onAssigned(claims map[string][]int32) {
 	<-m.made
-	added, err := coPartitioned(claims, m.group.gc.Topics)
+	added, err := m.group.tasksOf(claims)
 	if err != nil {
 		m.fail(err)
 		return
@@ -153,12 +167,12 @@ func (m *member) onAssigned(claims map[string][]int32) {
 	m.keep(m.assignor.placed())
 	var fresh []*tenure
 	m.mu.Lock()
-	for _, partition := range added {
-		if m.ending || m.tenures[partition] != nil {
+	for _, id := range added {
+		if m.ending || m.tenures[id] != nil {
 			continue
 		}
-		t := newTenure(m, partition)
-		m.tenures[partition] = t
+		t := newTenure(m, id)
+		m.tenures[id] = t
 		fresh = append(fresh, t)
 	}
 	m.serving.Add(len(fresh))
@@ -168,7 +182,7 @@ func (m *member) onAssigned(claims map[string][]int32) {
 		go func() {
 			defer m.serving.Done()
 			if err := t.run(); err != nil {
-				m.fail(err)
+				m.fail(fmt.Errorf("sub-topology %s: %w", t.sub.Name, err))
 			}
 		}()
 	}
@@ -191,26 +205,28 @@ func (m *member) rebalanced() {
 // onOver is called by franz-go with partitions that are not this member's any more; the rebalance goes on when it returns.
 func (m *member) onOver(claims map[string][]int32, end func(*tenure)) {
 	<-m.made
-	var partitions []int32
-	for _, list := range claims {
-		partitions = append(partitions, list...)
+	var over []taskID
+	for topic, partitions := range claims {
+		for _, p := range partitions {
+			over = append(over, taskID{m.group.reader(topic), p})
+		}
 	}
-	if slices.Sort(partitions); len(partitions) > 0 {
+	if slices.SortFunc(over, compareTasks); len(over) > 0 {
 		m.mu.Lock()
 		if m.moving.IsZero() {
 			m.moving = time.Now()
 		}
 		m.mu.Unlock()
-		m.drop(slices.Compact(partitions), end)
+		m.drop(slices.Compact(over), end)
 	}
 }
 
 // drop ends tenures and waits until nothing is left of them, and until the group knows their offsets: later it would not take them.
-func (m *member) drop(partitions []int32, end func(*tenure)) {
+func (m *member) drop(tasks []taskID, end func(*tenure)) {
 	var ended []*tenure
 	m.mu.Lock()
-	for _, partition := range partitions {
-		if t := m.tenures[partition]; t != nil {
+	for _, id := range tasks {
+		if t := m.tenures[id]; t != nil {
 			end(t)
 			ended = append(ended, t)
 		}
@@ -226,10 +242,10 @@ func (m *member) drop(partitions []int32, end func(*tenure)) {
 	}
 	m.mu.Lock()
 	for _, t := range ended {
-		if m.tenures[t.partition] == t {
-			delete(m.tenures, t.partition)
+		if m.tenures[t.id()] == t {
+			delete(m.tenures, t.id())
 		}
-		for _, topic := range m.group.gc.Topics {
+		for _, topic := range t.sub.Topics {
 			m.marks.forget(topic, t.partition)
 		}
 	}
@@ -256,16 +272,30 @@ func (m *member) tell() {
 	m.telling.Lock()
 	defer m.telling.Unlock()
 	m.mu.Lock()
-	partitions := slices.Sorted(maps.Keys(m.tenures))
+	tasks := slices.SortedFunc(maps.Keys(m.tenures), compareTasks)
 	m.mu.Unlock()
-	m.fetcher.expect(len(partitions) * len(m.group.gc.Topics))
-	if m.group.gc.OnAssigned != nil {
-		m.group.gc.OnAssigned(partitions)
+	claims := 0
+	for _, id := range tasks {
+		claims += len(id.sub.Topics)
+	}
+	m.fetcher.expect(claims)
+	for i := range m.group.gc.Subs {
+		s := &m.group.gc.Subs[i]
+		if s.OnAssigned == nil {
+			continue
+		}
+		var partitions []int32
+		for _, id := range tasks {
+			if id.sub == s {
+				partitions = append(partitions, id.partition)
+			}
+		}
+		s.OnAssigned(partitions)
 	}
 }
 
-// keep says which partitions the member is to keep copies of, if that has changed.
-func (m *member) keep(standbys []int32) {
+// keep names the partitions, by sub-topology, of which the member is to keep copies, where they have changed.
+func (m *member) keep(standbys map[string][]int32) {
 	m.telling.Lock()
 	defer m.telling.Unlock()
 	m.mu.Lock()
@@ -273,12 +303,15 @@ func (m *member) keep(standbys []int32) {
 		standbys = nil
 	}
 	m.mu.Unlock()
-	if slices.Equal(standbys, m.standbys) {
-		return
-	}
-	m.standbys = standbys
-	if m.group.gc.OnStandby != nil {
-		m.group.gc.OnStandby(slices.Clone(standbys))
+	for _, s := range m.group.gc.Subs {
+		now := standbys[s.Name]
+		if slices.Equal(now, m.standbys[s.Name]) {
+			continue
+		}
+		m.standbys[s.Name] = now
+		if s.OnStandby != nil {
+			s.OnStandby(slices.Clone(now))
+		}
 	}
 }
 
@@ -320,6 +353,23 @@ func hopeless(err error) bool {
 		}
 	}
 	return false
+}
+
+// tasksOf is the tasks whose partitions are claimed, in order.
+func (g *Group) tasksOf(claims map[string][]int32) ([]taskID, error) {
+	var tasks []taskID
+	for i := range g.gc.Subs {
+		s := &g.gc.Subs[i]
+		partitions, err := coPartitioned(claims, s.Topics)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range partitions {
+			tasks = append(tasks, taskID{s, p})
+		}
+	}
+	slices.SortFunc(tasks, compareTasks)
+	return tasks, nil
 }
 
 // coPartitioned is the partitions that are claimed, of every topic the same.

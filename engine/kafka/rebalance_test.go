@@ -105,12 +105,15 @@ func (w *noted) Close(ctx context.Context, clean bool) error {
 func (b *bench) join(cfg kafka.Config, change func(*kafka.GroupConfig)) (*kafka.Group, *journal, func() error) {
 	j := &journal{positions: make(map[int32]int64)}
 	gc := kafka.GroupConfig{
-		ID: b.id, Topics: b.topics, Tick: b.tick, Changelog: b.changelog,
-		NewWorker: func(partition int32) kafka.Worker {
-			return &noted{toy: &toy{bench: b, cfg: cfg, partition: partition}, journal: j}
-		},
-		Positions: j.state,
-		OnStandby: func(partitions []int32) { j.note("standby %v", partitions) },
+		ID: b.id, Tick: b.tick,
+		Subs: []kafka.SubTopology{{
+			Name: "toys", Topics: b.topics, Changelog: b.changelog,
+			NewWorker: func(partition int32) kafka.Worker {
+				return &noted{toy: &toy{bench: b, cfg: cfg, partition: partition}, journal: j}
+			},
+			Positions: j.state,
+			OnStandby: func(partitions []int32) { j.note("standby %v", partitions) },
+		}},
 	}
 	if change != nil {
 		change(&gc)

@@ -43,7 +43,7 @@ var _ sarama.ConsumerGroupSession = (*session)(nil)
 func newSession(t *tenure, handler sarama.ConsumerGroupHandler) *session {
 	s := &session{tenure: t, handler: handler, stopping: make(chan struct{}), givenUp: make(chan struct{})}
 	s.lane = newLane(s, t.partition)
-	for _, topic := range s.group().gc.Topics {
+	for _, topic := range t.sub.Topics {
 		s.lane.claims = append(s.lane.claims, newClaim(topic, t.partition, s.member().fetcher))
 	}
 	return s
@@ -123,7 +123,7 @@ func (s *session) failure() error {
 // closing notes that a worker did not close well. Not to have committed the last batches is no harm, the log tells the next
 // owner; what is wrong with the worker itself is fatal as it would be at any other time.
 func (s *session) closing(partition int32, clean bool, err error) {
-	log := s.member().cfg.Logger.With("group", s.group().gc.ID, "partition", partition, "error", err)
+	log := s.member().cfg.Logger.With("group", s.group().gc.ID, "sub", s.tenure.sub.Name, "partition", partition, "error", err)
 	switch {
 	case !clean:
 		log.Debug("kafka: abandoned worker")
@@ -213,7 +213,7 @@ func (s *session) await(done <-chan struct{}) {
 		return
 	case <-timer.C:
 	}
-	s.member().cfg.Logger.Error("kafka: a worker does not end", "group", s.group().gc.ID, "partition", s.tenure.partition)
+	s.member().cfg.Logger.Error("kafka: a worker does not end", "group", s.group().gc.ID, "sub", s.tenure.sub.Name, "partition", s.tenure.partition)
 	close(s.givenUp)
 	s.lane.seal()
 	<-done

@@ -17,6 +17,7 @@ import (
 // goka processor that has no other partition: so partitions come and go, and fail, without each other.
 type tenure struct {
 	member    *member
+	sub       *SubTopology
 	partition int32
 	handles   handles
 	session   *session // under way; of goka's goroutine that calls Consume
@@ -35,9 +36,11 @@ type tenure struct {
 
 var _ sarama.ConsumerGroup = (*tenure)(nil)
 
-func newTenure(m *member, partition int32) *tenure {
-	return &tenure{member: m, partition: partition, revoked: make(chan struct{}), lost: make(chan struct{}), done: make(chan struct{})}
+func newTenure(m *member, id taskID) *tenure {
+	return &tenure{member: m, sub: id.sub, partition: id.partition, revoked: make(chan struct{}), lost: make(chan struct{}), done: make(chan struct{})}
 }
+
+func (t *tenure) id() taskID { return taskID{t.sub, t.partition} }
 
 // giveBack ends the tenure, and lets the worker commit; done says when.
 func (t *tenure) giveBack() { t.revokedOnce.Do(func() { close(t.revoked) }) }
@@ -83,7 +86,7 @@ func (t *tenure) run() error {
 func (t *tenure) processor() (*goka.Processor, error) {
 	g := t.member.group
 	edges := []goka.Edge{goka.Persist(&t.handles)}
-	for _, topic := range g.gc.Topics {
+	for _, topic := range t.sub.Topics {
 		edges = append(edges, goka.Input(goka.Stream(topic), &t.handles, deliver))
 	}
 	return goka.NewProcessor(g.cfg.Brokers, goka.DefineGroup(goka.Group(g.gc.ID), edges...),
@@ -137,7 +140,7 @@ func (t *tenure) serve(handler sarama.ConsumerGroupHandler) error {
 		if t.failures >= maxFailures {
 			return fmt.Errorf("%d sessions in a row failed without a commit, the last: %w", t.failures, err)
 		}
-		t.member.cfg.Logger.Warn("kafka: session failed, opening its task anew", "group", t.member.group.gc.ID, "partition", t.partition,
+		t.member.cfg.Logger.Warn("kafka: session failed, opening its task anew", "group", t.member.group.gc.ID, "sub", t.sub.Name, "partition", t.partition,
 			"failures", t.failures, "error", err)
 		t.regain(&b)
 	}

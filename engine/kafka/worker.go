@@ -43,48 +43,60 @@ type Worker interface {
 	Close(ctx context.Context, clean bool) error
 }
 
-// GroupConfig is one group: a sub-topology.
+// GroupConfig is the consumer group of an application: one for all of its sub-topologies, as in Kafka Streams.
 type GroupConfig struct {
 	// ID is the consumer group's name.
 	ID string
-	// Topics are the inputs; they must have the same number of partitions.
-	Topics []string
+	// Subs are the sub-topologies whose tasks the group shares out; at least one. No topic is an input of two of them.
+	Subs []SubTopology
 	// Tick is how long a partition may be idle before its worker's Tick; 0 means 100 ms.
 	Tick time.Duration
-	// Ahead bounds, roughly, the bytes that are fetched and not yet processed, of all partitions together. A partition takes 64 KiB at
-	// least and 8 MiB at most, which is also the default.
+	// Ahead bounds, roughly, the bytes that are fetched and not yet processed, of all partitions together. A partition takes
+	// 64 KiB at least and 8 MiB at most, which is also the default.
 	Ahead int
-	// Changelog is the topic of the workers' log: goka's group table. It must exist, with a partition for each of the
-	// inputs'. Empty: the workers keep no log and nothing is checked.
+	// Standbys is how many other members keep a copy of each task's state: as many as there are members for. 0: none, but
+	// see OnStandby. All members should have the same; what the group's leader has counts.
+	Standbys int
+	// Instance names this member for longer than a process lives (KIP-345): one that comes back within SessionTimeout takes
+	// its tasks up again, without a rebalance. It must be unique in the group; Run ends if it is not. A member with an
+	// Instance does not leave its group when it ends: the others take its tasks after SessionTimeout. Empty: membership ends
+	// with the process.
+	Instance string
+	// OnRebalance, if not nil, is called at each new assignment, also of the same tasks, with the time when the rebalance
+	// began for this member: when partitions were taken from it, or now if none were. It must not block.
+	OnRebalance func(began time.Time)
+}
+
+// SubTopology is what a group knows of one sub-topology. Its tasks are the partitions of its inputs: a task has the partition of
+// that number of each. Members whose sub-topologies of one name have other inputs share no tasks of it.
+type SubTopology struct {
+	// Name is unique in the group, and the same in all members.
+	Name string
+	// Topics are the inputs; they must have the same number of partitions.
+	Topics []string
+	// Changelog is the topic of the workers' log. It must exist, with a partition for each of the inputs'. Empty: the
+	// workers keep no log and nothing is checked.
 	Changelog string
 	// NewWorker makes the worker of a partition. It is called for several partitions at a time.
 	NewWorker func(partition int32) Worker
-	// Standbys is how many other members keep a copy of each partition's state: as many as there are members for. 0: none, but see
-	// OnStandby. All members should have the same; what the group's leader has counts.
-	Standbys int
-	// Positions, if not nil, says for each partition whose state this member has, as an open task, as a standby or as a store on its
-	// disk, up to which offset of the changelog it has it. It is asked whenever the member joins, also while workers open and close,
-	// by one goroutine at a time, and must be quick. The map is not kept. Nil: the member never has any state.
+	// Positions, if not nil, says for each partition whose state this member has, as an open task, as a standby or as a
+	// store on its disk, up to which offset of the changelog it has it. It is called whenever the member joins, also while
+	// workers open and close, by one goroutine at a time, and must be quick. The map is not kept. Nil: the member never has
+	// any state.
 	Positions func() map[int32]int64
-	// OnStandby, if not nil, is told the partitions, ascending, of which this member is to keep copies: at each change, empty when there
-	// are none any more, and also with Standbys 0, as a member that is to take a partition over copies its state first and then calls
-	// Rejoin. A partition that becomes this member's own is taken from the standbys, and OnStandby has returned, before NewWorker is
-	// called for it; one that moves away may be a standby once its worker is closed, never before. A member that is thrown out of its
-	// group keeps its standbys until it is told others; one that ends has none, and is told so while its workers close. Calls come one
-	// at a time, in order; they must not block.
+	// OnStandby, if not nil, is called with the partitions, ascending, of which this member is to keep copies: at each
+	// change, empty when there are none any more, and also with Standbys 0, as a member that is to take a partition over
+	// copies its state first and then calls Rejoin. A partition that becomes this member's own is taken from the standbys,
+	// and OnStandby has returned, before NewWorker is called for it; one that moves away may be a standby once its worker is
+	// closed, never before. A member that is thrown out of its group keeps its standbys until the group names others; one
+	// that ends has none, and OnStandby is called while its workers close. Calls come one at a time, in order; they must not
+	// block.
 	OnStandby func(partitions []int32)
-	// Instance names this member for longer than a process lives (KIP-345): one that comes back within SessionTimeout takes its
-	// partitions up again, without a rebalance. It must be unique in the group; Run ends if it is not. A member with an Instance does
-	// not leave its group when it ends: the others take its partitions after SessionTimeout. Empty: membership ends with the process.
-	Instance string
-	// OnAssigned, if not nil, is told the member's partitions, ascending, whenever they may have changed: before NewWorker is called for
-	// those that came, after those that went are closed. It must not block.
+	// OnAssigned, if not nil, is called with the member's partitions, ascending, whenever they may have changed: before
+	// NewWorker is called for those that came, after those that went are closed. It must not block.
 	OnAssigned func(partitions []int32)
-	// OnRebalance, if not nil, is told at each new assignment, also of the same partitions, when the rebalance began for this member: when
-	// partitions were taken from it, or now if none were. It must not block.
-	OnRebalance func(began time.Time)
-	// End, if not nil, is told where the committed records of an input's partition end, at each answer of a broker. It is called by
-	// several goroutines and must not block.
+	// End, if not nil, is called with the end of an input partition's committed records, at each answer of a broker. It is
+	// called by several goroutines and must not block.
 	End func(topic string, partition int32, end int64)
 }
 

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func plan(t *testing.T, app string, scenes []*scene) *topology.Plan {
 	b := dsl.New(app)
 	for _, s := range scenes {
-		grouped := dsl.GroupBy(dsl.Stream[tick](b, s.topic), func(r *tick) string { return r.Key })
+		grouped := dsl.GroupByKey[string](dsl.Stream[tick](b, s.topic))
 		for i, p := range s.programs {
 			topic := s.outputs[ours][i]
 			rows := dsl.Aggregate(grouped, p.spec(), func(g dsl.Group[string, tick]) total {
@@ -89,39 +89,35 @@ func run(t *testing.T, c *kafkatest.Cluster, jars string, scenes []*scene) {
 	running, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- e.Run(running) }()
-	reads := map[string][]string{}
+	var reads []string
 	for _, s := range scenes {
-		reads[app+"-"+s.topic] = []string{s.topic}
+		reads = append(reads, s.topic)
 	}
-	awaitTaken(ctx, t, c, reads)
+	awaitTaken(ctx, t, c, app, reads)
 	stop()
 	require.NoError(t, <-done)
 	require.NoError(t, wait())
 }
 
-// awaitTaken returns when groups have committed their results for all records of the topics that each of them reads. Groups may feed each other,
-// in a circle even: nothing is under way where offsets are at ends that were asked for after them.
-func awaitTaken(ctx context.Context, t *testing.T, c *kafkatest.Cluster, reads map[string][]string) {
+// awaitTaken returns when the group has committed its results for all records of the topics that it reads. They may feed each other, in
+// a circle even: nothing is under way where offsets are at ends that were asked for after them.
+func awaitTaken(ctx context.Context, t *testing.T, c *kafkatest.Cluster, group string, reads []string) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		behind := ""
 		at := map[string]map[int32]int64{}
-		for group, topics := range reads {
-			for _, topic := range topics {
-				offsets, err := c.Admin().CommittedOffsets(ctx, group, topic)
-				require.NoError(t, err)
-				at[group+" "+topic] = offsets
-			}
+		for _, topic := range reads {
+			offsets, err := c.Admin().CommittedOffsets(ctx, group, topic)
+			require.NoError(t, err)
+			at[topic] = offsets
 		}
-		for group, topics := range reads {
-			for _, topic := range topics {
-				ends, err := c.Admin().Ends(ctx, topic, false)
-				require.NoError(t, err)
-				for p, end := range ends {
-					if got := at[group+" "+topic][p]; got != end {
-						behind = fmt.Sprintf("group %s has taken partition %d of %s up to %d of %d", group, p, topic, got, end)
-					}
+		for _, topic := range reads {
+			ends, err := c.Admin().Ends(ctx, topic, false)
+			require.NoError(t, err)
+			for p, end := range ends {
+				if got := at[topic][p]; got != end {
+					behind = fmt.Sprintf("group %s has taken partition %d of %s up to %d of %d", group, p, topic, got, end)
 				}
 			}
 		}

@@ -89,11 +89,11 @@ func joinAshi(ctx context.Context, t *testing.T, c *kafkatest.Cluster, app strin
 	running, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- e.Run(running) }()
-	reads := map[string][]string{}
+	var reads []string
 	for _, s := range plan.Subs {
-		reads[app+"-"+s.Name] = s.Topics()
+		reads = append(reads, s.Topics()...)
 	}
-	awaitTaken(ctx, t, c, reads)
+	awaitTaken(ctx, t, c, app, reads)
 	stop()
 	require.NoError(t, <-done)
 }

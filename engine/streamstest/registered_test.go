@@ -138,7 +138,7 @@ func (s *registered) plan(t *testing.T, quotes, texts, bars, summaries string) *
 	b := dsl.New(s.cluster.Name("app"))
 	avroKeys := codecs.Registered(s.schemas, codecs.AvroKey[string]())
 	in := dsl.Stream[quote](b, quotes).Codec(codecs.Registered(s.schemas, codecs.Avro[quote]()))
-	dsl.Aggregate(dsl.GroupBy(dsl.ReadKeys(in, avroKeys), func(q *quote) string { return q.Pair }), windows.Minutes(1), func(g dsl.Group[string, quote]) quoteBar {
+	dsl.Aggregate(dsl.GroupByKey[string](dsl.ReadKeys(in, avroKeys)), windows.Minutes(1), func(g dsl.Group[string, quote]) quoteBar {
 		side := aggregates.LatestByOffset(g, func(q *quote) string { return q.Side })
 		return quoteBar{Pair: g.Key(), Start: g.WindowStart(), High: aggregates.Max(g, func(q *quote) float64 { return q.Bid }),
 			Size: aggregates.SumDecimal(g, 12, 3, func(q *quote) apd.Decimal { return q.Size }), Side: &side, N: aggregates.Count(g)}

@@ -43,7 +43,7 @@ func newPipeline(app, topic string) (*pipeline, error) {
 	ticks := dsl.Stream[Tick](b, topic).Codec(codecs.Fixed[Tick]())
 	valid := ticks.Filter(func(t *Tick) (bool, error) { return t.Bid > 0 && t.Ask > 0, nil })
 	bars := dsl.Aggregate(
-		dsl.GroupBy(valid, func(t *Tick) string { return t.Pair }),
+		dsl.GroupByKey[string](valid),
 		windows.Tumbling(sizes[0], sizes[1:]...),
 		bar)
 	p := &pipeline{ticks: ticks, changes: bars.Changes(), finals: bars.Final()}

@@ -60,7 +60,7 @@ func newPipeline(app string) (*pipeline, error) {
 	b := dsl.New(app)
 	p := &pipeline{quotes: dsl.Stream[Quote](b, "quotes"), trades: dsl.Stream[Trade](b, "trades")}
 	fills := dsl.AsOf(p.trades, p.quotes, dsl.Back(stale).Grace(grace), fill)
-	p.costs = dsl.Aggregate(dsl.GroupBy(fills, func(f *Fill) string { return f.Pair }), windows.Minutes(1).Grace(grace), cost).Final()
+	p.costs = dsl.Aggregate(dsl.GroupByKey[string](fills), windows.Minutes(1).Grace(grace), cost).Final()
 	var err error
 	p.plan, err = b.Build()
 	return p, err

@@ -34,7 +34,7 @@ func Ticks(b *dsl.Builder, topic string) *dsl.StreamOf[Tick] {
 
 // Bars makes bars of a minute.
 func Bars(ticks *dsl.StreamOf[Tick]) *dsl.WindowedOf[string, Bar] {
-	return dsl.Aggregate(dsl.GroupBy(ticks, func(t *Tick) string { return t.Pair }), windows.Minutes(1), func(g dsl.Group[string, Tick]) Bar {
+	return dsl.Aggregate(dsl.GroupByKey[string](ticks), windows.Minutes(1), func(g dsl.Group[string, Tick]) Bar {
 		bid := func(t *Tick) float64 { return t.Bid }
 		return Bar{g.Key(), g.WindowStart().UnixMilli(), aggregates.EarliestByOffset(g, bid), aggregates.Max(g, bid), aggregates.Min(g, bid),
 			aggregates.LatestByOffset(g, bid), aggregates.Count(g)}

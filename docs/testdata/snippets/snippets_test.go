@@ -103,7 +103,7 @@ func (w table) rewrite(t *testing.T, lines []string) []string {
 	head := cells(lines[0])
 	b := dsl.New("docs")
 	hits := dsl.Stream[hit](b, "hits")
-	rows := dsl.Aggregate(dsl.GroupBy(hits, func(h *hit) string { return h.Key }), w.spec, func(g dsl.Group[string, hit]) row {
+	rows := dsl.Aggregate(dsl.GroupByKey[string](hits), w.spec, func(g dsl.Group[string, hit]) row {
 		return row{g.Key(), g.WindowStart(), g.WindowEnd(), aggregates.CollectList(g, aggregates.Unlimited, func(h *hit) int64 { return h.N })}
 	})
 	bounded := !strings.Contains(w.spec.String(), "unbounded")

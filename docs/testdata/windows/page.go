@@ -26,5 +26,5 @@ var newYork, _ = time.LoadLocation("America/New_York")
 
 // Declare declares what the blocks begin with.
 func Declare(b *dsl.Builder) {
-	byKey = dsl.GroupBy(dsl.Stream[hit](b, "hits"), func(h *hit) string { return h.Key })
+	byKey = dsl.GroupByKey[string](dsl.Stream[hit](b, "hits"))
 }

@@ -35,7 +35,7 @@ type benchBar struct {
 func benchTable(b *testing.B) *tables.Reader[string, benchBar] {
 	d := dsl.New("bench")
 	ticks := dsl.Stream[benchTick](d, "ticks")
-	ref := dsl.Aggregate(dsl.GroupBy(ticks, func(t *benchTick) string { return t.Pair }), windows.Minutes(1), func(g dsl.Group[string, benchTick]) benchBar {
+	ref := dsl.Aggregate(dsl.GroupByKey[string](ticks), windows.Minutes(1), func(g dsl.Group[string, benchTick]) benchBar {
 		bid := func(t *benchTick) float64 { return t.Bid }
 		return benchBar{g.Key(), g.WindowStart().UnixMilli(), aggregates.EarliestByOffset(g, bid), aggregates.Max(g, bid), aggregates.Min(g, bid),
 			aggregates.LatestByOffset(g, bid), aggregates.Count(g)}

@@ -26,7 +26,7 @@ import (
 func besides() []func(*dsl.StreamOf[event]) {
 	number := func(g dsl.Group[string, event]) hourly { return hourly{K: g.Key(), N: aggregates.Count(g)} }
 	group := func(s *dsl.StreamOf[event]) *dsl.GroupedOf[string, event] {
-		return dsl.GroupBy(s, func(e *event) string { return e.Key }).InPlace()
+		return dsl.GroupByKey[string](s)
 	}
 	named := func(name string) func(windows.Kind) string { return func(windows.Kind) string { return name } }
 	return []func(*dsl.StreamOf[event]){
@@ -136,7 +136,7 @@ type step = func(*dsl.Builder, *dsl.StreamOf[visit])
 // summed is the sum of N by shop and window, to the topic of its name.
 func summed(name string, spec windows.Spec) step {
 	return func(_ *dsl.Builder, s *dsl.StreamOf[visit]) {
-		w := dsl.Aggregate(dsl.GroupBy(s, func(v *visit) string { return v.Shop }), spec, func(g dsl.Group[string, visit]) visit {
+		w := dsl.Aggregate(dsl.GroupByKey[string](s), spec, func(g dsl.Group[string, visit]) visit {
 			return visit{g.Key(), aggregates.Sum(g, func(v *visit) int64 { return v.N })}
 		}).As(name)
 		w.Changes().Named(func(windows.Kind) string { return name })
@@ -146,7 +146,7 @@ func summed(name string, spec windows.Spec) step {
 // most is summed with another aggregate.
 func most(name string) step {
 	return func(_ *dsl.Builder, s *dsl.StreamOf[visit]) {
-		dsl.Aggregate(dsl.GroupBy(s, func(v *visit) string { return v.Shop }), windows.Unbounded(), func(g dsl.Group[string, visit]) visit {
+		dsl.Aggregate(dsl.GroupByKey[string](s), windows.Unbounded(), func(g dsl.Group[string, visit]) visit {
 			return visit{g.Key(), aggregates.Max(g, func(v *visit) int64 { return v.N })}
 		}).As(name).Changes().Named(func(windows.Kind) string { return name })
 	}
@@ -258,7 +258,7 @@ func TestChangedStepIsRefused(t *testing.T) {
 // rebuilt is a plan with one step that changes and one that does not.
 func rebuilt(t testing.TB, spec windows.Spec) *topology.Plan {
 	return visits(t, summed("total", windows.Unbounded()), func(_ *dsl.Builder, s *dsl.StreamOf[visit]) {
-		dsl.Aggregate(dsl.GroupBy(s, func(v *visit) string { return v.Shop }), spec.Grace(0), func(g dsl.Group[string, visit]) visit {
+		dsl.Aggregate(dsl.GroupByKey[string](s), spec.Grace(0), func(g dsl.Group[string, visit]) visit {
 			return visit{g.Key(), aggregates.Sum(g, func(v *visit) int64 { return v.N })}
 		}).As("minutes").Final()
 	})

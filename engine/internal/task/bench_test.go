@@ -51,7 +51,7 @@ func sevenPlan(t testing.TB, w windows.Spec) *topology.Plan {
 	b := dsl.New("bench")
 	ticks := dsl.Stream[tick](b, "ticks").Codec(codecs.Fixed[tick]())
 	positive := ticks.Filter(func(r *tick) (bool, error) { return r.Bid > 0, nil })
-	candles := dsl.Aggregate(dsl.GroupBy(positive, func(r *tick) string { return r.Pair }), w, func(g dsl.Group[string, tick]) candle {
+	candles := dsl.Aggregate(dsl.GroupByKey[string](positive), w, func(g dsl.Group[string, tick]) candle {
 		bid := func(r *tick) float64 { return r.Bid }
 		return candle{Pair: g.Key(), Open: aggregates.EarliestByOffset(g, bid), High: aggregates.Max(g, bid), Low: aggregates.Min(g, bid),
 			Close: aggregates.LatestByOffset(g, bid), Sum: aggregates.Sum(g, bid), Mean: aggregates.Avg(g, bid), Ticks: aggregates.Count(g)}

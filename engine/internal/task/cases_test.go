@@ -175,7 +175,7 @@ func (c *cases) program(words []string) string {
 		spec = spec.And(s)
 	}
 	b := dsl.New("cases")
-	sums := dsl.Aggregate(dsl.GroupBy(dsl.Stream[entry](b, "in"), func(e *entry) string { return e.K }),
+	sums := dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[entry](b, "in")),
 		spec.Grace(grace), tallyOf)
 	c.finals, c.changes = sums.Final(), sums.Changes()
 	plan, err := b.Build()

@@ -135,7 +135,7 @@ func TestEvictionOfManyWindows(t *testing.T) {
 // Strings count as memory: here rows of a few bytes hold a megabyte each.
 func TestMemoryOfStrings(t *testing.T) {
 	b := dsl.New("strings")
-	dsl.Aggregate(dsl.GroupBy(dsl.Stream[entry](b, "in"), func(e *entry) string { return e.K }), windows.Minutes(1), tallyOf).Final()
+	dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[entry](b, "in")), windows.Minutes(1), tallyOf).Final()
 	plan, err := b.Build()
 	require.NoError(t, err)
 	cfg := taskConfig(plan, memory.New(), &discard{})

@@ -26,7 +26,7 @@ func TestClockJumps(t *testing.T) {
 		if idle > 0 {
 			spec = spec.CloseIdle(idle)
 		}
-		dsl.Aggregate(dsl.GroupBy(ticks, func(r *tick) string { return r.Pair }), spec, func(g dsl.Group[string, tick]) candle {
+		dsl.Aggregate(dsl.GroupByKey[string](ticks), spec, func(g dsl.Group[string, tick]) candle {
 			return candle{Pair: g.Key(), Ticks: aggregates.Count(g)}
 		}).Codec(codecs.Fixed[candle]()).Final()
 		plan, err := b.Build()

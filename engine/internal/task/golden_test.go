@@ -42,7 +42,7 @@ const changelog = "golden-trades-changelog"
 
 func goldenPlan(t testing.TB) *topology.Plan {
 	b := dsl.New("golden")
-	dsl.Aggregate(dsl.GroupBy(dsl.Stream[trade](b, "trades"), func(r *trade) string { return r.Pair }),
+	dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[trade](b, "trades")),
 		windows.Tumbling(time.Minute, time.Hour).Grace(0), func(g dsl.Group[string, trade]) volume {
 			return volume{Pair: g.Key(), N: aggregates.Count(g), High: aggregates.Max(g, func(r *trade) float64 { return r.Price }),
 				Size:  aggregates.Sum(g, func(r *trade) apd.Decimal { return r.Size }),
@@ -202,7 +202,7 @@ func TestForeignState(t *testing.T) {
 	plan := goldenPlan(t)
 	b := dsl.New("golden")
 	s := dsl.Stream[trade](b, "trades")
-	dsl.Aggregate(dsl.GroupBy(s, func(r *trade) string { return r.Pair }), windows.Minutes(1), func(g dsl.Group[string, trade]) volume {
+	dsl.Aggregate(dsl.GroupByKey[string](s), windows.Minutes(1), func(g dsl.Group[string, trade]) volume {
 		return volume{N: aggregates.Count(g)}
 	}).Final()
 	other, err := b.Build()

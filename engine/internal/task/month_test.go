@@ -56,7 +56,6 @@ func monthPlan(t testing.TB) *topology.Plan {
 	fixed := codecs.Fixed[monthRow]()
 	rows, paid := dsl.Stream[monthRow](b, "rows").Codec(fixed), dsl.Stream[monthRow](b, "paid").Codec(fixed)
 	accounts := dsl.Table[string, monthRow](b, "accounts").Codec(fixed)
-	key := func(r *monthRow) string { return r.Key }
 	stat := func(g dsl.Group[string, monthRow]) monthStat {
 		n := func(r *monthRow) int64 { return r.N }
 		return monthStat{g.Key(), g.WindowStart(), aggregates.Count(g), aggregates.Sum(g, n), aggregates.Max(g, n)}
@@ -72,10 +71,10 @@ func monthPlan(t testing.TB) *topology.Plan {
 		return p, nil
 	}
 	grace := 2 * time.Minute
-	dsl.Aggregate(dsl.GroupBy(rows, key), windows.Minutes(1, 15).Grace(grace), stat).As("bars").Codec(codecs.Fixed[monthStat]()).Final()
-	dsl.Aggregate(dsl.GroupBy(rows, key), windows.Hopping(10*time.Minute, 2*time.Minute).Grace(grace), stat).As("hops").Codec(codecs.Fixed[monthStat]()).Final()
-	dsl.Aggregate(dsl.GroupBy(rows, key), windows.Session(8*time.Minute).Grace(grace), stat).As("visits").Codec(codecs.Fixed[monthStat]()).Final()
-	dsl.Aggregate(dsl.GroupBy(rows, key), windows.Sliding(5*time.Minute).Grace(grace), stat).As("sliding").Codec(codecs.Fixed[monthStat]()).Final()
+	dsl.Aggregate(dsl.GroupByKey[string](rows), windows.Minutes(1, 15).Grace(grace), stat).As("bars").Codec(codecs.Fixed[monthStat]()).Final()
+	dsl.Aggregate(dsl.GroupByKey[string](rows), windows.Hopping(10*time.Minute, 2*time.Minute).Grace(grace), stat).As("hops").Codec(codecs.Fixed[monthStat]()).Final()
+	dsl.Aggregate(dsl.GroupByKey[string](rows), windows.Session(8*time.Minute).Grace(grace), stat).As("visits").Codec(codecs.Fixed[monthStat]()).Final()
+	dsl.Aggregate(dsl.GroupByKey[string](rows), windows.Sliding(5*time.Minute).Grace(grace), stat).As("sliding").Codec(codecs.Fixed[monthStat]()).Final()
 	dsl.LeftJoin(rows, paid, dsl.Within(30*time.Minute, 30*time.Minute).Grace(grace), pair).As("paid-rows").To("paid-rows")
 	dsl.LeftJoinTable(rows, accounts, pair).To("accounted")
 	plan, err := b.Build()

@@ -80,7 +80,7 @@ func TestRefusedRowsLeaveNoTrace(t *testing.T) {
 	b := dsl.New("refused")
 	trades := dsl.Stream[deal](b, "trades")
 	size := func(r *deal) apd.Decimal { return r.Size }
-	volumes := dsl.Aggregate(dsl.GroupBy(trades, func(r *deal) string { return r.Pair }), windows.Minutes(1, 5), func(g dsl.Group[string, deal]) dealt {
+	volumes := dsl.Aggregate(dsl.GroupByKey[string](trades), windows.Minutes(1, 5), func(g dsl.Group[string, deal]) dealt {
 		sum := aggregates.SumDecimal(g, 4, 2, size)
 		return dealt{Pair: g.Key(), Start: g.WindowStart(), Sum: sum.String(), Count: aggregates.Count(g),
 			Sizes: aggregates.CollectList(g, 10, func(r *deal) string { return r.Size.String() })}
@@ -130,7 +130,7 @@ func TestRefusedWhereRowsAreMerged(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			b := dsl.New("refused")
 			trades := dsl.Stream[deal](b, "trades")
-			final := dsl.Aggregate(dsl.GroupBy(trades, func(r *deal) string { return r.Pair }), c.spec, func(g dsl.Group[string, deal]) dealt {
+			final := dsl.Aggregate(dsl.GroupByKey[string](trades), c.spec, func(g dsl.Group[string, deal]) dealt {
 				sum := aggregates.SumDecimal(g, 4, 2, func(r *deal) apd.Decimal { return r.Size })
 				return dealt{Pair: g.Key(), Start: g.WindowStart(), Sum: sum.String()}
 			}).Final()

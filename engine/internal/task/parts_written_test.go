@@ -77,7 +77,7 @@ func largePlans(t *testing.T) map[string]*topology.Plan {
 		"session": windows.Session(10 * time.Second), "sliding": windows.Sliding(10 * time.Second)} {
 		build(name, func(b *dsl.Builder) {
 			quotes := dsl.Stream[quote](b, "quotes").Codec(codecs.Fixed[quote]())
-			dsl.Aggregate(dsl.GroupBy(quotes, pairOfQuote), spec, high).Codec(codecs.Fixed[quote]()).Final()
+			dsl.Aggregate(dsl.GroupByKey[string](quotes), spec, high).Codec(codecs.Fixed[quote]()).Final()
 		})
 	}
 	build("table", func(b *dsl.Builder) {

@@ -255,7 +255,7 @@ func totals(t *testing.T, o enginetest.Options, change func(s *dsl.StreamOf[deed
 	t.Helper()
 	b := dsl.New("app")
 	s := dsl.Stream[deed](b, "deeds")
-	w := dsl.Aggregate(dsl.GroupBy(s, func(d *deed) string { return d.Name }), windows.Minutes(1), func(g dsl.Group[string, deed]) deed {
+	w := dsl.Aggregate(dsl.GroupByKey[string](s), windows.Minutes(1), func(g dsl.Group[string, deed]) deed {
 		return deed{Name: g.Key(), Does: aggregates.LatestByOffset(g, func(d *deed) string { return d.Does })}
 	})
 	change(s, w.Final())
@@ -377,7 +377,7 @@ func TestRowThatCannotBeMade(t *testing.T) {
 			program := func(final, changes dsl.Policy) *enginetest.Driver {
 				b := dsl.New("app")
 				s := dsl.Stream[deed](b, "deeds")
-				rows := dsl.Aggregate(dsl.GroupBy(s, func(d *deed) string { return d.Name }), w, func(g dsl.Group[string, deed]) deed {
+				rows := dsl.Aggregate(dsl.GroupByKey[string](s), w, func(g dsl.Group[string, deed]) deed {
 					does := aggregates.LatestByOffset(g, func(d *deed) string { return d.Does })
 					if does == "fail" {
 						panic("no row")

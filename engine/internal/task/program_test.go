@@ -196,13 +196,13 @@ func (p *program) buildAmong(t testing.TB, before, behind []func(*dsl.StreamOf[e
 	out := &running{finals: map[int]string{}, change: map[int]string{}}
 	switch p.group {
 	case "key":
-		aggregate(t, p, dsl.GroupBy(s, byKey).InPlace(), out)
+		aggregate(t, p, dsl.GroupBy(s, byKey).AssumeCopartitioned(), out)
 	case "number":
-		aggregate(t, p, dsl.GroupBy(s, byNumber).InPlace(), out)
+		aggregate(t, p, dsl.GroupBy(s, byNumber).AssumeCopartitioned(), out)
 	case "all":
 		aggregate(t, p, dsl.GroupAll(s), out)
 	default:
-		aggregate(t, p, dsl.GroupBy(s, byBoth).InPlace(), out)
+		aggregate(t, p, dsl.GroupBy(s, byBoth).AssumeCopartitioned(), out)
 	}
 	for _, declare := range behind {
 		declare(in)

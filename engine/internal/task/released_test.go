@@ -47,16 +47,15 @@ type sum struct {
 func releasedPlan(t testing.TB) *topology.Plan {
 	b := dsl.New("released")
 	sales, returns := dsl.Stream[sale](b, "sales"), dsl.Stream[sale](b, "returns")
-	byShop := func(s *sale) string { return s.Shop }
 	total := func(g dsl.Group[string, sale]) sum {
 		return sum{Key: g.Key(), N: aggregates.Sum(g, func(s *sale) int64 { return s.N }), High: aggregates.Max(g, func(s *sale) float64 { return s.Price }),
 			Last: aggregates.LatestByOffset(g, func(s *sale) string { return s.City })}
 	}
-	w := dsl.Aggregate(dsl.GroupBy(sales, byShop), windows.Tumbling(time.Minute, time.Hour).And(windows.Hopping(10*time.Minute, time.Minute)).
+	w := dsl.Aggregate(dsl.GroupByKey[string](sales), windows.Tumbling(time.Minute, time.Hour).And(windows.Hopping(10*time.Minute, time.Minute)).
 		And(windows.Session(30*time.Second)).And(windows.Sliding(45*time.Second)), total)
 	w.Changes()
 	w.Final()
-	dsl.Aggregate(dsl.GroupBy(sales, byShop), windows.Hopping(10*time.Minute, time.Minute), total).As("sliced").Final().
+	dsl.Aggregate(dsl.GroupByKey[string](sales), windows.Hopping(10*time.Minute, time.Minute), total).As("sliced").Final().
 		Named(func(k windows.Kind) string { return "sliced_" + k.Name() })
 	dsl.Aggregate(dsl.GroupBy(sales, func(s *sale) string { return s.City }), windows.Minutes(5), total).As("by-city").Final().
 		Named(func(k windows.Kind) string { return "city_" + k.Name() })

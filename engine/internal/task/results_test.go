@@ -25,12 +25,12 @@ func TestHoursFromMinutes(t *testing.T) {
 	b := dsl.New("spans")
 	in := dsl.Stream[entry](b, "in")
 	v := func(e *entry) int64 { return e.V }
-	minutes := dsl.Aggregate(dsl.GroupBy(in, func(e *entry) string { return e.K }), windows.Tumbling(time.Minute, time.Hour).Grace(2*time.Minute),
+	minutes := dsl.Aggregate(dsl.GroupByKey[string](in), windows.Tumbling(time.Minute, time.Hour).Grace(2*time.Minute),
 		func(g dsl.Group[string, entry]) hourly {
 			return hourly{K: g.Key(), Start: g.WindowStart().UnixMilli(), N: aggregates.Count(g), Sum: aggregates.Sum(g, v), High: aggregates.Max(g, v)}
 		})
 	ofMinutes := minutes.Final().ToStream(windows.Tumbling(time.Minute))
-	hours := dsl.Aggregate(dsl.GroupBy(ofMinutes, func(s *hourly) string { return s.K }), windows.Tumbling(time.Hour).Grace(0),
+	hours := dsl.Aggregate(dsl.GroupByKey[string](ofMinutes), windows.Tumbling(time.Hour).Grace(0),
 		func(g dsl.Group[string, hourly]) hourly {
 			return hourly{K: g.Key(), Start: g.WindowStart().UnixMilli(), N: aggregates.Sum(g, func(s *hourly) int64 { return s.N }),
 				Sum: aggregates.Sum(g, func(s *hourly) int64 { return s.Sum }), High: aggregates.Max(g, func(s *hourly) int64 { return s.High })}

@@ -143,7 +143,7 @@ func rowOf(t *testing.T, store stores.Store, group string) (key, row []byte) {
 func TestClockClosesSessionsInTheStore(t *testing.T) {
 	b := dsl.New("quotes")
 	quotes := dsl.Stream[quote](b, "quotes").Codec(codecs.Fixed[quote]())
-	dsl.Aggregate(dsl.GroupBy(quotes, pairOfQuote), windows.Session(time.Minute).Grace(0).CloseIdle(time.Second), high).Final()
+	dsl.Aggregate(dsl.GroupByKey[string](quotes), windows.Session(time.Minute).Grace(0).CloseIdle(time.Second), high).Final()
 	plan, err := b.Build()
 	require.NoError(t, err)
 	for _, crash := range []bool{false, true} {

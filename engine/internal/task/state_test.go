@@ -21,7 +21,7 @@ import (
 func statePlans(t testing.TB) (plans []*topology.Plan) {
 	for _, spec := range []windows.Spec{windows.Minutes(1), windows.Session(time.Minute), windows.Hopping(time.Minute, 10*time.Second), windows.Days(time.UTC, 0)} {
 		b := dsl.New("golden")
-		dsl.Aggregate(dsl.GroupBy(dsl.Stream[trade](b, "trades"), func(r *trade) string { return r.Pair }), spec, func(g dsl.Group[string, trade]) volume {
+		dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[trade](b, "trades")), spec, func(g dsl.Group[string, trade]) volume {
 			return volume{N: aggregates.Count(g), High: float64(len(aggregates.CollectList(g, 3, func(r *trade) float64 { return r.Price })))}
 		}).Final()
 		plan, err := b.Build()

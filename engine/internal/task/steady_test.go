@@ -104,7 +104,7 @@ func steadyStreams(t testing.TB) []steady {
 func (s *steady) plan(t testing.TB) *topology.Plan {
 	b := dsl.New("steady")
 	ticks := dsl.Stream[tick](b, "ticks").Codec(codecs.Fixed[tick]())
-	rows := dsl.Aggregate(dsl.GroupBy(ticks, func(r *tick) string { return r.Pair }), s.spec, summarise).Codec(codecs.Fixed[summary]())
+	rows := dsl.Aggregate(dsl.GroupByKey[string](ticks), s.spec, summarise).Codec(codecs.Fixed[summary]())
 	if s.changes {
 		rows.Changes()
 	}

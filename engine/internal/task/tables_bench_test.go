@@ -31,7 +31,7 @@ var tableWork = []struct {
 	{"update versioned", "ticks", func(b *dsl.Builder) { ticksTable(b).Versioned(5 * time.Second).Filter(none).To("out") }},
 	{"join", "ticks", func(b *dsl.Builder) { dsl.JoinTables(ticksTable(b), others(b), spreadOf).Filter(none).To("out") }},
 	{"group", "ticks", func(b *dsl.Builder) {
-		groups := dsl.GroupTable(ticksTable(b), func(r *tick) string { return r.Pair }).InPlace()
+		groups := dsl.GroupTable(ticksTable(b), func(r *tick) string { return r.Pair }).AssumeCopartitioned()
 		dsl.Aggregate(groups, windows.Unbounded(), func(g dsl.Group[string, tick]) candle {
 			return candle{Pair: g.Key(), Ticks: aggregates.Count(g), Sum: aggregates.Sum(g, func(r *tick) float64 { return r.Bid })}
 		}).Changes()
