@@ -63,7 +63,7 @@ func (w *worker) Open(ctx context.Context) (_ map[string]int64, err error) {
 		return nil, w.wrap("restore", err)
 	}
 	cfg := e.taskConfig(s)
-	cfg.Limits, cfg.Meter = limits, w
+	cfg.Limits, cfg.Meter, cfg.Past = limits, w, &past{w}
 	cfg.Partition, cfg.Partitions, cfg.Sinks, cfg.Store, cfg.Producer = w.partition, source, sinks, w.store, w.producer
 	if w.task, err = task.New(cfg); rebuildable(err) {
 		if w.store, err = w.rebuilt(ctx, w.store, err); err != nil {
@@ -73,6 +73,9 @@ func (w *worker) Open(ctx context.Context) (_ map[string]int64, err error) {
 		w.task, err = task.New(cfg)
 	}
 	if err != nil {
+		return nil, w.wrap("open", err)
+	}
+	if err = w.task.Fill(ctx); err != nil {
 		return nil, w.wrap("open", err)
 	}
 	w.show()

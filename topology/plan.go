@@ -30,6 +30,7 @@ type Plan struct {
 	DeadLetters string
 	Warnings    []string // worth a look, no mistakes
 	Adjusters   []Adjuster
+	Dropped     []string // steps and internal topics of plans before that may go with what they hold
 }
 
 // Adjuster is a codec that makes values fit their columns, for rows whose type is tagged relaxed.
@@ -54,8 +55,9 @@ type Internal struct {
 type SubTopology struct {
 	Name  string  // the topic of the first source; of an internal one without the application's name
 	Roots []*Node // the sources: Op is a *Source
-	// DeadLetters is Plan.DeadLetters.
+	// DeadLetters is Plan.DeadLetters, and Dropped is Plan.Dropped.
 	DeadLetters string
+	Dropped     []string
 }
 
 // Node is one step and those that it feeds.

@@ -151,7 +151,7 @@ func (s *Suppress) meaning() []Part {
 }
 
 func (j *ForeignJoin) meaning() []Part   { return nil }
-func (s *Subscriptions) meaning() []Part { return []Part{{Name: "table", Text: s.Right.Name}} }
+func (s *Subscriptions) meaning() []Part { return nil } // they are of keys, whatever the table is named
 
 func (s *Source) rows() []keptRows {
 	if s.Rows == nil {

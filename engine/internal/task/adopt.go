@@ -62,6 +62,9 @@ func (t *Task) adopt() (err error) {
 	if err := t.admit(differences); err != nil {
 		return err
 	}
+	if err := t.admitGone(differences); err != nil {
+		return err
+	}
 	rebuild := slices.ContainsFunc(differences, func(d topology.Difference) bool { return d.Change == topology.Changed })
 	if rebuild {
 		t.progress.Inputs, t.progress.StreamTimes = map[string]int64{}, map[string]windows.Time{}
@@ -170,6 +173,7 @@ func (t *Task) numberFrom(least uint16) (uint16, bool, error) {
 func (t *Task) assign(differences []topology.Difference, rebuild bool) error {
 	p := &t.progress
 	p.Operators = nil
+	filled := t.filled()
 	for _, d := range differences {
 		if err := t.countForms(d); err != nil {
 			return err
@@ -178,8 +182,14 @@ func (t *Task) assign(differences []topology.Difference, rebuild bool) error {
 		if d.Change == topology.Kept && !slices.EqualFunc(d.Was.Rows, d.Is.Rows, sameForms) {
 			t.adopting = true // no row of the new form before the record that says so
 		}
+		if topic := filled[d.Is.Name]; d.Change == topology.New && topic != nil && !rebuild {
+			if err := t.toFill(d.Is.Name, topic); err != nil {
+				return err
+			}
+		}
 		if drop {
 			t.adopting = true
+			delete(p.Filling, d.Was.Name)
 			t.tell(d, rebuild)
 			if d.Was.Numbers.Count > 0 {
 				p.Removing = append(p.Removing, d.Was.Numbers)

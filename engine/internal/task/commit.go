@@ -24,6 +24,8 @@ type Progress struct {
 	Operators []topology.Operator
 	Removing  []topology.Numbers
 	Next      uint32
+	// Filling are new tables that are not filled yet, each with the position in its topic that it is filled up to (fill.go); nil: none.
+	Filling map[string]int64
 }
 
 // ProgressKey is the key of the commit record, in changelog and store.
@@ -42,7 +44,7 @@ func appendPosition(dst []byte, offset int64, since time.Time) []byte {
 const progressVersion = 3
 
 // Append appends p as it is stored: version, sequence, rows, the next number, operators, numbers that are removed, inputs and stream times, with
-// uvarint lengths and counts, the last two in the order of their names.
+// uvarint lengths and counts, and tables that are filled, the last three in the order of their names.
 func (p *Progress) Append(dst []byte) []byte {
 	dst = append(dst, progressVersion)
 	dst = binary.AppendUvarint(dst, p.Sequence)
@@ -57,7 +59,7 @@ func (p *Progress) Append(dst []byte) []byte {
 		dst = appendRange(dst, n)
 	}
 	dst = appendNumbers(dst, p.Inputs)
-	return appendNumbers(dst, p.StreamTimes)
+	return appendNumbers(appendNumbers(dst, p.StreamTimes), p.Filling)
 }
 
 // errProgress says that a commit record is not one.
@@ -76,6 +78,9 @@ func ParseProgress(b []byte) (*Progress, error) {
 	p.parseOperators(&d)
 	p.Inputs = numbers[int64](&d)
 	p.StreamTimes = numbers[windows.Time](&d)
+	if p.Filling = numbers[int64](&d); len(p.Filling) == 0 {
+		p.Filling = nil
+	}
 	if d.bad || len(d.b) != 0 {
 		return nil, errProgress
 	}

@@ -43,6 +43,8 @@ type Config struct {
 	Rebuild, Linked bool
 	// Application is the plan's name, as dead letters tell it.
 	Application string
+	// Past reads what topics held before; nil: what is not in the state cannot be had.
+	Past Past
 	// Limits are the most bytes that a record of a topic may have, with what a batch adds to it (Kafka's max.message.bytes); a topic that is not in it has none
 	// that is known.
 	Limits map[string]int

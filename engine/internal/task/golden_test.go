@@ -3,6 +3,7 @@ package task_test
 import (
 	"encoding/hex"
 	"fmt"
+	"iter"
 	"strings"
 	"testing"
 	"time"
@@ -67,15 +68,27 @@ const (
 	rowValue = "0000018bcfe56800" + "0200000000000000" + "000000000000f83f" + "01" + "01" + "01" + "04" + "332e3530" + "01" + "58"
 )
 
+// pairs are texts two by two.
+func pairs(texts ...string) iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for i := 0; i < len(texts) && yield(texts[i], texts[i+1]); i += 2 {
+		}
+	}
+}
+
 // TestGoldenChangelog pins what outlives the process: rows and commit record in the changelog, windowed keys and tombstones.
 func TestGoldenChangelog(t *testing.T) {
 	d := enginetest.NewWith(t, goldenPlan(t), enginetest.Options{Start: time.UnixMilli(1_700_000_100_000)})
 	d.AddRaw("trades", goldenTrades()...)
 	d.AddRaw("trades", enginetest.Record{Key: []byte("EUR"), Value: []byte(`{"Price":1,"Size":0}`), Timestamp: 1_700_000_040_000})
 	progress := func(sequence, rows, next, streamTime string) string {
-		meaning := "by string over [tumbling 1min tumbling 60min] grace 0 sliced true: count,max float,sum decimal,latest text, keys text"
-		return "02" + sequence + rows + "8202" + "01" + prefixed("trades-aggregate") + prefixed("aggregate") + "01" + prefixed(meaning) + "8002" + "02" + "00" +
-			"01" + "06" + "747261646573" + next + "01" + "10" + "7472616465732d616767726567617465" + streamTime
+		meaning := "05"
+		for name, text := range pairs("key", "string text", "windows", "tumbling 1min,tumbling 60min", "grace", "0s", "hopping windows", "from slices") {
+			meaning += prefixed(name) + prefixed(text) + "00"
+		}
+		meaning += prefixed("aggregates") + prefixed("count,max float,sum decimal,latest text") + "01"
+		return "03" + sequence + rows + "8202" + "01" + prefixed("trades-aggregate") + prefixed("aggregate") + "01" + meaning + "00" + "8002" + "02" + "00" +
+			"01" + "06" + "747261646573" + next + "01" + "10" + "7472616465732d616767726567617465" + streamTime + "00"
 	}
 	other := func(n, high, at string) string { return at + n + high + "01" + "01" + "01" }
 	want := []string{
@@ -112,11 +125,11 @@ var goldenProgress = task.Progress{Sequence: 300, Rows: 7, Inputs: map[string]in
 			Rows: []topology.Forms{{Of: "left", Forms: []string{"{}", "{a s}"}}}, Numbers: topology.Numbers{First: 256, Count: 2}},
 		{Name: "v", Kind: "l", Layout: 300, Numbers: topology.Numbers{First: 65535, Count: 1}},
 	},
-	Removing: []topology.Numbers{{First: 258, Count: 3}}}
+	Removing: []topology.Numbers{{First: 258, Count: 3}}, Filling: map[string]int64{"v": 9}}
 
 // The end is positions and stream times.
 const (
-	goldenEnd = "02" + "0161" + "0000000000000002" + "0162" + "0000000000000001" + "02" + "0176" + "0000018bcfe56800" + "0177" + "8000000000000000"
+	goldenEnd = "02" + "0161" + "0000000000000002" + "0162" + "0000000000000001" + "02" + "0176" + "0000018bcfe56800" + "0177" + "8000000000000000" + "01" + "0176" + "0000000000000009"
 
 	goldenProgressHex = "03" + "ac02" + "07" + "d804" + "02" +
 		"0177" + "016b" + "01" + "02" + "016d0174" + "00" + "016e00" + "01" + "01" + "046c656674" + "02" + "027b7d" + "057b6120737d" + "8002" + "02" +
