@@ -30,8 +30,8 @@ func planOf(t testing.TB, declare func(b *dsl.Builder)) *topology.Plan {
 	return plan
 }
 
-// values are what a topic has, one a line.
-func values(d *enginetest.Driver, topic string) string {
+// valuesOf are what a topic has, one a line.
+func valuesOf(d *enginetest.Driver, topic string) string {
 	var all []string
 	for _, r := range d.Partition(topic, 0) {
 		all = append(all, fmt.Sprintf("%s=%s", r.Key, r.Value))
@@ -70,8 +70,8 @@ func TestOneofIsKept(t *testing.T) {
 	d.AddRaw("values", enginetest.Record{Key: []byte("k"), Value: b, Timestamp: 1})
 	d.Crash()
 	d.AddRaw("asked", record("k", `{}`, 2))
-	require.Equal(t, `x={"text":"x","N":1}`, values(d, "counts"))
-	require.Equal(t, `k={"text":"x","N":0}`, values(d, "answers"))
+	require.Equal(t, `x={"text":"x","N":1}`, valuesOf(d, "counts"))
+	require.Equal(t, `k={"text":"x","N":0}`, valuesOf(d, "answers"))
 	require.Zero(t, d.Dropped("undecodable"))
 }
 
@@ -120,7 +120,7 @@ func TestCodecsOfOnesOwn(t *testing.T) {
 		total(dsl.Stream[payment](b, "in").Codec(paymentCodec{}).Filter(func(*payment) (bool, error) { return true, nil }))
 	}))
 	d.AddRaw("in", record("a", "x:11", 1))
-	require.Equal(t, `x={"id":"x","Cents":11}`, values(d, "sums"))
+	require.Equal(t, `x={"id":"x","Cents":11}`, valuesOf(d, "sums"))
 
 	b := dsl.New("shop")
 	total(dsl.Map(dsl.Stream[payment](b, "in").Codec(paymentCodec{}), twice))
@@ -133,7 +133,7 @@ func TestCodecsOfOnesOwn(t *testing.T) {
 		total(dsl.Map(dsl.Stream[payment](b, "in").Codec(paymentCodec{}), twice).Codec(paymentCodec{}))
 	}))
 	d.AddRaw("in", record("a", "x:11", 1))
-	require.Equal(t, `x={"id":"x","Cents":22}`, values(d, "sums"))
+	require.Equal(t, `x={"id":"x","Cents":22}`, valuesOf(d, "sums"))
 }
 
 // What a row holds comes out of an internal topic as it went in, whether or not any codec for topics of others could say it.
@@ -159,7 +159,7 @@ func TestRowsOfStepsAreKept(t *testing.T) {
 	})
 	d := enginetest.New(t, plan)
 	d.AddRaw("in", record("a", "{}", 1))
-	require.Equal(t, `a={"Text":"2026-01-02 03:04:05.678901234 +0100 CET false \"\\xff\" false \"h\""}`, values(d, "out"))
+	require.Equal(t, `a={"Text":"2026-01-02 03:04:05.678901234 +0100 CET false \"\\xff\" false \"h\""}`, valuesOf(d, "out"))
 }
 
 type customer1 struct {
@@ -175,7 +175,7 @@ type customer2 struct {
 	Tier *int32
 }
 
-type sale struct {
+type purchase struct {
 	Customer string `ashi:"customer,key"`
 	Text     string
 }
@@ -184,13 +184,13 @@ type sale struct {
 func crm[C any](t testing.TB, text func(*C) string, names ...string) *topology.Plan {
 	return planOf(t, func(b *dsl.Builder) {
 		as := func(name string) string { return name + strings.Join(names, "") }
-		customers := dsl.Table[string, C](b, "customers").As(as("customers"))
-		sales := dsl.Stream[sale](b, "sales")
-		dsl.JoinTable(sales, customers, func(s *sale, c *C) (sale, error) { return sale{s.Customer, text(c)}, nil }).To("looked")
+		customers := dsl.Table[string, C](b, "customers").As(as("crm"))
+		sales := dsl.Stream[purchase](b, "sales")
+		dsl.JoinTable(sales, customers, func(s *purchase, c *C) (purchase, error) { return purchase{s.Customer, text(c)}, nil }).To("looked")
 		moves := dsl.Stream[C](b, "moves")
-		dsl.Join(moves, sales, dsl.Within(time.Hour, time.Hour).Grace(time.Hour), func(c *C, s *sale) (sale, error) { return sale{s.Customer, text(c)}, nil }).As("moved").To("moved")
-		dsl.MapTable(customers.Suppress(time.Minute, 0).As("held"), func(c *C) (sale, error) { return sale{Text: text(c)}, nil }).To("held")
-		dsl.Map(moves.Repartition("elsewhere", 0), func(c *C) (sale, error) { return sale{Text: text(c)}, nil }).To("passed")
+		dsl.Join(moves, sales, dsl.Within(time.Hour, time.Hour).Grace(time.Hour), func(c *C, s *purchase) (purchase, error) { return purchase{s.Customer, text(c)}, nil }).As("moved").To("moved")
+		dsl.MapTable(customers.Suppress(time.Minute, 0).As("held"), func(c *C) (purchase, error) { return purchase{Text: text(c)}, nil }).To("held")
+		dsl.Map(moves.Repartition("elsewhere", 0), func(c *C) (purchase, error) { return purchase{Text: text(c)}, nil }).To("passed")
 	})
 }
 
@@ -204,17 +204,17 @@ func TestColumnsEvolve(t *testing.T) {
 		d.AddRaw("moves", record("7", `{"Name":"Ann"}`, 1000))
 		d.Restart(second)
 		d.AddRaw("sales", record("7", "{}", 2000))
-		require.Equal(t, `7={"customer":"7","Text":"Ann Bern true"}`, values(d, "looked"))
-		require.Equal(t, `7={"customer":"7","Text":"Ann Bern true"}`, values(d, "moved"))
+		require.Equal(t, `7={"customer":"7","Text":"Ann Bern true"}`, valuesOf(d, "looked"))
+		require.Equal(t, `7={"customer":"7","Text":"Ann Bern true"}`, valuesOf(d, "moved"))
 		d.AddRaw("customers", record("8", `{"Name":"Eve","City":"Ulm"}`, 3000), record("9", `{}`, 100_000))
-		require.Contains(t, values(d, "held"), `7={"customer":"","Text":"Ann Bern true"}`)
+		require.Contains(t, valuesOf(d, "held"), `7={"customer":"","Text":"Ann Bern true"}`)
 		d.Restart(first) // and back: rows of both forms are read
 		d.AddRaw("sales", record("8", "{}", 100_001), record("7", "{}", 100_002))
-		require.Contains(t, values(d, "looked"), `8={"customer":"8","Text":"Eve"}`)
-		require.Contains(t, values(d, "looked"), `7={"customer":"7","Text":"Ann"}`)
+		require.Contains(t, valuesOf(d, "looked"), `8={"customer":"8","Text":"Eve"}`)
+		require.Contains(t, valuesOf(d, "looked"), `7={"customer":"7","Text":"Ann"}`)
 		d.Crash()
 		d.AddRaw("sales", record("8", "{}", 100_003))
-		require.Equal(t, 2, strings.Count(values(d, "looked"), "Eve"))
+		require.Equal(t, 2, strings.Count(valuesOf(d, "looked"), "Eve"))
 	}
 }
 
@@ -223,10 +223,10 @@ func TestInternalRowsEvolveBeforeTheFirstCommit(t *testing.T) {
 	pass := func(second bool) *topology.Plan {
 		return planOf(t, func(b *dsl.Builder) {
 			if second {
-				dsl.Map(dsl.Stream[customer2](b, "moves").Repartition("again", 0), func(c *customer2) (sale, error) { return sale{Text: c.Name + c.City}, nil }).To("out")
+				dsl.Map(dsl.Stream[customer2](b, "moves").Repartition("again", 0), func(c *customer2) (purchase, error) { return purchase{Text: c.Name + c.City}, nil }).To("out")
 				return
 			}
-			dsl.Map(dsl.Stream[customer1](b, "moves").Repartition("again", 0), func(c *customer1) (sale, error) { return sale{Text: c.Name}, nil }).To("out")
+			dsl.Map(dsl.Stream[customer1](b, "moves").Repartition("again", 0), func(c *customer1) (purchase, error) { return purchase{Text: c.Name}, nil }).To("out")
 		})
 	}
 	d := enginetest.NewWith(t, pass(false), enginetest.Options{Paced: true, Manual: true})
@@ -237,7 +237,7 @@ func TestInternalRowsEvolveBeforeTheFirstCommit(t *testing.T) {
 	for d.Step() {
 	}
 	d.Commit()
-	require.Equal(t, `7={"customer":"","Text":"AnnBern"}`, values(d, "out"))
+	require.Equal(t, `7={"customer":"","Text":"AnnBern"}`, valuesOf(d, "out"))
 
 	type other struct {
 		ID   string `ashi:"id,key"`
@@ -281,16 +281,16 @@ func TestRenamedTableIsFilled(t *testing.T) {
 		}}
 		d := enginetest.NewWith(t, crm(t, func(c *customer1) string { return c.Name }), o)
 		d.AddRaw("customers", record("7", `{"Name":"Ann"}`, 1000), record("8", `{"Name":"Bob"}`, 1001), record("8", "", 1002), record("7", `{"Name":"Anne"}`, 1003))
-		before := values(d, "held")
+		before := valuesOf(d, "held")
 		plan := crm(t, func(c *customer2) string { return c.Name + c.City }, "-2")
-		require.ErrorContains(t, d.TryRestart(plan), `Dropped("customers")`)
-		mayGo(plan, "customers")
+		require.ErrorContains(t, d.TryRestart(plan), `Dropped("crm")`)
+		mayGo(plan, "crm")
 		fail = errors.New("broker lost")
 		require.ErrorContains(t, d.TryRestart(plan), "filling tables from topic customers: broker lost")
 		d.Restart(plan)
-		require.Equal(t, before, values(d, "held"), "nothing goes downstream")
+		require.Equal(t, before, valuesOf(d, "held"), "nothing goes downstream")
 		d.AddRaw("sales", record("7", "{}", 2000), record("8", "{}", 2001))
-		require.Equal(t, `7={"customer":"7","Text":"AnneBern"}`, values(d, "looked"))
+		require.Equal(t, `7={"customer":"7","Text":"AnneBern"}`, valuesOf(d, "looked"))
 	}
 }
 
@@ -315,7 +315,7 @@ func TestRenamedTableBelowGroups(t *testing.T) {
 				return resident{r.ID, fmt.Sprint(c.City, c.N)}, nil
 			}).To("billed")
 			old := dsl.Table[string, resident](b, "places").As(name + "-places").Versioned(time.Hour)
-			dsl.JoinTable(dsl.Stream[sale](b, "sales"), old, func(s *sale, r *resident) (sale, error) { return sale{s.Customer, r.City}, nil }).To("where")
+			dsl.JoinTable(dsl.Stream[purchase](b, "sales"), old, func(s *purchase, r *resident) (purchase, error) { return purchase{s.Customer, r.City}, nil }).To("where")
 		})
 		mayGo(plan, "a", "a-cities", "a-places")
 		return plan
@@ -326,13 +326,13 @@ func TestRenamedTableBelowGroups(t *testing.T) {
 	d.AddRaw("places", record("7", `{"City":"Ulm"}`, 10), record("7", `{"City":"Bern"}`, 20))
 	d.Restart(build("b"))
 	d.AddRaw("people", record("7", `{"City":"Bern"}`, 30))
-	require.Contains(t, values(d, "totals"), `Ulm={"city":"Ulm","N":1}`)
-	require.True(t, strings.HasSuffix(values(d, "totals"), `Bern={"city":"Bern","N":1}`), values(d, "totals"))
+	require.Contains(t, valuesOf(d, "totals"), `Ulm={"city":"Ulm","N":1}`)
+	require.True(t, strings.HasSuffix(valuesOf(d, "totals"), `Bern={"city":"Bern","N":1}`), valuesOf(d, "totals"))
 	d.AddRaw("cities", record("Ulm", `{"N":5}`, 31))
-	require.True(t, strings.HasSuffix(values(d, "billed"), `8={"id":"8","City":"Ulm5"}`), values(d, "billed"))
-	require.Contains(t, values(d, "billed"), `7={"id":"7","City":"Bern2"}`)
+	require.True(t, strings.HasSuffix(valuesOf(d, "billed"), `8={"id":"8","City":"Ulm5"}`), valuesOf(d, "billed"))
+	require.Contains(t, valuesOf(d, "billed"), `7={"id":"7","City":"Bern2"}`)
 	d.AddRaw("sales", record("7", "{}", 15), record("7", "{}", 25))
-	require.Equal(t, `7={"customer":"7","Text":"Ulm"}`+"\n"+`7={"customer":"7","Text":"Bern"}`, values(d, "where"))
+	require.Equal(t, `7={"customer":"7","Text":"Ulm"}`+"\n"+`7={"customer":"7","Text":"Bern"}`, valuesOf(d, "where"))
 }
 
 // A new table whose rows have gone through an internal topic cannot be filled where those are deleted.
@@ -372,14 +372,14 @@ func TestStepsThatVanish(t *testing.T) {
 	d := enginetest.New(t, before)
 	d.Restart(build(minutes("other"))) // nothing was held
 	d.Restart(before)
-	d.AddRaw("visits", visited(1, 1000), visited(2, 2000))
+	d.AddRaw("visits", visited(1, 61_000), visited(2, 62_000))
 	err := d.TryRestart(build(minutes("minutes")))
 	require.ErrorIs(t, err, task.ErrForeign)
 	for _, want := range []string{`aggregate "bars": 1 row in 1 open window`, `join "pairs": 4 rows`, "(As, Repartition)", `Dropped("bars", "pairs")`} {
 		require.ErrorContains(t, err, want)
 	}
 	d.Restart(before) // nothing was written
-	d.AddRaw("visits", visited(4, 3000))
+	d.AddRaw("visits", visited(4, 63_000))
 	require.Equal(t, `{"shop":"A","N":7}`, newest(d, "bars"))
 
 	b := dsl.New("app")
@@ -388,7 +388,7 @@ func TestStepsThatVanish(t *testing.T) {
 	plan, err := b.Build()
 	require.NoError(t, err)
 	d.Restart(plan)
-	d.AddRaw("visits", visited(8, 4000))
+	d.AddRaw("visits", visited(8, 64_000))
 	require.Equal(t, `{"shop":"A","N":8}`, newest(d, "minutes"))
 	d.Restart(plan)
 }
