@@ -19,6 +19,8 @@ MINUTES    ?= 60
 SEEDS      ?=
 FIRST      ?= 0
 SOAK       ?= ^Test(Killed.*|Poison|TakeOver|Relay.*|Simulated.*|Members.*|Leaders.*|SlowAcks|Stale.*|Clock.*|Damaged.*|Torn.*|Disk.*|Broker.*|Topic.*|Zombie.*|Rebalance.*|Transaction.*|Break.*|TakeOverFromStandby|Ring|Standby.*|WarmUp)$$
+STRICT     ?= ^Test(Topic.*|Topics.*|Table.*|Broker.*Refus.*|.*OpenTransaction|Relay.*|Killed|TakeOver.*|Poison|JoinedTables.*|Broadcast.*|Foreign.*|Standby.*|Restart.*|Follow.*|Ensure.*)$$
+OLDEST     ?= ^Test(Topic.*|Topics.*|TableGrows|.*OpenTransaction|Relay.*|Killed|TakeOver.*|Zombie.*|Poison|JoinedTables.*|Members.*|Follow.*|Ensure.*)$$
 BENCH_PKGS ?= ./windows/... ./aggregates/... ./stores/... ./dsl/... ./engine/internal/... ./bench/...
 BENCH      ?= .
 BENCHFLAGS ?=
@@ -28,16 +30,19 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.7.0
 rocksdb = flags=$$(.ci/deps rocksdb) && export GOFLAGS="$${GOFLAGS-} $$flags" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test vet race oracle oracle-joins simulate planted month soak kafka-test kafka3-test bench lint
+.PHONY: help demo test test-long vet race oracle oracle-joins simulate planted month soak kafka-test kafka-strict-test kafka-oldest-test kafka3-test bench lint vuln
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
 
 demo: ## run the FX pipeline: ticks in, bars out, on a broker inside the process
 	@$(rocksdb) go run ./examples/fx
 
-test: vet ## go vet, all tests, and the concurrent packages again with the race detector
-	@$(rocksdb) go test -timeout 20m $(TESTFLAGS) ./...
+test: vet ## go vet and the tests in their short form: under five minutes; test-long has the rest
+	@$(rocksdb) go test -short -timeout 20m $(TESTFLAGS) ./...
+
+test-long: ## all tests in full length, and the concurrent packages again with the race detector
+	@$(rocksdb) go test -timeout 30m $(TESTFLAGS) ./...
 	@$(MAKE) --no-print-directory race
 
 vet:
@@ -87,6 +92,15 @@ planted: ## faults planted in commit, restore and take-over, one at a time: how 
 kafka-test: ## the integration tests, against one real Apache Kafka that is started and stopped for them
 	@$(rocksdb) .ci/kafka with go test -count=1 -p=1 -timeout 30m -run '$(KAFKA_RUN)' $(TESTFLAGS) $(KAFKA_PKGS)
 
+# Tests whose own topics say all that they need (kafkatest). Those of programs that make topics of their own, or by Java, go by a broker's defaults.
+kafka-strict-test: ## tests of topics and of whole pipelines on a Kafka whose defaults are those that lose event times, old records and large ones
+	@$(rocksdb) ASHI_KAFKA_PROPERTIES=.ci/kafka-strict.properties .ci/kafka with go test -count=1 -p=1 -timeout 20m \
+	-run '$(if $(filter-out .,$(KAFKA_RUN)),$(KAFKA_RUN),$(STRICT))' $(TESTFLAGS) ./engine ./engine/kafka
+
+kafka-oldest-test: ## kills, take-overs and topics on the oldest Kafka that is supported (3.4.1)
+	@$(rocksdb) ASHI_KAFKA_POM=$(CURDIR)/.ci/kafka-oldest.xml .ci/kafka with go test -count=1 -p=1 -timeout 20m \
+	-run '$(if $(filter-out .,$(KAFKA_RUN)),$(KAFKA_RUN),$(OLDEST))' $(TESTFLAGS) ./engine ./engine/kafka
+
 kafka3-test: ## leaders of a real Kafka of three brokers are killed under load
 	@$(rocksdb) ASHI_KAFKA_BROKERS=3 ASHI_KAFKA_HEAP=512m .ci/kafka with go test -count=1 -run '^TestLeadersKilled$$' $(TESTFLAGS) ./engine
 
@@ -95,8 +109,12 @@ bench: ## benchmarks of the hot path, kept in bench/results with the machine the
 
 # staticcheck must be built by the Go that go.mod selects, or it cannot read the code; and go install of a version knows no
 # -modfile, hence outside of the prefix.
-lint: vet ## gofmt, go vet, staticcheck
+lint: vet vuln ## gofmt, go mod tidy, go vet, staticcheck, known vulnerabilities
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "gofmt -w these files:"; echo "$$unformatted"; exit 1; fi
+	@go mod tidy -diff || { echo "run go mod tidy"; exit 1; }
 	@GOBIN=$(CURDIR)/.cache/bin GOTOOLCHAIN=$$(go env GOVERSION) go install $(STATICCHECK)
 	@$(rocksdb) .cache/bin/staticcheck ./...
+
+vuln: ## known vulnerabilities in what is built
+	@$(rocksdb) .ci/vuln

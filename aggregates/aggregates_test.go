@@ -68,7 +68,7 @@ func project(r *Recorder[tick]) results {
 }
 
 func recorded(t testing.TB) *Program[tick] {
-	p, err := Record(func(r *Recorder[tick]) { project(r) }, true)
+	p, err := Record(func(r *Recorder[tick]) { project(r) }, Needs{Merge: true})
 	require.NoError(t, err)
 	return p
 }
@@ -146,13 +146,13 @@ func TestLayoutIsPinned(t *testing.T) {
 		Avg(g, func(t *tick) int32 { return t.n })
 		LatestByOffset(g, func(t *tick) string { return t.name })
 		Sum(g, func(t *tick) apd.Decimal { return t.size })
-	}, false)
+	}, Needs{})
 	require.NoError(t, err)
-	require.Equal(t, "count,sum float,max float,avg int,latest text,sum decimal", p.Signature())
+	require.Equal(t, "avg int,count,latest text,max float,sum decimal,sum float", p.Signature())
 	s := NewState(p)
 	add(t, p, s, tick{bid: 1.5, n: -2, name: "né", size: dec("1.50")}, tick{bid: 1, n: 1, name: "ab", size: dec("10")})
-	require.Equal(t, "0200000000000000"+"0000000000000440"+"000000000000f83f01"+"ffffffffffffffff0200000000000000"+"01"+"01"+
-		"026162"+"0531312e3530", stored(t, p, s))
+	require.Equal(t, "ffffffffffffffffffffffffffffffff0200000000000000"+"0200000000000000"+"01"+"000000000000f83f01"+"01"+
+		"0000000000000440"+"026162"+"0531312e3530", stored(t, p, s))
 }
 
 func TestUnstableProjection(t *testing.T) {
@@ -163,11 +163,11 @@ func TestUnstableProjection(t *testing.T) {
 			Max(rows{r}, bid)
 		}
 		Count(rows{r})
-	}, false)
+	}, Needs{})
 	require.ErrorIs(t, err, ErrUnstable)
 	require.ErrorContains(t, err, `first "max float,count", then "count"`)
 
-	p, err := Record(func(r *Recorder[tick]) { Max(rows{r}, bid); Count(rows{r}) }, false)
+	p, err := Record(func(r *Recorder[tick]) { Max(rows{r}, bid); Count(rows{r}) }, Needs{})
 	require.NoError(t, err)
 	r := NewReader(p)
 	for _, calls := range []func(){
@@ -180,13 +180,14 @@ func TestUnstableProjection(t *testing.T) {
 		calls()
 		require.ErrorIs(t, r.Done(), ErrUnstable)
 	}
-	_, err = Record(func(*Recorder[tick]) {}, false)
+	_, err = Record(func(*Recorder[tick]) {}, Needs{})
 	require.ErrorContains(t, err, "calls no aggregate")
 }
 
 func TestEvalErrors(t *testing.T) {
 	p := recorded(t)
-	require.ErrorIs(t, p.Eval(make([]Cell, p.Cells()), &tick{size: apd.Decimal{Form: apd.NaN}}), errDecimal)
+	require.ErrorContains(t, p.Eval(make([]Cell, p.Cells()), &tick{size: apd.Decimal{Form: apd.NaN}}), "not a number")
+	require.ErrorContains(t, p.Eval(make([]Cell, p.Cells()), &tick{size: *apd.New(1, -10001)}), "exponent -10001")
 	require.ErrorContains(t, p.Eval(make([]Cell, p.Cells()), tick{}), "row is")
 }
 
@@ -206,7 +207,7 @@ func sevenAggregates(t testing.TB) (*Program[tick], State, []Cell) {
 		Sum(g, bid)
 		Avg(g, bid)
 		Count(g)
-	}, false)
+	}, Needs{})
 	require.NoError(t, err)
 	return p, NewState(p), make([]Cell, p.Cells())
 }
@@ -215,7 +216,7 @@ func TestNoAllocation(t *testing.T) {
 	p, s, cells := sevenAggregates(t)
 	tk := tick{bid: 1.5}
 	require.Zero(t, testing.AllocsPerRun(100, func() { _ = p.Eval(cells, &tk); _ = p.Add(s, cells, At{}) }))
-	q, err := Record(func(r *Recorder[tick]) { LatestByOffset(rows{r}, func(t *tick) string { return t.name }) }, false)
+	q, err := Record(func(r *Recorder[tick]) { LatestByOffset(rows{r}, func(t *tick) string { return t.name }) }, Needs{})
 	require.NoError(t, err)
 	s, cells = NewState(q), make([]Cell, q.Cells())
 	tk.name = "EUR/USD"

@@ -23,6 +23,7 @@ func BenchmarkEach(b *testing.B) {
 		{"SumDecimal", func(g rows) { aggregates.SumDecimal(g, 30, 2, d) }},
 		{"SumList", func(g rows) { aggregates.SumList(g, list) }},
 		{"Avg", func(g rows) { aggregates.Avg(g, f) }},
+		{"Avg_int", func(g rows) { aggregates.Avg(g, n) }},
 		{"Max", func(g rows) { aggregates.Max(g, f) }},
 		{"Max_string", func(g rows) { aggregates.Max(g, s) }},
 		{"LatestByOffset", func(g rows) { aggregates.LatestByOffset(g, f) }},
@@ -50,7 +51,7 @@ func BenchmarkEach(b *testing.B) {
 		{"Custom_map", func(g rows) { aggregates.Custom(g, letters, ps) }},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			p := over(b, false, func(g rows) int { c.project(g); return 0 })
+			p := over(b, plain, func(g rows) int { c.project(g); return 0 })
 			state, qs := aggregates.NewState(p.program), benchRows()
 			i := 0
 			b.ReportAllocs()
@@ -60,6 +61,49 @@ func BenchmarkEach(b *testing.B) {
 					b.Fatal(err)
 				}
 				if err := p.program.Add(state, p.cells, aggregates.At{Time: int64(i), Seq: int64(i)}); err != nil {
+					b.Fatal(err)
+				}
+				i++
+			}
+			stored, err := p.program.Append(nil, state)
+			require.NoError(b, err)
+			b.ReportMetric(float64(len(stored)), "row-bytes")
+		})
+	}
+}
+
+// What tables pay for results that forget: a row added and another one undone, of 100 in the group.
+func BenchmarkUndo(b *testing.B) {
+	for _, c := range []struct {
+		name    string
+		project func(rows)
+	}{
+		{"Count", func(g rows) { aggregates.Count(g) }},
+		{"Sum", func(g rows) { aggregates.Sum(g, f) }},
+		{"Sum_decimal", func(g rows) { aggregates.Sum(g, d) }},
+		{"Avg", func(g rows) { aggregates.Avg(g, f) }},
+		{"Avg_int", func(g rows) { aggregates.Avg(g, n) }},
+		{"StdDevSample", func(g rows) { aggregates.StdDevSample(g, f) }},
+		{"Correlation", func(g rows) { aggregates.Correlation(g, f, n) }},
+		{"WeightedMean", func(g rows) { aggregates.WeightedMean(g, f, n) }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			p := over(b, undoes, func(g rows) int { c.project(g); return 0 })
+			qs := benchRows()
+			for i := range qs {
+				qs[i].f /= 3
+			}
+			state, i := p.of(0, qs...), 0
+			b.ReportAllocs()
+			for b.Loop() {
+				q := &qs[i%len(qs)]
+				if err := p.program.Eval(p.cells, q); err != nil {
+					b.Fatal(err)
+				}
+				if err := p.program.Undo(state, p.cells, aggregates.At{}); err != nil {
+					b.Fatal(err)
+				}
+				if err := p.program.Add(state, p.cells, aggregates.At{}); err != nil {
 					b.Fatal(err)
 				}
 				i++
@@ -114,7 +158,7 @@ func TestNoAllocationPerRecord(t *testing.T) {
 			aggregates.Custom(g, product, n)
 		},
 	} {
-		p := over(t, true, func(g rows) int { project(g); return 0 })
+		p := over(t, merges, func(g rows) int { project(g); return 0 })
 		state, qs := aggregates.NewState(p.program), benchRows()
 		seq := int64(0)
 		all := func() {
@@ -152,7 +196,7 @@ func BenchmarkMerge(b *testing.B) {
 		{"Quantile", func(g rows) { aggregates.Quantile(g, 0.5, f) }},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			p := over(b, true, func(g rows) int { c.project(g); return 0 })
+			p := over(b, merges, func(g rows) int { c.project(g); return 0 })
 			src, dst := p.of(0, benchRows()...), p.of(100, benchRows()...)
 			b.ReportAllocs()
 			for b.Loop() {
@@ -176,7 +220,7 @@ func BenchmarkStore(b *testing.B) {
 		{"Histogram", func(g rows) { aggregates.Histogram(g, s) }},
 		{"Quantile", func(g rows) { aggregates.Quantile(g, 0.5, f) }},
 	} {
-		p := over(b, true, func(g rows) int { c.project(g); return 0 })
+		p := over(b, merges, func(g rows) int { c.project(g); return 0 })
 		state := p.of(0, benchRows()...)
 		stored, err := p.program.Append(nil, state)
 		require.NoError(b, err)

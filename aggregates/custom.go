@@ -33,7 +33,7 @@ type Definition[In, State, Out any] struct {
 // Custom is the aggregate that d defines, over a column's values, nulls too.
 func Custom[T, In, State, Out any](g Rows[T], d Definition[In, State, Out], column func(*T) In) (out Out) {
 	r := g.Recorder()
-	if err := d.validate(r.program.mergeable); err != nil {
+	if err := d.validate(r.program.needs.Merge); err != nil {
 		r.fail("Custom %q: %w", d.Name, err)
 		return out
 	}

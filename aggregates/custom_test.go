@@ -12,7 +12,7 @@ import (
 // A panic in Add leaves every accumulator as it was, also those of Customs that had run before it and have changed what their State
 // refers to.
 func TestPanicInAddLeavesTheRowAlone(t *testing.T) {
-	b := over(t, true, func(g rows) string {
+	b := over(t, merges, func(g rows) string {
 		return show(aggregates.Count(g), aggregates.Custom(g, letters, ps), aggregates.Custom(g, product, n), aggregates.Custom(g, moody, n),
 			aggregates.Sum(g, n))
 	})
@@ -85,7 +85,7 @@ func TestCustomsThatFail(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := moody
 			c.change(&d)
-			b := over(t, true, func(g rows) int { return aggregates.Custom(g, d, n) })
+			b := over(t, merges, func(g rows) int { return aggregates.Custom(g, d, n) })
 			s := aggregates.NewState(b.program)
 			if name != "Init" {
 				require.NoError(t, b.add(s, quote{n: 1}, aggregates.At{}))

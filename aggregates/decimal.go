@@ -129,6 +129,24 @@ func (s *boundedSum) Append(dst []byte) []byte {
 
 func (s *boundedSum) Bytes() int { return 128 }
 
+// decimalExponent bounds exponents, so that a value of a few bytes, such as 1e90000, does not make a sum of many.
+const decimalExponent = 10_000
+
+// checkDecimal says what keeps a decimal from being counted with.
+func checkDecimal(d *apd.Decimal) error {
+	if d.Form != apd.Finite {
+		return errors.New("aggregates: decimal is infinite or not a number")
+	}
+	return checkExponent(int64(d.Exponent))
+}
+
+func checkExponent(e int64) error {
+	if e < -decimalExponent || e > decimalExponent {
+		return fmt.Errorf("aggregates: decimal with exponent %d, want one from -%d to %d", e, decimalExponent, decimalExponent)
+	}
+	return nil
+}
+
 // parseDecimal reads what Decimal.String wrote; an empty text is 0.
 func parseDecimal(text []byte) *apd.Decimal {
 	if len(text) == 0 {

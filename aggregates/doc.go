@@ -17,9 +17,9 @@
 //	CountOf                                         skipped      0           yes   8
 //	CountDistinct (exact)                           skipped      0                 object: all values
 //	CountDistinctApprox (HyperLogLog, 2^14)         skipped      0                 object: up to 16 KB
-//	Sum, SumList                                    skipped      0           yes   8; decimals 1 and text
+//	Sum, SumList                                    skipped      0           yes   8; decimals 1 and text; see Undo
 //	SumDecimal (with ksqlDB's bound)                skipped      0           yes   object: text
-//	Avg                                             skipped      0           yes   16; decimals 8 and text
+//	Avg                                             skipped      0           yes   16; integers 24; decimals 8 and text
 //	Min, Max                                        skipped      nil, zero         9; text 1 and the text
 //	TimeOfMin, TimeOfMax                            skipped      zero time         17; text 9 and the text
 //	EarliestByOffset, LatestByOffset                skipped      nil, zero         as Min; mergeable 8 more
@@ -27,9 +27,9 @@
 //	EarliestByOffsetN, LatestByOffsetN              skipped      []                object: n values
 //	...NWithNulls                                   a value      []                object: n values
 //	FirstByTime, LastByTime                         skipped      nil, zero         17; text 9 and the text; mergeable 8 more
-//	VarianceSample, StdDevSample                    skipped      0 (n < 2)   yes   24
-//	VariancePopulation, StdDevPopulation            skipped      0           yes   24
-//	Correlation                                     pair skipped NaN (n < 2) yes   48
+//	VarianceSample, StdDevSample                    skipped      0 (n < 2)   yes   32
+//	VariancePopulation, StdDevPopulation            skipped      0           yes   32
+//	Correlation                                     pair skipped NaN (n < 2) yes   64
 //	WeightedMean                                    pair skipped 0           yes   16
 //	Quantile, Quantiles (DDSketch, 1 %)             skipped      0                 object: up to 32 KB
 //	TopK, TopKDistinct                              skipped      []                object: k values
@@ -54,13 +54,29 @@
 // Fixed-size accumulators and single texts are bytes in the layout that is stored and sent to the changelog, so restoring them is
 // a copy. Sets, lists and sketches are [Object]s: decoded as long as they are in memory, encoded at commit. Each commit writes
 // the whole row, so an accumulator without a limit costs as much as it holds each time it has changed. The layout is
-// little-endian, fixed by the order of the calls in the projection and by [Program.Mergeable], and pinned by golden tests; see
-// [Program.Signature].
+// little-endian, fixed by the names of the accumulators and by what the plan [Needs], and pinned by golden tests; see
+// [Program.Signature]. It does not depend on the order of the calls: a projection may be put in another order over states that are
+// stored. Accumulators of one name, such as two Max of floats, are told apart by the order of their calls only, as functions have no
+// names: who swaps those swaps their states.
+//
+// # Undo
+//
+// In plans that take rows out of groups, which is what tables do, a result is always that of the rows that are left, whatever has been
+// there before: a NaN, an infinity, a sum that was too large, a number that took small ones along. So sums of floats and decimals, and
+// means, moments, correlations and weighted means also of integers, are kept there without rounding, in objects of some 15 bytes for
+// each sum of a usual column (a Correlation has five) and 600 for the widest floats, and results are rounded once, from the exact
+// value. Windows have no undo: they keep the smaller states of the table, which round at each row.
+//
+// # Numbers
+//
+// Moments are kept about the first value, so neither offset nor unit of a column matters: a line correlates to 1, a constant column to
+// NaN, for all floats and all integers. The result is off by some n*2^-53, with n rows, of what the columns say. Means of
+// integers are off by one unit in the last place at most.
 //
 // # Merging
 //
 // States of a mergeable program can be merged in any order: each accumulator that goes by the order of processing keeps sequence
-// numbers. Sums of floats depend on the order of additions in their last bits, there and in all else. At their limits Histogram
+// numbers. Sums of floats depend on the order of additions in their last bits, there and in all windows. At their limits Histogram
 // does not know what it has not counted, and merged decimals may go beyond the bound, as in ksqlDB.
 //
 // A Program may be used by any number of goroutines; a State, a Recorder and a slice of Cells by one at a time. Package

@@ -29,7 +29,7 @@ func ExampleCustom() {
 	project := func(g rows) string {
 		return fmt.Sprint(aggregates.Count(g), aggregates.Custom(g, extent, f))
 	}
-	program, _ := aggregates.Record(func(r *aggregates.Recorder[quote]) { project(group{r}) }, false)
+	program, _ := aggregates.Record(func(r *aggregates.Recorder[quote]) { project(group{r}) }, aggregates.Needs{})
 	state, cells := aggregates.NewState(program), make([]aggregates.Cell, program.Cells())
 	for _, bid := range []float64{3, 1.5, 2} {
 		_ = program.Eval(cells, &quote{f: bid})

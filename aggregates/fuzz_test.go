@@ -10,7 +10,7 @@ import (
 
 // Whatever bytes a row has, Load reads them or says that they are no state; what it reads is stored and read again as the same bytes.
 func FuzzLoad(f *testing.F) {
-	p := over(f, true, func(g rows) int {
+	p := over(f, aggregates.Needs{Merge: true, Undo: true}, func(g rows) int {
 		aggregates.Count(g)
 		aggregates.Max(g, s)
 		aggregates.LatestByOffsetNWithNulls(g, 3, ps)
@@ -21,6 +21,9 @@ func FuzzLoad(f *testing.F) {
 		aggregates.Histogram(g, ps)
 		aggregates.Quantile(g, 0.5, n)
 		aggregates.SumDecimal(g, 10, 2, d)
+		aggregates.Sum(g, x)
+		aggregates.Correlation(g, func(q *quote) float64 { return q.f }, n)
+		aggregates.Avg(g, d)
 		return 0
 	})
 	r := rand.New(rand.NewPCG(1, 1))

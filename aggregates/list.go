@@ -42,7 +42,7 @@ func listed[T, C, V any](g Rows[T], name string, k *lists, column func(*T) C) []
 	if k.n < 1 && !(k.undoes && k.n == Unlimited) {
 		r.fail("%s: %d values, want at least 1", name, k.n)
 	}
-	k.kind, k.seq = kindFor[T, C](r, name), r.program.mergeable
+	k.kind, k.seq = kindFor[T, C](r, name), r.program.needs.Merge
 	o := keep(r, name, k, k.layout, columnOf(r, column))
 	l, _ := o.(*list) // o is nil while the calls are recorded: there is no state yet
 	if l == nil {

@@ -83,7 +83,10 @@ func (o op) fixed() int {
 		if o.kind.variable() {
 			return 8 // the count; the sum is a part
 		}
-		return 16
+		if o.kind == kindFloat {
+			return 16
+		}
+		return 24
 	case opMoments:
 		return momentsSize
 	case opCorrelation:
@@ -100,7 +103,7 @@ func (o *op) prepare() {
 		[]opcode{opSum, opAvg, opMin, opMax, opEarliest, opLatest, opCountOf}, o.code)
 }
 
-// undoes says whether undo works.
+// undoes says whether undo works, in a program that is recorded for it.
 func (o *op) undoes() bool {
 	switch o.code {
 	case opCount, opCountOf, opSum, opAvg, opMoments, opCorrelation, opWeighted:
@@ -117,8 +120,7 @@ func (o *op) addPlain(f []byte, bits uint64, seq int64) {
 	case opSum:
 		o.sum(f, bits)
 	case opAvg:
-		o.sum(f, bits)
-		addInt(f[8:], 1)
+		o.avg(f, bits)
 	case opMin:
 		if f[8] == 0 || o.kind.order(bits) < o.kind.order(binary.LittleEndian.Uint64(f)) {
 			setValue(f, bits)
@@ -164,29 +166,25 @@ func (o *op) add(s *State, cells []Cell, at At) {
 	case opSum, opAvg: // of decimals
 		o.addDecimal(f, &s.Vars[o.part], cells[o.col].Decimal, 1)
 	case opMoments:
-		addMoment(f, o.kind.float(cells[o.col].Bits))
+		o.addMoment(f, cells[o.col].Bits)
 	case opCorrelation:
-		o.correlate(f, cells, 1)
+		if !cells[o.second].Null {
+			o.correlate(f, cells[o.col].Bits, cells[o.second].Bits)
+		}
 	case opWeighted:
-		o.weigh(f, cells, 1)
+		o.weigh(f, cells)
 	default:
 		o.pick(s, pickedCell(&cells[o.col], at))
 	}
 }
 
-// undo takes one row out.
+// undo takes one row out. What rounds is an opKeep in a program that undoes.
 func (o *op) undo(s *State, cells []Cell) {
 	switch o.code {
 	case opCount, opCountOf:
 		addInt(s.Fixed[o.off:], ^uint64(0))
 	case opSum, opAvg:
-		o.unsum(s, &cells[o.col])
-	case opMoments:
-		undoMoment(s.Fixed[o.off:], o.kind.float(cells[o.col].Bits))
-	case opCorrelation:
-		o.correlate(s.Fixed[o.off:], cells, -1)
-	case opWeighted:
-		o.weigh(s.Fixed[o.off:], cells, -1)
+		o.unsum(s.Fixed[o.off:], cells[o.col].Bits)
 	case opKeep:
 		obj := &s.Objs[o.obj]
 		if *obj == nil {
@@ -204,12 +202,11 @@ func (o *op) merge(dst, src *State) {
 	case opSum, opAvg:
 		o.mergeSum(dst, src)
 	case opMoments:
-		mergeMoments(dst.Fixed[o.off:], src.Fixed[o.off:])
+		o.mergeMoments(dst.Fixed[o.off:], src.Fixed[o.off:])
 	case opCorrelation:
-		addAll(dst.Fixed[o.off:], src.Fixed[o.off:], correlationSize)
+		o.mergeComoments(dst.Fixed[o.off:], src.Fixed[o.off:])
 	case opWeighted:
-		addFloat(dst.Fixed[o.off:], floatAt(src.Fixed[o.off:]))
-		addFloat(dst.Fixed[o.off+8:], floatAt(src.Fixed[o.off+8:]))
+		mergeWeighted(dst.Fixed[o.off:], src.Fixed[o.off:])
 	case opKeep:
 		if from := src.Objs[o.obj]; from != nil {
 			to := &dst.Objs[o.obj]

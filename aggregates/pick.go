@@ -77,7 +77,7 @@ func TimeOfMax[T any, V Ordered](g Rows[T], column func(*T) V) time.Time {
 func pick[T, V any](g Rows[T], o op, name string, column func(*T) V) (v V) {
 	r := g.Recorder()
 	o.kind = kindFor[T, V](r, name)
-	o.seq = r.program.mergeable && o.bySeq()
+	o.seq = r.program.needs.Merge && o.bySeq()
 	found := r.call(o, columnOf(r, column))
 	if found == nil || r.state.Fixed[found.off+found.flag()] != pickValue {
 		return v

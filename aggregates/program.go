@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
-
-	"github.com/cockroachdb/apd/v3"
 )
 
 // Aggregator is a Program without the type of its rows, as plans hold it and tasks run it.
@@ -24,9 +23,10 @@ type Aggregator interface {
 	Eval(cells []Cell, row any) error
 	// Add adds a row's cells to a state. If it returns an error s is as it was: the row cannot be counted in it. It never panics.
 	Add(s State, cells []Cell, at At) error
-	// Undo takes a row's cells out of a state that they were added to, under the contract of Add. CheckUndo must have passed.
+	// Undo takes a row's cells out of a state that they were added to, under the contract of Add: the result is then that of the rows that
+	// are left, whatever has gone. The program must have been recorded for it, and CheckUndo must have passed.
 	Undo(s State, cells []Cell, at At) error
-	// Merge adds the rows of src to dst, in any order of the two: the program must have been recorded as mergeable. src stays as
+	// Merge adds the rows of src to dst, in any order of the two: the program must have been recorded for it. src stays as
 	// it is and shares nothing with dst. After an error, which only the code of a Custom can cause, dst is of no use.
 	Merge(dst, src State) error
 	// Append appends a state as it is stored, and Load reads that.
@@ -39,21 +39,31 @@ type Aggregator interface {
 	// Bounded says that Add may refuse a row for what the state holds already (SumDecimal): whoever wants to know whether a row counts
 	// in a window must add it to the state of that very window.
 	Bounded() bool
-	// Signature names the accumulators and their layout: states of equal signatures can be read by each other's programs.
+	// Signature names the accumulators and their layout: states of equal signatures can be read by each other's programs. It does not
+	// depend on the order of the calls, but accumulators of one name are told apart by theirs.
 	Signature() string
 }
 
 // Program is the accumulators that a projection over rows of type T calls.
 type Program[T any] struct {
-	columns   []input[T]
-	ops       []op
-	objects   []int // by place in State.Objs: its op
-	staged    []int // ops whose keeper is a stager
-	size      int
-	vars      int
-	mergeable bool
-	user      bool // has a Custom
-	bounded   bool // has a SumDecimal
+	columns []input[T]
+	ops     []op
+	objects []int // by place in State.Objs: its op
+	staged  []int // ops whose keeper is a stager
+	size    int
+	vars    int
+	needs   Needs
+	user    bool // has a Custom
+	bounded bool // has a SumDecimal
+}
+
+// Needs is what a plan does with states, beside adding rows to them. It decides what they keep.
+type Needs struct {
+	// Merge: what goes by the order of processing keeps it, 8 bytes.
+	Merge bool
+	// Undo: what is made of sums of floats or decimals has them without rounding, in an object of some 15 bytes a sum for most columns,
+	// and 600 for the widest floats. Results are rounded once.
+	Undo bool
 }
 
 // input evaluates one function of the user's. One of the three is set; the first two spare the common types a step.
@@ -77,18 +87,46 @@ func (p *Program[T]) Objs() int { return len(p.objects) }
 func (p *Program[T]) Cells() int { return len(p.columns) }
 
 // Mergeable says that the program was recorded for Merge.
-func (p *Program[T]) Mergeable() bool { return p.mergeable }
+func (p *Program[T]) Mergeable() bool { return p.needs.Merge }
 
 // Bounded says that Add may refuse a row for what the state holds already.
 func (p *Program[T]) Bounded() bool { return p.bounded }
 
-// Signature is the accumulators in their order, such as "count,max float,latest text".
+// Signature is the accumulators in the order of their names, such as "count,latest text,max float". It is that of their states in a row.
 func (p *Program[T]) Signature() string {
+	names := p.names()
+	slices.Sort(names)
+	return strings.Join(names, ",")
+}
+
+// names is the accumulators in the order of the calls.
+func (p *Program[T]) names() []string {
 	names := make([]string, len(p.ops))
 	for i, o := range p.ops {
 		names[i] = o.String()
 	}
-	return strings.Join(names, ",")
+	return names
+}
+
+// place gives each accumulator its place in a State: by name, so that calls of different names can change places; those of one name
+// stay in the order of their calls.
+func (p *Program[T]) place() {
+	names, order := p.names(), make([]int, len(p.ops))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return strings.Compare(names[a], names[b]) })
+	for _, i := range order {
+		o := &p.ops[i]
+		o.off, o.part, o.obj = p.size, p.vars, len(p.objects)
+		p.size += o.fixed()
+		switch {
+		case o.code == opKeep:
+			p.objects = append(p.objects, i)
+		case o.kind.variable() && o.code != opCountOf:
+			p.vars++
+		}
+	}
 }
 
 // CheckUndo is nil if every accumulator can undo; else the error names those that cannot.
@@ -104,8 +142,6 @@ func (p *Program[T]) CheckUndo() error {
 	}
 	return nil
 }
-
-var errDecimal = errors.New("aggregates: decimal is infinite or not a number")
 
 // Eval fills cells, one for each column, from row, a *T.
 func (p *Program[T]) Eval(cells []Cell, row any) error {
@@ -123,8 +159,10 @@ func (p *Program[T]) Eval(cells []Cell, row any) error {
 		default:
 			c.Decimal = nil
 			col.any(r, c)
-			if c.Decimal != nil && c.Decimal.Form != apd.Finite {
-				return errDecimal
+			if c.Decimal != nil {
+				if err := checkDecimal(c.Decimal); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -158,6 +196,9 @@ func (p *Program[T]) Add(s State, cells []Cell, at At) error {
 
 // Undo takes cells that Eval filled out of s.
 func (p *Program[T]) Undo(s State, cells []Cell, at At) error {
+	if !p.needs.Undo {
+		panic("aggregates: Undo of a program that was not recorded for it")
+	}
 	if p.staged != nil {
 		if err := p.stage(s, cells, true); err != nil {
 			return err
@@ -173,7 +214,7 @@ func (p *Program[T]) Undo(s State, cells []Cell, at At) error {
 
 // Merge adds the rows of src to dst.
 func (p *Program[T]) Merge(dst, src State) (err error) {
-	if !p.mergeable {
+	if !p.needs.Merge {
 		panic("aggregates: Merge of a program that was not recorded for it")
 	}
 	if p.user {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 	"unsafe"
 
 	"github.com/cockroachdb/apd/v3"
@@ -31,22 +33,23 @@ var ErrUnstable = errors.New("aggregates: the projection does not make the same 
 // Record runs project, which must hand the Recorder to the functions of this package, and returns what it called. It runs it
 // twice: if the calls differ the error wraps ErrUnstable.
 //
-// Only the states of a mergeable program can be merged: those of what goes by the order of processing take 8 bytes more then.
-func Record[T any](project func(*Recorder[T]), mergeable bool) (*Program[T], error) {
-	first := &Recorder[T]{program: &Program[T]{mergeable: mergeable}}
-	second := &Recorder[T]{program: &Program[T]{mergeable: mergeable}}
+// States can be merged, and rows undone, only as far as the program was recorded for that.
+func Record[T any](project func(*Recorder[T]), needs Needs) (*Program[T], error) {
+	first := &Recorder[T]{program: &Program[T]{needs: needs}}
+	second := &Recorder[T]{program: &Program[T]{needs: needs}}
 	project(first)
 	if first.err != nil {
 		return nil, first.err
 	}
 	project(second)
 	a, b := first.program, second.program
-	if a.Signature() != b.Signature() || len(a.columns) != len(b.columns) {
-		return nil, fmt.Errorf("%w: first %q, then %q", ErrUnstable, a.Signature(), b.Signature())
+	if !slices.Equal(a.names(), b.names()) || len(a.columns) != len(b.columns) {
+		return nil, fmt.Errorf("%w: first %q, then %q", ErrUnstable, strings.Join(a.names(), ","), strings.Join(b.names(), ","))
 	}
 	if len(a.ops) == 0 {
 		return nil, errors.New("aggregates: the projection calls no aggregate")
 	}
+	a.place()
 	return a, nil
 }
 
@@ -84,8 +87,6 @@ func (r *Recorder[T]) call(o op, columns ...input[T]) *op {
 		r.next++
 		return &p.ops[r.next-1]
 	}
-	o.off, o.part, o.obj = p.size, p.vars, len(p.objects)
-	p.size += o.fixed()
 	o.prepare()
 	cols := make([]int, len(columns))
 	for i, c := range columns {
@@ -94,15 +95,11 @@ func (r *Recorder[T]) call(o op, columns ...input[T]) *op {
 	if len(cols) > 0 {
 		o.col, o.second = cols[0], cols[len(cols)-1]
 	}
-	switch {
-	case o.code == opKeep:
+	if o.code == opKeep {
 		o.keeper.columns(cols)
-		p.objects = append(p.objects, len(p.ops))
 		if _, ok := o.keeper.(stager); ok {
 			p.staged = append(p.staged, len(p.ops))
 		}
-	case o.kind.variable() && o.code != opCountOf:
-		p.vars++
 	}
 	p.ops = append(p.ops, o)
 	return nil

@@ -13,6 +13,9 @@ import (
 	"github.com/ashi-stream/ashi/aggregates"
 )
 
+// What plans need of states: nothing but adding, merging, undoing.
+var plain, merges, undoes = aggregates.Needs{}, aggregates.Needs{Merge: true}, aggregates.Needs{Undo: true}
+
 // table is a program on rows, with which states are built by hand.
 type table[R any] struct {
 	t       testing.TB
@@ -21,9 +24,9 @@ type table[R any] struct {
 	cells   []aggregates.Cell
 }
 
-func over[R any](t testing.TB, mergeable bool, project func(rows) R) table[R] {
+func over[R any](t testing.TB, needs aggregates.Needs, project func(rows) R) table[R] {
 	t.Helper()
-	p, err := aggregates.Record(func(r *aggregates.Recorder[quote]) { project(group{r}) }, mergeable)
+	p, err := aggregates.Record(func(r *aggregates.Recorder[quote]) { project(group{r}) }, needs)
 	require.NoError(t, err)
 	return table[R]{t, project, p, make([]aggregates.Cell, p.Cells())}
 }
@@ -97,15 +100,15 @@ func TestResultsOfKsqlDB(t *testing.T) {
 		got  any
 		want any
 	}{
-		{"[U10] variance", over(t, false, func(g rows) float64 { return aggregates.VarianceSample(g, f) }), 2.5},
-		{"STDDEV_SAMPLE", over(t, false, func(g rows) float64 { return aggregates.StdDevSample(g, f) }), math.Sqrt(2.5)},
-		{"population", over(t, false, func(g rows) float64 { return aggregates.VariancePopulation(g, f) }), 2.0},
-		{"population's root", over(t, false, func(g rows) float64 { return aggregates.StdDevPopulation(g, f) }), math.Sqrt(2)},
-		{"[U14]", over(t, false, func(g rows) []float64 { return aggregates.TopK(g, 3, f) }), []float64{5, 4, 3}},
-		{"[U32]", over(t, false, func(g rows) []float64 { return aggregates.LatestByOffsetN(g, 2, f) }), []float64{4, 5}},
-		{"[U35]", over(t, false, func(g rows) []float64 { return aggregates.EarliestByOffsetN(g, 2, f) }), []float64{1, 2}},
-		{"[U16]", over(t, false, func(g rows) []float64 { return aggregates.CollectList(g, 3, f) }), []float64{1, 2, 3}},
-		{"median", over(t, false, func(g rows) bool { q := aggregates.Quantile(g, 0.5, f); return q > 2.96 && q < 3.04 }), true},
+		{"[U10] variance", over(t, plain, func(g rows) float64 { return aggregates.VarianceSample(g, f) }), 2.5},
+		{"STDDEV_SAMPLE", over(t, plain, func(g rows) float64 { return aggregates.StdDevSample(g, f) }), math.Sqrt(2.5)},
+		{"population", over(t, plain, func(g rows) float64 { return aggregates.VariancePopulation(g, f) }), 2.0},
+		{"population's root", over(t, plain, func(g rows) float64 { return aggregates.StdDevPopulation(g, f) }), math.Sqrt(2)},
+		{"[U14]", over(t, plain, func(g rows) []float64 { return aggregates.TopK(g, 3, f) }), []float64{5, 4, 3}},
+		{"[U32]", over(t, plain, func(g rows) []float64 { return aggregates.LatestByOffsetN(g, 2, f) }), []float64{4, 5}},
+		{"[U35]", over(t, plain, func(g rows) []float64 { return aggregates.EarliestByOffsetN(g, 2, f) }), []float64{1, 2}},
+		{"[U16]", over(t, plain, func(g rows) []float64 { return aggregates.CollectList(g, 3, f) }), []float64{1, 2, 3}},
+		{"median", over(t, plain, func(g rows) bool { q := aggregates.Quantile(g, 0.5, f); return q > 2.96 && q < 3.04 }), true},
 	} {
 		switch b := c.got.(type) {
 		case table[float64]:
@@ -118,18 +121,18 @@ func TestResultsOfKsqlDB(t *testing.T) {
 			require.Equal(t, c.want, b.result(b.of(0, floats(1, 2, 3, 4, 5)...)), c.rule)
 		}
 	}
-	b := over(t, false, correlation)
+	b := over(t, plain, correlation)
 	require.True(t, math.IsNaN(b.result(b.of(0, quote{f: 1, n: 1}))), "[U13] one row")
 	require.True(t, math.IsNaN(b.result(b.of(0, quote{f: 1, n: 1}, quote{f: 1, n: 2}))), "[U13] a constant column")
 	require.Equal(t, -1.0, b.result(b.of(0, quote{f: 1, n: -1}, quote{f: 2, n: -2}, quote{f: 3, n: -3})))
-	w := over(t, false, func(g rows) float64 { return aggregates.WeightedMean(g, f, n) })
+	w := over(t, plain, func(g rows) float64 { return aggregates.WeightedMean(g, f, n) })
 	require.Equal(t, 1.75, w.result(w.of(0, quote{f: 1, n: 1}, quote{f: 2, n: 3})))
 	require.Zero(t, w.result(w.of(0, quote{f: 1, n: 1}, quote{f: 2, n: -1})), "weights that add up to nothing")
 }
 
 func TestNulls(t *testing.T) {
 	qs := nullable(null, 2, 1, 2, null)
-	b := over(t, false, func(g rows) string {
+	b := over(t, plain, func(g rows) string {
 		return show(aggregates.CountOf(g, pf), aggregates.EarliestByOffset(g, pf), aggregates.EarliestByOffsetWithNulls(g, pf),
 			aggregates.LatestByOffset(g, pf), aggregates.LatestByOffsetWithNulls(g, pf), aggregates.Attr(g, pf),
 			aggregates.CountDistinct(g, pf), aggregates.CountDistinctApprox(g, pf), aggregates.Histogram(g, ps)) +
@@ -142,7 +145,7 @@ func TestNulls(t *testing.T) {
 }
 
 func TestAttrIsTheOneValue(t *testing.T) {
-	b := over(t, false, func(g rows) *float64 { return aggregates.Attr(g, pf) })
+	b := over(t, undoes, func(g rows) *float64 { return aggregates.Attr(g, pf) })
 	s := b.of(0, nullable(1, 1)...)
 	require.Equal(t, 1.0, *b.result(s))
 	require.NoError(t, b.add(s, nullable(2)[0], aggregates.At{}))
@@ -156,7 +159,7 @@ func TestAttrIsTheOneValue(t *testing.T) {
 
 // ksqlDB merges [1,2,3] and [4,5,6] to the oldest three, and gets [2,3,7] with the next row [U33].
 func TestLatestOfMergedSessions(t *testing.T) {
-	b := over(t, true, func(g rows) []float64 { return aggregates.LatestByOffsetN(g, 3, f) })
+	b := over(t, merges, func(g rows) []float64 { return aggregates.LatestByOffsetN(g, 3, f) })
 	one, two := b.of(1, floats(1, 2, 3)...), b.of(4, floats(4, 5, 6)...)
 	for _, s := range []aggregates.State{b.merged(one, two), b.merged(two, one)} {
 		require.Equal(t, []float64{4, 5, 6}, b.result(s))
@@ -167,7 +170,7 @@ func TestLatestOfMergedSessions(t *testing.T) {
 
 // What is earliest goes by sequence numbers also when they are older than a restart [U31], and times do not matter to it.
 func TestOrderOfProcessingAndOfTime(t *testing.T) {
-	b := over(t, true, func(g rows) []float64 {
+	b := over(t, merges, func(g rows) []float64 {
 		return asFloats(aggregates.EarliestByOffset(g, f), aggregates.LatestByOffset(g, f), aggregates.FirstByTime(g, f), aggregates.LastByTime(g, f))
 	})
 	a, c := aggregates.NewState(b.program), aggregates.NewState(b.program)
@@ -180,7 +183,7 @@ func TestOrderOfProcessingAndOfTime(t *testing.T) {
 }
 
 func TestTimesOfHighAndLow(t *testing.T) {
-	b := over(t, true, func(g rows) [2]time.Time {
+	b := over(t, merges, func(g rows) [2]time.Time {
 		return [...]time.Time{aggregates.TimeOfMax(g, f), aggregates.TimeOfMin(g, f)}
 	})
 	require.Equal(t, [2]time.Time{}, b.result(aggregates.NewState(b.program)))
@@ -190,7 +193,7 @@ func TestTimesOfHighAndLow(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	b := over(t, true, func(g rows) map[string]int64 { return aggregates.Histogram(g, s) })
+	b := over(t, undoes, func(g rows) map[string]int64 { return aggregates.Histogram(g, s) })
 	s := aggregates.NewState(b.program)
 	for i := range 1100 {
 		require.NoError(t, b.add(s, quote{s: fmt.Sprint(i)}, aggregates.At{}))
@@ -205,7 +208,7 @@ func TestLimits(t *testing.T) {
 	require.Equal(t, int64(1), b.result(s)["7"])
 	require.NotContains(t, b.result(s), "8")
 
-	l := over(t, true, func(g rows) string {
+	l := over(t, merges, func(g rows) string {
 		return each(aggregates.CollectList(g, 3, f)) + each(aggregates.CollectSet(g, 2, f))
 	})
 	late, early := l.of(10, floats(4, 5, 6, 7)...), l.of(1, floats(1, 1)...)
@@ -214,7 +217,7 @@ func TestLimits(t *testing.T) {
 
 // What is cut off must not stay in memory: lists of the latest are bounded, as rows of quiet windows live long.
 func TestLatestIsBounded(t *testing.T) {
-	b := over(t, false, func(g rows) []string { return aggregates.LatestByOffsetN(g, 10, s) })
+	b := over(t, plain, func(g rows) []string { return aggregates.LatestByOffsetN(g, 10, s) })
 	state := aggregates.NewState(b.program)
 	for range 10_000 {
 		require.NoError(t, b.add(state, quote{s: "a text of thirty-two characters!"}, aggregates.At{}))
@@ -224,7 +227,7 @@ func TestLatestIsBounded(t *testing.T) {
 }
 
 func TestTopKByKeepsTheEarlierOfEqualOnes(t *testing.T) {
-	b := over(t, true, func(g rows) []aggregates.Ranked[float64, int32] { return aggregates.TopKBy(g, 2, f, n) })
+	b := over(t, merges, func(g rows) []aggregates.Ranked[float64, int32] { return aggregates.TopKBy(g, 2, f, n) })
 	one, two := b.of(1, quote{f: 5, n: 1}, quote{f: 3, n: 2}), b.of(3, quote{f: 5, n: 3}, quote{f: 5, n: 4})
 	want := []aggregates.Ranked[float64, int32]{{By: 5, Value: 1}, {By: 5, Value: 3}}
 	require.Equal(t, want, b.result(b.merged(two, one)))
@@ -235,7 +238,7 @@ func TestSketchesAreCloseEnough(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
-	b := over(t, true, func(g rows) []float64 {
+	b := over(t, merges, func(g rows) []float64 {
 		return append(aggregates.Quantiles(g, asFloats(0.01, 0.5, 0.99), f), float64(aggregates.CountDistinctApprox(g, f)))
 	})
 	s := aggregates.NewState(b.program)
@@ -255,7 +258,7 @@ func TestSketchesAreCloseEnough(t *testing.T) {
 }
 
 func TestSumDecimalRefusesOverflow(t *testing.T) {
-	b := over(t, false, func(g rows) string {
+	b := over(t, undoes, func(g rows) string {
 		return show(aggregates.Count(g), aggregates.SumDecimal(g, 5, 2, d), aggregates.Sum(g, f), aggregates.CollectList(g, 9, s))
 	})
 	row := func(coefficient int64, exponent int32) quote {
@@ -285,10 +288,10 @@ func TestWrongCalls(t *testing.T) {
 		`Custom "": no Name`:                                      func(g rows) { m := moody; m.Name = ""; aggregates.Custom(g, m, n) },
 		`Custom "moody": Add, Encode, Decode and Result are`:      func(g rows) { m := moody; m.Decode = nil; aggregates.Custom(g, m, n) },
 	} {
-		_, err := aggregates.Record(func(r *aggregates.Recorder[quote]) { project(group{r}) }, true)
+		_, err := aggregates.Record(func(r *aggregates.Recorder[quote]) { project(group{r}) }, merges)
 		require.ErrorContains(t, err, want)
 	}
-	swapped := over(t, false, func(g rows) []float64 { return aggregates.EarliestByOffsetN(g, 2, f) })
+	swapped := over(t, plain, func(g rows) []float64 { return aggregates.EarliestByOffsetN(g, 2, f) })
 	r := aggregates.NewReader(swapped.program)
 	r.Reset(aggregates.NewState(swapped.program))
 	aggregates.LatestByOffsetN(group{r}, 2, f)

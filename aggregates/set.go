@@ -13,7 +13,7 @@ func CollectSet[T any, V Value](g Rows[T], limit int, column func(*T) V) []V {
 	if limit < 1 && limit != Unlimited {
 		r.fail("CollectSet: limit of %d, want at least 1", limit)
 	}
-	k := &sets{limit: limit, layout: layout{kind: kindFor[T, V](r, "CollectSet"), nulls: true, seq: r.program.mergeable}}
+	k := &sets{limit: limit, layout: layout{kind: kindFor[T, V](r, "CollectSet"), nulls: true, seq: r.program.needs.Merge}}
 	s, _ := keep(r, "CollectSet", k, k.layout, columnOf(r, column)).(*set)
 	if s == nil {
 		return []V{}

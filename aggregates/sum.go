@@ -3,15 +3,17 @@ package aggregates
 import (
 	"encoding/binary"
 	"math"
+	"math/bits"
 
 	"github.com/cockroachdb/apd/v3"
 )
 
 // Sum is the sum of the column's values that are not null; 0 where there are none, as in ksqlDB. Integers wrap around at the
-// size of V, also as in ksqlDB. Sums of decimals keep 38 digits and round half up; see SumDecimal for a bound.
+// size of V, also as in ksqlDB. Floats are added as they come: their sum rounds at each row. Sums of decimals keep 38 digits and round
+// half up; see SumDecimal for a bound. Over a table the sum is that of the rows in it, rounded once.
 func Sum[T any, V Summable](g Rows[T], column func(*T) V) V {
 	r := g.Recorder()
-	return summed[T, V](r, r.call(op{code: opSum, kind: kindFor[T, V](r, "Sum")}, columnOf(r, column)))
+	return summed[T, V](r, kindFor[T, V](r, "Sum"), columnOf(r, column))
 }
 
 // SumList is the sum of all elements of the column's lists, as SUM of an ARRAY in ksqlDB; elements that are null are skipped.
@@ -19,21 +21,49 @@ func Sum[T any, V Summable](g Rows[T], column func(*T) V) V {
 func SumList[T any, V Summable](g Rows[T], column func(*T) []V) V {
 	r := g.Recorder()
 	k := kindFor[T, V](r, "SumList")
-	return summed[T, V](r, r.call(op{code: opSum, kind: k}, sumOfList(r, k, column)))
+	return summed[T, V](r, k, sumOfList(r, k, column))
 }
 
-// Avg is the mean of the column's values that are not null; 0 where there are none, as in ksqlDB. Integers are summed in 64
-// bits whatever the size of V (ksqlDB's AVG of an INT wraps at 32 bits).
+// Avg is the mean of the column's values that are not null; 0 where there are none, as in ksqlDB. Integers, also durations, are summed in
+// 128 bits (ksqlDB's AVG of an INT wraps at 32). The sum behind a mean of floats is as Sum: beyond 1.8e308 it is infinite.
 func Avg[T any, V Summable](g Rows[T], column func(*T) V) float64 {
 	r := g.Recorder()
-	o := r.call(op{code: opAvg, kind: kindFor[T, V](r, "Avg")}, columnOf(r, column))
+	k, c := kindFor[T, V](r, "Avg"), columnOf(r, column)
+	if r.program.needs.Undo {
+		switch k {
+		case kindFloat:
+			s := exactly(r, "Avg", opAvg, [2]kind{k}, c)
+			return s.mean()
+		case kindDecimal:
+			s := exactDecimal(r, "Avg", c)
+			return s.mean()
+		}
+	}
+	o := r.call(op{code: opAvg, kind: k}, c)
 	if o == nil {
 		return 0
 	}
 	return o.average(r.state)
 }
 
-func summed[T, V any](r *Recorder[T], o *op) (v V) {
+func summed[T, V any](r *Recorder[T], k kind, column input[T]) (v V) {
+	if r.program.needs.Undo {
+		switch k {
+		case kindFloat:
+			s := exactly(r, "Sum", opSum, [2]kind{k}, column)
+			if !r.reading {
+				return v
+			}
+			return value[V](math.Float64bits(s.sum()), nil)
+		case kindDecimal:
+			s := exactDecimal(r, "Sum", column)
+			if !r.reading {
+				return v
+			}
+			return value[V](0, s.text())
+		}
+	}
+	o := r.call(op{code: opSum, kind: k}, column)
 	switch {
 	case o == nil:
 		return v
@@ -59,9 +89,10 @@ func sumOfList[T, V any](r *Recorder[T], k kind, f func(*T) []V) input[T] {
 			fill(&one, &list[i])
 			switch {
 			case one.Null:
-			case k == kindDecimal && one.Decimal.Form != apd.Finite:
-				decimal.Set(one.Decimal) // Eval reports it
-			case k == kindDecimal && decimal.Form == apd.Finite:
+			case k == kindDecimal && checkDecimal(one.Decimal) != nil:
+				c.Decimal, c.Null = one.Decimal, false // Eval reports it
+				return
+			case k == kindDecimal:
 				mustAdd(decimal, one.Decimal)
 			case k == kindFloat:
 				sum.Bits = math.Float64bits(math.Float64frombits(sum.Bits) + math.Float64frombits(one.Bits))
@@ -73,77 +104,122 @@ func sumOfList[T, V any](r *Recorder[T], k kind, f func(*T) []V) input[T] {
 	}}
 }
 
-func (o *op) sum(f []byte, bits uint64) {
+func (o *op) sum(f []byte, b uint64) {
 	if o.kind == kindFloat {
-		addFloat(f, math.Float64frombits(bits))
+		addFloat(f, math.Float64frombits(b))
 		return
 	}
-	addInt(f, bits) // wraps, as ksqlDB's SUM does
+	addInt(f, b) // wraps, as ksqlDB's SUM does
 }
 
-// addDecimal adds d, counted n times, to the Sum or Avg in f and part; with n = -1 it takes d out.
-func (o *op) addDecimal(f []byte, part *[]byte, d *apd.Decimal, n int64) {
-	sum := parseDecimal(*part)
-	if n < 0 {
-		var minus apd.Decimal
-		d = minus.Neg(d)
+// Avg: the sum, of integers as 128 bits in two's complement, then the count.
+func (o *op) avg(f []byte, b uint64) {
+	if o.kind == kindFloat {
+		addFloat(f, math.Float64frombits(b))
+		addInt(f[8:], 1)
+		return
 	}
+	addWide(f, b, o.kind.above(b))
+	addInt(f[16:], 1)
+}
+
+// above is the high half of an integer as 128 bits.
+func (k kind) above(b uint64) uint64 {
+	if k == kindUint {
+		return 0
+	}
+	return uint64(int64(b) >> 63)
+}
+
+// addWide adds 128 bits.
+func addWide(f []byte, lo, hi uint64) {
+	lo, carry := bits.Add64(binary.LittleEndian.Uint64(f), lo, 0)
+	binary.LittleEndian.PutUint64(f, lo)
+	addInt(f[8:], hi+carry)
+}
+
+// addDecimal adds d, which has n values in it, to the Sum or Avg in f and part.
+func (o *op) addDecimal(f []byte, part *[]byte, d *apd.Decimal, n uint64) {
+	sum := parseDecimal(*part)
 	mustAdd(sum, d)
 	*part = sum.Append((*part)[:0], 'G')
 	if o.code == opAvg {
-		addInt(f, uint64(n))
+		addInt(f, n)
 	} else {
 		f[0] = 1
 	}
 }
 
-// unsum takes a value out of a Sum or Avg.
-func (o *op) unsum(s *State, c *Cell) {
-	f := s.Fixed[o.off:]
-	switch o.kind {
-	case kindDecimal:
-		o.addDecimal(f, &s.Vars[o.part], c.Decimal, -1)
+// unsum takes an integer out of a Sum or Avg.
+func (o *op) unsum(f []byte, b uint64) {
+	if o.code == opSum {
+		addInt(f, -b)
 		return
-	case kindFloat:
-		o.sum(f, math.Float64bits(-math.Float64frombits(c.Bits)))
-	default:
-		addInt(f, -c.Bits)
 	}
-	if o.code == opAvg {
-		addInt(f[8:], ^uint64(0))
+	hi := ^o.kind.above(b)
+	if b == 0 {
+		hi++
 	}
+	addWide(f, -b, hi)
+	addInt(f[16:], ^uint64(0))
 }
 
 func (o *op) mergeSum(dst, src *State) {
 	to, from := dst.Fixed[o.off:], src.Fixed[o.off:]
-	if o.kind != kindDecimal {
+	switch {
+	case o.kind == kindDecimal:
+		if part := src.Vars[o.part]; len(part) > 0 {
+			n := uint64(0)
+			if o.code == opAvg {
+				n = binary.LittleEndian.Uint64(from)
+			}
+			o.addDecimal(to, &dst.Vars[o.part], parseDecimal(part), n)
+		}
+	case o.code == opSum:
 		o.sum(to, binary.LittleEndian.Uint64(from))
-		if o.code == opAvg {
-			addInt(to[8:], binary.LittleEndian.Uint64(from[8:]))
-		}
-		return
-	}
-	if part := src.Vars[o.part]; len(part) > 0 {
-		n := int64(1)
-		if o.code == opAvg {
-			n = int64(binary.LittleEndian.Uint64(from))
-			addInt(to, uint64(n)-1) // and addDecimal counts 1
-		}
-		o.addDecimal(to, &dst.Vars[o.part], parseDecimal(part), 1)
+	case o.kind == kindFloat:
+		addFloat(to, floatAt(from))
+		addInt(to[8:], binary.LittleEndian.Uint64(from[8:]))
+	default:
+		addWide(to, binary.LittleEndian.Uint64(from), binary.LittleEndian.Uint64(from[8:]))
+		addInt(to[16:], binary.LittleEndian.Uint64(from[16:]))
 	}
 }
 
 // average is what an Avg has in s: 0 where nothing was counted, as in ksqlDB.
 func (o *op) average(s State) float64 {
 	f := s.Fixed[o.off:]
-	if o.kind == kindDecimal {
+	switch o.kind {
+	case kindDecimal:
 		return decimalMean(parseDecimal(s.Vars[o.part]), int64(binary.LittleEndian.Uint64(f)))
+	case kindFloat:
+		if n := int64(binary.LittleEndian.Uint64(f[8:])); n != 0 {
+			return floatAt(f) / float64(n)
+		}
+		return 0
 	}
-	n := int64(binary.LittleEndian.Uint64(f[8:]))
+	return wideMean(binary.LittleEndian.Uint64(f), binary.LittleEndian.Uint64(f[8:]), int64(binary.LittleEndian.Uint64(f[16:])))
+}
+
+// wideMean is a sum of 128 bits by n; 0 if n is 0. It is off by less than a unit in its last place.
+func wideMean(lo, hi uint64, n int64) float64 {
 	if n == 0 {
 		return 0
 	}
-	return o.kind.float(binary.LittleEndian.Uint64(f)) / float64(n)
+	sign := 1.0
+	if int64(hi) < 0 {
+		borrow := uint64(0)
+		lo, borrow = bits.Sub64(0, lo, 0)
+		hi, _ = bits.Sub64(0, hi, borrow)
+		sign = -1
+	}
+	by := uint64(n)
+	if n < 0 { // more was undone than added
+		by, sign = -by, -sign
+	}
+	above := hi / by
+	mean, rest := bits.Div64(hi%by, lo, by)
+	return sign * (float64(above)*0x1p64 + (float64(mean) + float64(rest)/float64(by)))
 }
 
 func decimalMean(sum *apd.Decimal, n int64) float64 {

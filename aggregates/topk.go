@@ -28,7 +28,7 @@ type Ranked[V, W any] struct {
 func TopKBy[T any, V Ordered, W Value](g Rows[T], k int, by func(*T) V, column func(*T) W) []Ranked[V, W] {
 	r := g.Recorder()
 	op := &rankings{title: "topkby", k: k, extra: &layout{kind: kindFor[T, W](r, "TopKBy"), nulls: true}}
-	op.seq = r.program.mergeable
+	op.seq = r.program.needs.Merge
 	items := rank[T, V](r, "TopKBy", op, columnOf(r, by), columnOf(r, column))
 	list := make([]Ranked[V, W], len(items))
 	for i, it := range items {

@@ -33,7 +33,7 @@ type WindowedOf[K, R any] struct {
 func Aggregate[K, T, R any](g *GroupedOf[K, T], w windows.Spec, project func(Group[K, T]) R) *WindowedOf[K, R] {
 	g = g.placed()
 	b := g.stream.b
-	program, err := record(project, w.Merges())
+	program, err := record(project, aggregates.Needs{Merge: w.Merges(), Undo: g.table})
 	if err != nil {
 		b.wrong(place(), "Aggregate: %w", err)
 		program = &aggregates.Program[T]{}
@@ -52,8 +52,8 @@ func Aggregate[K, T, R any](g *GroupedOf[K, T], w windows.Spec, project func(Gro
 	return &WindowedOf[K, R]{b: b, node: node, part: g.stream.part, agg: agg, origin: g.stream.origin, codec: codecs.JSON[R](), model: model, keyOf: g.append, keyFrom: g.decode}
 }
 
-// record learns the calls of a projection, for windows whose states are merged if mergeable.
-func record[K, T, R any](project func(Group[K, T]) R, mergeable bool) (p *aggregates.Program[T], err error) {
+// record learns the calls of a projection.
+func record[K, T, R any](project func(Group[K, T]) R, needs aggregates.Needs) (p *aggregates.Program[T], err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("the projection panicked on a group of zero values: %v", r)
@@ -61,7 +61,7 @@ func record[K, T, R any](project func(Group[K, T]) R, mergeable bool) (p *aggreg
 	}()
 	return aggregates.Record(func(r *aggregates.Recorder[T]) {
 		project(Group[K, T]{&groupRef[K, T]{recorder: r, window: windows.Window{}}})
-	}, mergeable)
+	}, needs)
 }
 
 // openRow makes a task's own projection.

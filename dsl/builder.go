@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strings"
 
@@ -22,12 +23,14 @@ type Builder struct {
 	atBuild   []func()          // what waits for the last option to be set
 	lastly    []func()          // what waits for the sub-topologies
 	errs      []error
+	noted     map[error]bool // the errors in errs that others have made
 }
 
 // New starts the plan of an application. Its name prefixes consumer groups, changelogs and transactional ids: it says which
 // state a process continues, and must be a legal Kafka name.
 func New(application string) *Builder {
-	return &Builder{plan: topology.Plan{Name: application, Place: place()}, names: map[string]bool{}, counted: map[string]string{}, topics: map[string]string{}, adjusters: map[any]bool{}}
+	return &Builder{plan: topology.Plan{Name: application, Place: place()}, names: map[string]bool{}, counted: map[string]string{}, topics: map[string]string{}, adjusters: map[any]bool{},
+		noted: map[error]bool{}}
 }
 
 // Build returns the plan, or every mistake in it, joined.
@@ -128,8 +131,28 @@ func place() string {
 	}
 }
 
-// wrong notes a mistake at a place.
+// wrong notes a mistake at a place. Of an error that joins several each is one, and one that was noted is not noted again: what is wrong with the tags
+// of a type is also what is wrong with each codec of it.
 func (b *Builder) wrong(place, format string, args ...any) {
+	for i, arg := range args {
+		err, ok := arg.(error)
+		if !ok {
+			continue
+		}
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			for _, one := range joined.Unwrap() {
+				args[i] = one
+				b.wrong(place, format, args...)
+			}
+			return
+		}
+		if reflect.TypeOf(err).Kind() == reflect.Pointer {
+			if b.noted[err] {
+				return
+			}
+			b.noted[err] = true
+		}
+	}
 	b.errs = append(b.errs, fmt.Errorf("%s: "+format, append([]any{place}, args...)...))
 }
 

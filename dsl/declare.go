@@ -42,10 +42,25 @@ func (s *StreamOf[T]) own(what string) bool {
 	return false
 }
 
-// keyedBySource notes how the records of a declared stream are keyed.
+// keyedBySource notes how the records of a declared stream are keyed. A key of several columns may have been written in many forms, each in the
+// partition of its own bytes: rows are grouped and joined through an internal topic.
 func (s *StreamOf[T]) keyedBySource() {
-	if m := s.source.model; m != nil && len(m.Key) > 0 {
-		s.keyed, s.form = m, m.KeyForm()
+	m := s.source.model
+	if m == nil || len(m.Key) == 0 || s.source.keyed != nil {
+		return
+	}
+	s.keyed, s.form = m, m.KeyForm()
+	s.source.key, s.moved = nil, nil
+	if len(m.Key) > 1 {
+		s.source.key, s.moved = m.CanonicalKey, &moved[T]{}
+	}
+}
+
+// inOneForm brings the keys of a declared table into one form, where they may come in several: those of several columns.
+func (t *TableOf[K, T]) inOneForm() {
+	if s := t.source; s.key == nil && s.model != nil && len(s.model.Key) > 1 {
+		s.key = s.model.CanonicalKey
+		t.table.Keys, t.table.PlainKey = "JSON of "+s.model.KeyForm(), s.key
 	}
 }
 

@@ -124,7 +124,7 @@ sub-topology orders
             within 1s before, 2s after; grace 0s
             aggregate paid-returns-aggregate (dsl_test.spent) by string
               windows tumbling 1min; grace 3s
-              accumulators sum float,count
+              accumulators count,sum float
               final 1min: sink to-paid-returns_1min_final -> topic paid-returns_1min_final (dsl_test.spent, json) compacted
   source payments <- topic payments (dsl_test.Payment, json)
     input orders-payments-join-input-2 -> paid

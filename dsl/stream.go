@@ -1,6 +1,7 @@
 package dsl
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 
@@ -32,8 +33,8 @@ type sourceOf[T any] struct {
 
 	onError, onDecode *topology.Policy // of a table, which may have no node
 
-	key   func([]byte) ([]byte, error)            // of ReadKeys: the key in the KAFKA format; nil: it is
-	keyed func(dst, plain []byte) ([]byte, error) // the way back
+	key   func([]byte) ([]byte, error)            // the key in the KAFKA format, in its one form; nil: it is
+	keyed func(dst, plain []byte) ([]byte, error) // of ReadKeys: the way back
 }
 
 // Stream declares a stream: T's tags say which columns are its key and event time (package entity), and what is said here outdoes them: a
@@ -49,7 +50,7 @@ func Stream[T any](b *Builder, topic ...string) *StreamOf[T] {
 	s.checkKey(b, "stream", "")
 	if s.model != nil { // else the codec would only tell the mistakes of T again
 		checkCodec(b, s.at, func() codecs.Codec[T] { return s.codec }, func(c codecs.Codec[T]) {
-			node.Op.(*topology.Source).Codec, s.codec = c.Name(), codecs.At(c, s.topic)
+			node.Op.(*topology.Source).Codec, s.codec = c.Name(), codecs.At(codecs.WithModel(c, s.model), s.topic)
 		})
 	}
 	return stream
@@ -118,15 +119,32 @@ func (s *sourceOf[T]) open() func(*topology.Record, []byte, []byte) error {
 		if value == nil { // of a table, see topology.Source.Deletions
 			return nil
 		}
-		if err := s.fill(key, value, row); err != nil {
+		switch err := s.fill(key, value, row); {
+		case errors.Is(err, codecs.ErrNull):
+			return nil // bytes that stand for null
+		case err != nil:
 			return err
 		}
 		r.Value = row
-		if at, ok := s.model.EventTime(row); ok {
+		at, ok, err := s.eventTime(value, row)
+		if ok {
 			r.Time = at
 		}
-		return nil
+		return err
 	}
+}
+
+// eventTime is that of a row that was decoded from value; false: the value has none.
+func (s *sourceOf[T]) eventTime(value []byte, row *T) (windows.Time, bool, error) {
+	at, ok := s.model.EventTime(row)
+	if !ok {
+		return 0, false, nil
+	}
+	if column, doubt := s.model.TimeInDoubt(row); doubt {
+		has, err := codecs.Has(s.codec, value, column)
+		return at, has, err
+	}
+	return at, true, nil
 }
 
 // plainKey is a key in the KAFKA format.

@@ -49,9 +49,14 @@ func Table[K, T any](b *Builder, topic ...string) *TableOf[K, T] {
 	b.plan.Tables = append(b.plan.Tables, t)
 	if s.model != nil { // as in Stream
 		t.WithoutMirror = s.model.NoMirror
-		checkCodec(b, at, func() codecs.Codec[T] { return s.codec }, func(c codecs.Codec[T]) { s.codec = codecs.At(c, s.topic) })
+		checkCodec(b, at, func() codecs.Codec[T] { return s.codec }, func(c codecs.Codec[T]) {
+			s.codec = codecs.At(codecs.WithModel(c, s.model), s.topic)
+			t.Null = func(value []byte) bool { return codecs.IsNull(s.codec, value) }
+		})
 	}
-	return &TableOf[K, T]{b: b, source: s, table: t, key: key, origin: s.topic, format: readRows(func() codecs.Codec[T] { return s.codec })}
+	table := &TableOf[K, T]{b: b, source: s, table: t, key: key, origin: s.topic, format: readRows(func() codecs.Codec[T] { return s.codec })}
+	b.atBuild = append(b.atBuild, table.inOneForm)
+	return table
 }
 
 // ToTable is the table of the last row of each key of a stream; K is the type of the key that its records have. Rows without one are
@@ -81,6 +86,7 @@ func (t *TableOf[K, T]) use() *TableOf[K, T] {
 		return t
 	}
 	s := t.source
+	t.inOneForm()
 	source := &topology.Node{Name: t.b.unique(s.topic), Place: s.at, Op: &topology.Source{Topic: s.topic, Table: true, Row: typeName[T](), Open: s.open}}
 	checkCodec(t.b, s.at, func() codecs.Codec[T] { return s.codec }, func(c codecs.Codec[T]) { source.Op.(*topology.Source).Codec = c.Name() })
 	s.settle(t.b, source)

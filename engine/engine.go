@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -36,6 +37,8 @@ type Engine struct {
 
 	adder     adder
 	purger    *purger
+	expansion *expansion                  // set by Run
+	group     atomic.Pointer[kafka.Group] // once Run has joined it
 	started   atomic.Bool
 	tasks     taskList
 	status    statusServer
@@ -52,16 +55,20 @@ type Engine struct {
 
 // subState is what an Engine counts for a sub-topology.
 type subState struct {
-	sub       *topology.SubTopology
-	changelog string
-	drops     task.Drops
-	records   atomic.Int64 // read
-	speed     rate         // of records
-	meters    subMeters
-	keeper    *keeper
-	owned     atomic.Int32 // partitions that this process works on
-	copies    atomic.Int32 // partitions of which it keeps a copy
-	damaged   sync.Map     // partition to error: those whose store must not be used again
+	sub        *topology.SubTopology
+	changelog  string
+	stateful   bool         // its changelog holds rows beside positions
+	external   bool         // it reads topics that others write
+	partitions atomic.Int32 // of its topics, as it reads them
+	drops      task.Drops
+	records    atomic.Int64 // read
+	speed      rate         // of records
+	meters     subMeters
+	keeper     *keeper
+	owned      atomic.Int32 // partitions that this process works on
+	copies     atomic.Int32 // partitions of which it keeps a copy
+	damaged    sync.Map     // partition to error: those whose store must not be used again
+	refusals   refusals
 
 	mu   sync.Mutex
 	ends map[string]map[int32]int64 // of committed records, by topic and partition, as last heard of
@@ -92,7 +99,8 @@ func New(plan *topology.Plan, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	for _, sub := range plan.Subs {
-		s := &subState{sub: sub, changelog: changelogName(plan, sub)}
+		s := &subState{sub: sub, changelog: changelogName(plan, sub), stateful: sub.Stateful(),
+			external: slices.ContainsFunc(sub.Topics(), func(topic string) bool { return !internal(plan, topic) })}
 		s.keeper, s.meters = newKeeper(e, s), e.meters.of(s)
 		e.subs = append(e.subs, s)
 	}
@@ -133,6 +141,10 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 		}
 		return err
 	}
+	if e.expansion, err = newExpansion(e, read); err != nil {
+		return fmt.Errorf("engine: start: %w", err)
+	}
+	defer e.expansion.admin.Close() // the last commits ask too
 	group, ctx := errgroup.WithContext(ctx)
 	if len(e.subs) > 0 { // a plan may have tables alone
 		group.Go(func() error { return e.runGroup(ctx) })
@@ -142,7 +154,7 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 	}
 	group.Go(func() error { return e.watchBroker(ctx) })
 	group.Go(func() error { return e.watch(ctx) })
-	group.Go(func() error { return e.watchPartitions(ctx, read) })
+	group.Go(func() error { return e.expansion.watch(ctx) })
 	e.runTables(ctx, group)
 	return group.Wait()
 }
@@ -166,6 +178,13 @@ func (e *Engine) ended() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return errors.Join(ErrClosed, e.err)
+}
+
+// refresh lets the group look for partitions that were added.
+func (e *Engine) refresh() {
+	if g := e.group.Load(); g != nil {
+		g.Refresh()
+	}
 }
 
 // runGroup joins the application's group, and keeps the standbys that it names.
@@ -194,6 +213,7 @@ func (e *Engine) runGroup(ctx context.Context) error {
 		}
 		return fmt.Errorf("engine: %w", err)
 	}
+	e.group.Store(g)
 	all, ctx := errgroup.WithContext(ctx)
 	for _, s := range e.subs {
 		s.keeper.rejoin = g.Rejoin

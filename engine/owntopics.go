@@ -35,19 +35,25 @@ type TopicSettings struct {
 	Settings map[string]string
 }
 
-// Settings that the engine itself gives. Their time limits are set, not inherited: a broker's default would delete results whose event
-// time is old within minutes of their being written. Of internal topics nothing is deleted by time, as what has been read is deleted by
-// the engine; and segments are small, so that brokers give the space back soon.
+// needs are settings that the engine itself gives to topics that it creates, so that no default of a broker counts. Those in must are refused where a
+// topic is there and has others, as records would be lost; should is a warning then. In addition all topics take records of any age.
+type needs struct{ must, should map[string]string }
+
+// Time limits are set, not inherited: a broker's default would delete results whose event time is old within minutes of their being written. The event time
+// of a row that was handed over is its timestamp: a broker that sets timestamps itself would lose it. Of internal topics nothing is deleted by time or
+// size, as what has been read is deleted by the engine; and segments are small, so that brokers give the space back soon. The clocks of changelogs
+// mean nothing, but deletions in them must stay until every store has seen them (tooOld).
 var (
-	compacted  = map[string]string{"cleanup.policy": "compact", "retention.ms": "-1"}
-	kept       = map[string]string{"cleanup.policy": "delete", "retention.ms": "-1"}
-	handedOver = map[string]string{"cleanup.policy": "delete", "retention.ms": "-1", "segment.bytes": "52428800"}
+	compacted  = needs{must: map[string]string{"cleanup.policy": "compact", "retention.ms": "-1", "retention.bytes": "-1", "message.timestamp.type": "CreateTime"}}
+	kept       = needs{must: map[string]string{"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1", "message.timestamp.type": "CreateTime"}}
+	handedOver = needs{must: kept.must, should: map[string]string{"segment.bytes": "52428800"}}
+	logged     = needs{must: map[string]string{"cleanup.policy": "compact", "retention.ms": "-1"}, should: map[string]string{"message.timestamp.type": "CreateTime", "delete.retention.ms": "86400000"}}
 )
 
-// ReservedSettings are those of Kafka's settings of topics that decide how long records are kept. Restores depend on it: they can be given to
-// single outputs only.
+// ReservedSettings are those of Kafka's settings of topics on which state and event times depend: how long records are kept, and what their timestamps are.
+// They can be given to single outputs only.
 func ReservedSettings() []string {
-	return []string{"cleanup.policy", "retention.ms", "retention.bytes"}
+	return []string{"cleanup.policy", "retention.ms", "retention.bytes", "message.timestamp.type"}
 }
 
 func reserved(setting string) bool { return slices.Contains(ReservedSettings(), setting) }
@@ -57,7 +63,7 @@ func (t *Topics) validate() error {
 	var errs []error
 	for _, key := range slices.Sorted(maps.Keys(t.Settings)) {
 		if reserved(key) {
-			errs = append(errs, fmt.Errorf("Topics.Settings: %s of all topics would delete state: give it to single outputs, in Topics.Of", key))
+			errs = append(errs, fmt.Errorf("Topics.Settings: %s of all topics would lose state or event times: give it to single outputs, in Topics.Of", key))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.Of)) {
@@ -116,19 +122,27 @@ func CreatedTopics(plan *topology.Plan) map[string]bool {
 // ownTopic is a topic that the engine writes, and may create.
 type ownTopic struct {
 	kafka.TopicSpec
-	output bool   // whoever made it decides on its partitions and settings
-	about  string // for errors
+	output bool      // whoever made it decides on its partitions and settings
+	log    *subState // whose positions it holds, and no rows: it may grow
+	about  string    // for errors
 }
 
 // ownTopics are all of them, in a fixed order.
-func (e *Engine) ownTopics(counts map[string]int32) (all []ownTopic) {
+func (e *Engine) ownTopics(counts map[string]int32, defaults kafka.Defaults) (all []ownTopic) {
+	spec := func(name string, partitions int32, own needs) kafka.TopicSpec {
+		return e.spec(name, partitions, own, defaults)
+	}
 	for _, t := range e.plan.Internal {
-		all = append(all, ownTopic{TopicSpec: e.spec(t.Topic, counts[t.Topic], handedOver), about: "internal topic (if the number of partitions of its " +
+		all = append(all, ownTopic{TopicSpec: state(spec(t.Topic, counts[t.Topic], handedOver), defaults), about: "internal topic (if the number of partitions of its " +
 			"sources was changed, give the application another name to start anew)"})
 	}
 	for _, s := range e.subs {
 		source := s.sub.Topics()[0]
-		all = append(all, ownTopic{TopicSpec: e.spec(s.changelog, counts[source], compacted), about: fmt.Sprintf("changelog of topic %s, which has %d "+
+		var positions *subState
+		if !s.stateful {
+			positions = s
+		}
+		all = append(all, ownTopic{log: positions, TopicSpec: state(spec(s.changelog, counts[source], logged), defaults), about: fmt.Sprintf("changelog of topic %s, which has %d "+
 			"partitions (state is kept per partition: if their number was changed, give the application another name to start anew)", source, counts[source])})
 		for _, k := range outputs(e.plan, s.sub) {
 			settings := kept
@@ -136,19 +150,30 @@ func (e *Engine) ownTopics(counts map[string]int32) (all []ownTopic) {
 				settings = compacted
 			}
 			if k.Topic != e.plan.DeadLetters {
-				all = append(all, ownTopic{TopicSpec: e.spec(k.Topic, counts[source], settings), output: true, about: "output"})
+				all = append(all, ownTopic{TopicSpec: spec(k.Topic, counts[source], settings), output: true, about: "output"})
 			}
 		}
 	}
 	if topic := e.plan.DeadLetters; topic != "" { // one partition: one order of all; and applications that share it agree, whatever they read
-		all = append(all, ownTopic{TopicSpec: e.spec(topic, 1, kept), output: true, about: "dead letters"})
+		all = append(all, ownTopic{TopicSpec: spec(topic, 1, kept), output: true, about: "dead letters"})
 	}
 	return all
 }
 
+// state is a topic of the engine's own, which takes whatever came from a source, or a broker takes elsewhere, also where a broker's default is small.
+func state(s kafka.TopicSpec, defaults kafka.Defaults) kafka.TopicSpec {
+	if s.Extra[largestRecord] == "" {
+		s.Extra[largestRecord] = fmt.Sprint(defaults.LargestRecord)
+	}
+	return s
+}
+
+const largestRecord = "max.message.bytes"
+
 // spec is a topic with the settings that were given for it.
-func (e *Engine) spec(name string, partitions int32, own map[string]string) kafka.TopicSpec {
-	s := kafka.TopicSpec{Name: name, Partitions: partitions, Replication: e.cfg.Replication, Config: maps.Clone(own), Extra: map[string]string{}}
+func (e *Engine) spec(name string, partitions int32, own needs, defaults kafka.Defaults) kafka.TopicSpec {
+	s := kafka.TopicSpec{Name: name, Partitions: partitions, Replication: e.cfg.Replication, Config: maps.Clone(own.must), Extra: maps.Clone(defaults.AnyTimestamp)}
+	maps.Copy(s.Extra, own.should)
 	of := e.cfg.Topics.Of[name]
 	setDefault(&of.Partitions, partitions)
 	setDefault(&of.Replication, e.cfg.Replication)
@@ -182,12 +207,17 @@ func (e *Engine) ensure(ctx context.Context, admin *kafka.Admin, topics []ownTop
 		exists := there[t.Name] > 0
 		switch {
 		case exists && t.output:
-			err = e.checkOutput(ctx, admin, &t.TopicSpec)
+			err = e.checkOutput(ctx, admin, &t)
 		case !exists && e.cfg.Topics.WithoutCreation:
 			missing = append(missing, t.TopicSpec)
 			continue
 		default:
-			err = admin.Ensure(ctx, t.TopicSpec)
+			if exists && t.log != nil && there[t.Name] < t.Partitions {
+				err = e.growLog(ctx, admin, t.log, t.Partitions)
+			}
+			if err == nil {
+				err = admin.Ensure(ctx, t.TopicSpec)
+			}
 		}
 		if err != nil && !exists && errors.Is(err, kafka.ErrDenied) {
 			missing, refused = append(missing, t.TopicSpec), errors.Join(refused, err)
@@ -200,23 +230,37 @@ func (e *Engine) ensure(ctx context.Context, admin *kafka.Admin, topics []ownTop
 	return e.missingTopics(missing, refused)
 }
 
-// checkOutput warns of an output that is there and compacted otherwise than results need it. It is the user's own, or of an earlier run:
-// rows go to whatever partitions it has.
-func (e *Engine) checkOutput(ctx context.Context, admin *kafka.Admin, s *kafka.TopicSpec) error {
-	const policy = "cleanup.policy"
-	if s.Config[policy] != compacted[policy] {
-		return nil
+// checkOutput warns of an output that is there and has settings by which results, or what their times mean, are lost. It is the user's own, or of an
+// earlier run: rows go to whatever partitions it has.
+func (e *Engine) checkOutput(ctx context.Context, admin *kafka.Admin, t *ownTopic) error {
+	compact := compacted.must[cleanupPolicy]
+	found, err := admin.Settings(ctx, t.Name)
+	if errors.Is(err, kafka.ErrDenied) && t.Config[cleanupPolicy] != compact {
+		return nil // there is no need to know
 	}
-	found, err := admin.Settings(ctx, s.Name)
 	if err != nil {
 		return err
 	}
-	if got := found[policy]; !strings.Contains(got, s.Config[policy]) {
-		e.cfg.Log.Warn("output is not compacted: of each key all rows stay, until they are deleted by age", "topic", s.Name, policy, got,
-			"command", e.kafka.AlterCommand(s.Name, map[string]string{policy: s.Config[policy]}))
+	warn := func(what, key, want string) {
+		e.cfg.Log.Warn(what, "topic", t.Name, key, found[key], "command", e.kafka.AlterCommand(t.Name, map[string]string{key: want}))
+	}
+	isCompacted := strings.Contains(found[cleanupPolicy], compact)
+	if want := t.Config[cleanupPolicy]; want == compact && !isCompacted {
+		warn("output is not compacted: of each key all rows stay, until they are deleted by age", cleanupPolicy, want)
+	}
+	if t.Name == e.plan.DeadLetters && isCompacted {
+		warn("dead letters are compacted: of each key the last one stays, and records without a key are refused", cleanupPolicy, "delete")
+	}
+	if want := kept.must[timestampType]; found[timestampType] != want && t.Config[timestampType] == want && found[timestampType] != "" {
+		warn("output has timestamps of the broker's clock: who reads it does not see event times", timestampType, want)
 	}
 	return nil
 }
+
+const (
+	cleanupPolicy = "cleanup.policy"
+	timestampType = "message.timestamp.type"
+)
 
 // missingTopics is an error with the commands that create topics.
 func (e *Engine) missingTopics(missing []kafka.TopicSpec, refused error) error {

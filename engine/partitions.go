@@ -1,10 +1,13 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
+	"github.com/ashi-stream/ashi/engine/kafka"
 	"github.com/ashi-stream/ashi/topology"
 )
 
@@ -22,6 +25,26 @@ func (e *Engine) resolveInternal(counts map[string]int32) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// haveInternal adds the internal topics that are there, with their partitions: they stay as they are where a source of theirs has grown, as their keys are theirs. Those of which
+// the plan gives the number are not looked up.
+func (e *Engine) haveInternal(ctx context.Context, admin *kafka.Admin, counts map[string]int32) error {
+	var topics []string
+	for _, t := range e.plan.Internal {
+		if t.Partitions == 0 {
+			topics = append(topics, t.Topic)
+		}
+	}
+	have, err := admin.Partitions(ctx, topics...)
+	if errors.Is(err, kafka.ErrDenied) { // who may not see a topic has not made it
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("engine: start: %w", err)
+	}
+	maps.Copy(counts, have)
 	return nil
 }
 

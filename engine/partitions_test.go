@@ -54,30 +54,3 @@ func TestInternalTopicFits(t *testing.T) {
 	}, 20*time.Second, 10*time.Millisecond)
 	require.NoError(t, r.stop())
 }
-
-// A source whose number of partitions has changed since the last start is an error that says so, whether it is read alone, as keys are
-// in other partitions now, or feeds an internal topic.
-func TestSourceWithOtherPartitions(t *testing.T) {
-	c := kafkatest.Start(t)
-	for name, way := range map[string]func(*dsl.StreamOf[Order]) *dsl.StreamOf[Order]{"alone": asIs, "repartitioned": through(0)} {
-		t.Run(name, func(t *testing.T) {
-			topic := c.Topic(t, "orders-"+name, 2)
-			b := dsl.New(c.Name("app-" + name))
-			way(dsl.Stream[Order](b, topic)).To(c.Name("out-" + name))
-			plan, err := b.Build()
-			require.NoError(t, err)
-			cfg := engine.Config{Brokers: c.Brokers, Dial: c.Dial}
-			r := start(t, plan, cfg)
-			require.Eventually(t, func() bool {
-				counts, err := c.Admin().Partitions(t.Context(), c.Name("out-"+name))
-				return err == nil && len(counts) > 0
-			}, 20*time.Second, 10*time.Millisecond)
-			require.NoError(t, r.stop())
-			require.NoError(t, c.Admin().Delete(t.Context(), topic))
-			require.Equal(t, topic, c.Topic(t, "orders-"+name, 4))
-			err = <-start(t, plan, cfg).done
-			require.ErrorContains(t, err, "give the application another name to start anew")
-			require.ErrorContains(t, err, "has 2 partitions, 4 are wanted")
-		})
-	}
-}

@@ -138,6 +138,9 @@ func deliver[R any](ctx context.Context, log *rare.Log, passed *passedOver, ref 
 		}
 	}
 	if err != nil {
+		if errors.Is(err, topology.ErrNull) {
+			count = &passed.nulls
+		}
 		count.Add(1)
 		log.Warn("record passed over", "topic", ref.Topic, "partition", p, "offset", r.Offset, "error", err)
 		return nil

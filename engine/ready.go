@@ -42,7 +42,7 @@ func (e *NotReadyError) Unwrap() []error {
 // Reason is why tables are not ready (RDY-3).
 type Reason string
 
-// The reasons. Each goes away by itself when what it says is over, save StoreDamaged, Expanded and Stopped.
+// The reasons. Each goes away by itself when what it says is over, save StoreDamaged and Stopped.
 const (
 	Starting        Reason = "starting"         // Run was not called, or waits for its brokers
 	CatchingUp      Reason = "catching_up"      // a table has not read what its topic held at start
@@ -51,7 +51,6 @@ const (
 	Lagging         Reason = "lagging"          // a table was more than Config.MaxLag behind for 5 s
 	StoreDamaged    Reason = "store_damaged"    // what a table's store holds cannot be read
 	TaskRestoring   Reason = "task_restoring"   // a task, once the engine was ready, takes more than 10 s to open: results are late
-	Expanded        Reason = "expanded"         // a topic that is read has more partitions than when Run began: what is in them is missing
 	Stopped         Reason = "stopped"          // Run has ended
 )
 

@@ -28,13 +28,16 @@ type table struct {
 
 	behindSince time.Time // more than MaxLag; owned by Engine.watch
 
+	grown chan struct{} // a token: its topic has more partitions than are followed
+
 	kept time.Duration // deletions in its topic; 0: the topic is not compacted; owned by Engine.follow
 
 	mu        sync.Mutex
 	positions map[int32]int64     // to read next
-	goal      map[int32]int64     // ends at start; nil before they are known
-	ends      map[int32]int64     // as last heard of
+	goal      map[int32]int64     // ends at start, of all that was written; nil before they are known
+	ends      map[int32]int64     // of what is committed, as last heard of
 	heardAt   map[int32]time.Time // when
+	stable    map[int32]int64     // ends, as the leaders have told since the follower began
 	seen      map[int32]*atEnd
 	noted     time.Time     // how old the store says that it is
 	changed   chan struct{} // closed and replaced when a position moves, and when the table is ready
@@ -91,7 +94,8 @@ func (e *Engine) openTables() error {
 		if err != nil {
 			return errors.Join(fmt.Errorf("engine: table %s: %w", p.Topic, err), e.closeTables())
 		}
-		t := &table{plan: p, positions: map[int32]int64{}, ends: map[int32]int64{}, heardAt: map[int32]time.Time{}, changed: make(chan struct{})}
+		t := &table{plan: p, positions: map[int32]int64{}, ends: map[int32]int64{}, heardAt: map[int32]time.Time{}, changed: make(chan struct{}),
+			grown: make(chan struct{}, 1)}
 		t.store = watched(store, func(err error) { e.readiness.lost(t.cause(StoreDamaged, err)) })
 		t.gather = int(set.store().WriteBuffer)
 		t.mirror = tables.NewMirror(p, t.store, set.keep(), e.cfg.Log)
@@ -151,6 +155,12 @@ func (e *Engine) follow(ctx context.Context, t *table, caughtUp func()) error {
 	}
 	for {
 		err := e.followOnce(ctx, t, admin, becomesReady)
+		if errors.Is(err, errGrown) {
+			e.cfg.Log.Info("table's topic has got more partitions: they are read from their first records", "table", t.plan.Topic)
+			e.readiness.lost(t.cause(CatchingUp, err))
+			t.ready.Store(false)
+			continue
+		}
 		if !errors.Is(err, kafka.ErrOutOfRange) && !errors.Is(err, task.ErrDamaged) && !errors.Is(err, tables.ErrOtherKeys) {
 			return err
 		}
@@ -172,7 +182,8 @@ func (e *Engine) followOnce(ctx context.Context, t *table, admin *kafka.Admin, b
 	var asked time.Time
 	err := patient(ctx, func() (err error) {
 		asked = time.Now()
-		ends, err = admin.Ends(ctx, t.plan.Topic, true)
+		// Not the end of what is committed: that may be before a record that was acknowledged behind an open transaction of another program.
+		ends, err = admin.Ends(ctx, t.plan.Topic, false)
 		return err
 	})
 	if err != nil {
@@ -212,10 +223,33 @@ func (e *Engine) followOnce(ctx context.Context, t *table, admin *kafka.Admin, b
 		return kafka.Follow(ctx, e.kafka, kafka.FollowConfig{Topic: t.plan.Topic, From: from, Ahead: t.gather, Apply: apply, End: t.heard})
 	})
 	group.Go(func() error { return t.noteAges(ctx) })
+	group.Go(func() error {
+		select {
+		case <-t.grown:
+			return errGrown
+		case <-ctx.Done():
+			return nil
+		}
+	})
 	return group.Wait()
 }
 
-// apply takes records over: at once in a table that can be read, else many together, up to ends. at is how far the table was, and will be once
+// errGrown ends a follower that does not follow all partitions.
+var errGrown = errors.New("its topic has got more partitions")
+
+// grow lets a table that is ready begin again if its topic has more partitions than it follows; one that is not yet does so when it is.
+func (t *table) grow(partitions int32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ready.Load() && int32(len(t.goal)) < partitions {
+		select {
+		case t.grown <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// apply takes records over: at once in a table that can be read, else many together, up to ends, or up to where an open transaction is waited for. at is how far the table was, and will be once
 // what was gathered is written.
 func (t *table) apply(p int32, records []task.Record, next int64, at, ends map[int32]int64) error {
 	if err := t.young(); err != nil {
@@ -230,7 +264,7 @@ func (t *table) apply(p int32, records []task.Record, next int64, at, ends map[i
 	}
 	at[p] = next
 	written, err := t.mirror.Gather(p, records, next, t.gather)
-	if err == nil && !written && reached(at, ends) {
+	if err == nil && !written && (reached(at, ends) || t.hasCommitted(at)) {
 		written, err = true, t.mirror.Finish()
 	}
 	if err != nil || !written {
@@ -252,6 +286,13 @@ func reached(positions, ends map[int32]int64) bool {
 	return true
 }
 
+// hasCommitted says that positions are at the ends of what is committed, as far as the leaders have told.
+func (t *table) hasCommitted(positions map[int32]int64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.stable) == len(positions) && reached(positions, t.stable)
+}
+
 func (t *table) has(ends map[int32]int64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -262,13 +303,17 @@ func (t *table) has(ends map[int32]int64) bool {
 func (t *table) begins(from, ends map[int32]int64, asked time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.positions, t.goal, t.seen = maps.Clone(from), ends, map[int32]*atEnd{}
+	t.positions, t.goal, t.seen, t.stable = maps.Clone(from), ends, map[int32]*atEnd{}, map[int32]int64{}
 	for p := range from {
 		t.seen[p] = &atEnd{}
 	}
 	for p, end := range ends {
 		t.ends[p], t.heardAt[p] = end, time.Now()
 		t.seen[p].heard(end, from[p], asked)
+	}
+	select {
+	case <-t.grown: // what it was about is followed now
+	default:
 	}
 	close(t.changed)
 	t.changed = make(chan struct{})

@@ -3,10 +3,8 @@ package engine_test
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -77,24 +75,6 @@ func TestTopicDeleted(t *testing.T) {
 	requireFinals(t, c.Config(), p, rates, 1, time.Minute)
 }
 
-// Nobody is misled by a topic that gets more partitions under a running engine, which reads the others as before.
-func TestTopicExpandedIsSaid(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := kafkatest.StartVirtual(t)
-		topic := c.Topic(t, "rates", 1)
-		p := newPipeline(t, c.Name("fx"), topic)
-		r := start(t, p.plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial})
-		await(t, r.Engine, time.Minute, isReady)
-		time.Sleep(5 * time.Minute) // of the bubble
-		require.True(t, r.Readiness().Ready)
-		addPartition(t, c, topic)
-		now := await(t, r.Engine, time.Minute, hasReason(engine.Expanded))
-		expanded := slices.IndexFunc(now.Causes, func(c engine.Cause) bool { return c.Reason == engine.Expanded })
-		require.ErrorContains(t, now.Causes[expanded].Err, "topic "+topic+" has 2 partitions, and had 1 when Run began")
-		require.NoError(t, r.stop())
-	})
-}
-
 func addPartition(t *testing.T, c *kafkatest.Cluster, topic string) {
 	t.Helper()
 	opts := []kgo.Opt{kgo.SeedBrokers(c.Brokers...)}
@@ -107,22 +87,4 @@ func addPartition(t *testing.T, c *kafkatest.Cluster, topic string) {
 	resp, err := kadm.NewClient(client).CreatePartitions(t.Context(), 1, topic)
 	require.NoError(t, err)
 	require.NoError(t, resp.Error())
-}
-
-// A topic that gets more partitions under a running engine is read as before; the next Run refuses it, since state is kept per partition,
-// and says what to do.
-func TestTopicExpanded(t *testing.T) {
-	c := kafkatest.Start(t)
-	topic, app := c.Topic(t, "rates", 1), c.Name("fx")
-	p := newPipeline(t, app, topic)
-	cfg := engine.Config{Brokers: c.Brokers, CommitInterval: 20 * time.Millisecond}
-	r := start(t, p.plan, cfg)
-	rates := []Rate{{Pair: "P", Bid: 1, At: dayStart}, {Pair: "P", Bid: 2, At: dayStart.Add(time.Second)}}
-	write(t, c.Config(), p, rates)
-	awaitEnd(t, c, app, topic)
-	addPartition(t, c, topic)
-	require.NoError(t, r.stop())
-	err := run(t, p.plan, cfg)
-	require.ErrorIs(t, err, kafka.ErrTopicMismatch)
-	require.ErrorContains(t, err, "give the application another name")
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// prepare asks the brokers for the topics that are read, and creates or checks those that are written. read is those that others write, with
-// their partitions.
+// prepare asks the brokers for the topics that are read, and creates or checks those that are written. read is the topics that sub-topologies read, with their
+// partitions.
 func (e *Engine) prepare(ctx context.Context) (read map[string]int32, err error) {
 	ctx, cancel := context.WithTimeout(ctx, e.cfg.StartTimeout)
 	defer cancel()
@@ -39,7 +39,9 @@ func (e *Engine) prepare(ctx context.Context) (read map[string]int32, err error)
 	if err := patient(ctx, func() error { return startUp(ctx, e.plan) }); err != nil {
 		return nil, fmt.Errorf("engine: start: %w", err)
 	}
-	read = maps.Clone(counts)
+	if err := e.haveInternal(ctx, admin, counts); err != nil {
+		return nil, err
+	}
 	if err := e.resolveInternal(counts); err != nil {
 		return nil, err
 	}
@@ -48,7 +50,15 @@ func (e *Engine) prepare(ctx context.Context) (read map[string]int32, err error)
 			return nil, err
 		}
 	}
-	return read, e.ensure(ctx, admin, e.ownTopics(counts))
+	var defaults kafka.Defaults
+	err = patient(ctx, func() (err error) {
+		defaults, err = admin.Defaults(ctx, slices.Sorted(maps.Keys(sources))...)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("engine: start: %w", err)
+	}
+	return counts, e.ensure(ctx, admin, e.ownTopics(counts, defaults))
 }
 
 // startUp does all that the plan wants to be done first, and lists what has failed.
@@ -149,8 +159,8 @@ func (e *Engine) sameName(ctx context.Context, admin *kafka.Admin, s *subState) 
 	return nil
 }
 
-// partitionsOf asks for the partitions of a sub-topology's sources and of its sinks, and for how large the records may be that it writes.
-func (e *Engine) partitionsOf(ctx context.Context, s *subState) (source int32, sinks map[string]int32, limits map[string]int, err error) {
+// partitionsOf asks for the partitions of a sub-topology's sources and of its sinks, and for what the topics take that it writes.
+func (e *Engine) partitionsOf(ctx context.Context, s *subState) (source int32, sinks map[string]int32, limits map[string]task.TopicLimits, err error) {
 	admin, err := kafka.NewAdmin(e.kafka)
 	if err != nil {
 		return 0, nil, nil, err
@@ -174,6 +184,6 @@ func (e *Engine) partitionsOf(ctx context.Context, s *subState) (source int32, s
 	if err != nil {
 		return 0, nil, nil, err
 	}
-	limits, err = admin.RecordLimits(ctx, kafka.LargestRecord(e.shareOf(s).producer), written...)
+	limits, err = admin.Limits(ctx, kafka.LargestRecord(e.shareOf(s).producer), written...)
 	return counts[topics[0]], counts, limits, err
 }

@@ -22,9 +22,10 @@ const (
 	restoringFor = 10 * time.Second // a task that opens sooner is a common rebalance
 )
 
-// watchBroker keeps BrokerLost.
+// watchBroker keeps BrokerLost, and tells how many partitions there are.
 func (e *Engine) watchBroker(ctx context.Context) error {
-	return kafka.Watch(ctx, e.kafka, func(err error) { e.readiness.set(err != nil, Cause{Reason: BrokerLost, Err: err}) })
+	return kafka.Watch(ctx, e.kafka, func(err error) { e.readiness.set(err != nil, Cause{Reason: BrokerLost, Err: err}) },
+		e.expansion.topics, e.expansion.tell)
 }
 
 // watch keeps Lagging, FollowerStopped, TaskRestoring and the rates of records, and fails when the state directory is lost (RDY-4).
@@ -78,20 +79,62 @@ func (e *Engine) watchTable(t *table, now time.Time) {
 	e.readiness.set(silent >= silentFor, t.cause(FollowerStopped, fmt.Errorf("no answer about a partition for %v", silent.Truncate(time.Second))))
 }
 
-// boundStart fails when the tables have not caught up in time (RDY-2).
+// boundStart fails when the tables have not caught up in time (RDY-2). The wait for a transaction of another program does not count: it ends when that program, or its
+// broker, ends the transaction, and a new start would wait for it too.
 func (e *Engine) boundStart(ctx context.Context, caughtUp <-chan struct{}) error {
 	if e.cfg.ReadyTimeout == NoBound {
 		return nil
 	}
-	timer := time.NewTimer(e.cfg.ReadyTimeout)
-	defer timer.Stop()
-	select {
-	case <-caughtUp:
-	case <-ctx.Done():
-	case <-timer.C:
-		return fmt.Errorf("engine: start: not ready after %v (Config.ReadyTimeout): %w", e.cfg.ReadyTimeout, e.missing())
+	tick := time.NewTicker(max(e.cfg.ReadyTimeout/100, time.Millisecond))
+	defer tick.Stop()
+	began, said := time.Now(), false
+	for {
+		select {
+		case <-caughtUp:
+			return nil
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if time.Since(began) < e.cfg.ReadyTimeout {
+			continue
+		}
+		if !e.onlyTransactions() {
+			return fmt.Errorf("engine: start: not ready after %v (Config.ReadyTimeout): %w", e.cfg.ReadyTimeout, e.missing())
+		}
+		if !said {
+			e.cfg.Log.Warn("start waits for transactions of others that are open in the topics of tables", "missing", e.missing())
+		}
+		began, said = time.Now(), true
 	}
-	return nil
+}
+
+// onlyTransactions says that what tables lack is behind open transactions.
+func (e *Engine) onlyTransactions() bool {
+	for _, t := range e.tables {
+		if !t.ready.Load() && !t.atTransactions() {
+			return false
+		}
+	}
+	return true
+}
+
+// atTransactions says that the table has all that is committed.
+func (t *table) atTransactions() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for p, goal := range t.goal {
+		if at := t.positions[p]; goal > 0 && at < goal && !t.waitsLocked(p) {
+			return false
+		}
+	}
+	return t.goal != nil
+}
+
+// waitsLocked says that nothing more of a partition is committed, by what its leader has said since the start.
+func (t *table) waitsLocked(p int32) bool {
+	end, heard := t.stable[p]
+	return heard && max(t.positions[p], 0) >= end && end < t.goal[p]
 }
 
 // cause is one about t.
@@ -107,7 +150,7 @@ func (t *table) cause(r Reason, err error) Cause {
 func (t *table) heard(p int32, end int64, asked time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.ends[p], t.heardAt[p] = end, time.Now()
+	t.ends[p], t.heardAt[p], t.stable[p] = end, time.Now(), end
 	t.seen[p].heard(end, t.positions[p], asked)
 }
 
@@ -134,7 +177,11 @@ func (t *table) behind() error {
 	var parts []string
 	for _, p := range slices.Sorted(maps.Keys(t.goal)) {
 		if end, at := t.goal[p], t.positions[p]; end > 0 && at < end {
-			parts = append(parts, fmt.Sprintf("partition %d at %d of %d", p, max(at, 0), end))
+			text := fmt.Sprintf("partition %d at %d of %d", p, max(at, 0), end)
+			if t.waitsLocked(p) {
+				text += ", behind an open transaction of another program: it ends with it, or after its transaction.timeout.ms"
+			}
+			parts = append(parts, text)
 		}
 	}
 	return errors.New(strings.Join(parts, ", "))

@@ -49,6 +49,11 @@ func (w *worker) Open(ctx context.Context) (_ map[string]int64, err error) {
 	if err != nil {
 		return nil, w.wrap("open", err)
 	}
+	if source != s.partitions.Load() {
+		if err := e.expansion.sound(ctx, s); err != nil {
+			return nil, w.wrap("open", err)
+		}
+	}
 	pc := kafka.ProducerConfig{Buffer: e.shareOf(s).producer, Limits: limits, Log: s.changelog}
 	if e.cfg.Guarantee == ExactlyOnce {
 		pc.TransactionalID = fmt.Sprint(transactionalPrefix(e.plan, s.sub), w.partition)
@@ -63,7 +68,10 @@ func (w *worker) Open(ctx context.Context) (_ map[string]int64, err error) {
 		return nil, w.wrap("restore", err)
 	}
 	cfg := e.taskConfig(s)
-	cfg.Limits, cfg.Meter, cfg.Past = limits, w, &past{w}
+	if s.stateful && s.external {
+		cfg.Sound = func(ctx context.Context) error { return e.expansion.sound(ctx, s) }
+	}
+	cfg.Limits, cfg.Refused, cfg.Meter, cfg.Past = limits, s.refusals.of(), w, &past{w}
 	cfg.Partition, cfg.Partitions, cfg.Sinks, cfg.Store, cfg.Producer = w.partition, source, sinks, w.store, w.producer
 	if w.task, err = task.New(cfg); rebuildable(err) {
 		if w.store, err = w.rebuilt(ctx, w.store, err); err != nil {
@@ -155,7 +163,8 @@ func (w *worker) restore(ctx context.Context, store stores.Store) error {
 	if err := tooOld(r.Since(), kept); err != nil {
 		return err
 	}
-	ends, err := admin.Ends(ctx, w.state.changelog, w.engine.cfg.Guarantee == ExactlyOnce)
+	// Of all that is written: the last owner's transaction is settled, as the producer is open, but another's may be open in the log, with acknowledged records behind it.
+	ends, err := admin.Ends(ctx, w.state.changelog, false)
 	if err != nil {
 		return err
 	}
@@ -262,6 +271,7 @@ func (w *worker) distrust(err error) error {
 	if errors.Is(err, task.ErrAborted) || errors.Is(err, task.ErrFenced) {
 		w.state.meters.aborted.Inc()
 	}
+	w.state.refusals.note(err)
 	if !rebuildable(err) {
 		return err
 	}
@@ -278,6 +288,7 @@ func (w *worker) Close(ctx context.Context, clean bool) error {
 	var errs []error
 	if clean && w.task != nil {
 		err := w.task.Commit(ctx)
+		w.state.refusals.note(err)
 		if err == nil {
 			err = w.task.Checkpoint()
 		}

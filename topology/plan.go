@@ -93,7 +93,7 @@ type Source struct {
 	// OnDecode is the policy for records that cannot be decoded; nil: the node's OnError.
 	OnDecode *Policy
 	// Open returns a decoder, which fills r.Value, and r.Old where the topic has both ([Sink].Changes), and r.Time where a column has the event time, from the key and value on the
-	// wire, neither of them null (but see Deletions). The row is reused for the next record.
+	// wire, neither of them null (but see Deletions). The row is reused for the next record. r.Value stays nil where the value stands for null.
 	Open func() func(r *Record, key, value []byte) error
 }
 
@@ -164,6 +164,8 @@ type Table struct {
 	// Only of a table without windows.
 	PlainKey func(key []byte) ([]byte, error)
 	Keys     string
+	// Null, if not nil, says that a value of the topic stands for null, though it has bytes: it deletes the row of its key.
+	Null func(value []byte) bool
 	// WithoutMirror is why no process mirrors it; empty: all do. Only a table that was declared may have one, not one of results.
 	WithoutMirror string
 }

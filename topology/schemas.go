@@ -9,6 +9,9 @@ import (
 // it is neither dropped nor a dead letter, but read again.
 var ErrUnavailable = errors.New("not available now")
 
+// ErrNull says that bytes stand for a null value, as the format of their topic has it: in a table they delete the row of their key.
+var ErrNull = errors.New("value is null")
+
 // SchemaFormat is the language of a schema, in the word that Confluent's registry has for it.
 type SchemaFormat string
 
@@ -21,8 +24,17 @@ const (
 
 // Schema is a schema as a registry keeps it.
 type Schema struct {
-	Format SchemaFormat
-	Text   string
+	Format     SchemaFormat
+	Text       string
+	References []Reference // what Text refers to; they may refer to others themselves
+}
+
+// Reference is a schema of another subject that a schema refers to.
+type Reference struct {
+	Name    string // by which it is referred to
+	Subject string
+	Version int
+	Schema  Schema
 }
 
 // Schemas is a schema registry, as codecs need it. It may be called by many goroutines at once, for each record: it remembers what it has

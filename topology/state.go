@@ -90,6 +90,16 @@ func (s *SubTopology) Operators() []Operator {
 	return all
 }
 
+// Stateful says that a step keeps rows: that the changelog holds more than positions.
+func (s *SubTopology) Stateful() bool {
+	for n := range s.Nodes() {
+		if _, ok := n.Op.(stateful); ok {
+			return true
+		}
+	}
+	return false
+}
+
 func formsOf(kept []keptRows) []Forms {
 	var all []Forms
 	for _, k := range kept {

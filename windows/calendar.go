@@ -25,7 +25,7 @@ func (u Unit) String() string { return unitNames[u] }
 type calendar struct {
 	unit    Unit
 	first   time.Weekday // of weeks
-	zone    *time.Location
+	zone    *zone
 	opening time.Duration // from midnight to the start of each day; negative: on the evening before
 }
 
@@ -37,7 +37,7 @@ const lastDate Time = math.MaxInt64 - 183*24*3600*1000
 func (c calendar) start(t Time) Time {
 	t = min(t, lastDate)
 	// The date of the window is that of t, but for the hours between midnight and the opening.
-	local := t.Std().In(c.zone)
+	local := t.Std().In(c.zone.Location)
 	year, month, day := local.Date()
 	day = c.firstDay(year, month, day+1) // may be one window too late: openings can be on the evening before
 	for {
@@ -54,7 +54,7 @@ func (c calendar) end(start Time) Time {
 		return math.MaxInt64
 	}
 	// Day by day, to the first on which a window begins after start.
-	local := start.Std().In(c.zone)
+	local := start.Std().In(c.zone.Location)
 	year, month, day := local.Date()
 	for d := day; ; d++ {
 		y, m, first := time.Date(year, month, d, 12, 0, 0, 0, time.UTC).Date()
@@ -112,7 +112,7 @@ func (c calendar) instant(year int, month time.Month, day int) Time {
 
 // offset is how far the zone's clocks are ahead of UTC.
 func (c calendar) offset(at Time) Time {
-	_, seconds := at.Std().In(c.zone).Zone()
+	_, seconds := at.Std().In(c.zone.Location).Zone()
 	return Time(seconds) * 1000
 }
 
@@ -120,7 +120,7 @@ func (c calendar) name() string { return "1" + c.unit.String() }
 
 // String is the calendar with all that gives it meaning.
 func (c calendar) String() string {
-	s := fmt.Sprintf("%s of %s from %v", c.unit, c.zone, c.opening)
+	s := fmt.Sprintf("%s of %s from %v", c.unit, c.zone.text, c.opening)
 	if c.unit == Week {
 		s += " on " + c.first.String()
 	}

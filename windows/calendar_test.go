@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func zone(t testing.TB, name string) *time.Location {
+func loaded(t testing.TB, name string) *time.Location {
 	t.Helper()
 	z, err := time.LoadLocation(name)
 	require.NoError(t, err)
@@ -23,7 +23,7 @@ func only(t testing.TB, s Spec) Kind {
 }
 
 func TestCalendarBounds(t *testing.T) {
-	ny := zone(t, "America/New_York")
+	ny := loaded(t, "America/New_York")
 	at := func(s string) Time {
 		d, err := time.ParseInLocation("2006-01-02 15:04", s, ny)
 		require.NoError(t, err)
@@ -73,7 +73,7 @@ func TestOpeningWhileClocksChange(t *testing.T) {
 	} {
 		at, err := time.Parse(time.RFC3339, c.in)
 		require.NoError(t, err)
-		z := zone(t, c.zone)
+		z := loaded(t, c.zone)
 		require.Equal(t, c.start, only(t, Days(z, c.opening)).Start(At(at)).Std().In(z).Format(time.RFC3339), "%s %v", c.zone, c.opening)
 	}
 }
@@ -84,7 +84,7 @@ func TestCalendarTiles(t *testing.T) {
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	for _, name := range []string{"America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia", "Asia/Kathmandu", "America/Sao_Paulo", "UTC"} {
-		z := zone(t, name)
+		z := loaded(t, name)
 		for range 300 {
 			opening := time.Duration(r.IntN(47)-23) * time.Hour
 			spec := [...]Spec{Days(z, opening), Weeks(z, time.Weekday(r.IntN(7)), opening), Months(z, opening)}[r.IntN(3)]

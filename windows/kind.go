@@ -33,7 +33,8 @@ const (
 	FormSliding
 )
 
-// Kind is windows of one form and size: one of those that a Spec asks for. Kinds can be compared with ==. The zero Kind is of no
+// Kind is windows of one form and size: one of those that a Spec asks for. Kinds are equal (==) if they have
+// the same windows, also where a zone was loaded twice. The zero Kind is of no
 // use; a Spec makes valid ones.
 type Kind struct {
 	form    Form

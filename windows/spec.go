@@ -93,26 +93,31 @@ func Sliding(diff time.Duration) Spec {
 // 17:00. A negative opening is on the evening before: Days(newYork, -7*time.Hour) has the same bounds, but names of weeks and months
 // go by the day after. Between -24 h and 24 h, whole milliseconds. Days on which clocks are changed are longer or shorter; an opening in the hour that is
 // left out is an hour later, one in the hour that comes twice is the first.
+//
+// A zone is known by its name, however often it is loaded, and one of time.FixedZone by its name and offset. time.Local is a mistake, as
+// it is another zone on each machine.
 func Days(zone *time.Location, opening time.Duration) Spec {
-	return newCalendar(calendar{unit: Day, zone: zone, opening: opening})
+	return newCalendar(zone, calendar{unit: Day, opening: opening})
 }
 
 // Weeks is calendar weeks that begin on first, with the days of Days: Weeks(newYork, time.Monday, -7*time.Hour) is the trading week from
 // Sunday 17:00 on.
 func Weeks(zone *time.Location, first time.Weekday, opening time.Duration) Spec {
-	return newCalendar(calendar{unit: Week, first: first, zone: zone, opening: opening})
+	return newCalendar(zone, calendar{unit: Week, first: first, opening: opening})
 }
 
 // Months is calendar months, with the days of Days.
 func Months(zone *time.Location, opening time.Duration) Spec {
-	return newCalendar(calendar{unit: Month, zone: zone, opening: opening})
+	return newCalendar(zone, calendar{unit: Month, opening: opening})
 }
 
-func newCalendar(c calendar) Spec {
+func newCalendar(in *time.Location, c calendar) Spec {
 	var s Spec
+	var err error
+	c.zone, err = zoneOf(in)
 	switch {
-	case c.zone == nil:
-		s.errs = append(s.errs, fmt.Errorf("windows: %ss: no time zone given", c.unit))
+	case err != nil:
+		s.errs = append(s.errs, fmt.Errorf("windows: %ss: %w", c.unit, err))
 	case c.opening <= -24*time.Hour || c.opening >= 24*time.Hour || c.opening%time.Millisecond != 0:
 		s.errs = append(s.errs, fmt.Errorf("windows: %ss: opening %v: must be whole milliseconds within 24h of midnight", c.unit, c.opening))
 	case c.first < time.Sunday || c.first > time.Saturday:

@@ -11,6 +11,10 @@ type Time int64
 // Min is before every event; a stream time that no record has moved yet.
 const Min Time = math.MinInt64
 
+// Last is the last event time that is in windows: some 292 million years from now. Bounds of any window, its grace and the gap behind it are
+// Times without overflow. Later times are sentinels ("never") and broken numbers: records with them are not taken.
+const Last Time = math.MaxInt64 - 1<<48
+
 // At is the Time of t, rounded down to the millisecond.
 func At(t time.Time) Time { return Time(t.UnixMilli()) }
 

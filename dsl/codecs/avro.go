@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"unicode/utf8"
 	"unsafe"
 
 	"github.com/twmb/avro"
@@ -85,16 +84,19 @@ func (c *AvroCodec[T]) Decode(data []byte, v *T) error {
 	if c.err != nil {
 		return c.err
 	}
-	return c.decode(c.form.schema, data, v)
+	return c.decode(c.form.own, data, v)
 }
 
-func (c *AvroCodec[T]) decode(schema *avro.Schema, data []byte, v *T) error {
+func (c *AvroCodec[T]) decode(read avroRead, data []byte, v *T) error {
 	if data == nil {
 		return ErrNull
 	}
 	var zero T
 	*v = zero
-	if err := c.form.decode(schema, data, unsafe.Pointer(v)); err != nil {
+	switch err := c.form.decode(read, data, unsafe.Pointer(v)); {
+	case err == ErrNull:
+		return ErrNull
+	case err != nil:
 		return fmt.Errorf("codecs: avro %T: %w", v, err)
 	}
 	return nil
@@ -102,18 +104,42 @@ func (c *AvroCodec[T]) decode(schema *avro.Schema, data []byte, v *T) error {
 
 // Reader implements [Framed].
 func (c *AvroCodec[T]) Reader(writer topology.Schema) (func([]byte, *T) error, error) {
-	if writer.Format != topology.AvroSchema {
-		return nil, fmt.Errorf("the schema is %s, not AVRO", writer.Format)
-	}
-	schema, err := c.form.resolve(writer.Text)
+	read, err := readerOfAvro(writer, func(w *avroType) (avroRead, error) { return resolveRow(c.form.model, w) })
 	if err != nil {
 		return nil, err
 	}
-	return func(data []byte, v *T) error { return c.decode(schema, data, v) }, nil
+	return func(data []byte, v *T) error { return c.decode(read, data, v) }, nil
+}
+
+// readerOfAvro resolves what a writer's schema has written.
+func readerOfAvro(writer topology.Schema, resolve func(*avroType) (avroRead, error)) (avroRead, error) {
+	if writer.Format != topology.AvroSchema {
+		return nil, fmt.Errorf("the schema is %s, not AVRO", writer.Format)
+	}
+	written, err := parseAvro(writer)
+	if err != nil {
+		return nil, err
+	}
+	read, err := resolve(written)
+	if err != nil {
+		return nil, fmt.Errorf("what was written with another schema cannot be read: %w", err)
+	}
+	return read, nil
 }
 
 // Index implements [Framed].
 func (c *AvroCodec[T]) Index() []byte { return nil }
+
+// withModel is c for a model that differs in the key and the column of the event time.
+func (c *AvroCodec[T]) withModel(m *entity.Model) Codec[T] {
+	if c.err != nil || m == c.form.model {
+		return c
+	}
+	form := *c.form
+	form.model = m
+	err := form.readOwn()
+	return &AvroCodec[T]{&form, err}
+}
 
 // avroForm is what the library is given in place of T: a struct type of its own tags that lies in memory like T, so that a pointer
 // to the one is a pointer to the other, and nothing is copied.
@@ -121,24 +147,25 @@ type avroForm struct {
 	model    *entity.Model
 	twin     reflect.Type
 	schema   *avro.Schema
+	own      avroRead // of what was written with schema
 	limits   limits
 	relaxed  *relaxed // nil: strict
 	texts    []textColumn
 	decimals []move
 }
 
-// textColumn is a string column, which must be UTF-8.
+// textColumn is a column that has texts, which must be UTF-8.
 type textColumn struct {
 	name   string
 	offset uintptr
-	null   bool
+	check  textCheck
 }
 
 func newAvroForm(m *entity.Model) (*avroForm, error) {
 	f := &avroForm{model: m, limits: limitsOf(m), relaxed: relaxedOf(m)}
 	b := avroBuilder{place: m.Type.String()}
 	f.twin = b.twin(m)
-	node := b.record(m, nil)
+	node := b.record(m)
 	if len(b.errs) > 0 {
 		return nil, errors.Join(b.errs...)
 	}
@@ -146,20 +173,26 @@ func newAvroForm(m *entity.Model) (*avroForm, error) {
 	if f.schema, err = node.Schema(avroTypes...); err != nil {
 		return nil, fmt.Errorf("codecs: avro %s: %w", b.place, err)
 	}
+	if err := f.readOwn(); err != nil {
+		return nil, fmt.Errorf("codecs: avro %s: %w", b.place, err)
+	}
 	for i := range m.Columns {
 		c := &m.Columns[i]
-		t, null := c.Type, c.Type.Kind() == reflect.Pointer
-		if null {
-			t = t.Elem()
+		if check := textCheckOf(c.Type); check != nil {
+			f.texts = append(f.texts, textColumn{c.Name, c.Offset, check})
 		}
-		switch {
-		case t.Kind() == reflect.String:
-			f.texts = append(f.texts, textColumn{c.Name, c.Offset, null})
-		case t == decimalType:
-			f.decimals = append(f.decimals, move{at: c.Offset, pointer: null, name: c.Name, precision: c.Precision, scale: c.Scale})
+		if base(c.Type) == decimalType {
+			pointer := c.Type.Kind() == reflect.Pointer
+			f.decimals = append(f.decimals, move{at: c.Offset, pointer: pointer, name: c.Name, precision: c.Precision, scale: c.Scale})
 		}
 	}
 	return f, nil
+}
+
+func (f *avroForm) readOwn() (err error) {
+	own := topology.Schema{Format: topology.AvroSchema, Text: f.schema.String()}
+	f.own, err = readerOfAvro(own, func(w *avroType) (avroRead, error) { return resolveRow(f.model, w) })
+	return err
 }
 
 func (f *avroForm) encode(dst []byte, row unsafe.Pointer) ([]byte, error) {
@@ -167,27 +200,16 @@ func (f *avroForm) encode(dst []byte, row unsafe.Pointer) ([]byte, error) {
 		return nil, err
 	}
 	for i := range f.texts {
-		t := &f.texts[i]
-		at := unsafe.Add(row, t.offset)
-		if t.null {
-			if at = *(*unsafe.Pointer)(at); at == nil {
-				continue
-			}
-		}
-		if !utf8.ValidString(*(*string)(at)) {
+		if t := &f.texts[i]; !t.check(unsafe.Add(row, t.offset)) {
 			return nil, fmt.Errorf("column %q: %w", t.name, errNotUTF8)
 		}
 	}
 	return f.schema.AppendEncode(dst, reflect.NewAt(f.twin, row).Interface())
 }
 
-func (f *avroForm) decode(schema *avro.Schema, data []byte, row unsafe.Pointer) error {
-	rest, err := schema.Decode(data, reflect.NewAt(f.twin, row).Interface(), avro.AliasInput())
-	if err != nil {
+func (f *avroForm) decode(read avroRead, data []byte, row unsafe.Pointer) error {
+	if err := readAvro(read, "record", data, row); err != nil {
 		return err
-	}
-	if len(rest) > 0 {
-		return fmt.Errorf("%d bytes behind the record", len(rest))
 	}
 	if f.relaxed != nil {
 		f.relaxed.adjust(row)

@@ -16,7 +16,9 @@ import (
 )
 
 var (
-	decimalType = reflect.TypeFor[apd.Decimal]()
+	decimalType  = reflect.TypeFor[apd.Decimal]()
+	durationType = reflect.TypeFor[time.Duration]()
+
 	avroName    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	notAvroName = regexp.MustCompile(`[^A-Za-z0-9_]+`)
 )
@@ -98,28 +100,31 @@ func fieldNames(t reflect.Type) []string {
 	return names
 }
 
-// record is the schema of an entity. If a writer's is given, it is one to read what that writer has written.
-func (b *avroBuilder) record(m *entity.Model, writer *avro.SchemaNode) *avro.SchemaNode {
+// record is the schema of an entity.
+func (b *avroBuilder) record(m *entity.Model) *avro.SchemaNode {
 	b.named = map[string]reflect.Type{}
 	b.open = append(b.open, m.Type)
 	defer b.leave()
-	n := b.emptyRecord(m.Type, writer)
+	n := b.emptyRecord(m.Type)
 	for i := range m.Columns {
 		c := &m.Columns[i]
-		n.Fields = append(n.Fields, b.field(c.Name, c.Type, c, writer))
+		n.Fields = append(n.Fields, b.field(c.Name, c.Type, c))
 	}
 	return n
 }
 
-// emptyRecord is an empty record with a name that is free.
-func (b *avroBuilder) emptyRecord(t reflect.Type, writer *avro.SchemaNode) *avro.SchemaNode {
-	if writer != nil {
-		return &avro.SchemaNode{Type: "record", Name: writer.Name, Namespace: writer.Namespace}
-	}
+// avroNameOf is the name of a Go type as Avro can have it.
+func avroNameOf(t reflect.Type) string {
 	name, _, _ := strings.Cut(t.Name(), "[")
 	if name = strings.Trim(notAvroName.ReplaceAllString(name, "_"), "_"); !avroName.MatchString(name) {
-		name = "Row"
+		return "Row"
 	}
+	return name
+}
+
+// emptyRecord is an empty record with a name that is free.
+func (b *avroBuilder) emptyRecord(t reflect.Type) *avro.SchemaNode {
+	name := avroNameOf(t)
 	for try, n := name, 2; ; n++ {
 		if b.named[try] == nil || b.named[try] == t { // the library writes the second one as a name
 			b.named[try] = t
@@ -129,85 +134,35 @@ func (b *avroBuilder) emptyRecord(t reflect.Type, writer *avro.SchemaNode) *avro
 	}
 }
 
-// field is one column, or with a nil c one field of a nested struct.
-func (b *avroBuilder) field(name string, t reflect.Type, c *entity.Column, writer *avro.SchemaNode) avro.SchemaField {
+// field is one column, or one field of a nested struct.
+func (b *avroBuilder) field(name string, t reflect.Type, c *entity.Column) avro.SchemaField {
 	f := avro.SchemaField{Name: name}
 	if !avroName.MatchString(name) {
 		b.wrong(name, "is no Avro name: letters, digits and underscores, no digit first")
 	}
-	null := t.Kind() == reflect.Pointer
-	written := writtenField(writer, name)
-	if written != nil && written.Name != name {
-		f.Aliases = []string{written.Name}
-	}
-	var value *avro.SchemaNode
-	if written != nil {
-		nullable := false
-		value, nullable = notNull(&written.Type)
-		null = null || nullable
-	}
-	if null && t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	f.Type = b.node(name, t, c, value)
-	missing := writer != nil && written == nil
-	if initial, ok := defaultOf(c); ok && !null {
-		f.Default, f.HasDefault = initial, true
-		return f
-	}
-	if null || missing {
-		f.Type = avro.SchemaNode{Type: "union", Branches: []avro.SchemaNode{{Type: "null"}, f.Type}}
+	f.Type = b.nullable(name, t, c)
+	if t.Kind() == reflect.Pointer {
 		f.HasDefault = true
+	} else {
+		f.Default, f.HasDefault = defaultOf(c)
 	}
 	return f
 }
 
-// writtenField finds the writer's field of a name, or else the only one of that name in another case.
-func writtenField(writer *avro.SchemaNode, name string) *avro.SchemaField {
-	var like *avro.SchemaField
-	if writer == nil {
-		return nil
+// nullable is the schema of a Go type: of a pointer a union with null.
+func (b *avroBuilder) nullable(name string, t reflect.Type, c *entity.Column) avro.SchemaNode {
+	if t.Kind() != reflect.Pointer {
+		return b.node(name, t, c)
 	}
-	for i := range writer.Fields {
-		f := &writer.Fields[i]
-		if f.Name == name {
-			return f
-		}
-		if strings.EqualFold(f.Name, name) {
-			if like != nil {
-				return nil
-			}
-			like = f
-		}
-	}
-	return like
-}
-
-// notNull takes null out of a union of two, as ksqlDB and Connect write every column.
-func notNull(n *avro.SchemaNode) (value *avro.SchemaNode, nullable bool) {
-	if n.Type != "union" || len(n.Branches) != 2 {
-		return n, false
-	}
-	for i := range n.Branches {
-		if n.Branches[i].Type == "null" {
-			return &n.Branches[1-i], true
-		}
-	}
-	return n, false
+	return avro.SchemaNode{Type: "union", Branches: []avro.SchemaNode{{Type: "null"}, b.node(name, t.Elem(), c)}}
 }
 
 // node is the schema of a Go type; of a column if c is not nil.
-func (b *avroBuilder) node(name string, t reflect.Type, c *entity.Column, writer *avro.SchemaNode) avro.SchemaNode {
+func (b *avroBuilder) node(name string, t reflect.Type, c *entity.Column) avro.SchemaNode {
 	switch t {
 	case timeType:
-		if writer != nil && (strings.Contains(writer.LogicalType, "timestamp-") || writer.LogicalType == "date") {
-			return *writer
-		}
 		return avro.SchemaNode{Type: "long", LogicalType: b.timestamp(name, c)}
 	case decimalType:
-		if writer != nil && writer.LogicalType == "decimal" {
-			return *writer
-		}
 		if c == nil || c.Precision == 0 {
 			b.wrong(name, "an Avro decimal has its digits in the schema: tag it with precision and scale")
 			return avro.SchemaNode{Type: "bytes"}
@@ -216,9 +171,6 @@ func (b *avroBuilder) node(name string, t reflect.Type, c *entity.Column, writer
 	}
 	switch t.Kind() {
 	case reflect.String:
-		if writer != nil && writer.Type == "enum" {
-			return *writer
-		}
 		return avro.SchemaNode{Type: "string"}
 	case reflect.Bool:
 		return avro.SchemaNode{Type: "boolean"}
@@ -231,54 +183,25 @@ func (b *avroBuilder) node(name string, t reflect.Type, c *entity.Column, writer
 	case reflect.Float64:
 		return avro.SchemaNode{Type: "double"}
 	case reflect.Struct:
-		return b.nested(name, t, writer)
+		return b.nested(name, t)
 	case reflect.Slice:
 		if t.Elem().Kind() == reflect.Uint8 {
 			return avro.SchemaNode{Type: "bytes"}
 		}
-		var items *avro.SchemaNode
-		if writer != nil && writer.Type == "array" {
-			items = writer.Items
-		}
-		of := b.element(name, t.Elem(), items)
+		of := b.nullable(name, t.Elem(), nil)
 		return avro.SchemaNode{Type: "array", Items: &of}
 	case reflect.Map:
 		if e := t.Elem().Kind(); t.Key().Kind() != reflect.String || e == reflect.Struct || e == reflect.Pointer || e == reflect.Slice || e == reflect.Map {
 			break
 		}
-		var values *avro.SchemaNode
-		if writer != nil && writer.Type == "map" {
-			values = writer.Values
-		}
-		of := b.element(name, t.Elem(), values)
+		of := b.nullable(name, t.Elem(), nil)
 		return avro.SchemaNode{Type: "map", Values: &of}
 	}
 	b.wrong(name, "a %s has no Avro form", t)
 	return avro.SchemaNode{Type: "null"}
 }
 
-// element is the schema of what a slice or map holds.
-func (b *avroBuilder) element(name string, t reflect.Type, writer *avro.SchemaNode) avro.SchemaNode {
-	null := t.Kind() == reflect.Pointer
-	if null {
-		t = t.Elem()
-	}
-	if writer != nil {
-		nullable := false
-		writer, nullable = notNull(writer)
-		null = null || nullable
-	}
-	n := b.node(name, t, nil, writer)
-	if null {
-		return avro.SchemaNode{Type: "union", Branches: []avro.SchemaNode{{Type: "null"}, n}}
-	}
-	return n
-}
-
-func (b *avroBuilder) nested(name string, t reflect.Type, writer *avro.SchemaNode) avro.SchemaNode {
-	if writer != nil && writer.Type != "record" {
-		writer = nil
-	}
+func (b *avroBuilder) nested(name string, t reflect.Type) avro.SchemaNode {
 	for _, o := range b.open { // twin has told it
 		if o == t {
 			return avro.SchemaNode{Type: "null"}
@@ -286,16 +209,34 @@ func (b *avroBuilder) nested(name string, t reflect.Type, writer *avro.SchemaNod
 	}
 	b.open = append(b.open, t)
 	defer b.leave()
-	n := b.emptyRecord(t, writer)
+	n := b.emptyRecord(t)
 	for i, field := range fieldNames(t) {
 		if field != "" {
-			n.Fields = append(n.Fields, b.field(field, t.Field(i).Type, nil, writer))
+			n.Fields = append(n.Fields, b.field(field, t.Field(i).Type, nestedColumn(t, i)))
 		}
 	}
 	if len(n.Fields) == 0 {
 		b.wrong(name, "a %s has no fields to write", t)
 	}
 	return *n
+}
+
+// nestedColumn is what the tag of a field of a nested struct says: of a decimal its precision and scale, else nil. Its Field is -1, as
+// it is no column of the row.
+func nestedColumn(t reflect.Type, field int) *entity.Column {
+	if base(t.Field(field).Type) != decimalType {
+		return nil
+	}
+	m, _ := entity.Of(t)
+	if m == nil {
+		return nil
+	}
+	for i := range m.Columns {
+		if c := &m.Columns[i]; c.Field == field {
+			return &entity.Column{Name: c.Name, Field: -1, Type: c.Type, Precision: c.Precision, Scale: c.Scale}
+		}
+	}
+	return nil
 }
 
 // timestamp is the logical type of a time column. Times in nested structs have milliseconds.
@@ -345,47 +286,14 @@ func defaultOf(c *entity.Column) (any, bool) {
 	return v.Int(), true
 }
 
-// resolve is a schema that decodes what was written with another one.
-func (f *avroForm) resolve(text string) (*avro.Schema, error) {
-	writer, err := avro.Parse(text, avroTypes...)
-	if err != nil {
-		return nil, fmt.Errorf("the writer's schema: %w", err)
-	}
-	if writer.String() == f.schema.String() {
-		return f.schema, nil
-	}
-	root := writer.Root()
-	if value, _ := notNull(root); value.Type != "record" {
-		return nil, fmt.Errorf("the writer's schema is of a %s, not of a record", root.Type)
-	}
-	b := avroBuilder{place: f.model.Type.String()}
-	reader, err := b.record(f.model, root).Schema(avroTypes...)
-	if err != nil {
-		return nil, fmt.Errorf("a schema for reading: %w", err)
-	}
-	both, err := avro.Resolve(writer, reader)
-	if err != nil {
-		return nil, fmt.Errorf("what was written with another schema cannot be read: %w", err)
-	}
-	return both, nil
-}
-
-// avroTypes are what the library cannot do by itself: apd.Decimal, and the zero time in nanoseconds, which cannot reach the year 1.
+// avroTypes are what the library cannot write by itself: apd.Decimal, and the zero time in nanoseconds, which cannot reach the year 1.
 var avroTypes = []avro.SchemaOpt{
 	avro.CustomType{LogicalType: "decimal", GoType: decimalType,
 		Encode: func(v any, n *avro.SchemaNode) (any, error) {
 			return decimalBytes(v.(apd.Decimal), n.Precision, n.Scale)
-		},
-		Decode: func(v any, n *avro.SchemaNode) (any, error) {
-			raw, ok := v.([]byte)
-			if !ok || len(raw) > maxExponent {
-				return nil, fmt.Errorf("a decimal of %d bytes (%T)", len(raw), v)
-			}
-			return decimalOf(raw, n.Scale), nil
 		}},
-	avro.NewCustomType("timestamp-nanos",
-		func(t time.Time, _ *avro.SchemaNode) (int64, error) { return entity.ToEpoch(entity.Nanos, t) },
-		func(n int64, _ *avro.SchemaNode) (time.Time, error) { return entity.FromEpoch(entity.Nanos, n), nil }),
+	avro.CustomType{LogicalType: "timestamp-nanos", GoType: timeType,
+		Encode: func(v any, _ *avro.SchemaNode) (any, error) { return entity.ToEpoch(entity.Nanos, v.(time.Time)) }},
 }
 
 // decimalBytes is the unscaled number as two's complement, big-endian, in as few bytes as it takes, as Java's BigInteger has it.
@@ -408,6 +316,13 @@ func decimalBytes(d apd.Decimal, precision, scale int) ([]byte, error) {
 
 // decimalOf is the way back from decimalBytes.
 func decimalOf(raw []byte, scale int) apd.Decimal {
+	if len(raw) > 0 && len(raw) <= 8 {
+		n := int64(int8(raw[0]))
+		for _, b := range raw[1:] {
+			n = n<<8 | int64(b)
+		}
+		return *apd.New(n, -int32(scale))
+	}
 	n := new(big.Int).SetBytes(raw)
 	if len(raw) > 0 && raw[0]&0x80 != 0 {
 		n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(len(raw))*8))

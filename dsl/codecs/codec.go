@@ -1,13 +1,14 @@
 package codecs
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
+
+	"github.com/ashi-stream/ashi/topology"
 )
 
-// ErrNull is a value that is null: no bytes at all (a tombstone), or the JSON null.
-var ErrNull = errors.New("codecs: value is null")
+// ErrNull is a value that is null: no bytes at all (a tombstone), or what the format has for null ([Nuller]).
+var ErrNull = topology.ErrNull
 
 // Codec is one format for rows of type T. It may be called by many goroutines at once.
 type Codec[T any] interface {

@@ -1,17 +1,10 @@
 package codecs
 
 import (
-	"encoding"
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"slices"
-	"strings"
-	"time"
 
-	"github.com/cockroachdb/apd/v3"
-
-	"github.com/ashi-stream/ashi/dsl/entity"
 	"github.com/ashi-stream/ashi/topology"
 )
 
@@ -30,67 +23,55 @@ type schemaText struct {
 }
 
 // Schema is a JSON Schema (draft 7) of the rows. No column is required and no others are allowed, so that columns can be added. What is
-// written by methods of its own, or is of an interface type, may be anything there.
+// written by a MarshalJSON, is of an interface type, or is a type inside itself, may be anything there.
 func (c *JSONCodec[T]) Schema() (topology.Schema, error) {
 	if c.err != nil {
 		return topology.Schema{}, c.err
 	}
-	m, _ := entity.For[T]()
-	s := &schemaText{Version: "http://json-schema.org/draft-07/schema#", Title: m.Type.Name(), Types: "object",
-		Properties: map[string]*schemaText{}, Additional: false}
-	for i := range m.Columns {
-		column, err := columnSchema(&m.Columns[i])
-		if err != nil {
-			return topology.Schema{}, fmt.Errorf("codecs: json %s, column %q: %w", m.Type, m.Columns[i].Name, err)
-		}
-		s.Properties[m.Columns[i].Name] = column
-	}
-	text, err := json.Marshal(s)
+	s := c.form.row.schema(nil)
+	s.Title = c.form.model.Type.Name()
+	text, err := s.text()
 	if err != nil {
-		return topology.Schema{}, fmt.Errorf("codecs: json %s: %w", m.Type, err)
+		return topology.Schema{}, fmt.Errorf("codecs: json %s: %w", c.form.model.Type, err)
 	}
-	return topology.Schema{Format: topology.JSONSchema, Text: string(text)}, nil
+	return topology.Schema{Format: topology.JSONSchema, Text: text}, nil
 }
 
-func columnSchema(c *entity.Column) (*schemaText, error) {
-	t, null := c.Type, c.Type.Kind() == reflect.Pointer
-	if null {
-		t = t.Elem()
-	}
-	s := typeSchema(t, c.Format)
-	if t.Kind() == reflect.String && s.Types == "string" {
-		s.MaxLength = c.MaxLen
-	}
-	if null {
-		s.orNull()
-	}
-	v, ok := c.Default()
-	if !ok {
-		return s, nil
-	}
-	switch x := v.Interface().(type) {
-	case time.Time:
-		if s.Types == "integer" {
-			n, err := entity.ToEpoch(c.Format, x)
-			s.Default = n
-			return s, err
-		}
-		if s.Default = x.UTC().Format(time.RFC3339Nano); c.Format != entity.RFC3339 {
-			s.Default = x.UTC().Format(c.Format)
-		}
-	case apd.Decimal:
-		s.Default = json.Number(x.Text('f'))
-	default:
-		s.Default = v.Interface()
-	}
-	return s, nil
+// text is the schema as a document of its own.
+func (s *schemaText) text() (string, error) {
+	s.Version = "http://json-schema.org/draft-07/schema#"
+	text, err := json.Marshal(s)
+	return string(text), err
 }
 
-var (
-	jsonMarshaler = reflect.TypeFor[json.Marshaler]()
-	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
-	rawJSON       = reflect.TypeFor[json.RawMessage]()
-)
+func (n *structNode) schema(open []jsonNode) *schemaText {
+	s := &schemaText{Types: "object", Properties: map[string]*schemaText{}, Additional: false}
+	for i := range n.fields {
+		f := &n.fields[i]
+		column := f.node.schema(append(slices.Clip(open), n))
+		if f.maxLen > 0 && column.allows("string") && column.Encoding == "" {
+			column.MaxLength = f.maxLen
+		}
+		if f.initial.IsValid() {
+			if text, err := f.node.append(nil, f.initial.Addr().UnsafePointer(), 0); err == nil {
+				column.Default = json.RawMessage(text)
+			}
+		}
+		s.Properties[f.name] = column
+	}
+	return s
+}
+
+// allows says that the schema allows a type.
+func (s *schemaText) allows(name string) bool {
+	switch types := s.Types.(type) {
+	case string:
+		return types == name
+	case []any:
+		return slices.Contains(types, any(name))
+	}
+	return false
+}
 
 // orNull allows null too.
 func (s *schemaText) orNull() *schemaText {
@@ -103,59 +84,6 @@ func (s *schemaText) orNull() *schemaText {
 		}
 	}
 	return s
-}
-
-// typeSchema is the schema of a type within others. One that contains itself may be anything there.
-func typeSchema(t reflect.Type, format string, around ...reflect.Type) *schemaText {
-	switch t {
-	case timeType:
-		switch format {
-		case entity.Millis, entity.Micros, entity.Nanos:
-			return &schemaText{Types: "integer"}
-		case entity.RFC3339, "":
-			return &schemaText{Types: "string", Format: "date-time"}
-		}
-		return &schemaText{Types: "string"}
-	case decimalType:
-		return &schemaText{Types: "number"}
-	}
-	if slices.Contains(around, t) || t == rawJSON || t.Implements(jsonMarshaler) || reflect.PointerTo(t).Implements(jsonMarshaler) {
-		return &schemaText{}
-	}
-	if t.Implements(textMarshaler) {
-		return &schemaText{Types: "string"}
-	}
-	switch t.Kind() {
-	case reflect.Bool:
-		return &schemaText{Types: "boolean"}
-	case reflect.String:
-		return &schemaText{Types: "string"}
-	case reflect.Float32, reflect.Float64:
-		return &schemaText{Types: []any{"number", "string"}} // "NaN"
-	case reflect.Slice, reflect.Array:
-		if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 {
-			return &schemaText{Types: []any{"string", "null"}, Encoding: "base64"}
-		}
-		return &schemaText{Types: []any{"array", "null"}, Items: typeSchema(t.Elem(), "", around...)}
-	case reflect.Map:
-		return &schemaText{Types: []any{"object", "null"}, Additional: typeSchema(t.Elem(), "", around...)}
-	case reflect.Struct:
-		s := &schemaText{Types: "object", Properties: map[string]*schemaText{}, Additional: false}
-		around = append(slices.Clip(around), t)
-		for i, name := range fieldNames(t) {
-			if f := t.Field(i); f.Anonymous || strings.Contains(f.Tag.Get("json"), ",string") {
-				return &schemaText{Types: "object"}
-			} else if name != "" {
-				s.Properties[name] = typeSchema(f.Type, "", around...)
-			}
-		}
-		return s
-	case reflect.Pointer:
-		return typeSchema(t.Elem(), format, around...).orNull()
-	case reflect.Interface:
-		return &schemaText{}
-	}
-	return &schemaText{Types: "integer"}
 }
 
 // Index implements [Framed].

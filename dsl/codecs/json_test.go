@@ -1,9 +1,12 @@
 package codecs
 
 import (
+	"bytes"
 	stdjson "encoding/json"
 	"math"
+	"math/big"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -218,13 +221,16 @@ func TestJSONMistakes(t *testing.T) {
 	var v row
 	require.ErrorIs(t, c.Decode(nil, &v), ErrNull)
 	require.ErrorIs(t, c.Decode([]byte(" null "), &v), ErrNull)
-	require.ErrorIs(t, c.Decode([]byte{}, &v), errEmpty)
+	for _, null := range []string{"", " ", "\r\n\t", "null\n", "\xef\xbb\xbf", "\xef\xbb\xbfnull"} {
+		require.ErrorIs(t, c.Decode([]byte(null), &v), ErrNull, "%q", null)
+		require.True(t, IsNull(Codec[row](c), []byte(null)))
+	}
 	for _, text := range []string{
-		" ", "{", "[]", "1", `"a"`, "{}x", "{}{}", `{"bid":1`, `{"bid":1.3`, `{"bid":1.}`, `{"bid":01}`, `{"bid":+1}`, `{"bid":.5}`, `{"bid":1e}`,
+		"{", "[]", "1", `"a"`, "{}x", "{}{}", `{"bid":1`, `{"bid":1.3`, `{"bid":1.}`, `{"bid":01}`, `{"bid":+1}`, `{"bid":.5}`, `{"bid":1e}`,
 		`{"bid":"1"}`, `{"bid":NaN}`, `{"bid":1e400}`, `{"n":128}`, `{"n":1.5}`, `{"pair":1}`, `{"pair":"a}`, "{\"pair\":\"\n\"}",
 		"{\"pair\":\"\xff\"}", "{\"x\":\"\xff\"}", `{"pair":"\x"}`, `{"pair":"a",}`, `{"x":[1,}`, `{"x":tru}`, `{"x":1.}`, `{bid:1}`,
 		`{"at":"yesterday"}`, `{"at":5}`, `{"day":"15.11.2023"}`, `{"pair":"abcd"}`, `{"size":1000}`, `{"size":1.25}`, `{"size":"x"}`, `{"size":true}`,
-		`{"size":"NaN"}`, `{"free":1e99999}`, `{"free":{}}`, `{"free":` + strings.Repeat("1", 2000) + `}`, "\xef\xbb\xbf{}",
+		`{"size":"NaN"}`, `{"free":1e99999}`, `{"free":{}}`, `{"free":` + strings.Repeat("1", 2000) + `}`, "\xef\xbb\xbf\xef\xbb\xbf{}", "nul", "nullx",
 	} {
 		require.Error(t, c.Decode([]byte(text), &v), text)
 	}
@@ -330,16 +336,24 @@ func FuzzJSONDecode(f *testing.F) {
 		if c.Decode(data, &got) != nil {
 			return
 		}
-		require.True(t, stdjson.Valid(data), "taken, but not JSON: %q", data)
-		var numbers struct {
-			I64 int64
-			F64 quoted64 // its text is TestJSONFloatsBeyondNumbers'
-			S   string
+		require.True(t, stdjson.Valid(bytes.TrimPrefix(data, mark)), "taken, but not JSON: %q", data)
+		var other struct {
+			I64, F64 any
+			S        *string // null comes last, too
 		}
-		require.NoError(t, stdjson.Unmarshal(data, &numbers))
-		require.Equal(t, numbers.I64, got.I64)
-		require.Equal(t, javaBits(float64(numbers.F64)), javaBits(got.F64))
-		require.Equal(t, numbers.S, got.S)
+		d := stdjson.NewDecoder(bytes.NewReader(bytes.TrimPrefix(data, mark)))
+		d.UseNumber()
+		require.NoError(t, d.Decode(&other))
+		require.Equal(t, exactly(other.I64), exactly(stdjson.Number(strconv.FormatInt(got.I64, 10))))
+		if n, ok := other.F64.(stdjson.Number); ok {
+			f, err := n.Float64()
+			require.NoError(t, err)
+			require.Equal(t, javaBits(f), javaBits(got.F64))
+		}
+		if other.S == nil {
+			other.S = new(string)
+		}
+		require.Equal(t, *other.S, got.S)
 		out, err := c.Encode(nil, &got)
 		if err != nil {
 			return // a time that a number can say and its own format cannot
@@ -349,6 +363,16 @@ func FuzzJSONDecode(f *testing.F) {
 		require.Equal(t, got.S, again.S)
 		require.Equal(t, got.Raw == nil, again.Raw == nil)
 	})
+}
+
+// exactly is a number of any notation as a fraction.
+func exactly(v any) string {
+	n, ok := v.(stdjson.Number)
+	if !ok {
+		return "0"
+	}
+	exact, _ := new(big.Rat).SetString(string(n))
+	return exact.RatString()
 }
 
 func BenchmarkJSON(b *testing.B) {

@@ -6,7 +6,6 @@ import (
 	"unicode/utf8"
 	"unsafe"
 
-	"github.com/segmentio/encoding/json"
 	"github.com/twmb/avro"
 
 	"github.com/ashi-stream/ashi/dsl/entity"
@@ -18,6 +17,8 @@ type scalarCodec[K any] struct {
 	name   string
 	schema topology.Schema
 	avro   *avro.Schema // nil for JSON
+	json   jsonNode     // nil for Avro
+	own    avroRead     // of what was written with avro
 	text   bool         // K is made of a string
 	err    error
 }
@@ -30,33 +31,41 @@ func AvroKey[K any]() Framed[K] {
 	}
 	c := &scalarCodec[K]{name: "avro", text: reflect.TypeFor[K]().Kind() == reflect.String}
 	b := avroBuilder{place: reflect.TypeFor[K]().String()}
-	n := b.node("key", reflect.TypeFor[K](), nil, nil)
+	n := b.node("key", reflect.TypeFor[K](), nil)
 	if len(b.errs) > 0 || n.Type == "array" || n.Type == "map" {
 		c.err = fmt.Errorf("codecs: avro: a %s cannot be a key", b.place)
 		return c
 	}
 	if c.avro, c.err = n.Schema(); c.err == nil {
 		c.schema = topology.Schema{Format: topology.AvroSchema, Text: c.avro.String()}
+		c.own, c.err = readerOfAvro(c.schema, func(w *avroType) (avroRead, error) { return resolveKey(reflect.TypeFor[K](), w) })
 	}
 	return c
 }
 
 // JSONKey writes keys of type K as JSON: a string, whole number or float64 as it is, a struct as [JSON] does. By itself it is ksqlDB's JSON,
-// in a registry its JSON_SR.
+// in a registry its JSON_SR. A struct is read in whatever order, case of names, white space and notation it was written; each of its columns
+// must be there once and not be null, and no others, as two keys that differ only in one of these would become one.
 func JSONKey[K any]() Framed[K] {
 	t := reflect.TypeFor[K]()
-	if t.Kind() == reflect.Struct {
-		return jsonOf[K](strict(entity.For[K]()))
+	if t.Kind() == reflect.Struct && specialNode(t) == nil {
+		c := jsonOf[K](strict(entity.For[K]()))
+		if c.form != nil {
+			c.form.exact = true
+		}
+		return c
 	}
 	c := &scalarCodec[K]{name: "json", text: t.Kind() == reflect.String}
-	s := typeSchema(t, "")
-	if s.Types == nil || s.Properties != nil || s.Items != nil || s.Additional != nil {
+	if c.json, c.err = newCompiler().node(t, t.String()); c.err != nil {
+		return c
+	}
+	s := c.json.schema(nil)
+	if s.Types == nil || s.Properties != nil || s.Items != nil || s.Additional != nil || t.Kind() == reflect.Pointer {
 		c.err = fmt.Errorf("codecs: json: a %s cannot be a key", t)
 		return c
 	}
-	s.Version = "http://json-schema.org/draft-07/schema#"
-	text, err := json.Marshal(s)
-	c.schema, c.err = topology.Schema{Format: topology.JSONSchema, Text: string(text)}, err
+	text, err := s.text()
+	c.schema, c.err = topology.Schema{Format: topology.JSONSchema, Text: text}, err
 	return c
 }
 
@@ -85,7 +94,9 @@ func (c *scalarCodec[K]) Encode(dst []byte, k *K) ([]byte, error) {
 	if c.avro != nil {
 		out, err = c.avro.AppendEncode(dst, k)
 	} else {
-		out, err = json.Append(dst, k, 0)
+		if out, err = c.json.append(dst, unsafe.Pointer(k), 0); err == nil && string(out[len(dst):]) == "null" {
+			err = entity.ErrNull // a nil []byte
+		}
 	}
 	if err != nil {
 		return dst, fmt.Errorf("codecs: %s key %T: %w", c.name, *k, err)
@@ -98,23 +109,20 @@ func (c *scalarCodec[K]) Decode(data []byte, k *K) error {
 	if c.err != nil {
 		return c.err
 	}
-	return c.decode(c.avro, data, k)
+	return c.decode(c.own, data, k)
 }
 
-func (c *scalarCodec[K]) decode(schema *avro.Schema, data []byte, k *K) error {
+func (c *scalarCodec[K]) decode(read avroRead, data []byte, k *K) error {
 	if data == nil {
 		return ErrNull
 	}
 	var zero K
 	*k = zero
 	var err error
-	if schema != nil {
-		var rest []byte
-		if rest, err = schema.Decode(data, k, avro.AliasInput()); err == nil && len(rest) > 0 {
-			err = fmt.Errorf("%d bytes behind the key", len(rest))
-		}
-	} else if err = admissible(data); err == nil {
-		err = json.Unmarshal(data, k)
+	if read != nil {
+		err = readAvro(read, "key", data, unsafe.Pointer(k))
+	} else {
+		err = c.readJSON(data, k)
 	}
 	if err != nil && err != ErrNull {
 		return fmt.Errorf("codecs: %s key %T: %w", c.name, *k, err)
@@ -122,51 +130,31 @@ func (c *scalarCodec[K]) decode(schema *avro.Schema, data []byte, k *K) error {
 	return err
 }
 
-// Reader implements [Framed]. A union of null and the value is read too, but for null, which is no key.
-func (c *scalarCodec[K]) Reader(writer topology.Schema) (func([]byte, *K) error, error) {
-	if writer.Format != c.schema.Format {
-		return nil, fmt.Errorf("the schema is %s, not %s", writer.Format, c.schema.Format)
+func (c *scalarCodec[K]) readJSON(data []byte, k *K) error {
+	switch {
+	case isNull(data):
+		return ErrNull
+	case !utf8.Valid(data):
+		return errNotUTF8
 	}
+	r := &jsonReader{data: withoutMark(data), exact: true}
+	if _, err := r.value(c.json, unsafe.Pointer(k)); err != nil {
+		return err
+	}
+	return r.end()
+}
+
+// Reader implements [Framed]. A null is no key.
+func (c *scalarCodec[K]) Reader(writer topology.Schema) (func([]byte, *K) error, error) {
 	if c.avro == nil {
+		if writer.Format != c.schema.Format {
+			return nil, fmt.Errorf("the schema is %s, not %s", writer.Format, c.schema.Format)
+		}
 		return c.Decode, nil
 	}
-	written, err := avro.Parse(writer.Text)
+	read, err := readerOfAvro(writer, func(w *avroType) (avroRead, error) { return resolveKey(reflect.TypeFor[K](), w) })
 	if err != nil {
-		return nil, fmt.Errorf("the writer's schema: %w", err)
-	}
-	value, nullable := notNull(written.Root())
-	if _, err := readable(value, c.avro); err != nil {
 		return nil, err
 	}
-	var null byte
-	if nullable {
-		null = nullBranch(written.Root())
-	}
-	return func(data []byte, k *K) error {
-		if nullable && len(data) > 0 && data[0] == null {
-			return ErrNull
-		}
-		return c.decode(written, data, k)
-	}, nil
-}
-
-// readable resolves what a key was written with.
-func readable(value *avro.SchemaNode, reader *avro.Schema) (*avro.Schema, error) {
-	writer, err := value.Schema()
-	if err != nil {
-		return nil, fmt.Errorf("the writer's schema: %w", err)
-	}
-	both, err := avro.Resolve(writer, reader)
-	if err != nil {
-		return nil, fmt.Errorf("what was written with another schema cannot be read: %w", err)
-	}
-	return both, nil
-}
-
-// nullBranch is the index of null in a union of two, as it is on the wire.
-func nullBranch(n *avro.SchemaNode) byte {
-	if n.Branches[0].Type == "null" {
-		return 0
-	}
-	return 2
+	return func(data []byte, k *K) error { return c.decode(read, data, k) }, nil
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/ashi-stream/ashi/dsl/entity"
 	"github.com/ashi-stream/ashi/topology"
 )
 
@@ -116,6 +117,25 @@ func (c *RegisteredCodec[T]) Within() any { return c.inner }
 // Of is c for the values or keys of a topic.
 func (c *RegisteredCodec[T]) Of(topic string, key bool) Codec[T] {
 	return &RegisteredCodec[T]{schemas: c.schemas, inner: c.inner, subject: c.subject, topic: topic, key: key}
+}
+
+func (c *RegisteredCodec[T]) withModel(m *entity.Model) Codec[T] {
+	inner, ok := WithModel[T](c.inner, m).(Framed[T])
+	if !ok || inner == c.inner {
+		return c
+	}
+	return &RegisteredCodec[T]{schemas: c.schemas, inner: inner, subject: c.subject, topic: c.topic, key: c.key}
+}
+
+// WithModel is c for a source whose model says of the key and the event time other than the tags of T do: Avro reads the event time by the
+// unit in which it was written. Codecs that read all columns alike are as they were.
+func WithModel[T any](c Codec[T], m *entity.Model) Codec[T] {
+	if of, ok := c.(interface {
+		withModel(m *entity.Model) Codec[T]
+	}); ok && m != nil {
+		return of.withModel(m)
+	}
+	return c
 }
 
 // At is c for the values of a topic: what a source or sink makes of the codec that it is given. Only codecs that depend on the topic differ.

@@ -151,7 +151,7 @@ func TestJSONSchema(t *testing.T) {
 		"leg":`+within+`,
 		"legs":{"type":["array","null"],"items":`+within+`},
 		"next":`+strings.Replace(within, `"object"`, `["object","null"]`, 1)+`,
-		"four":{"type":["array","null"],"items":{"type":"integer"}},
+		"four":{"type":"array","items":{"type":"integer"}},
 		"any":{},
 		"at":{"type":"string","format":"date-time"},
 		"day":{"type":"string"},

@@ -17,11 +17,11 @@
 // A tag is `ashi:"name,option,option=value"`. A value that holds a comma is put in single quotes: format='Mon, 02 Jan 2006'.
 //
 //	key, key=2       the column is part of the key; in field order, or in the order of the numbers (then every key needs one)
-//	timestamp        the event time: time.Time, int64 in milliseconds since 1970, or a pointer to either
+//	timestamp        the event time: time.Time, int64 (milliseconds since 1970 unless its format says us or ns), or a pointer to either
 //	precision, scale of a decimal (apd.Decimal): digits in all, and digits behind the point
 //	maxlen           of a string, in characters; of a []byte, in bytes
 //	default          the value of the column where a JSON record does not have it, or has null
-//	format           of a time: rfc3339 (the default), ms, us, ns since 1970, or a layout of package time
+//	format           of a time.Time: rfc3339 (the default), ms, us, ns since 1970, or a layout of package time; of an int64: ms, us or ns
 //	-                alone: not a column
 //
 // The tag of a blank field speaks for the whole type:

@@ -200,7 +200,7 @@ func (b *builder) timestampOption(field string, c *Column, o option) {
 		b.wrong(field, "option %q takes no value", o.name)
 	}
 	if !timed(c.Type) {
-		b.wrong(field, "%s cannot be the timestamp; time.Time, int64 in milliseconds and pointers to them can", article(c.Type))
+		b.wrong(field, "%s cannot be the timestamp; time.Time, int64 and pointers to them can", article(c.Type))
 		return
 	}
 	if m.Timestamp >= 0 {
@@ -211,13 +211,22 @@ func (b *builder) timestampOption(field string, c *Column, o option) {
 }
 
 func (b *builder) formatOption(field string, c *Column, o option) {
-	if !isTime(c.Type) {
-		b.wrong(field, "format on %s; only a time.Time has one", article(c.Type))
+	if !timed(c.Type) {
+		b.wrong(field, "format on %s; only a time.Time and an int64 have one", article(c.Type))
 		return
 	}
 	switch o.value {
-	case RFC3339, Millis, Micros, Nanos:
+	case Millis, Micros, Nanos:
+	case RFC3339:
+		if !isTime(c.Type) {
+			b.wrong(field, "format=rfc3339 on %s: its numbers are ms, us or ns since 1970", article(c.Type))
+			return
+		}
 	default:
+		if !isTime(c.Type) {
+			b.wrong(field, "format %q on %s: its numbers are ms, us or ns since 1970", o.value, article(c.Type))
+			return
+		}
 		// A layout without a single reference element prints itself whatever the time.
 		if probe := time.Date(1987, 10, 29, 13, 57, 38, 0, time.UTC); probe.Format(o.value) == o.value {
 			b.wrong(field, "format %q is none of rfc3339, ms, us, ns and no layout of package time", o.value)

@@ -1,6 +1,7 @@
 package entity
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -141,6 +142,26 @@ func (p *keyProgram) form() string {
 		form += fmt.Sprintf(" %s (%s)", p.columns[i].name, keyForms[p.columns[i].kind])
 	}
 	return form
+}
+
+// CanonicalKey is a Kafka key of the model's rows in the one form that [Model.AppendKey] writes. A key of several columns comes in any order, case of
+// names, white space and notation that JSON has; the result is key itself where that has the form. The errors are those of [Model.SetKey].
+func (m *Model) CanonicalKey(key []byte) ([]byte, error) {
+	switch {
+	case m.keys == nil:
+		return nil, fmt.Errorf("entity: %s: %w", m.Type, ErrNoKey)
+	case len(m.keys.columns) == 1:
+		return key, nil
+	}
+	row := reflect.New(m.Type)
+	if err := m.keys.decode(key, row.UnsafePointer()); err != nil {
+		return nil, err
+	}
+	own, err := m.keys.append(make([]byte, 0, len(key)), row.UnsafePointer())
+	if err != nil || bytes.Equal(own, key) {
+		return key, err
+	}
+	return own, nil
 }
 
 // keyProgram is a key format, compiled: which columns, in which order, where in the row.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 	"unsafe"
@@ -170,9 +171,9 @@ func TestKeyMistakes(t *testing.T) {
 		`{"pair":"a","venue":1`: "neither comma nor brace", `{"pair":"a","venue":1}x`: "1 bytes behind", `{"pair":"a","venue":1,}`: "a string should be",
 		`{"pair":"a","pair":"b"}`: "twice", `{"pair":"a","venue":1,"x":1}`: `no column "x"`, `{"pair":null,"venue":1}`: "key is null",
 		`{"pair":"a","venue":null}`: "key is null", `{"pair":1,"venue":1}`: "'1' where a string should be", `{"pair":"a","venue":"1"}`: "where a number should be",
-		`{"pair":"a","venue":01}`: "not a number", `{"pair":"a","venue":1.5}`: "invalid syntax", `{"pair":"a","venue":3000000000}`: "out of range",
+		`{"pair":"a","venue":01}`: "not a number", `{"pair":"a","venue":1.5}`: "1.5 is not a whole number", `{"pair":"a","venue":3000000000}`: "does not fit",
 		"{\"pair\":\"\xff\",\"venue\":1}": "not UTF-8", "{\"pair\":\"\n\",\"venue\":1}": "control character", `{"pair":"a\`: "without an end",
-		`{"pair":"\x","venue":1}`: "invalid character", `{"pair" "a"}`: "no colon", `{"pair":`: "ends where",
+		`{"pair":"\x","venue":1}`: "no escape", `{"pair" "a"}`: "no colon", `{"pair":`: "ends where",
 	} {
 		_, err := pair.Decode([]byte(text))
 		require.ErrorContains(t, err, want, text)
@@ -180,6 +181,60 @@ func TestKeyMistakes(t *testing.T) {
 	got, err := pair.Decode([]byte(" { \"venue\" : 5 ,\n\"pa\\u0069r\":\"a\\\"\\u00e9\" } "))
 	require.NoError(t, err)
 	require.Equal(t, venueKey{5, `a"é`}, got)
+}
+
+// Whatever form another program writes a key of several columns in, it becomes the one form; what could become the key of another row is refused.
+func TestCanonicalKey(t *testing.T) {
+	type row struct {
+		Pair  string  `ashi:"pair,key=1"`
+		Venue int64   `ashi:"venue,key=2"`
+		Bid   float64 `ashi:"bid,key=3"`
+		Note  string  `ashi:"note"`
+	}
+	m, errs := For[row]()
+	require.Empty(t, errs)
+	const form = `{"pair":"EUR/é","venue":1000,"bid":0.5}`
+	for _, key := range []string{
+		form, `{"pair": "EUR/é", "venue": 1000, "bid": 0.5}`, `{"venue":1000,"bid":0.5,"pair":"EUR/é"}`, "\t{\n\"pair\":\"EUR/é\",\"venue\":1000,\"bid\":0.5}\r\n",
+		`{"PAIR":"EUR/é","VENUE":1000,"BID":0.5}`, `{"pair":"EUR\/\u00e9","venue":1e3,"bid":5e-1}`, `{"p\u0061ir":"\u0045UR/é","venue":1000.0,"bid":0.50}`,
+		"\xef\xbb\xbf" + form, `{"Pair":"EUR/é","Venue":1.0E3,"Bid":0.500000}`,
+	} {
+		got, err := m.CanonicalKey([]byte(key))
+		require.NoError(t, err, key)
+		require.Equal(t, form, string(got), key)
+		var filled row
+		require.NoError(t, m.SetKey(&filled, []byte(key)))
+		require.Equal(t, row{Pair: "EUR/é", Venue: 1000, Bid: 0.5}, filled, key)
+	}
+	own := []byte(form)
+	same, err := m.CanonicalKey(own)
+	require.NoError(t, err)
+	require.Equal(t, unsafe.SliceData(own), unsafe.SliceData(same), "no copy")
+	for _, key := range []string{
+		`{"pair":"\ud800","venue":1,"bid":1}`, `{"pair":"\udc00\ud800","venue":1,"bid":1}`, `{"pair":"a","PAIR":"b","venue":1,"bid":1}`, `{"pair":"a","venue":1e999999999,"bid":1}`,
+		`{"pair":"a","venue":1,"bid":1e999}`, `{"pair":"a","venue":1,"bid":NaN}`, `{"pair":"a","venue":9223372036854775808.0,"bid":1}`, `["a",1,1]`, ``, `null`,
+		`{"pair":"a","venue":1,"bid":1,"` + strings.Repeat("x", 1<<20) + `":1}`, `{"pair":"a","venue":` + strings.Repeat("9", 1<<20) + `,"bid":1}`,
+		`{"pair":"a","venue":0` + strings.Repeat("1", 1<<20) + `,"bid":1}`, strings.Repeat("[", 1<<20),
+	} {
+		_, err := m.CanonicalKey([]byte(key))
+		require.Error(t, err, "%.80s", key)
+		require.Less(t, len(err.Error()), 300, "%.80s", key)
+	}
+	pair, err := m.CanonicalKey([]byte(`{"pair":"\ufffd\ud83d\ude00","venue":1,"bid":-0.0}`))
+	require.NoError(t, err)
+	require.Equal(t, `{"pair":"�😀","venue":1,"bid":-0.0}`, string(pair))
+
+	type twins struct {
+		A string `ashi:"a,key=1"`
+		B string `ashi:"A,key=2"`
+		C string `ashi:"cd,key=3"`
+		D string `ashi:"CD,key=4"`
+	}
+	m, _ = For[twins]()
+	var v twins
+	require.NoError(t, m.SetKey(&v, []byte(`{"A":"2","a":"1","CD":"4","cd":"3"}`)))
+	require.Equal(t, twins{"1", "2", "3", "4"}, v)
+	require.ErrorContains(t, m.SetKey(&v, []byte(`{"A":"2","a":"1","Cd":"4","cd":"3"}`)), `no column "Cd"`)
 }
 
 func TestRowKey(t *testing.T) {

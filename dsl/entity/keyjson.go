@@ -1,14 +1,18 @@
 package entity
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 	"unsafe"
+
+	"github.com/ashi-stream/ashi/dsl/internal/input"
 )
 
 var errNotUTF8 = errors.New("text is not UTF-8")
@@ -119,7 +123,7 @@ func appendQuoted(dst []byte, s string) []byte {
 // decodeObject reads a key of several columns: each of them exactly once, in any order, and nothing else. A column that we do not
 // know is refused, since two keys that differ only in it would become one row.
 func (p *keyProgram) decodeObject(b []byte, row unsafe.Pointer) error {
-	r := keyReader{data: b}
+	r := keyReader{data: bytes.TrimPrefix(b, mark)}
 	seen := 0
 	if !r.take('{') {
 		return fmt.Errorf("entity: key %s: not a JSON object", p.place)
@@ -136,10 +140,10 @@ func (p *keyProgram) decodeObject(b []byte, row unsafe.Pointer) error {
 		}
 		i := p.index(name)
 		if i < 0 {
-			return fmt.Errorf("entity: key %s: no column %q", p.place, name)
+			return fmt.Errorf("entity: key %s: no column %q", p.place, input.Show(name))
 		}
 		if found[i] {
-			return fmt.Errorf("entity: key %s: column %q twice", p.place, name)
+			return fmt.Errorf("entity: key %s: column %q twice", p.place, p.columns[i].name)
 		}
 		found[i] = true
 		seen++
@@ -151,11 +155,11 @@ func (p *keyProgram) decodeObject(b []byte, row unsafe.Pointer) error {
 		}
 		more = r.take(',')
 		if !more && !r.take('}') {
-			return fmt.Errorf("entity: key %s: neither comma nor brace at byte %d of %d", p.place, r.at, len(b))
+			return fmt.Errorf("entity: key %s: neither comma nor brace at byte %d of %d", p.place, r.at, len(r.data))
 		}
 	}
-	if r.space(); r.at != len(b) {
-		return fmt.Errorf("entity: key %s: %d bytes behind the object", p.place, len(b)-r.at)
+	if r.space(); r.at != len(r.data) {
+		return fmt.Errorf("entity: key %s: %d bytes behind the object", p.place, len(r.data)-r.at)
 	}
 	if seen < len(p.columns) {
 		for i := range p.columns {
@@ -167,14 +171,28 @@ func (p *keyProgram) decodeObject(b []byte, row unsafe.Pointer) error {
 	return nil
 }
 
+// index is the column of a name, in any case where only one has it but for its case, as in values; -1: there is none.
 func (p *keyProgram) index(name string) int {
+	found := -1
 	for i := range p.columns {
-		if p.columns[i].name == name {
+		switch {
+		case p.columns[i].name == name:
 			return i
+		case !strings.EqualFold(p.columns[i].name, name):
+		case found >= 0:
+			found = len(p.columns) // two, unless a later one has it exactly
+		default:
+			found = i
 		}
 	}
-	return -1
+	if found == len(p.columns) {
+		return -1
+	}
+	return found
 }
+
+// mark is the byte order mark that some programs put before a text.
+var mark = []byte("\xef\xbb\xbf")
 
 // keyReader reads the few parts of JSON that a key has.
 type keyReader struct {
@@ -223,8 +241,10 @@ func (r *keyReader) value(kind keyType, at unsafe.Pointer) error {
 		return err
 	}
 	if kind == doubleKey {
-		*(*float64)(at), err = strconv.ParseFloat(s, 64)
-		return err
+		if *(*float64)(at), err = strconv.ParseFloat(s, 64); err != nil {
+			return fmt.Errorf("%s %w", input.Show(s), input.ErrRange)
+		}
+		return nil
 	}
 	bits := 64
 	switch kind {
@@ -233,7 +253,10 @@ func (r *keyReader) value(kind keyType, at unsafe.Pointer) error {
 	case intKey:
 		bits = strconv.IntSize
 	}
-	n, err := strconv.ParseInt(s, 10, bits)
+	n, err := input.Int(s, bits)
+	if err != nil {
+		return fmt.Errorf("%s %w", input.Show(s), err)
+	}
 	switch kind {
 	case int32Key:
 		*(*int32)(at) = int32(n)
@@ -242,7 +265,7 @@ func (r *keyReader) value(kind keyType, at unsafe.Pointer) error {
 	default:
 		*(*int64)(at) = n
 	}
-	return err
+	return nil
 }
 
 // text reads a string: a view of the data, unless it has escapes.
@@ -267,8 +290,7 @@ func (r *keyReader) text() (string, error) {
 			if !escaped {
 				return unsafe.String(unsafe.SliceData(raw), len(raw)), nil
 			}
-			var s string
-			err := json.Unmarshal(r.data[start-1:r.at], &s)
+			s, _, err := input.Unescape(raw, true)
 			return s, err
 		}
 	}
@@ -291,7 +313,7 @@ func (r *keyReader) number() (string, error) {
 		return "", r.unexpected("a number")
 	}
 	if !json.Valid(raw) { // strconv also takes 01, +1 and 1.
-		return "", fmt.Errorf("%q is not a number", raw)
+		return "", fmt.Errorf("%q is not a number", input.Show(raw))
 	}
 	return unsafe.String(&raw[0], len(raw)), nil
 }

@@ -1,6 +1,7 @@
 package entity
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"sync"
@@ -49,13 +50,17 @@ type Column struct {
 	Precision int    // digits of a decimal; 0 is unlimited
 	Scale     int    // digits of a decimal behind the point; means something only with a Precision
 	MaxLen    int    // characters of a string, bytes of a []byte; 0 is unlimited
-	Format    string // of a time column: RFC3339, Millis, Micros, Nanos or a layout; empty for other types
+	Format    string // of a time column: RFC3339, Millis, Micros, Nanos or a layout; of an int64 that is a time: its unit, if the tag says one; else empty
 
 	initial reflect.Value
 }
 
 // Default is the value that the tag gives to a column that a record does not have; ok is false if the tag gives none.
 func (c *Column) Default() (value reflect.Value, ok bool) { return c.initial, c.initial.IsValid() }
+
+// Unit is what the numbers of an int64 column count that is an event time: Millis, unless its tag has another format. Codecs whose formats know
+// units turn theirs into it.
+func (c *Column) Unit() string { return cmp.Or(c.Format, Millis) }
 
 // Model is what a struct type says about itself.
 type Model struct {

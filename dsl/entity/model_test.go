@@ -132,14 +132,14 @@ func TestMistakes(t *testing.T) {
 		place + `._: stream beside table: a topic is one of them`,
 		place + `.A: unknown option "kye"; did you mean "key"?`,
 		place + `.D: a second timestamp beside C`,
-		place + `.E: a string cannot be the timestamp; time.Time, int64 in milliseconds and pointers to them can`,
+		place + `.E: a string cannot be the timestamp; time.Time, int64 and pointers to them can`,
 		place + `.F: a bool cannot be a key; string, []byte, int, int32, int64 and float64 can`,
 		place + `.J: precision on a float64; only an apd.Decimal has one`,
 		place + `.K: maxlen=x: give a whole number from 1`,
 		place + `.L: maxlen on an int; only a string and a []byte have one`,
 		place + `.M: a chan int cannot be a column`,
 		place + `.N: default=x: not an int`,
-		place + `.O: format on an int; only a time.Time has one`,
+		place + `.O: format on an int; only a time.Time and an int64 have one`,
 		place + `.P: format "sometimes" is none of rfc3339, ms, us, ns and no layout of package time`,
 		place + `.Q: key=zero: the order of a key column is a number from 1`,
 		place + `.R: an ignored field takes no options`,
@@ -308,7 +308,7 @@ func TestOverrides(t *testing.T) {
 		`entity: entity.trade: column "sent" cannot be a key: it is a time.Time; string, []byte, int, int32, int64 and float64 can`: func() (*Model, error) {
 			return m.WithKey("sent")
 		},
-		`entity: entity.trade: column "note" cannot be the timestamp: it is a *string; time.Time, int64 in milliseconds and pointers to them can`: func() (*Model, error) {
+		`entity: entity.trade: column "note" cannot be the timestamp: it is a *string; time.Time, int64 and pointers to them can`: func() (*Model, error) {
 			return m.WithTimestamp("note")
 		},
 	} {

@@ -43,7 +43,7 @@ func (m *Model) WithTimestamp(column string) (*Model, error) {
 		return nil, err
 	}
 	if t := m.Columns[i].Type; !timed(t) {
-		return nil, fmt.Errorf("entity: %s: column %q cannot be the timestamp: it is %s; time.Time, int64 in milliseconds and pointers to them can",
+		return nil, fmt.Errorf("entity: %s: column %q cannot be the timestamp: it is %s; time.Time, int64 and pointers to them can",
 			m.Type, column, article(t))
 	}
 	own := *m

@@ -31,6 +31,7 @@ type timeReader struct {
 	offset  uintptr
 	form    timeForm
 	pointer bool
+	unit    int64 // of an epochTime: how many are a millisecond
 }
 
 type timeForm uint8
@@ -38,7 +39,7 @@ type timeForm uint8
 const (
 	noTime timeForm = iota
 	clockTime
-	milliTime
+	epochTime
 )
 
 func newTimeReader(m *Model) timeReader {
@@ -46,17 +47,28 @@ func newTimeReader(m *Model) timeReader {
 		return timeReader{}
 	}
 	c := &m.Columns[m.Timestamp]
-	r := timeReader{offset: c.Offset, form: milliTime, pointer: c.Type.Kind() == reflect.Pointer}
+	r := timeReader{offset: c.Offset, form: epochTime, unit: perMilli(c.Unit()), pointer: c.Type.Kind() == reflect.Pointer}
 	if isTime(c.Type) {
 		r.form = clockTime
 	}
 	return r
 }
 
+// perMilli is how many of a unit are a millisecond.
+func perMilli(unit string) int64 {
+	switch unit {
+	case Micros:
+		return 1000
+	case Nanos:
+		return 1_000_000
+	}
+	return 1
+}
+
 // EventTime is the time in the timestamp column of row, a pointer to the model's type, rounded down to the millisecond.
 // It is false, and the time of the Kafka record counts, if the model has no such column or the column has no time: a nil
-// pointer, or the zero time.Time. An int64 always has a time: 0 is 1970. Nothing is allocated. A row of another type is a
-// mistake in the program, and has no time.
+// pointer, or the zero time.Time. An int64 always has a time, in milliseconds or the unit of its format: 0 is 1970, but see [Model.TimeInDoubt].
+// Nothing is allocated. A row of another type is a mistake in the program, and has no time.
 func (m *Model) EventTime(row any) (windows.Time, bool) {
 	if m.time.form == noTime {
 		return 0, false
@@ -71,14 +83,32 @@ func (m *Model) EventTime(row any) (windows.Time, bool) {
 			return 0, false
 		}
 	}
-	if m.time.form == milliTime {
-		return windows.Time(*(*int64)(p)), true
+	if m.time.form == epochTime {
+		n := *(*int64)(p)
+		ms := n / m.time.unit
+		if n%m.time.unit < 0 {
+			ms-- // down, also before 1970
+		}
+		return windows.Time(ms), true
 	}
 	t := (*time.Time)(p)
 	if t.IsZero() {
 		return 0, false
 	}
 	return windows.At(*t), true
+}
+
+// TimeInDoubt is the timestamp column of row where that is an int64 that is 0: 1970, or the value that was decoded had no such column, or null. Only the
+// value itself can tell then, and where it has none, the time of the Kafka record counts. Columns of the key are in no doubt.
+func (m *Model) TimeInDoubt(row any) (column string, doubt bool) {
+	if m.time.form != epochTime || m.time.pointer || m.Columns[m.Timestamp].Key {
+		return "", false
+	}
+	base, err := m.rowPointer(row)
+	if err != nil {
+		return "", false
+	}
+	return m.Columns[m.Timestamp].Name, *(*int64)(unsafe.Add(base, m.time.offset)) == 0
 }
 
 // AppendKey appends the Kafka key of row, a pointer to the model's type, to dst. The errors are [ErrNoKey] for a model without key

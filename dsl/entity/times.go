@@ -5,6 +5,8 @@ import (
 	"math"
 	"strconv"
 	"time"
+
+	"github.com/ashi-stream/ashi/dsl/internal/input"
 )
 
 // FromEpoch is the time of a number in the format Millis, Micros or Nanos, in UTC. The number that [ToEpoch] gives to the
@@ -52,7 +54,7 @@ func ParseTime(format, text string) (time.Time, error) {
 	case Millis, Micros, Nanos:
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
-			return time.Time{}, fmt.Errorf("entity: time %q in %s: %w", text, format, err)
+			return time.Time{}, fmt.Errorf("entity: time %q in %s: not a whole number that fits", input.Show(text), format)
 		}
 		return FromEpoch(format, n), nil
 	case RFC3339, "":
@@ -64,7 +66,7 @@ func ParseTime(format, text string) (time.Time, error) {
 	}
 	t, err := time.Parse(format, text)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("entity: time: %w", err)
+		return time.Time{}, fmt.Errorf("entity: time %q is none in the format %s", input.Show(text), format)
 	}
 	return t.UTC(), nil
 }

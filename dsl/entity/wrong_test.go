@@ -79,7 +79,7 @@ var mistaken = []any{
 		At string `ashi:"at,timestamp"`
 	}{},
 	struct {
-		At int64 `ashi:"at,timestamp,format=ms"`
+		At int64 `ashi:"at,timestamp,format=rfc3339"`
 	}{},
 	struct {
 		At time.Time `ashi:"at,format=milliseconds"`

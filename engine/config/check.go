@@ -7,6 +7,7 @@ import (
 
 	"github.com/ashi-stream/ashi/engine"
 	"github.com/ashi-stream/ashi/engine/kafka"
+	"github.com/ashi-stream/ashi/engine/registry"
 	"github.com/ashi-stream/ashi/topology"
 )
 
@@ -132,11 +133,8 @@ func (r *registrySection) warnings() []string {
 	if r.TLS != nil && r.TLS.InsecureBecause != "" {
 		warnings = append(warnings, "TLS: the registry's certificate is not checked: "+r.TLS.InsecureBecause)
 	}
-	plain := func(url string) bool { return !encrypted(url) }
-	if secret := r.User != "" || !r.Token.IsZero() || r.TokenFile != ""; secret && slices.ContainsFunc(r.URLs, plain) {
-		warnings = append(warnings, "the registry's password or token over http is there for everybody on the way to read")
-	}
-	return warnings
+	of := registry.Config{URLs: r.URLs, Username: r.User, Token: r.Token, TokenFile: r.TokenFile}
+	return append(warnings, of.Warnings()...)
 }
 
 // files notes what is wrong with the content of files: those who read them know, and begin with the words of names.
@@ -184,7 +182,7 @@ func (d *decoder) settings(path string, given map[string]string, all bool) {
 			d.problem(d.where(key), key, "is no setting of topics: did you mean %s?", near).harmless = true
 		}
 		if all && slices.Contains(engine.ReservedSettings(), name) {
-			d.problem(d.where(key), key, "of all topics would delete the engine's state: give it to single outputs, in topics.of")
+			d.problem(d.where(key), key, "of all topics would lose the engine's state or event times: give it to single outputs, in topics.of")
 		}
 	}
 }

@@ -97,7 +97,7 @@ type topics struct {
 type topic struct {
 	Partitions  int64             `key:"partitions" default:"those of its source" min:"1" max:"100000" doc:"Of an output. Changelogs and internal topics have no choice."`
 	Replication int64             `key:"replication" default:"topics.replication" min:"1" max:"32767" doc:"Copies of each partition."`
-	Settings    map[string]string `key:"settings" doc:"Stronger than topics.settings. cleanup.policy, retention.ms and retention.bytes are for outputs only."`
+	Settings    map[string]string `key:"settings" doc:"Stronger than topics.settings. cleanup.policy, retention.ms, retention.bytes and message.timestamp.type are for outputs only."`
 }
 
 type tables struct {

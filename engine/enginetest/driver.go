@@ -44,8 +44,8 @@ type Options struct {
 	Rebuild bool
 	// Ahead bounds event times ahead of the clock. 0 is no bound.
 	Ahead time.Duration
-	// Limits are the most bytes that a record of a topic may have with its batch, as max.message.bytes. A topic that is not in it has no limit.
-	Limits map[string]int
+	// Limits are what topics take, as their settings on a broker would say. A topic that is not in it takes all.
+	Limits map[string]TopicLimits
 	// Purge says that brokers have deleted from internal topics what was read, as they do in production.
 	Purge bool
 	// FailFill, if not nil, is asked before each record that a new table is filled from: an error ends the fill, as a lost broker would.

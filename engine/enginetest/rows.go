@@ -22,6 +22,9 @@ type Header = task.Header
 // Letter is a dead letter.
 type Letter = task.Letter
 
+// TopicLimits are what a topic takes, for Options.
+type TopicLimits = task.TopicLimits
+
 // Add puts rows into a stream's topic and processes them.
 func Add[R any](d *Driver, to interface{ StreamRef() topology.StreamOf[R] }, rows ...R) {
 	d.t.Helper()

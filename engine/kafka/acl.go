@@ -34,6 +34,7 @@ const (
 	Write           Operation = "Write"
 	Create          Operation = "Create"
 	Delete          Operation = "Delete"
+	Alter           Operation = "Alter"
 	Describe        Operation = "Describe"
 	DescribeConfigs Operation = "DescribeConfigs"
 	IdempotentWrite Operation = "IdempotentWrite"

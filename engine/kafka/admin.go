@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -27,7 +26,8 @@ type TopicSpec struct {
 	Replication int16
 	// Config are topic settings by Kafka's names, such as cleanup.policy. An existing topic must have the same values.
 	Config map[string]string
-	// Extra are further settings. If an existing topic has others, that is logged as a warning.
+	// Extra are further settings. If an existing topic has others, that is logged as a warning. More than what is wanted is no other value of
+	// max.message.bytes and delete.retention.ms, and a setting that the broker does not know is none.
 	Extra map[string]string
 }
 
@@ -142,10 +142,26 @@ func (a *Admin) Ensure(ctx context.Context, s TopicSpec) error {
 	return a.checkConfig(ctx, s)
 }
 
-// create reports false where somebody else was faster.
+// create reports false where somebody else was faster. Who may not know which version the broker has may have taken limits of timestamps
+// that it does not know: then it is asked with those of other versions, and with none, as a version without them has no limit.
 func (a *Admin) create(ctx context.Context, s TopicSpec) (created bool, err error) {
-	config := make(map[string]*string, len(s.Config)+len(s.Extra))
-	for k, v := range s.settings() {
+	all := s.settings()
+	created, err = a.createWith(ctx, s, all)
+	for _, other := range append(slices.Clone(anyTimestamp), nil) {
+		without := maps.Clone(all)
+		maps.DeleteFunc(without, func(key, value string) bool { return isTimestampLimit(key) && value == noLimit })
+		if !errors.Is(err, kerr.InvalidConfig) || len(without) == len(all) {
+			break
+		}
+		maps.Copy(without, other)
+		created, err = a.createWith(ctx, s, without)
+	}
+	return created, err
+}
+
+func (a *Admin) createWith(ctx context.Context, s TopicSpec, settings map[string]string) (created bool, err error) {
+	config := make(map[string]*string, len(settings))
+	for k, v := range settings {
 		config[k] = &v
 	}
 	err = a.ask(ctx, "create topic "+s.Name, func(ctx context.Context) error {
@@ -166,22 +182,44 @@ func (a *Admin) create(ctx context.Context, s TopicSpec) (created bool, err erro
 	if err != nil {
 		return false, err
 	}
-	return created, a.awaitTopic(ctx, s.Name)
+	return created, a.awaitPartitions(ctx, s.Name, 1)
 }
 
-// awaitTopic returns when the metadata knows a topic that was just created, here or elsewhere: on a real cluster that takes a moment.
-func (a *Admin) awaitTopic(ctx context.Context, name string) error {
+// awaitPartitions returns when the metadata knows a topic that was just created, or grown, here or elsewhere: on a real cluster that takes a moment.
+func (a *Admin) awaitPartitions(ctx context.Context, name string, partitions int32) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	for {
 		counts, err := a.Partitions(ctx, name)
-		if _, known := counts[name]; known || err != nil {
+		if counts[name] >= partitions || err != nil {
 			return err
 		}
 		if err := pause(ctx, 20*time.Millisecond); err != nil {
-			return fmt.Errorf("kafka: topic %s was created but does not show up: %w", name, err)
+			return fmt.Errorf("kafka: topic %s was created, or got partitions, but does not show up: %w", name, err)
 		}
 	}
+}
+
+// Grow gives a topic more partitions, unless it has as many, and returns when they are known.
+func (a *Admin) Grow(ctx context.Context, topic string, partitions int32) error {
+	counts, err := a.Partitions(ctx, topic)
+	if err != nil || counts[topic] >= partitions {
+		return err
+	}
+	err = a.ask(ctx, "add partitions to topic "+topic, func(ctx context.Context) error {
+		answers, err := a.client.UpdatePartitions(ctx, int(partitions), topic)
+		if err != nil {
+			return err
+		}
+		if err := answers[topic].Err; !errors.Is(err, kerr.InvalidPartitions) { // somebody else was faster
+			return err
+		}
+		return nil
+	}, ACL{Resource: Topic, Name: topic, Operation: Alter})
+	if err != nil {
+		return err
+	}
+	return a.awaitPartitions(ctx, topic, partitions)
 }
 
 func (a *Admin) checkConfig(ctx context.Context, s TopicSpec) error {
@@ -192,11 +230,15 @@ func (a *Admin) checkConfig(ctx context.Context, s TopicSpec) error {
 	if err != nil {
 		return err
 	}
-	if wrong := others(s.Extra, found); len(wrong) > 0 {
-		a.cfg.Logger.Warn("kafka: a topic has other settings than those that are configured", "topic", s.Name, "wanted", wrong, "command", a.cfg.AlterCommand(s.Name, wrong))
+	wrong := others(s.Extra, found)
+	maps.DeleteFunc(wrong, func(key, value string) bool {
+		has, known := found[key]
+		return !known || (key == largestRecord || key == deletionsKept) && number(has, 0) >= number(value, 0)
+	})
+	if len(wrong) > 0 {
+		a.cfg.Logger.Warn("kafka: a topic has other settings than those that are wanted", "topic", s.Name, "wanted", wrong, "command", a.cfg.AlterCommand(s.Name, wrong))
 	}
-	wrong := others(s.Config, found)
-	if len(wrong) == 0 {
+	if wrong = others(s.Config, found); len(wrong) == 0 {
 		return nil
 	}
 	var texts []string
@@ -241,41 +283,14 @@ func (a *Admin) Settings(ctx context.Context, topic string) (map[string]string, 
 	return values, err
 }
 
-// RecordLimits is the most bytes that a record of each topic may have with its batch (max.message.bytes), and not more than most. Where the
-// cluster does not tell the settings of a topic, as when that is forbidden, it is Client.BatchBytes.
-func (a *Admin) RecordLimits(ctx context.Context, most int, topics ...string) (map[string]int, error) {
-	limits := map[string]int{}
-	if len(topics) == 0 {
-		return limits, nil
-	}
-	for _, topic := range topics {
-		limits[topic] = min(int(a.cfg.Client.batchBytes()), most)
-	}
-	err := a.ask(ctx, "read settings of topics", func(ctx context.Context) error {
-		described, err := a.client.DescribeTopicConfigs(ctx, topics...)
-		if err != nil {
-			return err
-		}
-		for _, topic := range described {
-			for _, c := range topic.Configs {
-				if n, err := strconv.Atoi(c.MaybeValue()); topic.Err == nil && c.Key == "max.message.bytes" && err == nil {
-					limits[topic.Name] = min(n, most)
-				}
-			}
-		}
-		return nil
-	})
-	return limits, err
-}
-
 // Starts is the oldest offset of each partition of topic.
 func (a *Admin) Starts(ctx context.Context, topic string) (map[int32]int64, error) {
 	return a.offsets(ctx, topic, "oldest", a.client.ListStartOffsets)
 }
 
-// Ends is the offset after the last record of each partition of topic: of all that is written, or, committed, the end that
-// readers of committed records can reach now. A transaction just committed may not be part of it yet; one of a producer whose
-// successor is open is.
+// Ends is the offset after the last record of each partition of topic: of all that is written, or, committed, the end that readers of committed
+// records can reach now. Who wants all that was acknowledged waits for the former: the latter is before every open transaction of anybody, and the markers
+// of one just committed may not be written yet.
 func (a *Admin) Ends(ctx context.Context, topic string, committed bool) (map[int32]int64, error) {
 	if committed {
 		return a.offsets(ctx, topic, "committed end", a.client.ListCommittedOffsets)

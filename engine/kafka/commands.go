@@ -14,8 +14,7 @@ func (c Config) CreateCommand(s TopicSpec) string {
 	if s.Partitions > 0 {
 		partitions = fmt.Sprint(s.Partitions)
 	}
-	words := []string{"kafka-topics.sh --bootstrap-server", bootstrap(c.Brokers), "--command-config", adminConfig, "--create --topic", quote(s.Name),
-		"--partitions", partitions}
+	words := []string{"kafka-topics.sh --bootstrap-server", bootstrap(c.Brokers) + c.credentials(), "--create --topic", quote(s.Name), "--partitions", partitions}
 	if s.Replication > 0 {
 		words = append(words, "--replication-factor", fmt.Sprint(s.Replication))
 	}
@@ -36,8 +35,22 @@ func (c Config) AlterCommand(topic string, settings map[string]string) string {
 		}
 		pairs = append(pairs, key+"="+value)
 	}
-	return strings.Join([]string{"kafka-configs.sh --bootstrap-server", bootstrap(c.Brokers), "--command-config", adminConfig,
+	return strings.Join([]string{"kafka-configs.sh --bootstrap-server", bootstrap(c.Brokers) + c.credentials(),
 		"--alter --entity-type topics --entity-name", quote(topic), "--add-config", quote(strings.Join(pairs, ","))}, " ")
+}
+
+// GrowCommand is the command with which an administrator gives a topic more partitions.
+func (c Config) GrowCommand(topic string, partitions int32) string {
+	return strings.Join([]string{"kafka-topics.sh --bootstrap-server", bootstrap(c.Brokers) + c.credentials(), "--alter --topic", quote(topic),
+		"--partitions", fmt.Sprint(partitions)}, " ")
+}
+
+// credentials is the option that names the administrator's own settings, where connections need any.
+func (c Config) credentials() string {
+	if c.Security == (Security{}) {
+		return ""
+	}
+	return " --command-config " + adminConfig
 }
 
 // settings are all that a topic is created with.

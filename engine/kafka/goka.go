@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash"
 	"log/slog"
+	"maps"
 	"sync"
 
 	"github.com/IBM/sarama"
@@ -80,6 +81,15 @@ func (topics) EnsureStreamExists(string, int) error                        { ret
 func (topics) EnsureTopicExists(string, int, int, map[string]string) error { return errInert }
 func (topics) GetOffset(string, int32, int64) (int64, error)               { return 0, nil }
 func (topics) Close() error                                                { return nil }
+
+// with is topics of which each has a partition at least: NewGroup may have seen fewer.
+func (t topics) with(partition int32) topics {
+	all := maps.Clone(t)
+	for topic := range all {
+		all[topic] = max(all[topic], partition+1)
+	}
+	return all
+}
 
 // Partitions is goka.TopicManager's.
 func (t topics) Partitions(topic string) ([]int32, error) {

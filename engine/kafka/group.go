@@ -143,3 +143,10 @@ func (g *Group) Rejoin() {
 		m.membership.ForceRebalance()
 	}
 }
+
+// Refresh looks now for partitions that its topics have got; the member that leads the group then divides them. It does not wait for it. Safe for concurrent use.
+func (g *Group) Refresh() {
+	if m := g.member.Load(); m != nil {
+		m.membership.ForceMetadataRefresh()
+	}
+}

@@ -43,8 +43,8 @@ type ProducerConfig struct {
 	Log string
 	// Buffer bounds the bytes of records that wait for the broker: beyond it Produce waits. Default, and most: 64 MiB; least: 4 MiB.
 	Buffer int
-	// Limits are the most bytes of a batch by topic, as Admin.RecordLimits tells them; topics that are not in it have Client.BatchBytes.
-	Limits map[string]int
+	// Limits are what topics take, as Admin.Limits tells it; a batch of a topic that is not in it has Client.BatchBytes at most.
+	Limits map[string]task.TopicLimits
 }
 
 // batchBytes is the limit of a topic as franz-go wants it; other is that of topics nobody has told it of.
@@ -53,7 +53,7 @@ func (pc ProducerConfig) batchBytes(topic string, other int32) int32 {
 	if !known {
 		return other
 	}
-	return int32(max(limit, smallestBatch))
+	return int32(max(limit.Bytes, smallestBatch))
 }
 
 // LargestRecord is the most bytes of a record that a producer with a Buffer takes.
@@ -82,11 +82,12 @@ type Producer struct {
 	free   []*kgo.Record // to be used again
 	done   func(*kgo.Record, error)
 
-	mu     sync.Mutex    // guards what franz-go's goroutine sets
-	err    error         // the first since the last commit
-	acked  []*kgo.Record // that franz-go has let go of
-	topics []written     // a partition of each topic that was written to
-	listed int           // so many of topics are in franz-go's list of partitions (list); Commit's goroutine has it
+	mu      sync.Mutex    // guards what franz-go's goroutine sets
+	err     error         // the first since the last commit
+	refused []kgo.Record  // of batches that a broker has refused because of what is in them, since the last commit
+	acked   []*kgo.Record // that franz-go has let go of
+	topics  []written     // a partition of each topic that was written to
+	listed  int           // so many of topics are in franz-go's list of partitions (list); Commit's goroutine has it
 }
 
 // written is a partition that took a record.
@@ -236,6 +237,9 @@ func (p *Producer) acknowledged(r *kgo.Record, err error) {
 	if r != nil {
 		to = written{r.Topic, r.Partition}
 		err = denied(err, ACL{Resource: Topic, Name: r.Topic, Operation: Write}, ACL{Resource: TransactionalID, Name: p.id, Operation: Write})
+		if refused(err) {
+			p.suspect(r)
+		}
 		*r = kgo.Record{Headers: r.Headers[:0]}
 		clear(r.Headers[:cap(r.Headers)])
 	}
@@ -306,6 +310,9 @@ func (p *Producer) Commit(ctx context.Context) error {
 		p.abort()
 		if errors.Is(err, ErrDenied) {
 			return p.cfg.Advise(fmt.Errorf("kafka: commit of producer %q: %w", p.id, err)) // to begin anew would not help
+		}
+		if found := p.findRefused(ctx); len(found) > 0 {
+			return fmt.Errorf("kafka: commit of producer %q: %w", p.id, &task.RefusedError{Records: found})
 		}
 		verdict := task.ErrAborted
 		if fenced(err) {

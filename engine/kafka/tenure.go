@@ -93,7 +93,7 @@ func (t *tenure) processor() (*goka.Processor, error) {
 		goka.WithClientID(g.cfg.ClientID),
 		goka.WithLogger(gokaLog{g.cfg.Logger}),
 		goka.WithPartitionChannelSize(1),
-		goka.WithTopicManagerBuilder(func([]string) (goka.TopicManager, error) { return g.topics, nil }),
+		goka.WithTopicManagerBuilder(func([]string) (goka.TopicManager, error) { return g.topics.with(t.partition), nil }),
 		goka.WithConsumerGroupBuilder(func([]string, string, string) (sarama.ConsumerGroup, error) { return t, nil }),
 		goka.WithConsumerSaramaBuilder(newReader),
 		goka.WithProducerBuilder(newEmitter),

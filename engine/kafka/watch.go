@@ -17,7 +17,9 @@ func (c Config) lostAfter() time.Duration { return c.WatchInterval / 2 * 5 }
 // Watch asks any broker of the cluster for a sign of life until ctx is done, and calls told with an error, which wraps
 // ErrUnavailable, when none has answered for two and a half intervals (1.25 s), and with nil when one does again. It begins with a cluster that is there. Fetches
 // cannot tell: they wait for data as long as there is none, and so would a broker that hangs.
-func Watch(ctx context.Context, cfg Config, told func(error)) error {
+//
+// The same questions bring the numbers of partitions of topics, which heard gets with each answer; it must not block.
+func Watch(ctx context.Context, cfg Config, told func(error), topics []string, heard func(map[string]int32)) error {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return err
@@ -32,7 +34,7 @@ func Watch(ctx context.Context, cfg Config, told func(error)) error {
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	defer client.Close() // ends a question that is under way
-	asking.Go(func() { ask(ctx, cfg, client, answers) })
+	asking.Go(func() { ask(ctx, cfg, client, answers, topics, heard) })
 
 	due := time.Now().Add(lostAfter)
 	timer := time.NewTimer(lostAfter)
@@ -70,15 +72,26 @@ func Watch(ctx context.Context, cfg Config, told func(error)) error {
 }
 
 // ask sends what came of a question, each WatchInterval, until ctx is done.
-func ask(ctx context.Context, cfg Config, client *kgo.Client, answers chan<- error) {
+func ask(ctx context.Context, cfg Config, client *kgo.Client, answers chan<- error, topics []string, heard func(map[string]int32)) {
 	req := kmsg.NewPtrMetadataRequest()
-	req.Topics = []kmsg.MetadataRequestTopic{} // none; nil would be all
+	req.Topics = []kmsg.MetadataRequestTopic{} // nil would be all
+	for _, topic := range topics {
+		t := kmsg.NewMetadataRequestTopic()
+		t.Topic = kmsg.StringPtr(topic)
+		req.Topics = append(req.Topics, t)
+	}
 	tick := time.NewTicker(cfg.WatchInterval)
 	defer tick.Stop()
 	for {
 		asked, cancel := context.WithTimeout(ctx, cfg.lostAfter())
-		_, err := req.RequestWith(asked, client)
+		resp, err := req.RequestWith(asked, client)
 		cancel()
+		if err == nil && heard != nil {
+			counts := map[string]int32{}
+			if countPartitions(counts, resp) == nil {
+				heard(counts)
+			}
+		}
 		select {
 		case answers <- err:
 		case <-ctx.Done():

@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -36,6 +38,8 @@ type Config struct {
 	Patience time.Duration
 	// LookupOnly switches registration off: schemas have to be registered by others.
 	LookupOnly bool
+	// Log is where New warns of what works and should not be so. nil: slog.Default().
+	Log *slog.Logger `json:"-"`
 }
 
 // Validate returns every problem, joined. It reads the files.
@@ -63,6 +67,23 @@ func (c *Config) Validate() error {
 		errs = append(errs, fmt.Errorf("a Patience of %v", c.Patience))
 	}
 	return errors.Join(errs...)
+}
+
+// Warnings are what works and should not be so: a secret that goes over http to another machine.
+func (c *Config) Warnings() []string {
+	secret := c.Username != "" || !c.Token.IsZero() || c.TokenFile != ""
+	for _, text := range c.URLs {
+		if u, err := url.Parse(text); secret && err == nil && u.Scheme == "http" && !loopback(u.Hostname()) {
+			return []string{"the registry's password or token over http is there for everybody on the way to read"}
+		}
+	}
+	return nil
+}
+
+// loopback says that a host is this machine.
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func (c *Config) validateSecrets() error {

@@ -24,8 +24,8 @@ var advice = map[string]string{
 	"FULL":     "old and new readers must read both: columns that are added or removed need default=... in their tag or a pointer type; types must not change",
 }
 
-// refused makes an error of the registry's no.
-func (r *Registry) refused(ctx context.Context, subject string, s sr.Schema, err error) error {
+// explained makes an error of the registry's no.
+func (r *Registry) explained(ctx context.Context, subject string, s sr.Schema, err error) error {
 	var answer *sr.ResponseError
 	if errors.Is(err, topology.ErrUnavailable) || !errors.As(err, &answer) {
 		return fmt.Errorf("registry: subject %s: %w", subject, err)
@@ -54,6 +54,9 @@ func command(base, subject string, s sr.Schema) string {
 		quoted, strings.TrimSuffix(base, "/"), url.PathEscape(subject))
 }
 
+// maxDifferences is how many columns that differ an error lists.
+const maxDifferences = 50
+
 // incompatible explains a conflict: the registry's words, what differs, what the rule allows. What cannot be found out is left out.
 func (r *Registry) incompatible(ctx context.Context, subject string, s sr.Schema, answer *sr.ResponseError) error {
 	var b strings.Builder
@@ -65,10 +68,15 @@ func (r *Registry) incompatible(ctx context.Context, subject string, s sr.Schema
 	if level != "" {
 		fmt.Fprintf(&b, " (the subject's rule is %s)", level)
 	}
-	fmt.Fprintf(&b, "\n  the registry says: %s", answer.Error())
+	fmt.Fprintf(&b, "\n  the registry says: %s", cut(answer.Error()))
 	if latest, err := r.client.SchemaByVersion(ctx, subject, -1); err == nil {
-		for _, d := range differences(latest.Schema, s) {
-			fmt.Fprintf(&b, "\n  against version %d: %s", latest.Version, d)
+		list := differences(latest.Schema, s)
+		for i, d := range list {
+			if i == maxDifferences {
+				fmt.Fprintf(&b, "\n  and %d more", len(list)-i)
+				break
+			}
+			fmt.Fprintf(&b, "\n  against version %d: %s", latest.Version, cut(d))
 		}
 	}
 	if text := advice[strings.TrimSuffix(level, "_TRANSITIVE")]; text != "" {

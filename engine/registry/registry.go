@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -16,9 +18,11 @@ import (
 )
 
 const (
-	// unknownFor is how long an id that the registry does not know is not asked for again; maxUnknown how many of them are remembered.
-	unknownFor = 30 * time.Second
-	maxUnknown = 1024
+	// refusedFor is how long an id of which the registry has no schema is not asked for again; maxRefused how many of them are remembered.
+	refusedFor = 30 * time.Second
+	maxRefused = 1024
+	// maxReferences bounds the schemas that one refers to, by however many steps.
+	maxReferences = 256
 
 	firstWait = 100 * time.Millisecond
 	maxWait   = 2 * time.Second
@@ -33,12 +37,19 @@ type Registry struct {
 	mu         sync.Mutex // guards what is remembered
 	schemas    map[int]topology.Schema
 	registered map[registration]int
-	unknown    map[int]time.Time // when that was heard
+	refused    map[int]refused
+}
+
+// refused is an answer that is no schema, and when it was heard.
+type refused struct {
+	err error
+	at  time.Time
 }
 
 type registration struct {
 	subject string
-	schema  topology.Schema
+	format  topology.SchemaFormat
+	text    string
 }
 
 // New checks cfg and lists every mistake in it. The registry is not asked yet.
@@ -47,22 +58,25 @@ func New(cfg Config) (*Registry, error) {
 		return nil, fmt.Errorf("registry: configuration:\n%w", err)
 	}
 	cfg = cfg.withDefaults()
-	opts := []sr.ClientOpt{sr.URLs(slices.Clone(cfg.URLs)...), sr.UserAgent("ashi"), sr.HTTPClient(&http.Client{Timeout: cfg.Timeout}), sr.LogLevel(sr.LogLevelNone)}
-	opts = append(opts, sr.PreReq(cfg.authorize))
-	if cfg.TLS != nil {
-		opts = append(opts, sr.DialTLSConfig(cfg.TLS.Clone()))
-	}
-	client, err := sr.NewClient(opts...)
+	cfg.URLs = slices.Clone(cfg.URLs)
+	client, err := newClient(&cfg)
 	if err != nil {
 		return nil, fmt.Errorf("registry: %w", err)
 	}
-	return &Registry{cfg: cfg, client: client, schemas: map[int]topology.Schema{}, registered: map[registration]int{}, unknown: map[int]time.Time{}}, nil
+	for _, warning := range cfg.Warnings() {
+		log := cfg.Log
+		if log == nil {
+			log = slog.Default()
+		}
+		log.Warn("registry: " + warning)
+	}
+	return &Registry{cfg: cfg, client: client, schemas: map[int]topology.Schema{}, registered: map[registration]int{}, refused: map[int]refused{}}, nil
 }
 
 // Register is the id of a schema under a subject. It is registered if need be, or with Config.LookupOnly looked up. A schema that is not
 // compatible is an error that explains itself; one that wraps [topology.ErrUnavailable] says that the registry did not answer.
 func (r *Registry) Register(ctx context.Context, subject string, s topology.Schema) (int, error) {
-	key := registration{subject, s}
+	key := registration{subject, s.Format, s.Text}
 	r.mu.Lock()
 	id, ok := r.registered[key]
 	r.mu.Unlock()
@@ -73,23 +87,21 @@ func (r *Registry) Register(ctx context.Context, subject string, s topology.Sche
 	if err != nil {
 		return 0, err
 	}
-	err = r.patient(ctx, func(ctx context.Context) (err error) {
-		if r.cfg.LookupOnly {
-			var found sr.SubjectSchema
-			found, err = r.client.LookupSchema(ctx, subject, wire)
-			id = found.ID
-		} else {
-			id, err = r.client.RegisterSchema(ctx, subject, wire, -1, -1)
-		}
-		return err
-	})
+	path := "/subjects/" + url.PathEscape(subject)
+	if !r.cfg.LookupOnly {
+		path += "/versions"
+	}
+	var answer struct{ ID *int32 }
+	if err = r.call(ctx, http.MethodPost, path, wire, &answer); err == nil && answer.ID == nil {
+		err = fmt.Errorf("%w: it has no id", errUnreadable)
+	}
 	if err != nil {
-		return 0, r.refused(ctx, subject, wire, err)
+		return 0, r.explained(ctx, subject, wire, err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.registered[key] = id
-	return id, nil
+	r.registered[key] = int(*answer.ID)
+	return int(*answer.ID), nil
 }
 
 // Schema is the one of an id. An error that wraps [topology.ErrUnavailable] says that the registry did not answer.
@@ -114,75 +126,87 @@ func (r *Registry) remembered(id int) (topology.Schema, bool, error) {
 	if s, ok := r.schemas[id]; ok {
 		return s, true, nil
 	}
-	if at, ok := r.unknown[id]; ok && time.Since(at) < unknownFor {
-		return topology.Schema{}, false, unknownID(id)
+	if no, ok := r.refused[id]; ok && time.Since(no.at) < refusedFor {
+		return topology.Schema{}, false, no.err
 	}
 	return topology.Schema{}, false, nil
 }
 
-func unknownID(id int) error { return fmt.Errorf("registry: there is no schema %d", id) }
-
+// ask asks for a schema and all that it refers to. An answer that is none is remembered for a while, so that a topic full of such records
+// does not ask for each of them.
 func (r *Registry) ask(ctx context.Context, id int) (topology.Schema, error) {
-	var wire sr.Schema
-	err := r.patient(ctx, func(ctx context.Context) (err error) {
-		wire, err = r.client.SchemaByID(ctx, id)
-		return err
-	})
+	s, err := r.fetch(ctx, fmt.Sprintf("/schemas/ids/%d", id), newFetched())
+	if within := new(referenceError); notFound(err) && !errors.As(err, &within) {
+		err = fmt.Errorf("registry: there is no schema %d", id)
+	} else if err != nil {
+		err = fmt.Errorf("registry: schema %d: %w", id, err)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if notFound(err) {
-		if len(r.unknown) >= maxUnknown {
-			clear(r.unknown)
+	switch {
+	case err == nil:
+		r.schemas[id] = s
+	case !errors.Is(err, topology.ErrUnavailable):
+		if len(r.refused) >= maxRefused {
+			clear(r.refused)
 		}
-		r.unknown[id] = time.Now()
-		return topology.Schema{}, unknownID(id)
+		r.refused[id] = refused{err, time.Now()}
 	}
-	if err != nil {
-		return topology.Schema{}, fmt.Errorf("registry: schema %d: %w", id, err)
+	return s, err
+}
+
+// fetched is what has been found on the way through references. A schema without an answer is in work.
+type fetched struct {
+	schemas map[string]*topology.Schema
+	bytes   int
+}
+
+func newFetched() *fetched { return &fetched{schemas: map[string]*topology.Schema{}} }
+
+// referenceError is of a schema that another one refers to.
+type referenceError struct{ error }
+
+func (e *referenceError) Unwrap() error { return e.error }
+
+// fetch is the schema at a path. References are fetched for Avro alone: Protobuf and JSON are read without the writer's schema.
+func (r *Registry) fetch(ctx context.Context, path string, f *fetched) (topology.Schema, error) {
+	if known, ok := f.schemas[path]; ok {
+		if known == nil {
+			return topology.Schema{}, errors.New("schemas refer to each other in a circle")
+		}
+		return *known, nil
+	}
+	if len(f.schemas) > maxReferences {
+		return topology.Schema{}, fmt.Errorf("it refers to more than %d schemas", maxReferences)
+	}
+	f.schemas[path] = nil
+	var wire sr.Schema
+	if err := r.call(ctx, http.MethodGet, path, nil, &wire); err != nil {
+		return topology.Schema{}, err
+	}
+	if wire.Schema == "" {
+		return topology.Schema{}, fmt.Errorf("%w: it has no schema", errUnreadable)
+	}
+	if f.bytes += len(wire.Schema); f.bytes > maxAnswer {
+		return topology.Schema{}, errTooLarge
 	}
 	s := topology.Schema{Format: topology.SchemaFormat(wire.Type.String()), Text: wire.Schema}
-	if len(wire.References) > 0 && s.Format == topology.AvroSchema {
-		return topology.Schema{}, fmt.Errorf("registry: schema %d refers to others (%s), which is not supported for Avro", id, wire.References[0].Subject)
+	if s.Format == topology.AvroSchema {
+		ctx = sr.WithParams(ctx, sr.ShowDeleted) // what was deleted softly is still referred to
+		for _, ref := range wire.References {
+			found, err := r.fetch(ctx, fmt.Sprintf("/subjects/%s/versions/%d", url.PathEscape(ref.Subject), ref.Version), f)
+			var within *referenceError
+			if err != nil && !errors.As(err, &within) { // the innermost says what is missing
+				err = &referenceError{fmt.Errorf("it refers to version %d of subject %s: %w", ref.Version, cut(ref.Subject), err)}
+			}
+			if err != nil {
+				return topology.Schema{}, err
+			}
+			s.References = append(s.References, topology.Reference{Name: ref.Name, Subject: ref.Subject, Version: ref.Version, Schema: found})
+		}
 	}
-	r.schemas[id] = s
+	f.schemas[path] = &s
 	return s, nil
-}
-
-// patient asks again where the registry does not answer, for as long as Config.Patience says. Other errors are the registry's answer.
-func (r *Registry) patient(ctx context.Context, ask func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.Patience)
-	defer cancel()
-	var err error
-	for wait := firstWait; ; wait = min(2*wait, maxWait) {
-		last := ask(ctx)
-		if last == nil || !unanswered(last) {
-			return last
-		}
-		if err == nil || ctx.Err() == nil {
-			err = last // the end of our patience says nothing of the cause
-		}
-		again := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			again.Stop()
-			return fmt.Errorf("%w: %w", topology.ErrUnavailable, err)
-		case <-again.C:
-		}
-	}
-}
-
-// unanswered says that an error is no answer to the question: the request did not get through, or the registry is in trouble.
-func unanswered(err error) bool {
-	var answer *sr.ResponseError
-	if !errors.As(err, &answer) {
-		return true
-	}
-	return answer.StatusCode >= 500 || answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode == http.StatusRequestTimeout
-}
-
-func notFound(err error) bool {
-	var answer *sr.ResponseError
-	return errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound
 }
 
 func toWire(s topology.Schema) (sr.Schema, error) {

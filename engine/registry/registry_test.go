@@ -155,15 +155,15 @@ func TestUnknownIDs(t *testing.T) {
 	}
 	require.Equal(t, 1, r.Requests())
 	c.mu.Lock()
-	c.unknown[99] = time.Now().Add(-unknownFor)
-	for id := 100; len(c.unknown) < maxUnknown; id++ {
-		c.unknown[id] = time.Now()
+	c.refused[99] = refused{io.EOF, time.Now().Add(-refusedFor)}
+	for id := 100; len(c.refused) < maxRefused; id++ {
+		c.refused[id] = refused{io.EOF, time.Now()}
 	}
 	c.mu.Unlock()
 	_, err := c.Schema(t.Context(), 99)
 	require.Error(t, err)
 	require.Equal(t, 2, r.Requests())
-	require.Len(t, c.unknown, 1)
+	require.Len(t, c.refused, 1)
 }
 
 // Tasks that meet an id at one time ask once.

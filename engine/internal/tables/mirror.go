@@ -243,7 +243,7 @@ func (m *Mirror) apply(to rows, partition int32, r *task.Record) error {
 		m.rare.Warn("record has no key that fits the table", "partition", partition, "offset", r.Offset, "error", err)
 		return nil
 	}
-	if r.Value == nil {
+	if r.Value == nil || m.table.Null != nil && m.table.Null(r.Value) {
 		if m.table.AppendOnly {
 			m.fresh[string(m.key)] = nil
 		}

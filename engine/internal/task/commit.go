@@ -139,6 +139,12 @@ func (t *Task) Commit(ctx context.Context) error {
 	if t.broken != nil {
 		return t.broken
 	}
+	if t.cfg.Sound != nil {
+		if err := t.cfg.Sound(ctx); err != nil {
+			t.broken = fmt.Errorf("task %s: %w", t.name(), err)
+			return t.broken
+		}
+	}
 	if err := t.cfg.Producer.Commit(ctx); err != nil {
 		return fmt.Errorf("task: commit %d of %s/%d: %w", t.progress.Sequence, t.cfg.Sub.Name, t.cfg.Partition, err)
 	}

@@ -45,9 +45,12 @@ type Config struct {
 	Application string
 	// Past reads what topics held before; nil: what is not in the state cannot be had.
 	Past Past
-	// Limits are the most bytes that a record of a topic may have, with what a batch adds to it (Kafka's max.message.bytes); a topic that is not in it has none
-	// that is known.
-	Limits map[string]int
+	// Limits are what topics take; a topic that is not in it takes all, as far as is known.
+	Limits map[string]TopicLimits
+	// Refused is why the broker does not take an output, nil if it has not refused it so far: those of a RefusedError. Nil: none are known.
+	Refused func(*Output) error
+	// Sound is asked right before each commit. Its error ends the task without it: what was processed must not count. Nil: all is well.
+	Sound func(ctx context.Context) error
 	// RetryTime bounds the waits of all retries for one record together. 0 is no bound.
 	RetryTime time.Duration
 	// Pause waits before a retry; nil: for as long as the machine's clock says, or until ctx ends, which is its error then.

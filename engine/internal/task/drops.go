@@ -21,10 +21,11 @@ const (
 	Late                      // its window was closed: counted per window [W5]
 	Failed                    // a function of the user's returned an error or panicked, or a row could not be encoded
 	TooLarge                  // a row has more bytes than its topic takes
+	Refused                   // its topic does not take the row for another reason: its timestamp, its lack of a key, what the broker says
 	reasons
 )
 
-var reasonNames = [reasons]string{"null_value", "null_key", "undecodable", "negative_time", "ahead_of_clock", "late", "failed", "too_large"}
+var reasonNames = [reasons]string{"null_value", "null_key", "undecodable", "negative_time", "ahead_of_clock", "late", "failed", "too_large", "refused"}
 
 // String is the reason as metrics and logs name it.
 func (r Reason) String() string { return reasonNames[r] }

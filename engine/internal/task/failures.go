@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ashi-stream/ashi/topology"
+	"github.com/ashi-stream/ashi/windows"
 )
 
 // errNoLetters says that a function has returned dsl.Dead in a plan without dead letters.
@@ -188,8 +189,8 @@ func (t *Task) joined(step string, join func(left, right any) (any, error), left
 	return row, err
 }
 
-// begin notes the context of a call from outside, for all that user code's failures need: to wait, to write letters.
-func (t *Task) begin(ctx context.Context) { t.ctx, t.waited = ctx, 0 }
+// begin notes the context of a call from outside, for all that user code's failures need, to wait and to write letters; and its time.
+func (t *Task) begin(ctx context.Context) { t.ctx, t.waited, t.clock = ctx, 0, windows.At(t.cfg.Now()) }
 
 // name is the task's, for messages.
 func (t *Task) name() string { return fmt.Sprintf("%s/%d", t.cfg.Sub.Name, t.cfg.Partition) }

@@ -296,7 +296,7 @@ func (j *foreignJoin) keyGuarded(row any) (key []byte, err error) {
 func (j *foreignJoin) order(ctx context.Context, foreign, key []byte, at windows.Time, on bool) {
 	t := j.task
 	j.buf = order{on, t.cfg.Partition, key}.append(j.buf[:0])
-	t.produce(ctx, Output{Topic: j.op.Orders, Partition: t.cfg.PartitionOf(foreign, t.cfg.Sinks[j.op.Orders]), Key: t.keep(foreign),
+	t.hand(j.name, Output{Topic: j.op.Orders, Partition: t.cfg.PartitionOf(foreign, t.cfg.Sinks[j.op.Orders]), Key: t.keep(foreign),
 		Value: t.keep(j.buf), Timestamp: at})
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/ashi-stream/ashi/topology"
@@ -54,9 +53,9 @@ func (t *Task) Wants(topic string) bool {
 // release is called when all that the batch led to is committed.
 func (t *Task) Offer(b *Batch, release func()) {
 	in := t.input(b.Topic)
-	in.batch, in.at, in.release, in.limit = b, 0, release, math.MaxInt64
+	in.batch, in.at, in.release, in.limit = b, 0, release, windows.Last
 	if t.cfg.Ahead > 0 && !in.ours {
-		in.limit = windows.At(t.cfg.Now().Add(t.cfg.Ahead))
+		in.limit = min(windows.At(t.cfg.Now().Add(t.cfg.Ahead)), windows.Last)
 	}
 	t.changed = true
 }
@@ -129,6 +128,7 @@ func (t *Task) between(ctx context.Context) error {
 		return ctx.Err() // the partition is wanted elsewhere: what was done since the last commit does not count
 	}
 	now := t.cfg.Now()
+	t.clock = windows.At(now)
 	t.pace.look(now, t.cfg.CommitEvery)
 	if now.Sub(t.lastCommit) < t.cfg.CommitEvery {
 		return nil
@@ -207,12 +207,17 @@ func (in *input) accept(r *Record) bool {
 		if err := in.decodeGuarded(r); err != nil && !in.decodeAgain(r, err) {
 			return false
 		}
+		if in.record.Value == nil && !in.table && !in.ours { // bytes that stand for null
+			return in.unfit(r, NullValue, nil)
+		}
 	case !in.table:
 		return in.unfit(r, NullValue, nil)
 	}
 	switch at := in.record.Time; {
 	case at < 0:
 		return in.unfit(r, Negative, nil)
+	case at > windows.Last:
+		return in.unfit(r, Ahead, fmt.Errorf("event time %d ms is beyond all windows, which end at %d", int64(at), int64(windows.Last)))
 	case at > in.limit:
 		return in.unfit(r, Ahead, fmt.Errorf("event time %v is more than %v ahead of the clock", at, in.task.cfg.Ahead))
 	}

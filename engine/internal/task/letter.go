@@ -17,6 +17,7 @@ const (
 	classDecode   = "decode"
 	classEncode   = "encode"
 	classTooLarge = "too_large"
+	classRefused  = "refused"
 )
 
 // ClassManual is the class of letters that the program asks for: dsl.Dead, or sent from outside.
@@ -61,7 +62,7 @@ type Letter struct {
 	Key, Value []byte // as they were
 	Headers    []Header
 
-	Class       string // function, panic, decode, encode, too_large, manual, or the name of a Reason
+	Class       string // function, panic, decode, encode, too_large, refused, manual, or the name of a Reason
 	Text        string // of the error, at most 1 KiB
 	Stack       string // of a panic, at most 4 KiB
 	Step        string
@@ -220,7 +221,11 @@ func (t *Task) letter(f failure) {
 			out.Partition = t.cfg.PartitionOf(out.Key, n)
 		}
 	}
-	t.produce(t.ctx, out)
+	if r, refused := t.refusal(&out); refused { // a letter that is lost would be a record that is lost
+		t.broken = &RecordError{t.name(), f.step, o.topic, o.partition, o.offset, fmt.Errorf("%w; and it cannot be a dead letter: %w", f.err, r.err)}
+		return
+	}
+	t.send(t.ctx, out)
 	t.changed = true
 	t.drops.lettered(f.reason, f.step, o.offset, f.err)
 }
@@ -257,12 +262,8 @@ func (o *Output) size() int {
 	return n
 }
 
-// tooLarge says that the topic of o does not take it.
+// tooLarge says that the topic of o does not take its size.
 func (t *Task) tooLarge(o *Output) bool {
-	n := o.size()
-	if n <= t.leastLimit {
-		return false
-	}
-	limit := t.cfg.Limits[o.Topic]
-	return limit > 0 && n > limit
+	limit := t.cfg.Limits[o.Topic].Bytes
+	return limit > 0 && o.size() > limit
 }

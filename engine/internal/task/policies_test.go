@@ -266,7 +266,7 @@ func totals(t *testing.T, o enginetest.Options, change func(s *dsl.StreamOf[deed
 
 func TestTooLarge(t *testing.T) {
 	large := strings.Repeat("x", 600)
-	limits := map[string]int{"deeds_1min_final": 500, "out": 500, "dead.letter.queue": 1400}
+	limits := map[string]enginetest.TopicLimits{"deeds_1min_final": {Bytes: 500}, "out": {Bytes: 500}, "dead.letter.queue": {Bytes: 1400}}
 	rows := []enginetest.Record{deedOf("a", large, 1), deedOf("b", "small", 2), deedOf("a", "", 64_000)}
 
 	d := totals(t, enginetest.Options{Limits: limits}, func(*dsl.StreamOf[deed], *dsl.OutputOf[string, deed]) {})
@@ -280,7 +280,7 @@ func TestTooLarge(t *testing.T) {
 	require.Equal(t, []any{"too_large", "deeds_1min_final", int64(-1), "a\x00\x00\x00\x00\x00\x00\x00\x00"}, []any{l.Class, l.Topic, l.Offset, string(l.Key)})
 	require.Contains(t, string(l.Value), large, "the row")
 
-	limits["dead.letter.queue"] = 900
+	limits["dead.letter.queue"] = enginetest.TopicLimits{Bytes: 900}
 	d, _ = deeds(t, enginetest.Options{Limits: limits}, func(_ *dsl.Builder, s, _ *dsl.StreamOf[deed]) { s.OnError(dsl.DeadLetter) })
 	d.AddRaw("deeds", rows[0], rows[1], rows[2])
 	require.Len(t, d.Partition("out", 0), 2)
@@ -291,9 +291,9 @@ func TestTooLarge(t *testing.T) {
 	require.Equal(t, []byte("a"), l.Key)
 	require.Len(t, l.Headers, 1)
 
-	limits = map[string]int{"app-deeds-changelog": 400}
+	limits = map[string]enginetest.TopicLimits{"app-deeds-changelog": {Bytes: 400}}
 	d = totals(t, enginetest.Options{Limits: limits}, func(*dsl.StreamOf[deed], *dsl.OutputOf[string, deed]) {})
-	require.ErrorContains(t, d.TryRaw("deeds", rows[0]), "topic app-deeds-changelog takes 400: give it a larger max.message.bytes", "state cannot be left out")
+	require.ErrorContains(t, d.TryRaw("deeds", rows[0]), "topic app-deeds-changelog takes 400 (max.message.bytes): give the topic settings with which it takes it", "state cannot be left out")
 }
 
 // What fails below an aggregate is its row, not the record that has closed the window.

@@ -231,11 +231,11 @@ func (s *sink) process(ctx context.Context, r *topology.Record) error {
 		s.out.Value = s.task.keep(s.buf)
 	}
 	s.out.Key = s.task.keep(s.keyOf(r))
-	if s.task.tooLarge(&s.out) {
-		return s.failed(failure{TooLarge, classTooLarge, s.name, fmt.Errorf("row with key %q has %d bytes, topic %s takes %d", r.Key, s.out.size(), s.topic,
-			s.task.cfg.Limits[s.topic])})
+	if f, refused := s.task.refusal(&s.out); refused {
+		f.step = s.name
+		return s.failed(f)
 	}
-	s.task.produce(ctx, s.out)
+	s.task.send(ctx, s.out)
 	if len(s.next) == 0 {
 		return nil
 	}

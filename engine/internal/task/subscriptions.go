@@ -114,7 +114,7 @@ func (s *subscriptions) answer(foreign []byte, row any) ([]byte, error) {
 }
 
 func (s *subscriptions) send(ctx context.Context, key []byte, partition int32, value []byte, at windows.Time) {
-	s.task.produce(ctx, Output{Topic: s.op.Answers, Partition: partition, Key: s.task.keep(key), Value: value, Timestamp: at})
+	s.task.hand(s.name, Output{Topic: s.op.Answers, Partition: partition, Key: s.task.keep(key), Value: value, Timestamp: at})
 }
 
 func (s *subscriptions) open(windows.Time) error            { return s.rows.open() }

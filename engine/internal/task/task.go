@@ -35,7 +35,9 @@ type Task struct {
 	waited     time.Duration               // for retries of the record at work
 	pace       pace                        // of Run
 	policies   map[string]*topology.Policy // of steps that have their own
-	leastLimit int                         // of Config.Limits
+	leastLimit int                         // of bytes in Config.Limits
+	choosy     bool                        // one of Config.Limits is not of bytes
+	clock      windows.Time                // when the call under way began, or looked up from its work
 	releases   []func()
 	changed    bool       // there is something to commit
 	produced   int        // bytes since the last commit
@@ -89,7 +91,10 @@ func New(cfg Config) (*Task, error) {
 	}
 	t.leastLimit = math.MaxInt
 	for _, limit := range cfg.Limits {
-		t.leastLimit = min(t.leastLimit, limit)
+		if limit.Bytes > 0 {
+			t.leastLimit = min(t.leastLimit, limit.Bytes)
+		}
+		t.choosy = t.choosy || limit.choosy()
 	}
 	t.collectPolicies()
 	for i, source := range cfg.Sub.Sources() {
@@ -172,27 +177,31 @@ func (t *Task) at(event windows.Time) aggregates.At {
 	return aggregates.At{Time: int64(event), Seq: int64(t.progress.Rows)}
 }
 
-// passLate writes the record at work to a topic as it came.
-func (t *Task) passLate(ctx context.Context, topic string) {
+// passLate writes the record at work to a topic as it came. step is what it is too late for.
+func (t *Task) passLate(step, topic string) {
 	r := t.raw
 	partition := t.cfg.Partition % t.cfg.Sinks[topic]
 	if r.Key != nil {
 		partition = t.cfg.PartitionOf(r.Key, t.cfg.Sinks[topic])
 	}
-	t.produce(ctx, Output{Topic: topic, Partition: partition, Key: r.Key, Value: r.Value, Headers: r.Headers, Timestamp: r.Timestamp})
+	t.hand(step, Output{Topic: topic, Partition: partition, Key: r.Key, Value: r.Value, Headers: r.Headers, Timestamp: r.Timestamp})
 }
 
-// produce hands an output to the producer, in the one place that is used for all of them.
+// produce hands state, or what the plan itself needs, to the producer. There is no going on without it: the task ends where its topic does not take it.
 func (t *Task) produce(ctx context.Context, o Output) {
-	t.count(&o)
-	t.out = o
-	if t.tooLarge(&t.out) { // no row of a stream, which its sink has looked at: state, or what the plan itself needs
+	if f, refused := t.refusal(&o); refused {
 		if t.broken == nil {
-			t.broken = fmt.Errorf("task %s: record with key %q has %d bytes, and topic %s takes %d: give it a larger max.message.bytes",
-				t.name(), o.Key, o.size(), o.Topic, t.cfg.Limits[o.Topic])
+			t.broken = fmt.Errorf("task %s: %w: give the topic settings with which it takes it", t.name(), f.err)
 		}
 		return
 	}
+	t.send(ctx, o)
+}
+
+// send hands an output to the producer, in the one place that is used for all of them.
+func (t *Task) send(ctx context.Context, o Output) {
+	t.count(&o)
+	t.out = o
 	t.cfg.Producer.Produce(ctx, &t.out)
 }
 

@@ -147,7 +147,7 @@ func (w *windowed) process(ctx context.Context, r *topology.Record) error {
 		late += n
 	}
 	if late > 0 && w.agg.Late != "" && w.passed <= w.task.offset {
-		w.task.passLate(ctx, w.agg.Late)
+		w.task.passLate(w.name, w.agg.Late)
 		w.passed = w.task.offset + 1
 	}
 	if fresh && w.groups.entries[group].rows == 0 {

@@ -99,10 +99,14 @@ func (c *Cluster) Admin() *kafka.Admin { return c.admin }
 // Name is name made unique on the cluster: for topics, groups and transactional ids.
 func (c *Cluster) Name(name string) string { return name + c.suffix }
 
-// Topic creates a topic and returns its unique name. Settings are pairs, as "cleanup.policy", "compact".
+// Topic creates a topic and returns its unique name. Settings are pairs, as "cleanup.policy", "compact". It keeps records of any age with their own
+// timestamps, whatever the broker's defaults are, unless settings say otherwise.
 func (c *Cluster) Topic(t testing.TB, name string, partitions int32, settings ...string) string {
 	t.Helper()
-	spec := kafka.TopicSpec{Name: c.Name(name), Partitions: partitions, Replication: -1, Config: make(map[string]string)}
+	spec := kafka.TopicSpec{Name: c.Name(name), Partitions: partitions, Replication: -1, Config: map[string]string{"retention.ms": "-1", "retention.bytes": "-1", "message.timestamp.type": "CreateTime"}}
+	defaults, err := c.admin.Defaults(t.Context())
+	require.NoError(t, err)
+	spec.Extra = defaults.AnyTimestamp
 	for i := 0; i+1 < len(settings); i += 2 {
 		spec.Config[settings[i]] = settings[i+1]
 	}
