@@ -40,11 +40,11 @@ func (f *format[T]) settle() (*rows.Format[T], error) {
 	case len(f.of) > 0:
 		first, err := f.of[0].settle()
 		for _, other := range f.of[1:] {
-			if err != nil {
+			if err != nil || first == nil {
 				return nil, err
 			}
 			var next *rows.Format[T]
-			if next, err = other.settle(); err == nil && !first.Same(next) {
+			if next, err = other.settle(); err == nil && next != nil && !first.Same(next) {
 				if first, err = rows.Of[T](); err != nil {
 					return nil, fmt.Errorf("%w\n%w", errFormats, err)
 				}
