@@ -484,7 +484,7 @@ func TestNewerLayout(t *testing.T) {
 	err := open(func(p *task.Progress) []byte { p.Operators[0].Layout = 2; return p.Append(nil) })
 	require.ErrorIs(t, err, task.ErrNewer)
 	require.ErrorContains(t, err, `aggregate "total": its rows have layout 2, this version of ashi knows 1`)
-	err = open(func(p *task.Progress) []byte { return append([]byte{3}, p.Append(nil)[1:]...) })
+	err = open(func(p *task.Progress) []byte { return append([]byte{4}, p.Append(nil)[1:]...) })
 	require.ErrorIs(t, err, task.ErrNewer)
 	require.False(t, strings.Contains(err.Error(), "damaged"))
 }

@@ -64,8 +64,8 @@ func goldenTrades() []enginetest.Record {
 const (
 	// rowKey is a row's key of operator 0x0100 (aggregate 1, size 0) in the window of 22:13:00.
 	rowKey = "01" + "0100" + "0000018bcfe519e0" + "455552"
-	// rowValue is newest event time; count; max and that there is one; that there is a sum, that there is a latest; the parts: 3.50, X.
-	rowValue = "0000018bcfe56800" + "0200000000000000" + "000000000000f83f" + "01" + "01" + "01" + "04" + "332e3530" + "01" + "58"
+	// rowValue is newest event time; count; that there is a latest; max and that there is one; that there is a sum; the parts: X, 3.50.
+	rowValue = "0000018bcfe56800" + "0200000000000000" + "01" + "000000000000f83f" + "01" + "01" + "01" + "58" + "04" + "332e3530"
 )
 
 // pairs are texts two by two.
@@ -86,18 +86,18 @@ func TestGoldenChangelog(t *testing.T) {
 		for name, text := range pairs("key", "string text", "windows", "tumbling 1min,tumbling 60min", "grace", "0s", "hopping windows", "from slices") {
 			meaning += prefixed(name) + prefixed(text) + "00"
 		}
-		meaning += prefixed("aggregates") + prefixed("count,max float,sum decimal,latest text") + "01"
+		meaning += prefixed("aggregates") + prefixed("count,latest text,max float,sum decimal") + "01"
 		return "03" + sequence + rows + "8202" + "01" + prefixed("trades-aggregate") + prefixed("aggregate") + "01" + meaning + "00" + "8002" + "02" + "00" +
 			"01" + "06" + "747261646573" + next + "01" + "10" + "7472616465732d616767726567617465" + streamTime + "00"
 	}
-	other := func(n, high, at string) string { return at + n + high + "01" + "01" + "01" }
+	other := func(n, high, at string) string { return at + n + "01" + high + "01" + "01" }
 	want := []string{
 		rowKey + " " + rowValue,
 		"01" + "0101" + "0000018bcfd93300" + "455552" + " " + rowValue,
 		"00636f6d6d6974" + " " + progress("01", "02", "0000000000000002", "0000018bcfe56800"),
 		rowKey + " null",
-		"01" + "0100" + "0000018bcfe60440" + "455552" + " " + "0000018bcfe60440" + "0100000000000000" + "000000000000f03f" + "01" + "01" + "00" + "01" + "30" + "00",
-		"01" + "0101" + "0000018bcfd93300" + "455552" + " " + other("0300000000000000", "000000000000f83f", "0000018bcfe60440") + "04" + "332e3530" + "01" + "58",
+		"01" + "0100" + "0000018bcfe60440" + "455552" + " " + "0000018bcfe60440" + "0100000000000000" + "00" + "000000000000f03f" + "01" + "01" + "00" + "01" + "30",
+		"01" + "0101" + "0000018bcfd93300" + "455552" + " " + other("0300000000000000", "000000000000f83f", "0000018bcfe60440") + "01" + "58" + "04" + "332e3530",
 		"00636f6d6d6974" + " " + progress("02", "03", "0000000000000003", "0000018bcfe60440"),
 	}
 	var got []string
