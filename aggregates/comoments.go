@@ -82,12 +82,12 @@ func (m *moments) distance(k kind, bits uint64) float64 {
 	return -float64(m.origin - bits)
 }
 
-// add counts a value as the nth, from the second on, and returns its n-fold distance from the mean.
-func (m *moments) add(k kind, bits uint64, n float64) float64 {
+// add counts a value as the nth, from the second on, and returns its n-fold distance from the mean. share is 1/(n*(n-1)).
+func (m *moments) add(k kind, bits uint64, n, share float64) float64 {
 	d := m.distance(k, bits)
 	m.sum += d
 	d = n*d - m.sum
-	m.m2 += d * d / (n * (n - 1))
+	m.m2 += d * d * share
 	return d
 }
 
@@ -157,10 +157,12 @@ func (o *op) addMoment(f []byte, x uint64) {
 		m.begin(o.kind, x)
 	} else {
 		m.raise(o.kind.level(x))
-		m.add(o.kind, x, float64(n))
+		m.add(o.kind, x, float64(n), share(float64(n)))
 	}
 	m.writeMoments(f, n)
 }
+
+func share(n float64) float64 { return 1 / (n * (n - 1)) }
 
 // correlate counts a pair of values.
 func (o *op) correlate(f []byte, x, y uint64) {
@@ -171,7 +173,8 @@ func (o *op) correlate(f []byte, x, y uint64) {
 	} else {
 		c.raise(o.kind.level(x), o.kind2.level(y))
 		n := float64(c.n)
-		c.xy += c.x.add(o.kind, x, n) * c.y.add(o.kind2, y, n) / (n * (n - 1))
+		s := share(n)
+		c.xy += c.x.add(o.kind, x, n, s) * c.y.add(o.kind2, y, n, s) * s
 	}
 	c.write(f)
 }

@@ -2,6 +2,7 @@ package aggregates
 
 import (
 	"encoding/binary"
+	"math"
 	"slices"
 )
 
@@ -120,7 +121,12 @@ func (o *op) addPlain(f []byte, bits uint64, seq int64) {
 	case opSum:
 		o.sum(f, bits)
 	case opAvg:
-		o.avg(f, bits)
+		if o.kind != kindFloat {
+			o.avgWide(f, bits)
+			return
+		}
+		addFloat(f, math.Float64frombits(bits))
+		addInt(f[8:], 1)
 	case opMin:
 		if f[8] == 0 || o.kind.order(bits) < o.kind.order(binary.LittleEndian.Uint64(f)) {
 			setValue(f, bits)

@@ -112,13 +112,8 @@ func (o *op) sum(f []byte, b uint64) {
 	addInt(f, b) // wraps, as ksqlDB's SUM does
 }
 
-// Avg: the sum, of integers as 128 bits in two's complement, then the count.
-func (o *op) avg(f []byte, b uint64) {
-	if o.kind == kindFloat {
-		addFloat(f, math.Float64frombits(b))
-		addInt(f[8:], 1)
-		return
-	}
+// avgWide counts an integer in an Avg: the sum as 128 bits in two's complement, then the count.
+func (o *op) avgWide(f []byte, b uint64) {
 	addWide(f, b, o.kind.above(b))
 	addInt(f[16:], 1)
 }

@@ -26,8 +26,8 @@ type Builder struct {
 	noted     map[error]bool // the errors in errs that others have made
 }
 
-// New starts the plan of an application. Its name prefixes consumer groups, changelogs and transactional ids: it says which
-// state a process continues, and must be a legal Kafka name.
+// New starts the plan of an application. Its name is that of the consumer group, and the names of changelogs, internal topics and transactional
+// ids begin with it and "--": it says which state a process continues. It must be a legal Kafka name without "--" in it and "-" at its end.
 func New(application string) *Builder {
 	return &Builder{plan: topology.Plan{Name: application, Place: place()}, names: map[string]bool{}, counted: map[string]string{}, topics: map[string]string{}, adjusters: map[any]bool{},
 		noted: map[error]bool{}}
@@ -97,7 +97,7 @@ func (b *Builder) cut() {
 		if subs[w] == nil {
 			topic := s.node.Op.(*topology.Source).Topic
 			if s.internal {
-				topic = strings.TrimPrefix(topic, b.plan.Name+"-") // what is named after it has the prefix
+				topic = topology.CutInternal(b.plan.Name, topic)
 			}
 			subs[w] = &topology.SubTopology{Name: topic}
 			b.plan.Subs = append(b.plan.Subs, subs[w])
@@ -110,7 +110,7 @@ func (b *Builder) cut() {
 func (b *Builder) warnOfCounted() {
 	for _, sub := range b.plan.Subs {
 		for _, o := range sub.Operators() {
-			if at, ok := b.counted[strings.TrimPrefix(o.Name, b.plan.Name+"-")]; ok {
+			if at, ok := b.counted[topology.CutInternal(b.plan.Name, o.Name)]; ok {
 				b.plan.Warnings = append(b.plan.Warnings, fmt.Sprintf("%s: %s has its name from the order of declarations: name it (As, Repartition), "+
 					"or declare others of its kind behind it, so that it keeps its state when the plan is changed", at, o))
 			}

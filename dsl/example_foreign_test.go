@@ -168,20 +168,20 @@ func ExampleJoinForeign_describe() {
 	//     table invoices-table (dsl_test.Invoice)
 	//       input invoices-customers-foreign-input -> invoices-customers-foreign
 	//         inner foreign key join invoices-customers-foreign (dsl_test.Letter) of table invoices-table
-	//           orders -> topic billing-invoices-customers-foreign-orders
+	//           orders -> topic billing--invoices-customers-foreign-orders
 	//           sink to-letters -> topic letters (dsl_test.Letter, json) compacted
-	//   source billing-invoices-customers-foreign-answers <- topic billing-invoices-customers-foreign-answers (answers, raw)
+	//   source billing--invoices-customers-foreign-answers <- topic billing--invoices-customers-foreign-answers (answers, raw)
 	//     input invoices-customers-foreign-input-2 -> invoices-customers-foreign
 	// sub-topology customers
 	//   source customers <- topic customers (dsl_test.Customer, json)
 	//     table customers-table (dsl_test.Customer)
 	//       input invoices-customers-foreign-subscriptions-input -> invoices-customers-foreign-subscriptions
 	//         subscriptions invoices-customers-foreign-subscriptions to table customers-table
-	//           answers -> topic billing-invoices-customers-foreign-answers
-	//   source billing-invoices-customers-foreign-orders <- topic billing-invoices-customers-foreign-orders (orders, raw)
+	//           answers -> topic billing--invoices-customers-foreign-answers
+	//   source billing--invoices-customers-foreign-orders <- topic billing--invoices-customers-foreign-orders (orders, raw)
 	//     input invoices-customers-foreign-subscriptions-input-2 -> invoices-customers-foreign-subscriptions
-	// internal topic billing-invoices-customers-foreign-orders
-	// internal topic billing-invoices-customers-foreign-answers
+	// internal topic billing--invoices-customers-foreign-orders
+	// internal topic billing--invoices-customers-foreign-answers
 	// table invoices/main <- topic invoices (dsl_test.Invoice)
 	// table customers/main <- topic customers (dsl_test.Customer)
 }

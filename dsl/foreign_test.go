@@ -281,7 +281,7 @@ func TestForeignJoinTimes(t *testing.T) {
 func TestForeignJoinOrders(t *testing.T) {
 	s := newBilling(t)
 	d := enginetest.New(t, s.plan)
-	orders := "billing-invoices-buyers-foreign-orders"
+	orders := topology.InternalName("billing", "invoices-buyers-foreign-orders")
 	d.AddRaw("buyers", s.raw(t, "ann", buyer{"ann", "Rome"}, 1))
 	d.AddRaw("invoices", s.raw(t, "1", invoice{"1", "ann", 1}, 1), s.raw(t, "1", invoice{"1", "ann", 2}, 1))
 	d.AddRaw("invoices", s.raw(t, "1", invoice{"1", "ann", 3}, 1))

@@ -112,7 +112,7 @@ func (s *StreamOf[T]) placed() *StreamOf[T] {
 // through writes the stream to an internal topic and reads it again, in another sub-topology.
 func (s *StreamOf[T]) through(name string, partitions int32) *StreamOf[T] {
 	topic := s.b.internal(name, partitions)
-	sink, source := &topology.Sink{Topic: topic, Row: typeName[T]()}, &topology.Source{Topic: topic, Internal: true, Row: typeName[T]()}
+	sink, source := &topology.Sink{Topic: topic, Internal: true, Row: typeName[T]()}, &topology.Source{Topic: topic, Internal: true, Row: typeName[T]()}
 	s.format.passThrough(s.b, sink, source)
 	s.node.Next = append(s.node.Next, &topology.Node{Name: s.b.unique("to-" + topic), Place: place(), Op: sink})
 	node := &topology.Node{Name: s.b.unique(topic), Place: place(), Op: source}
@@ -121,7 +121,7 @@ func (s *StreamOf[T]) through(name string, partitions int32) *StreamOf[T] {
 
 // internal notes an internal topic, named after the application.
 func (b *Builder) internal(name string, partitions int32) (topic string) {
-	topic = b.plan.Name + "-" + name
+	topic = topology.InternalName(b.plan.Name, name)
 	b.plan.Internal = append(b.plan.Internal, &topology.Internal{Topic: topic, Place: place(), Partitions: partitions})
 	return topic
 }

@@ -38,7 +38,7 @@ func TestGroupByAnotherKey(t *testing.T) {
 	plan, err := b.Build()
 	require.NoError(t, err)
 	require.Len(t, plan.Subs, 2)
-	require.Equal(t, "shop-orders-repartition", plan.Internal[0].Topic)
+	require.Equal(t, "shop--orders-repartition", plan.Internal[0].Topic)
 
 	d := enginetest.NewWith(t, plan, enginetest.Options{Partitions: 3})
 	at := func(second int) time.Time { return noon.Add(time.Duration(second) * time.Second) }
@@ -105,7 +105,7 @@ func TestPartitionBy(t *testing.T) {
 	dsl.PartitionBy(dsl.Stream[order](b, "orders"), customer).Repartition("by-customer", 6).To("out")
 	plan, err = b.Build()
 	require.NoError(t, err)
-	require.Equal(t, "shop-by-customer", plan.Internal[0].Topic)
+	require.Equal(t, "shop--by-customer", plan.Internal[0].Topic)
 	require.EqualValues(t, 6, plan.Internal[0].Partitions)
 }
 

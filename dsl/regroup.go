@@ -38,7 +38,7 @@ func (s *StreamOf[T]) placedChanges() *StreamOf[T] {
 		return s.moved.to
 	}
 	topic := s.b.internal(s.b.unique(s.origin+"-regroup"), 0)
-	sink, source := &topology.Sink{Topic: topic, Row: typeName[T]()}, &topology.Source{Internal: true, Topic: topic, Row: typeName[T]()}
+	sink, source := &topology.Sink{Topic: topic, Internal: true, Row: typeName[T]()}, &topology.Source{Internal: true, Topic: topic, Row: typeName[T]()}
 	s.format.passChanges(s.b, sink, source)
 	s.node.Next = append(s.node.Next, &topology.Node{Name: s.b.unique("to-" + topic), Place: place(), Op: sink})
 	node := &topology.Node{Name: s.b.unique(topic), Place: place(), Op: source}

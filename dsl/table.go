@@ -107,7 +107,7 @@ func (t *TableOf[K, T]) use() *TableOf[K, T] {
 // throughTable writes the rows and deletions of a table's source to an internal topic, by their keys, and reads them again.
 func throughTable[T any](b *Builder, source *topology.Node, origin string, f *format[T]) (*topology.Node, *part) {
 	topic := b.internal(b.unique(origin+"-repartition"), 0)
-	sink, read := &topology.Sink{Topic: topic, Row: typeName[T]()}, &topology.Source{Table: true, Internal: true, Topic: topic, Row: typeName[T]()}
+	sink, read := &topology.Sink{Topic: topic, Internal: true, Row: typeName[T]()}, &topology.Source{Table: true, Internal: true, Topic: topic, Row: typeName[T]()}
 	f.passThrough(b, sink, read)
 	source.Next = append(source.Next, &topology.Node{Name: b.unique("to-" + topic), Place: place(), Op: sink})
 	node := &topology.Node{Name: b.unique(topic), Place: place(), Op: read}

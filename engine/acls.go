@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/ashi-stream/ashi/engine/kafka"
@@ -16,9 +15,7 @@ func ACLs(plan *topology.Plan, cfg Config) []kafka.ACL {
 	if len(plan.Subs) > 0 {
 		all.add(kafka.GroupID, groupName(plan), kafka.Read)
 	}
-	// Shorter names first: a prefix is all that begins with it.
-	subs := slices.SortedStableFunc(slices.Values(plan.Subs), func(a, b *topology.SubTopology) int { return cmp.Compare(len(a.Name), len(b.Name)) })
-	for _, s := range subs {
+	for _, s := range plan.Subs {
 		all.subTopology(plan, cfg, s)
 	}
 	if plan.DeadLetters != "" { // for SendDead, where no sub-topology writes to it
@@ -26,6 +23,10 @@ func ACLs(plan *topology.Plan, cfg Config) []kafka.ACL {
 		if !cfg.Topics.WithoutCreation {
 			all.add(kafka.Topic, plan.DeadLetters, kafka.Create)
 		}
+	}
+	for _, topic := range resultTopics(plan) { // Read is what a commit of an offset needs
+		all.add(kafka.GroupID, topology.OwnerGroup(topic), kafka.Read)
+		all.add(kafka.Topic, topic, kafka.Read)
 	}
 	for _, t := range plan.Tables {
 		if t.WithoutMirror == "" && cfg.WithoutTables == "" {
@@ -47,7 +48,7 @@ func (l *aclList) add(r kafka.Resource, name string, operations ...kafka.Operati
 
 func (l *aclList) subTopology(plan *topology.Plan, cfg Config, s *topology.SubTopology) {
 	if cfg.Guarantee == ExactlyOnce {
-		l.add(kafka.TransactionalID, transactionalPrefix(plan, s), kafka.Write)
+		l.add(kafka.TransactionalID, topology.TransactionalPrefix(plan.Name), kafka.Write)
 	}
 	for _, topic := range s.Topics() {
 		l.add(kafka.Topic, topic, kafka.Read)

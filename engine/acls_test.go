@@ -155,24 +155,25 @@ func TestACLs(t *testing.T) {
 
 const neededACLs = `
 Read on group fx
-Write on each transactional-id that begins with fx-rates-
+Write on each transactional-id that begins with fx--
 Read on topic rates
-Read on topic fx-rates-changelog
-Write on topic fx-rates-changelog
-DescribeConfigs on topic fx-rates-changelog
-Create on topic fx-rates-changelog
-Write on topic fx-rates-repartition
-Create on topic fx-rates-repartition
-Delete on topic fx-rates-repartition
-DescribeConfigs on topic fx-rates-repartition
-Read on topic fx-rates-repartition
-Read on topic fx-rates-repartition-changelog
-Write on topic fx-rates-repartition-changelog
-DescribeConfigs on topic fx-rates-repartition-changelog
-Create on topic fx-rates-repartition-changelog
+Read on topic fx--rates-changelog
+Write on topic fx--rates-changelog
+DescribeConfigs on topic fx--rates-changelog
+Create on topic fx--rates-changelog
+Write on topic fx--rates-repartition
+Create on topic fx--rates-repartition
+Delete on topic fx--rates-repartition
+DescribeConfigs on topic fx--rates-repartition
+Read on topic fx--rates-repartition
+Read on topic fx--rates-repartition-changelog
+Write on topic fx--rates-repartition-changelog
+DescribeConfigs on topic fx--rates-repartition-changelog
+Create on topic fx--rates-repartition-changelog
 Write on topic rates_1min_final
 Create on topic rates_1min_final
 DescribeConfigs on topic rates_1min_final
+Read on group ashi-owner--rates_1min_final
 Read on topic rates_1min_final
 `
 
@@ -189,7 +190,7 @@ func begin(t *testing.T, plan *topology.Plan, cfg engine.Config) {
 	defer admin.Close()
 	for _, sub := range plan.Subs {
 		require.Eventually(t, func() bool {
-			ends, err := admin.Ends(ctx, plan.Name+"-"+sub.Name+"-changelog", true)
+			ends, err := admin.Ends(ctx, topology.ChangelogName(plan.Name, sub.Name), true)
 			return err == nil && ends[0]+ends[1] > 0
 		}, 20*time.Second, 10*time.Millisecond)
 	}

@@ -58,7 +58,7 @@ func TestMissingTopic(t *testing.T) {
 func TestPartitionsChanged(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic, app := c.Topic(t, "rates", 2), c.Name("fx")
-	require.NoError(t, c.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: app + "-" + topic + "-changelog", Partitions: 3, Replication: -1,
+	require.NoError(t, c.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: topology.ChangelogName(app, topic), Partitions: 3, Replication: -1,
 		Config: map[string]string{"cleanup.policy": "compact"}}))
 	err := run(t, newPipeline(t, app, topic).plan, engine.Config{Brokers: c.Brokers})
 	require.ErrorIs(t, err, kafka.ErrTopicMismatch)
@@ -165,6 +165,7 @@ func TestBadRecords(t *testing.T) {
 		task.Output{Key: []byte("P"), Value: []byte{}, Timestamp: 5},
 		task.Output{Key: []byte("P"), Value: []byte(`{"pair":"P","bid":1,"a`), Timestamp: 5},
 		task.Output{Key: []byte("P"), Value: bytes.Repeat([]byte("x"), 10<<20), Timestamp: 5},
+		task.Output{Key: []byte("P"), Value: []byte(`{"pair":"P","bid":9,"at":"2014-05-01T00:00:02Z"}`), Headers: make([]task.Header, 100_000), Timestamp: 5},
 		task.Output{Key: nil, Value: []byte(`{"pair":"P","bid":7,"at":"2014-05-01T00:00:02Z"}`), Timestamp: 5},
 		task.Output{Key: []byte("P"), Value: []byte(`{"pair":"P","bid":1,"at":"1960-01-01T00:00:00Z"}`), Timestamp: 5},
 		task.Output{Key: []byte("P"), Value: []byte(`{"pair":"P","bid":1,"at":"9999-12-31T23:59:59Z"}`), Timestamp: 5},
@@ -177,7 +178,7 @@ func TestBadRecords(t *testing.T) {
 	for _, reason := range []string{"null_value", "undecodable", "null_key", "negative_time", "ahead_of_clock"} {
 		require.Contains(t, lines.String(), "reason="+reason)
 	}
-	require.Equal(t, map[string]float64{"null_value": 1, "undecodable": 3, "null_key": 1, "negative_time": 1, "ahead_of_clock": 1, "late": 0, "failed": 0,
+	require.Equal(t, map[string]float64{"null_value": 1, "undecodable": 4, "null_key": 1, "negative_time": 1, "ahead_of_clock": 1, "late": 0, "failed": 0,
 		"too_large": 0, "refused": 0},
 		droppedBy(t, e))
 }

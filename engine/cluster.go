@@ -25,9 +25,9 @@ func (c Config) Kafka(plan *topology.Plan) kafka.Config {
 }
 
 // groupName is the consumer group of an application: one for all of its sub-topologies.
-func groupName(p *topology.Plan) string { return p.Name }
+func groupName(p *topology.Plan) string { return topology.GroupName(p.Name) }
 
-// transactionalPrefix is what the transactional ids of a sub-topology's tasks begin with; the partition follows.
-func transactionalPrefix(p *topology.Plan, s *topology.SubTopology) string {
-	return p.Name + "-" + s.Name + "-"
+// changelogName is the topic of a sub-topology's state.
+func changelogName(p *topology.Plan, s *topology.SubTopology) string {
+	return topology.ChangelogName(p.Name, s.Name)
 }

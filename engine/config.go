@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -107,6 +108,13 @@ type Config struct {
 	Tables Tables
 	// WithoutTables switches the tables off for this process and says why. It is logged as a warning.
 	WithoutTables string
+	// SlowAfter is how long one call of the program's code in a task, such as a function of a step, a joiner or a codec, may take: 30 s. Then a warning
+	// says in which step and at which record it is, and the tables are not ready until it returns (TaskStuck). At most StuckAfter.
+	SlowAfter time.Duration
+	// StuckAfter is how long such a call may take before Run gives it up: 5 min, which is Kafka's max.poll.interval.ms. Run then ends with ErrStuck; the
+	// goroutine and the store of that task stay behind in the process, which should end (docs/operations.md). Another process goes on from
+	// the last commit. NoBound waits for ever, save where the partition is to move or Run is to end: that is always bounded.
+	StuckAfter time.Duration
 	// SessionTimeout is how long a process may be silent before its partitions go to others: 45 s.
 	SessionTimeout time.Duration
 	// StartTimeout bounds the wait for a broker at the start of Run: 15 s.
@@ -132,7 +140,8 @@ type Config struct {
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
-// NoBound as Config.MaxAhead puts no bound on event times, and as Config.ReadyTimeout none on the wait for tables.
+// NoBound as Config.MaxAhead puts no bound on event times, as Config.ReadyTimeout none on the wait for tables, and as Config.StuckAfter none on calls
+// of the program's code.
 const NoBound time.Duration = -1
 
 // validate returns every problem, joined.
@@ -160,6 +169,12 @@ func (c *Config) validate() error {
 	}
 	if c.ReadyTimeout < 0 && c.ReadyTimeout != NoBound {
 		errs = append(errs, fmt.Errorf("a ReadyTimeout of %v must not be negative; NoBound for none", c.ReadyTimeout))
+	}
+	if c.StuckAfter < 0 && c.StuckAfter != NoBound {
+		errs = append(errs, fmt.Errorf("a StuckAfter of %v must not be negative; NoBound for none", c.StuckAfter))
+	}
+	if stuck := cmp.Or(c.StuckAfter, defaultStuckAfter); c.SlowAfter < 0 || stuck > 0 && c.SlowAfter > stuck {
+		errs = append(errs, fmt.Errorf("a SlowAfter of %v must not be negative, nor more than StuckAfter, %v", c.SlowAfter, stuck))
 	}
 	if c.MaxLag < 0 {
 		errs = append(errs, fmt.Errorf("a MaxLag of %d must not be negative", c.MaxLag))
@@ -194,11 +209,21 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.StartTimeout, 15*time.Second)
 	setDefault(&c.ReadyTimeout, 15*time.Second)
 	setDefault(&c.MaxLag, 100_000)
+	setDefault(&c.StuckAfter, defaultStuckAfter)
+	if c.SlowAfter == 0 {
+		c.SlowAfter = 30 * time.Second
+		if c.StuckAfter > 0 {
+			c.SlowAfter = min(c.SlowAfter, c.StuckAfter)
+		}
+	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
 	return c
 }
+
+// defaultStuckAfter is Kafka's max.poll.interval.ms.
+const defaultStuckAfter = 5 * time.Minute
 
 func setDefault[V comparable](v *V, d V) {
 	var zero V

@@ -11,6 +11,7 @@ import (
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
 	"github.com/ashi-stream/ashi/stores"
 	"github.com/ashi-stream/ashi/stores/rocksdb"
+	"github.com/ashi-stream/ashi/topology"
 )
 
 // A store that is readable but holds what no task writes is thrown away and rebuilt: windows that were open go on.
@@ -25,7 +26,7 @@ func TestDamagedStore(t *testing.T) {
 	awaitEnd(t, c, app, topic)
 	require.NoError(t, r.stop())
 
-	s, err := rocksdb.Open(filepath.Join(cfg.StateDir, app+"-"+topic+"-changelog", "0", "main.db"), rocksdb.Options{})
+	s, err := rocksdb.Open(filepath.Join(cfg.StateDir, topology.ChangelogName(app, topic), "0", "main.db"), rocksdb.Options{})
 	require.NoError(t, err)
 	from, _ := stores.OperatorBounds(1 << 8) // the first size of the first aggregate
 	var b stores.Batch
@@ -53,7 +54,7 @@ func TestDamagedRow(t *testing.T) {
 	awaitEnd(t, c, app, topic)
 	require.NoError(t, r.stop())
 
-	s, err := rocksdb.Open(filepath.Join(cfg.StateDir, app+"-"+topic+"-changelog", "0", "main.db"), rocksdb.Options{})
+	s, err := rocksdb.Open(filepath.Join(cfg.StateDir, topology.ChangelogName(app, topic), "0", "main.db"), rocksdb.Options{})
 	require.NoError(t, err)
 	from, to := stores.OperatorBounds(1 << 8)
 	var b stores.Batch

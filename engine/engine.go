@@ -22,9 +22,17 @@ var (
 	// ErrNoMirror is returned for readers of tables that this process does not mirror: the plan says so (dsl's WithoutMirror), or
 	// Config.WithoutTables.
 	ErrNoMirror = errors.New("engine: table is not mirrored")
-	// ErrClosed is returned by what is called after Run has ended, and by a second Run.
+	// ErrStuck is what Run ends with where the program's code in a task did not return in time (Config.StuckAfter): the error names step and record.
+	// A goroutine is left behind with what it holds; the process should end.
+	ErrStuck = kafka.ErrStuck
+	// ErrRunning is what a second Run returns while the first one is under way.
+	ErrRunning = errors.New("engine: engine is running")
+	// ErrClosed is returned by what is called after Run has ended, and by a second Run then.
 	ErrClosed = errors.New("engine: engine has ended")
 )
+
+// errRunBefore is of a second Run beside the first.
+var errRunBefore = fmt.Errorf("%w: Run was called before: an engine runs once, make another with New", ErrRunning)
 
 // Engine runs one plan. See New.
 type Engine struct {
@@ -32,6 +40,7 @@ type Engine struct {
 	cfg    Config
 	kafka  kafka.Config
 	state  *stateDir
+	found  kafka.Found // which topics the plan's names are; known before anything reads or writes
 	subs   []*subState
 	tables map[string]*table // by topic
 
@@ -107,16 +116,16 @@ func New(plan *topology.Plan, cfg Config) (*Engine, error) {
 	return e, e.openTables()
 }
 
-// changelogName is the topic of a sub-topology's state.
-func changelogName(p *topology.Plan, s *topology.SubTopology) string {
-	return p.Name + "-" + s.Name + "-changelog"
-}
-
 // Run works until ctx ends, which is no error, or something fatal happens, which it returns. It ends cleanly: what was processed is
 // committed, stores are closed, and no goroutine is left.
 func (e *Engine) Run(ctx context.Context) (err error) {
 	if !e.started.CompareAndSwap(false, true) {
-		return ErrClosed
+		select {
+		case <-e.done:
+			return e.ended()
+		default:
+			return errRunBefore
+		}
 	}
 	defer func() {
 		err = errors.Join(err, e.close())
@@ -155,8 +164,10 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 	group.Go(func() error { return e.watchBroker(ctx) })
 	group.Go(func() error { return e.watch(ctx) })
 	group.Go(func() error { return e.expansion.watch(ctx) })
+	group.Go(func() error { return e.watchTopics(ctx) })
+	group.Go(func() error { return e.keepClaims(ctx) })
 	e.runTables(ctx, group)
-	return group.Wait()
+	return advised(group.Wait())
 }
 
 // Close releases what New has opened, for an Engine whose Run is never called.
@@ -191,13 +202,14 @@ func (e *Engine) refresh() {
 func (e *Engine) runGroup(ctx context.Context) error {
 	gc := kafka.GroupConfig{
 		ID: groupName(e.plan), Tick: e.cfg.CommitInterval, Ahead: e.fetchBytes(), Standbys: e.cfg.Standbys, Instance: e.cfg.InstanceID,
-		OnRebalance: e.rebalanced,
+		OnRebalance: e.rebalanced, StuckAfter: max(e.cfg.StuckAfter, 0),
 	}
 	for _, s := range e.subs {
 		gc.Subs = append(gc.Subs, kafka.SubTopology{
 			Name: s.sub.Name, Topics: s.sub.Topics(), Changelog: s.changelog,
-			NewWorker: func(partition int32) kafka.Worker { return &worker{engine: e, state: s, partition: partition} },
-			End:       s.heard, OnAssigned: func(partitions []int32) { s.owned.Store(int32(len(partitions))) },
+			NewWorker: func(partition int32) kafka.Worker { return newWorker(e, s, partition) },
+			TopicIDs:  e.topicIDs(s), Notes: e.notes(s),
+			End: s.heard, OnAssigned: func(partitions []int32) { s.owned.Store(int32(len(partitions))) },
 			Positions: s.keeper.positions, OnStandby: s.keeper.name,
 		})
 		s.keeper.find()

@@ -40,6 +40,7 @@ func TestPipeline(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	require.NoError(t, r.WaitReady(ctx))
+	require.ErrorContains(t, r.Run(ctx), "Run was called before")
 	half := len(rates) / 2
 	write(t, c.Config(), p, rates[:half])
 	require.NoError(t, engine.Add(ctx, r.Engine, p.rates, rates[half]))
@@ -72,6 +73,15 @@ func TestPipeline(t *testing.T) {
 	require.ErrorIs(t, r.WaitReady(t.Context()), engine.ErrClosed)
 	require.ErrorIs(t, engine.Add(ctx, r.Engine, p.rates, rates[0]), engine.ErrClosed)
 	require.ErrorIs(t, r.Run(ctx), engine.ErrClosed)
+
+	over, end := context.WithCancel(t.Context())
+	end()
+	none := newPipeline(t, c.Name("over"), topic)
+	e, err := engine.New(none.plan, engine.Config{Brokers: []string{"127.0.0.1:1"}})
+	require.NoError(t, err)
+	defer e.Close()
+	require.ErrorContains(t, engine.Add(over, e, none.rates, rates[0]), topic+": context canceled", "the context is the first thing to be said")
+	require.Equal(t, context.Canceled, engine.ForEach(over, e, none.rates, func(Rate) error { return nil }))
 }
 
 // What was open goes on after a restart, and what was closed stays closed: with the state on disk, and without it.

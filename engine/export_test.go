@@ -16,6 +16,11 @@ func OpenStores(e *Engine, open func(changelog string, partition int32, empty bo
 // Connection lets a test change how often brokers are asked, before Run.
 func Connection(e *Engine) *kafka.Config { return &e.kafka }
 
+// Deletable is an error where the purge would not delete from topics.
+func Deletable(ctx context.Context, e *Engine, admin *kafka.Admin, topics ...string) error {
+	return e.deletable(ctx, admin, topics...)
+}
+
 // Keeper is the stores of an engine's first sub-topology without a group: the test says what standbys there are.
 type Keeper struct{ k *keeper }
 
@@ -39,7 +44,13 @@ func (s Keeper) Name(partitions ...int32) {
 }
 
 // Take is what a worker does when it is opened.
-func (s Keeper) Take(partition int32) (stores.Store, error) { return s.k.take(partition) }
+func (s Keeper) Take(partition int32) (stores.Store, error) {
+	store, doubt, err := s.k.take(partition)
+	if err == nil && doubt != nil {
+		store, err = s.k.engine.emptied(s.k.state, partition, store, doubt)
+	}
+	return store, err
+}
 
 // Give is what a worker does when it is closed.
 func (s Keeper) Give(partition int32, store stores.Store) error { return s.k.give(partition, store) }

@@ -18,7 +18,7 @@ import (
 // ahead makes stores say that they have a commit more than they do: as if their log had been cut behind that commit, and gone on without it.
 func ahead(t *testing.T, all map[string]stores.Store) {
 	for name, s := range all {
-		p, err := task.NewRestorer(s).Progress()
+		p, err := task.NewRestorer(s, task.LogID{}).Progress()
 		require.NoError(t, err)
 		require.NotNil(t, p, name)
 		p.Sequence++

@@ -49,9 +49,12 @@ func newKeeper(e *Engine, s *subState) *keeper {
 	return &keeper{engine: e, state: s, changed: make(chan struct{}, 1), slots: map[int32]*slot{}}
 }
 
+// id is the log that a partition's store is of.
+func (k *keeper) id(partition int32) task.LogID { return k.engine.logID(k.state, partition) }
+
 // find reads the positions of the stores that are on disk. Those that cannot be read are found to be damaged when they are opened.
 func (k *keeper) find() {
-	for partition, position := range k.engine.state.positions(k.state.changelog, k.engine.cfg.Log) {
+	for partition, position := range k.engine.state.positions(k.state.changelog, k.id, k.engine.cfg.Log) {
 		k.slot(partition).reach.set(position)
 	}
 }
@@ -90,20 +93,20 @@ func (k *keeper) positions() map[int32]int64 {
 	return known
 }
 
-// take gives a worker the store of its partition, which it must give back. A store that is damaged is thrown away, with a log line.
-func (k *keeper) take(partition int32) (stores.Store, error) {
+// take gives a worker the store of its partition, which it must give back. doubt is why nothing of it must be used, nil if it may: then it is the
+// worker's to throw it away.
+func (k *keeper) take(partition int32) (store stores.Store, doubt, err error) {
 	s := k.slot(partition)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.taken++
-	if err := k.openLocked(s); err != nil {
-		return nil, err
+	if doubt, err = k.openLocked(s); err != nil {
+		return nil, nil, err
 	}
-	store := s.store
-	s.store = nil
+	store, s.store = s.store, nil
 	s.copy.Store(nil)
 	k.wake()
-	return store, nil
+	return store, doubt, nil
 }
 
 // give takes a store back that take gave out; nil where that failed, or the store is closed. One that is not to be trusted is closed.
@@ -117,7 +120,7 @@ func (k *keeper) give(partition int32, store stores.Store) error {
 		return nil
 	}
 	_, damaged := k.state.damaged.Load(partition)
-	position, ok, err := task.NewRestorer(store).Position()
+	position, ok, err := task.NewRestorer(store, k.id(partition)).Position()
 	s.reach.set(unknown)
 	if err == nil && ok {
 		s.reach.set(position)
@@ -129,32 +132,29 @@ func (k *keeper) give(partition int32, store stores.Store) error {
 	return nil
 }
 
-// openLocked opens a slot's store, unless it is open. One that a worker or a follower did not trust, or that is damaged, is emptied.
-func (k *keeper) openLocked(s *slot) error {
-	var err error
+// openLocked opens a slot's store, unless it is open. doubt says why it cannot be used: a worker or a follower did not trust it, it is damaged, or of
+// another log.
+func (k *keeper) openLocked(s *slot) (doubt, err error) {
 	if s.store == nil {
 		if s.store, err = k.engine.state.open(k.state.changelog, s.partition, k.engine.shareOf(k.state).store, k.engine.cfg.Log); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	reason, distrusted := k.state.damaged.LoadAndDelete(s.partition)
-	if !distrusted {
-		if err = check(s.store); err == nil {
-			return nil
-		}
-		if !rebuildable(err) {
-			return err
-		}
-		reason = err
+	if distrusted {
+		doubt = reason.(error)
+	} else if doubt = check(s.store, k.id(s.partition)); doubt != nil && !rebuildable(doubt) {
+		return nil, doubt
 	}
-	s.reach.set(unknown)
-	s.store, err = k.engine.emptied(k.state, s.partition, s.store, reason.(error))
-	return err
+	if doubt != nil {
+		s.reach.set(unknown)
+	}
+	return doubt, nil
 }
 
 // check is an error for a store that cannot be used.
-func check(store stores.Store) error {
-	r := task.NewRestorer(store)
+func check(store stores.Store, id task.LogID) error {
+	r := task.NewRestorer(store, id)
 	if _, _, err := r.Position(); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ashi-stream/ashi/engine"
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
+	"github.com/ashi-stream/ashi/topology"
 )
 
 // Three real brokers, each record on all of them. Again and again the one that leads a partition of one of the application's topics is killed
@@ -33,7 +34,7 @@ func TestLeadersKilled(t *testing.T) {
 	in.settle(t) // so that all topics are there
 	topics := []string{orders, in.relay.deals.Stream(time.Minute).Topic, in.relay.traders.Stream(2 * time.Minute).Topic}
 	for _, s := range in.relay.plan.Subs {
-		topics = append(topics, app+"-"+s.Name+"-changelog")
+		topics = append(topics, topology.ChangelogName(app, s.Name))
 	}
 	for _, s := range in.relay.plan.Internal {
 		topics = append(topics, s.Topic)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -13,7 +14,7 @@ type collector struct {
 	e *Engine
 
 	ready, dropped, letters, tasks, restoring, remaining, lag, streamTime *prometheus.Desc
-	memory, stateRows, stateBytes, standbys, standbyLag                   *prometheus.Desc
+	call, memory, stateRows, stateBytes, standbys, standbyLag             *prometheus.Desc
 	tableReady, tableRows, tableBytes, tableLag, duplicates               *prometheus.Desc
 	adjusted, passedOver                                                  *prometheus.Desc
 	all                                                                   []*prometheus.Desc
@@ -37,6 +38,7 @@ func (e *Engine) Collector() prometheus.Collector {
 	c.remaining = desc("ashi_restore_remaining_records", "Offsets of the changelog that a task which is being restored has still to read.", "sub_topology", "partition")
 	c.lag = desc("ashi_input_lag_records", "Committed records of an input that a task has not committed yet.", "sub_topology", "topic", "partition")
 	c.streamTime = desc("ashi_stream_time_seconds", "Stream time of a step, since 1970.", "sub_topology", "partition", "operator")
+	c.call = desc("ashi_call_seconds", "How long the call of the program's code that a task is in now has been seen; 0 where it is in none.", "sub_topology", "partition")
 	c.memory = desc("ashi_task_memory_bytes", "Rows, sessions and groups of a task in memory.", "sub_topology", "partition")
 	c.stateRows = desc("ashi_state_rows", "Rows in a task's store, roughly.", "sub_topology", "partition")
 	c.stateBytes = desc("ashi_state_bytes", "Size of a task's store, where it is on disk, roughly.", "sub_topology", "partition")
@@ -79,7 +81,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.ready, number(c.e.readiness.err() == nil))
 	restoring := map[*subState]int64{}
 	for _, v := range c.e.tasks.all() {
-		c.task(v, gauge)
+		c.task(v, time.Now(), gauge)
 		if !v.open.Load() {
 			restoring[v.state]++
 		}
@@ -117,8 +119,13 @@ func (c *collector) sub(s *subState, counter, gauge send) {
 	}
 }
 
-func (c *collector) task(v *taskView, gauge send) {
+func (c *collector) task(v *taskView, now time.Time, gauge send) {
 	sub, partition := v.state.sub.Name, strconv.Itoa(int(v.partition))
+	var took time.Duration
+	if call, ok := v.pulse.Look(now); ok {
+		took = now.Sub(call.Since)
+	}
+	gauge(c.call, int64(took/time.Second), sub, partition)
 	if !v.open.Load() {
 		gauge(c.remaining, v.remaining.Load(), sub, partition)
 		return

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ashi-stream/ashi/engine"
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
+	"github.com/ashi-stream/ashi/topology"
 )
 
 var (
@@ -168,7 +169,7 @@ func TestMetrics(t *testing.T) {
 	}
 	require.Equal(t, finals, total(m["ashi_produced_records_total"], "topic", p.final.Stream(time.Minute).Topic))
 	require.Positive(t, total(m["ashi_produced_bytes_total"], "topic", p.final.Stream(time.Minute).Topic))
-	require.Positive(t, total(m["ashi_produced_records_total"], "topic", app+"-"+sub.Name+"-changelog"))
+	require.Positive(t, total(m["ashi_produced_records_total"], "topic", topology.ChangelogName(app, sub.Name)))
 	for _, name := range []string{"ashi_process_seconds", "ashi_commit_seconds", "ashi_checkpoint_seconds", "ashi_end_to_end_seconds",
 		"ashi_checkpoint_bytes_total", "ashi_task_memory_bytes", "ashi_state_bytes", "ashi_stream_time_seconds"} {
 		require.Positive(t, total(m[name], "sub_topology", sub.Name), name)

@@ -35,7 +35,7 @@ func TestTopicsOfAnAdministrator(t *testing.T) {
 	require.Len(t, commands, len(engine.CreatedTopics(p.plan)))
 	start := "kafka-topics.sh --bootstrap-server " + strings.Join(c.Brokers, ",") + " --create --topic "
 	anyTime := " --config message.timestamp.after.max.ms=9223372036854775807 --config message.timestamp.before.max.ms=9223372036854775807 --config message.timestamp.type=CreateTime"
-	require.Contains(t, commands, start+app+"-"+topic+"-changelog --partitions 2 --replication-factor 1 --config cleanup.policy=compact --config delete.retention.ms=86400000 --config max.message.bytes=2000000"+anyTime+" --config retention.ms=-1")
+	require.Contains(t, commands, start+app+"--"+topic+"-changelog --partitions 2 --replication-factor 1 --config cleanup.policy=compact --config delete.retention.ms=86400000 --config max.message.bytes=2000000"+anyTime+" --config retention.ms=-1")
 	require.Contains(t, commands, start+output+" --partitions 3 --replication-factor 1 --config cleanup.policy=compact,delete --config max.message.bytes=2000000"+anyTime+" --config retention.bytes=-1 --config retention.ms=86400000")
 
 	cfg.Topics.WithoutCreation = false
@@ -68,7 +68,7 @@ func TestTopicsWithOtherSettings(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic, app := c.Topic(t, "rates", 1), c.Name("fx")
 	p := newPipeline(t, app, topic)
-	changelog, output := app+"-"+topic+"-changelog", app+"-1min"
+	changelog, output := app+"--"+topic+"-changelog", app+"-1min"
 	alter := "kafka-configs.sh --bootstrap-server " + strings.Join(c.Brokers, ",") + " --alter --entity-type topics --entity-name "
 	require.NoError(t, c.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: output, Partitions: 1, Replication: -1, Config: map[string]string{"cleanup.policy": "delete"}}))
 	cfg := engine.Config{Brokers: c.Brokers}
@@ -101,9 +101,9 @@ func TestTopicsWithOtherSettings(t *testing.T) {
 func TestTopicsMistakes(t *testing.T) {
 	p := newPipeline(t, "fx", "rates")
 	_, err := engine.New(p.plan, engine.Config{Brokers: []string{"b:1"}, Topics: engine.Topics{Settings: map[string]string{"retention.ms": "1"},
-		Of: map[string]engine.TopicSettings{"fx-1m": {}, "fx-1min": {Partitions: -1}, "fx-rates-changelog": {Partitions: 3, Settings: map[string]string{"cleanup.policy": "delete"}}}}})
-	for _, want := range []string{"Topics.Settings: retention.ms of all topics would lose state or event times", `Topics.Of["fx-1m"]: the engine creates no such topic: it creates fx-1min, `,
-		`Topics.Of["fx-1min"]: neither Partitions`, `Topics.Of["fx-rates-changelog"]: its Partitions follow`, `Topics.Of["fx-rates-changelog"]: cleanup.policy cannot be set`} {
+		Of: map[string]engine.TopicSettings{"fx-1m": {}, "fx-1min": {Partitions: -1}, "fx--rates-changelog": {Partitions: 3, Settings: map[string]string{"cleanup.policy": "delete"}}}}})
+	for _, want := range []string{"Topics.Settings: retention.ms of all topics would lose state or event times", `Topics.Of["fx-1m"]: the engine creates no such topic: it creates fx--rates-changelog, fx-1min, `,
+		`Topics.Of["fx-1min"]: neither Partitions`, `Topics.Of["fx--rates-changelog"]: its Partitions follow`, `Topics.Of["fx--rates-changelog"]: cleanup.policy cannot be set`} {
 		require.ErrorContains(t, err, want)
 	}
 }

@@ -29,6 +29,9 @@ func Add[R any](ctx context.Context, e *Engine, to interface{ StreamRef() topolo
 	if ref.Err != nil {
 		return fmt.Errorf("engine: add: %w", ref.Err)
 	}
+	if err := ctx.Err(); err != nil { // not what a client makes of it
+		return fmt.Errorf("engine: add to %s: %w", ref.Topic, err)
+	}
 	if ref.Encode == nil {
 		return fmt.Errorf("engine: add: topic %s is written by the engine only", ref.Topic)
 	}
@@ -94,6 +97,9 @@ func ForEach[R any](ctx context.Context, e *Engine, from interface{ StreamRef() 
 	if ref.Err != nil {
 		return fmt.Errorf("engine: for each: %w", ref.Err)
 	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	parts, err := e.allPartitions(ctx, ref.Topic)
 	if err != nil {
 		return fmt.Errorf("engine: for each: %w", err)
@@ -124,6 +130,8 @@ func deliver[R any](ctx context.Context, log *rare.Log, passed *passedOver, ref 
 	var err error
 	count := &passed.undecodable
 	switch {
+	case r.Err != nil:
+		err = r.Err
 	case r.Value == nil:
 		err, count = errors.New("value is null"), &passed.nulls
 	case !ok:

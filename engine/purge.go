@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -74,6 +75,16 @@ func (g *purger) take() map[string]map[int32]int64 {
 	return taken
 }
 
+// deletable is an error if one of the topics is another one than at start: offsets of the one before would delete records that nobody has read.
+// DeleteRecords itself knows names only.
+func (e *Engine) deletable(ctx context.Context, admin *kafka.Admin, topics ...string) error {
+	now, err := admin.Topics(ctx, topics...)
+	if err != nil {
+		return err
+	}
+	return e.others(now, topics...)
+}
+
 // purge deletes until ctx is done. Failures cost disk space only: the next call deletes more. The first in a row is logged.
 func (e *Engine) purge(ctx context.Context) error {
 	admin, err := kafka.NewAdmin(e.kafka)
@@ -94,7 +105,10 @@ func (e *Engine) purge(ctx context.Context) error {
 		if len(offsets) == 0 {
 			continue
 		}
-		err := admin.DeleteBefore(ctx, offsets)
+		err := e.deletable(ctx, admin, slices.Collect(maps.Keys(offsets))...)
+		if err == nil {
+			err = admin.DeleteBefore(ctx, offsets)
+		}
 		outcome := purgeDone
 		if err != nil {
 			outcome = purgeFailed

@@ -51,6 +51,7 @@ const (
 	Lagging         Reason = "lagging"          // a table was more than Config.MaxLag behind for 5 s
 	StoreDamaged    Reason = "store_damaged"    // what a table's store holds cannot be read
 	TaskRestoring   Reason = "task_restoring"   // a task, once the engine was ready, takes more than 10 s to open: results are late
+	TaskStuck       Reason = "task_stuck"       // a task has been in one call of the program's code for Config.SlowAfter: results are late
 	Stopped         Reason = "stopped"          // Run has ended
 )
 

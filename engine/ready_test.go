@@ -157,7 +157,7 @@ func TestStateDirLost(t *testing.T) {
 		says string
 	}{
 		"vanished":   {func(dir string) error { return os.Rename(dir, dir+".gone") }, "has vanished"},
-		"unwritable": {func(dir string) error { return os.Mkdir(filepath.Join(dir, ".writable"), 0o750) }, "cannot be written"},
+		"unwritable": {func(dir string) error { return os.Mkdir(filepath.Join(dir, "~writable"), 0o750) }, "cannot be written"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := kafkatest.Start(t)

@@ -15,6 +15,7 @@ import (
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/stores"
 	"github.com/ashi-stream/ashi/stores/memory"
+	"github.com/ashi-stream/ashi/topology"
 )
 
 // compare holds outputs against the driver's, and the log against what it must be.
@@ -49,7 +50,7 @@ func (s *simulation) compare() {
 		}
 	}
 	for _, sub := range s.plan.plan.Subs {
-		changelog := s.plan.plan.Name + "-" + sub.Name + "-changelog"
+		changelog := topology.ChangelogName(s.plan.plan.Name, sub.Name)
 		for p, records := range committed(s.t, s.cluster.Config(), changelog) {
 			check := s.checkLog
 			if !s.exact() {
@@ -139,7 +140,7 @@ func (s *simulation) checkStores(changelog string, partition int32, records []ta
 		if kept == nil {
 			continue
 		}
-		at, ok, err := task.NewRestorer(kept).Position()
+		at, ok, err := task.NewRestorer(kept, task.LogID{}).Position()
 		require.NoError(s.t, err)
 		if !ok {
 			continue
@@ -149,7 +150,7 @@ func (s *simulation) checkStores(changelog string, partition int32, records []ta
 		for len(here) > 0 && here[len(here)-1].Offset >= at {
 			here = here[:len(here)-1]
 		}
-		require.NoError(s.t, task.NewRestorer(restored).Apply(here, at))
+		require.NoError(s.t, task.NewRestorer(restored, task.LogID{}).Apply(here, at))
 		require.Equal(s.t, storedRows(s.t, restored), storedRows(s.t, kept), "%s/%d: the store of member %d at %d", changelog, partition, m.name, at)
 		require.NoError(s.t, restored.Close())
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/engine/kafka"
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
+	"github.com/ashi-stream/ashi/topology"
 )
 
 var (
@@ -329,7 +330,7 @@ func (s *simulation) stall(behind string) {
 	s.stalls++
 	s.logf("stalled: %s", behind)
 	for _, sub := range s.plan.plan.Subs {
-		for p, records := range committed(s.t, s.cluster.Config(), s.plan.plan.Name+"-"+sub.Name+"-changelog") {
+		for p, records := range committed(s.t, s.cluster.Config(), topology.ChangelogName(s.plan.plan.Name, sub.Name)) {
 			if len(records) > 0 {
 				last, err := task.ParseProgress(records[len(records)-1].Value)
 				require.NoError(s.t, err)

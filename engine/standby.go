@@ -135,10 +135,14 @@ func (k *keeper) settleSlot(s *slot) (c *standby, wait time.Duration, err error)
 
 // beginLocked makes a slot a standby.
 func (k *keeper) beginLocked(s *slot) error {
-	if err := k.openLocked(s); err != nil {
+	doubt, err := k.openLocked(s)
+	if err == nil && doubt != nil {
+		s.store, err = k.engine.emptied(k.state, s.partition, s.store, doubt)
+	}
+	if err != nil {
 		return err
 	}
-	c := &standby{slot: s, restorer: task.NewRestorer(s.store), durable: time.Now()}
+	c := &standby{slot: s, restorer: task.NewRestorer(s.store, k.id(s.partition)), durable: time.Now()}
 	position, ok, err := c.restorer.Position()
 	if err != nil {
 		return err
@@ -180,7 +184,7 @@ func (k *keeper) follow(ctx context.Context, standbys []*standby) *following {
 			from[c.slot.partition] = kafka.Oldest
 		}
 	}
-	fc := kafka.FollowConfig{Topic: k.state.changelog, From: from, Ahead: len(standbys) * k.engine.shareOf(k.state).restore(),
+	fc := kafka.FollowConfig{Topic: k.state.changelog, ID: k.id(0).Topic, From: from, Ahead: len(standbys) * k.engine.shareOf(k.state).restore(),
 		Apply: func(p int32, records []task.Record, next int64) error { return k.apply(of[p], records, next) },
 		End: func(p int32, end int64, asked time.Time) {
 			if of[p].slot.reach.heard(end, asked) {

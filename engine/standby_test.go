@@ -92,7 +92,7 @@ func (k *copies) opens(partition int32) int {
 	return len(k.opened[partition])
 }
 
-const copiedChangelog = "virtual-%s-changelog"
+const copiedChangelog = "virtual--%s-changelog"
 
 // requireCopy holds a store against the log.
 func requireCopy(t *testing.T, v *virtualRig, partition int32, s stores.Store) {
@@ -100,7 +100,7 @@ func requireCopy(t *testing.T, v *virtualRig, partition int32, s stores.Store) {
 	restored := memory.New()
 	log := committed(t, v.cluster.Config(), fmt.Sprintf(copiedChangelog, v.topic))[partition]
 	require.NotEmpty(t, log)
-	require.NoError(t, task.NewRestorer(restored).Apply(log, 0))
+	require.NoError(t, task.NewRestorer(restored, task.LogID{}).Apply(log, 0))
 	want, got := storedRows(t, restored), storedRows(t, s)
 	position := fmt.Sprintf("%x", stores.MetaKey("position"))
 	delete(want, position)
@@ -240,7 +240,7 @@ func TestStandbyOfQuietLog(t *testing.T) {
 		v.feed(t, time.Minute)
 		time.Sleep(13 * time.Hour) // of the bubble
 		for p := range int32(4) {
-			r := task.NewRestorer(k.last(p))
+			r := task.NewRestorer(k.last(p), task.LogID{})
 			_, _, err := r.Position()
 			require.NoError(t, err)
 			require.Less(t, time.Since(r.Since()), 15*time.Minute, "a task that takes the store over need not rebuild it")
@@ -288,7 +288,7 @@ func TestPositionsAtStart(t *testing.T) {
 	p := newPipeline(t, "fx", "rates")
 	dir := t.TempDir()
 	for partition, position := range map[string]uint64{"0": 17, "11": 4} {
-		s, err := rocksdb.Open(filepath.Join(dir, "fx-rates-changelog", partition, "main.db"), rocksdb.Options{})
+		s, err := rocksdb.Open(filepath.Join(dir, "fx--rates-changelog", partition, "main.db"), rocksdb.Options{})
 		require.NoError(t, err)
 		b := &stores.Batch{}
 		b.Put(stores.MetaKey("position"), binary.BigEndian.AppendUint64(nil, position))
@@ -309,7 +309,7 @@ func TestPositionsAtStart(t *testing.T) {
 func TestStoreThatCannotBeOpened(t *testing.T) {
 	p := newPipeline(t, "fx", "rates")
 	dir := t.TempDir()
-	folder := filepath.Join(dir, "fx-rates-changelog", "0")
+	folder := filepath.Join(dir, "fx--rates-changelog", "0")
 	require.NoError(t, os.MkdirAll(folder, 0o750))
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "main.db"), nil, 0o600))
 	synctest.Test(t, func(t *testing.T) {

@@ -40,6 +40,7 @@ type manifest struct {
 
 const (
 	manifestName = "ashi.json"
+	probeName    = "~writable" // no topic can have that name
 	stateLayout  = 1
 )
 
@@ -70,7 +71,7 @@ func (d *stateDir) probe() error {
 	if _, err := os.Stat(filepath.Join(d.path, manifestName)); err != nil {
 		return fmt.Errorf("engine: state directory %s has vanished: %w", d.path, err)
 	}
-	name := filepath.Join(d.path, ".writable")
+	name := filepath.Join(d.path, probeName)
 	err := os.WriteFile(name, nil, 0o640)
 	if err == nil {
 		err = os.Remove(name)
@@ -113,19 +114,27 @@ func (d *stateDir) claim(application string) error {
 	return nil
 }
 
+// folder is the name of a topic's folder: its own, unless the manifest has that.
+func folder(topic string) string {
+	if topic == manifestName {
+		return topic + "~"
+	}
+	return topic
+}
+
 // taskPath is the folder of a task's store.
 func (d *stateDir) taskPath(changelog string, partition int32) string {
-	return filepath.Join(d.path, changelog, strconv.Itoa(int(partition)), "main.db")
+	return filepath.Join(d.path, folder(changelog), strconv.Itoa(int(partition)), "main.db")
 }
 
 // positions reads how far each store of a changelog is that is on disk, without opening it for good. Those that cannot be read, and those
-// that have no position, are left out.
-func (d *stateDir) positions(changelog string, log *slog.Logger) map[int32]int64 {
+// that have no position or are of another log, are left out.
+func (d *stateDir) positions(changelog string, id func(int32) task.LogID, log *slog.Logger) map[int32]int64 {
 	known := map[int32]int64{}
 	if d.path == "" || d.opened != nil {
 		return known
 	}
-	folders, err := os.ReadDir(filepath.Join(d.path, changelog))
+	folders, err := os.ReadDir(filepath.Join(d.path, folder(changelog)))
 	if err != nil {
 		return known // nothing was ever kept here
 	}
@@ -134,7 +143,7 @@ func (d *stateDir) positions(changelog string, log *slog.Logger) map[int32]int64
 		if err != nil {
 			continue
 		}
-		position, ok, err := positionOf(d.taskPath(changelog, int32(partition)))
+		position, ok, err := positionOf(d.taskPath(changelog, int32(partition)), id(int32(partition)))
 		if err != nil {
 			log.Debug("position of a store is not known", "changelog", changelog, "partition", partition, "error", err)
 		} else if ok {
@@ -144,13 +153,13 @@ func (d *stateDir) positions(changelog string, log *slog.Logger) map[int32]int64
 	return known
 }
 
-func positionOf(path string) (position int64, ok bool, err error) {
+func positionOf(path string, id task.LogID) (position int64, ok bool, err error) {
 	s, err := rocksdb.OpenReadOnly(path)
 	if err != nil {
 		return 0, false, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	return task.NewRestorer(s).Position()
+	return task.NewRestorer(s, id).Position()
 }
 
 // open opens a task's store. What cannot be opened because it is damaged is thrown away, with a log line.
@@ -188,7 +197,7 @@ func (d *stateDir) openTable(t *topology.Table, o rocksdb.Options, log *slog.Log
 	if d.path == "" {
 		return memory.New(), nil
 	}
-	return openOrRebuild(filepath.Join(d.path, t.Folder, t.File+".db"), o, log)
+	return openOrRebuild(filepath.Join(d.path, folder(t.Folder), t.File+".db"), o, log)
 }
 
 // openStore is rocksdb.Open; with an error the store is nil, and not one that is something without a value.
@@ -202,6 +211,9 @@ func openStore(path string, o rocksdb.Options) (stores.Store, error) {
 
 func openOrRebuild(path string, o rocksdb.Options, log *slog.Logger) (stores.Store, error) {
 	s, err := openStore(path, o)
+	if strays := rocksdb.Strays(path); len(strays) > 0 {
+		log.Warn("files in the folder of a store are none of it: they are passed over, and may be removed", "path", path, "files", strays)
+	}
 	if !errors.Is(err, stores.ErrCorrupt) {
 		return s, err
 	}

@@ -124,10 +124,11 @@ func listenAddr(addr string) (string, error) {
 	if addr == "" {
 		return "", nil
 	}
+	full := addr
 	if !strings.Contains(addr, ":") {
-		addr = ":" + addr
+		full = ":" + addr
 	}
-	host, port, err := net.SplitHostPort(addr)
+	host, port, err := net.SplitHostPort(full)
 	if err == nil {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -139,7 +140,7 @@ func (e *Engine) runTables(ctx context.Context, group *errgroup.Group) {
 	group.Go(func() error { return e.boundStart(ctx, all) })
 }
 
-// follow mirrors a table's topic until ctx ends. A store that is not in the topic's past, or so old that it may have missed deletions, or has keys
+// follow mirrors a table's topic until ctx ends. A store that is of another topic of the name, or not in the topic's past, or so old that it may have missed deletions, or has keys
 // of another format, is emptied and filled anew.
 func (e *Engine) follow(ctx context.Context, t *table, caughtUp func()) error {
 	admin, err := kafka.NewAdmin(e.kafka)
@@ -161,7 +162,8 @@ func (e *Engine) follow(ctx context.Context, t *table, caughtUp func()) error {
 			t.ready.Store(false)
 			continue
 		}
-		if !errors.Is(err, kafka.ErrOutOfRange) && !errors.Is(err, task.ErrDamaged) && !errors.Is(err, tables.ErrOtherKeys) {
+		if !slices.ContainsFunc([]error{kafka.ErrOutOfRange, kafka.ErrOtherTopic, task.ErrDamaged, tables.ErrOtherKeys, tables.ErrOtherTopic},
+			func(known error) bool { return errors.Is(err, known) }) {
 			return err
 		}
 		e.cfg.Log.Warn("table cannot go on from where it is in its topic: it is rebuilt", "table", t.plan.Topic, "reason", err)
@@ -186,6 +188,10 @@ func (e *Engine) followOnce(ctx context.Context, t *table, admin *kafka.Admin, b
 		ends, err = admin.Ends(ctx, t.plan.Topic, false)
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	id, err := t.identify(ctx, admin)
 	if err != nil {
 		return err
 	}
@@ -220,7 +226,7 @@ func (e *Engine) followOnce(ctx context.Context, t *table, admin *kafka.Admin, b
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return kafka.Follow(ctx, e.kafka, kafka.FollowConfig{Topic: t.plan.Topic, From: from, Ahead: t.gather, Apply: apply, End: t.heard})
+		return kafka.Follow(ctx, e.kafka, kafka.FollowConfig{Topic: t.plan.Topic, ID: id, From: from, Ahead: t.gather, Apply: apply, End: t.heard})
 	})
 	group.Go(func() error { return t.noteAges(ctx) })
 	group.Go(func() error {
@@ -245,6 +251,27 @@ func (t *table) grow(partitions int32) {
 		select {
 		case t.grown <- struct{}{}:
 		default:
+		}
+	}
+}
+
+// identify says which topic the table's is now, and tells its store. A topic that is being made again is waited for.
+func (t *table) identify(ctx context.Context, admin *kafka.Admin) (task.TopicID, error) {
+	for {
+		var found kafka.Found
+		err := patient(ctx, func() (err error) {
+			found, err = admin.Topics(ctx, t.plan.Topic)
+			return err
+		})
+		if err != nil {
+			return task.TopicID{}, err
+		}
+		if topic, exists := found.Topics[t.plan.Topic]; exists {
+			t.mirror.Bind(tables.Topic{Cluster: found.Cluster, ID: topic.ID})
+			return topic.ID, nil
+		}
+		if err := pause(ctx); err != nil || ctx.Err() != nil {
+			return task.TopicID{}, errors.Join(err, ctx.Err())
 		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
 	"github.com/ashi-stream/ashi/stores/rocksdb"
+	"github.com/ashi-stream/ashi/topology"
 )
 
 // tasksOf is the tasks of an engine's first sub-topology by partition.
@@ -115,7 +116,7 @@ func TestRing(t *testing.T) {
 	positions := map[string]int64{} // by store
 	stop := func(i int) {
 		ring[i].terminate(t)
-		for name, at := range storedPositions(t, filepath.Join(dirs[i], fmt.Sprintf("%s-%s-changelog", spec.App, k.topic))) {
+		for name, at := range storedPositions(t, filepath.Join(dirs[i], topology.ChangelogName(spec.App, k.topic))) {
 			require.GreaterOrEqual(t, at, positions[name], name)
 			positions[name] = at
 		}
@@ -148,7 +149,7 @@ func storedPositions(t *testing.T, dir string) map[string]int64 {
 		name := filepath.Join(dir, f.Name(), "main.db")
 		s, err := rocksdb.OpenReadOnly(name)
 		require.NoError(t, err)
-		at, ok, err := task.NewRestorer(s).Position()
+		at, ok, err := task.NewRestorer(s, task.LogID{}).Position()
 		require.NoError(t, err)
 		if ok {
 			positions[name] = at

@@ -22,9 +22,11 @@ type taskView struct {
 	rows      atomic.Int64                  // in the store, as of the last checkpoint; unknown where it does not tell
 	bytes     atomic.Int64                  // of the store, the same
 	last      atomic.Pointer[task.Progress] // a copy of the last commit record
+	pulse     *task.Pulse
 
 	// Owned by Engine.watch.
-	noticed bool // that it is open
+	noticed bool      // that it is open
+	slow    task.Call // that was reported as taking long; the zero Call: none
 }
 
 func (v *taskView) name() string { return fmt.Sprintf("%s/%d", v.state.sub.Name, v.partition) }
@@ -47,8 +49,8 @@ type taskList struct {
 	ready bool // the engine was ready once: a long restore at start is part of the start
 }
 
-func (l *taskList) add(s *subState, partition int32) *taskView {
-	v := &taskView{state: s, partition: partition, since: time.Now()}
+func (l *taskList) add(s *subState, partition int32, pulse *task.Pulse) *taskView {
+	v := &taskView{state: s, partition: partition, since: time.Now(), pulse: pulse}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.views == nil {
@@ -63,6 +65,7 @@ func (l *taskList) remove(v *taskView, r *readiness) {
 	defer l.mu.Unlock()
 	delete(l.views, v)
 	r.regained(Cause{Reason: TaskRestoring, Task: v.name()})
+	r.regained(Cause{Reason: TaskStuck, Task: v.name()})
 }
 
 // all is the tasks in no order.
@@ -76,12 +79,13 @@ func (l *taskList) all() []*taskView {
 	return all
 }
 
-// watch keeps TaskRestoring.
-func (l *taskList) watch(r *readiness, now time.Time) {
+// watch keeps TaskRestoring and TaskStuck.
+func (l *taskList) watch(r *readiness, now time.Time, slowAfter time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ready = l.ready || r.err() == nil
 	for v := range l.views {
+		v.watchPulse(r, now, slowAfter)
 		switch {
 		case v.noticed:
 		case v.open.Load():
@@ -90,6 +94,25 @@ func (l *taskList) watch(r *readiness, now time.Time) {
 		case l.ready && now.Sub(v.since) >= restoringFor:
 			r.lost(Cause{Reason: TaskRestoring, Task: v.name(), Err: fmt.Errorf("it has been opening since %s", v.since.UTC().Format(time.RFC3339))})
 		}
+	}
+}
+
+// watchPulse reports a call of the program's code that takes long, and its end.
+func (v *taskView) watchPulse(r *readiness, now time.Time, slowAfter time.Duration) {
+	call, ok := v.pulse.Look(now)
+	took := now.Sub(call.Since)
+	cause := Cause{Reason: TaskStuck, Task: v.name()}
+	switch {
+	case v.slow != (task.Call{}) && (!ok || call.Since != v.slow.Since):
+		r.log.Info("a task that stood still goes on", "task", v.name(), "step", v.slow.Step, "after", now.Sub(v.slow.Since))
+		v.slow = task.Call{}
+		r.regained(cause)
+	case ok && took >= slowAfter && v.slow == (task.Call{}):
+		v.slow = call
+		r.log.Warn("a task stands still: the program's code does not return", "task", v.name(), "step", call.Step, "topic", call.Topic, "partition", call.Partition,
+			"offset", call.Offset, "for", took)
+		cause.Err = fmt.Errorf("%v: it has not returned since %s", call, call.Since.UTC().Format(time.RFC3339))
+		r.lost(cause)
 	}
 }
 

@@ -58,7 +58,16 @@ func (e *Engine) prepare(ctx context.Context) (read map[string]int32, err error)
 	if err != nil {
 		return nil, fmt.Errorf("engine: start: %w", err)
 	}
-	return counts, e.ensure(ctx, admin, e.ownTopics(counts, defaults))
+	if err := e.ensure(ctx, admin, e.ownTopics(counts, defaults)); err != nil {
+		return nil, err
+	}
+	if err := e.identify(ctx, admin); err != nil {
+		return nil, err
+	}
+	if err := patient(ctx, func() error { return e.claim(ctx, admin) }); err != nil {
+		return nil, fmt.Errorf("engine: start: %w", err)
+	}
+	return counts, nil
 }
 
 // startUp does all that the plan wants to be done first, and lists what has failed.
@@ -137,7 +146,7 @@ func (e *Engine) sameName(ctx context.Context, admin *kafka.Admin, s *subState) 
 	}
 	asked := []string{s.changelog}
 	for _, topic := range s.sub.Topics()[1:] {
-		before := changelogName(e.plan, &topology.SubTopology{Name: strings.TrimPrefix(topic, e.plan.Name+"-")})
+		before := topology.ChangelogName(e.plan.Name, topology.CutInternal(e.plan.Name, topic))
 		if !ours[before] {
 			names[before] = topic
 			asked = append(asked, before)
@@ -172,12 +181,16 @@ func (e *Engine) partitionsOf(ctx context.Context, s *subState) (source int32, s
 		topics = append(topics, k.Topic)
 		written = append(written, k.Topic)
 	}
-	counts, err := admin.Partitions(ctx, topics...)
+	found, err := admin.Topics(ctx, append(topics[:len(topics):len(topics)], s.changelog)...)
+	if err == nil {
+		err = e.others(found, append(s.sub.Topics(), s.changelog)...)
+	}
 	if err != nil {
 		return 0, nil, nil, err
 	}
+	counts := make(map[string]int32, len(topics))
 	for _, t := range topics {
-		if counts[t] == 0 {
+		if counts[t] = found.Topics[t].Partitions; counts[t] == 0 {
 			err = errors.Join(err, fmt.Errorf("engine: topic %s has vanished", t))
 		}
 	}

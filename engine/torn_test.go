@@ -10,6 +10,7 @@ import (
 
 	"github.com/ashi-stream/ashi/engine"
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
+	"github.com/ashi-stream/ashi/topology"
 )
 
 // A file of a store that is cut short, empty, overwritten or gone costs a rebuild from the changelog, and a line that says so: when the
@@ -46,7 +47,7 @@ func tear(t *testing.T, pattern string, damage func([]byte) []byte, noticed bool
 	awaitEnd(t, c, app, topic)
 	require.NoError(t, r.stop())
 
-	files, err := filepath.Glob(filepath.Join(cfg.StateDir, app+"-"+topic+"-changelog", "0", "main.db", pattern))
+	files, err := filepath.Glob(filepath.Join(cfg.StateDir, topology.ChangelogName(app, topic), "0", "main.db", pattern))
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	for _, file := range files {

@@ -20,6 +20,7 @@ import (
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/engine/kafka"
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
+	"github.com/ashi-stream/ashi/topology"
 )
 
 // spansOf is the spans that an engine makes for some rates, and its log.
@@ -129,7 +130,7 @@ func TestFencedTransactionIsSeen(t *testing.T) {
 	write(t, c.Config(), p, rates)
 	committed := func() bool { return total(gathered(t, e.Engine)["ashi_commit_seconds"], "", "") > 0 }
 	require.Eventually(t, committed, 15*time.Second, 10*time.Millisecond)
-	usurper, err := kafka.NewProducer(t.Context(), c.Config(), kafka.ProducerConfig{TransactionalID: app + "-" + p.plan.Subs[0].Name + "-0"})
+	usurper, err := kafka.NewProducer(t.Context(), c.Config(), kafka.ProducerConfig{TransactionalID: topology.TransactionalID(app, p.plan.Subs[0].Name, 0)})
 	require.NoError(t, err)
 	require.NoError(t, usurper.Close())
 	end := endRates(rates, 1)

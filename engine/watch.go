@@ -28,7 +28,7 @@ func (e *Engine) watchBroker(ctx context.Context) error {
 		e.expansion.topics, e.expansion.tell)
 }
 
-// watch keeps Lagging, FollowerStopped, TaskRestoring and the rates of records, and fails when the state directory is lost (RDY-4).
+// watch keeps Lagging, FollowerStopped, TaskRestoring, TaskStuck and the rates of records, and fails when the state directory is lost (RDY-4).
 func (e *Engine) watch(ctx context.Context) error {
 	tick := time.NewTicker(cmp.Or(e.kafka.WatchInterval, kafka.DefaultWatchInterval))
 	defer tick.Stop()
@@ -47,7 +47,7 @@ func (e *Engine) watch(ctx context.Context) error {
 		for _, t := range e.tables {
 			e.watchTable(t, now)
 		}
-		e.tasks.watch(e.readiness, now)
+		e.tasks.watch(e.readiness, now, e.cfg.SlowAfter)
 		e.noteRates(now)
 		if now.Sub(looked) >= stateEvery {
 			looked = now

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/stores"
 	"github.com/ashi-stream/ashi/stores/memory"
 	"github.com/ashi-stream/ashi/topology"
@@ -52,18 +53,18 @@ func TestSlowTask(t *testing.T) {
 	r := newReadiness(slog.New(slog.DiscardHandler))
 	e := &Engine{readiness: r}
 	state := &subState{sub: &topology.SubTopology{Name: "rates"}}
-	first := e.tasks.add(state, 0)
+	first := e.tasks.add(state, 0, new(task.Pulse))
 	late := time.Now().Add(2 * restoringFor)
-	e.tasks.watch(r, late)
+	e.tasks.watch(r, late, time.Hour)
 	require.Equal(t, []Reason{Starting}, reasons(e), "a long restore at start is part of the start")
 	r.regained(Cause{Reason: Starting})
-	e.tasks.watch(r, late)
+	e.tasks.watch(r, late, time.Hour)
 	require.Equal(t, []Reason{TaskRestoring}, reasons(e))
-	second := e.tasks.add(state, 1)
-	e.tasks.watch(r, late)
+	second := e.tasks.add(state, 1, new(task.Pulse))
+	e.tasks.watch(r, late, time.Hour)
 	require.ErrorContains(t, r.err(), "task rates/1")
 	first.open.Store(true)
-	e.tasks.watch(r, late)
+	e.tasks.watch(r, late, time.Hour)
 	require.Equal(t, []Reason{TaskRestoring}, reasons(e))
 	e.tasks.remove(second, r)
 	require.Empty(t, reasons(e))

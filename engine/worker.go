@@ -1,15 +1,19 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/ashi-stream/ashi/engine/internal/murmur"
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/engine/kafka"
 	"github.com/ashi-stream/ashi/stores"
+	"github.com/ashi-stream/ashi/topology"
 )
 
 // worker is one task in the hands of a kafka.Group: it opens the task on its restored store, feeds it, and closes it.
@@ -25,7 +29,16 @@ type worker struct {
 	view     *taskView
 	from     restored
 	trace    *taskTrace
-	pauses   time.Duration // of the run under way: commits and checkpoints
+	had      *task.Progress // commit record of a store that was thrown away, which the changelog did not bear out; nil: there is none
+	pauses   time.Duration  // of the run under way: commits and checkpoints
+
+	pulse     *task.Pulse
+	mu        sync.Mutex // guards what follows, and producer where others than the worker's goroutine look
+	abandoned bool
+}
+
+func newWorker(e *Engine, s *subState, partition int32) *worker {
+	return &worker{engine: e, state: s, partition: partition, pulse: new(task.Pulse)}
 }
 
 var _ task.Meter = (*worker)(nil)
@@ -44,7 +57,7 @@ func (w *worker) Open(ctx context.Context) (_ map[string]int64, err error) {
 	began := time.Now()
 	w.trace = e.traceOf(s, w.partition)
 	defer func() { w.opened(began, err) }()
-	w.view = e.tasks.add(s, w.partition)
+	w.view = e.tasks.add(s, w.partition, w.pulse)
 	source, sinks, limits, err := e.partitionsOf(ctx, s)
 	if err != nil {
 		return nil, w.wrap("open", err)
@@ -56,9 +69,9 @@ func (w *worker) Open(ctx context.Context) (_ map[string]int64, err error) {
 	}
 	pc := kafka.ProducerConfig{Buffer: e.shareOf(s).producer, Limits: limits, Log: s.changelog}
 	if e.cfg.Guarantee == ExactlyOnce {
-		pc.TransactionalID = fmt.Sprint(transactionalPrefix(e.plan, s.sub), w.partition)
+		pc.TransactionalID = topology.TransactionalID(e.plan.Name, s.sub.Name, w.partition)
 	}
-	if w.producer, err = kafka.NewProducer(ctx, e.kafka, pc); err != nil {
+	if err = w.connect(ctx, pc); err != nil {
 		return nil, w.wrap("open", err)
 	}
 	if err = e.awaitBroadcasts(ctx, s.sub); err != nil {
@@ -71,7 +84,8 @@ func (w *worker) Open(ctx context.Context) (_ map[string]int64, err error) {
 	if s.stateful && s.external {
 		cfg.Sound = func(ctx context.Context) error { return e.expansion.sound(ctx, s) }
 	}
-	cfg.Limits, cfg.Refused, cfg.Meter, cfg.Past = limits, s.refusals.of(), w, &past{w}
+	cfg.Limits, cfg.Refused, cfg.Meter, cfg.ID, cfg.Topics = limits, s.refusals.of(), w, w.id(), e.topicIDs(s)
+	cfg.Pulse, cfg.Past = w.pulse, &past{w}
 	cfg.Partition, cfg.Partitions, cfg.Sinks, cfg.Store, cfg.Producer = w.partition, source, sinks, w.store, w.producer
 	if w.task, err = task.New(cfg); rebuildable(err) {
 		if w.store, err = w.rebuilt(ctx, w.store, err); err != nil {
@@ -97,6 +111,41 @@ func (w *worker) Open(ctx context.Context) (_ map[string]int64, err error) {
 	return w.task.Positions(), nil
 }
 
+// connect opens the producer.
+func (w *worker) connect(ctx context.Context, pc kafka.ProducerConfig) error {
+	p, err := kafka.NewProducer(ctx, w.engine.kafka, pc)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.abandoned {
+		return errors.Join(task.ErrFenced, p.Close())
+	}
+	w.producer = p
+	return nil
+}
+
+// Stuck says in which step the task is, and since when.
+func (w *worker) Stuck(now time.Time) (where string, since time.Time) {
+	call, ok := w.pulse.Look(now)
+	if !ok {
+		return "", time.Time{}
+	}
+	return fmt.Sprintf("task %s: %v", call.Task, call), call.Since
+}
+
+// Abandon cuts the producer off: whatever the worker's goroutine may still do, none of it is written. Its store stays open and is its own; RocksDB
+// would be used after it is freed.
+func (w *worker) Abandon() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.abandoned = true
+	if w.producer != nil {
+		w.producer.CutOff()
+	}
+}
+
 // taskConfig is what all tasks of a sub-topology share.
 func (e *Engine) taskConfig(s *subState) task.Config {
 	c := e.cfg
@@ -111,25 +160,81 @@ func (e *Engine) taskConfig(s *subState) task.Config {
 // the log's past is thrown away and rebuilt, with a log line; so is one where that is found out only now.
 func (w *worker) restored(ctx context.Context) (stores.Store, error) {
 	w.taken = true
-	store, err := w.state.keeper.take(w.partition)
+	store, doubt, err := w.state.keeper.take(w.partition)
 	if err != nil {
 		return nil, err
 	}
-	err = w.restore(ctx, store)
-	if err == nil || !rebuildable(err) {
-		return store, err
+	if doubt == nil {
+		doubt = w.restore(ctx, store)
 	}
-	return w.rebuilt(ctx, store, err)
+	if rebuildable(doubt) {
+		return w.rebuilt(ctx, store, doubt)
+	}
+	return store, doubt
 }
 
-// rebuilt throws a store away and restores a new one from the start of the changelog.
+// rebuilt throws a store away and restores a new one from the start of the changelog. A store that knows of commits which the changelog does not
+// have stays, with an error: it may be all that knows of them.
 func (w *worker) rebuilt(ctx context.Context, store stores.Store, reason error) (stores.Store, error) {
+	known := w.known(store, reason)
+	if known != nil && w.engine.cfg.OnPlanChange != Rebuild {
+		committed, err := w.committed(ctx)
+		if err == nil && !committed {
+			err = w.engine.emptyLog(ctx, w.state, w.partition, known)
+		}
+		if err != nil {
+			return store, err
+		}
+	}
 	store, err := w.engine.emptied(w.state, w.partition, store, reason)
 	if err != nil {
 		return nil, err
 	}
+	w.had = known
 	return store, w.restore(ctx, store)
 }
+
+// known is the commit record of a store that the changelog does not bear out: of another life of the topic, or beyond its end. Nil: it tells
+// nothing.
+func (w *worker) known(store stores.Store, reason error) *task.Progress {
+	var other *task.OtherLogError
+	if errors.As(reason, &other) && other.OtherLife() || errors.Is(reason, kafka.ErrOutOfRange) {
+		if p := task.StoredProgress(store); p != nil && w.engine.storeKnows(w.state, p) != "" {
+			return p
+		}
+	}
+	return nil
+}
+
+// errCommitted ends the search of committed.
+var errCommitted = errors.New("engine: a commit record was found")
+
+// committed reports that the changelog has a commit record.
+func (w *worker) committed(ctx context.Context) (bool, error) {
+	admin, err := kafka.NewAdmin(w.engine.kafka)
+	if err != nil {
+		return false, err
+	}
+	defer admin.Close()
+	ends, err := admin.Ends(ctx, w.state.changelog, w.engine.cfg.Guarantee == ExactlyOnce)
+	if err != nil {
+		return false, err
+	}
+	err = kafka.Follow(ctx, w.engine.kafka, kafka.FollowConfig{Topic: w.state.changelog, ID: w.id().Topic, From: map[int32]int64{w.partition: kafka.Oldest},
+		Until: map[int32]int64{w.partition: ends[w.partition]}, Ahead: w.engine.shareOf(w.state).restore(),
+		Apply: func(_ int32, records []task.Record, _ int64) error {
+			if slices.ContainsFunc(records, func(r task.Record) bool { return bytes.Equal(r.Key, task.ProgressKey) }) {
+				return errCommitted
+			}
+			return nil
+		}})
+	if errors.Is(err, errCommitted) {
+		return true, nil
+	}
+	return false, err
+}
+
+func (w *worker) id() task.LogID { return w.engine.logID(w.state, w.partition) }
 
 // rebuildable says that an error is the store's, not the log's.
 func rebuildable(err error) bool {
@@ -142,7 +247,7 @@ func (w *worker) restore(ctx context.Context, store stores.Store) error {
 		w.from.began = began
 	}
 	defer func() { w.from.took += time.Since(began) }()
-	r := task.NewRestorer(store)
+	r := task.NewRestorer(store, w.id())
 	from, ok, err := r.Position()
 	if err != nil {
 		return err
@@ -179,7 +284,7 @@ func (w *worker) restore(ctx context.Context, store stores.Store) error {
 	bound := w.engine.shareOf(w.state).restore()
 	w.view.remaining.Store(max(ends[w.partition]-max(from, 0), 0))
 	err = kafka.Follow(ctx, w.engine.kafka, kafka.FollowConfig{
-		Topic: w.state.changelog, From: map[int32]int64{w.partition: from}, Until: map[int32]int64{w.partition: ends[w.partition]}, Ahead: bound,
+		Topic: w.state.changelog, ID: w.id().Topic, From: map[int32]int64{w.partition: from}, Until: map[int32]int64{w.partition: ends[w.partition]}, Ahead: bound,
 		Apply: func(_ int32, records []task.Record, next int64) error {
 			w.from.count(records)
 			w.view.restored.Store(w.from.rows)
@@ -193,7 +298,13 @@ func (w *worker) restore(ctx context.Context, store stores.Store) error {
 	if err == nil {
 		err = r.Finish()
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	if p, err := r.Progress(); p != nil || err != nil {
+		return nil // who opens the task reads it
+	}
+	return w.engine.emptyLog(ctx, w.state, w.partition, w.had)
 }
 
 func (r *restored) count(records []task.Record) {

@@ -27,7 +27,7 @@ func CheckName(name string) error {
 // Check returns every mistake in the plan, joined, or nil.
 func (p *Plan) Check() error {
 	c := checker{names: map[string]bool{}, sinks: map[string]string{}, sources: map[string]bool{}, internal: map[string]bool{}, tables: p.Tables}
-	if err := CheckName(p.Name); err != nil {
+	if err := CheckApplication(p.Name); err != nil {
 		c.errorf(p.Place, "application: %w", err)
 	}
 	if len(p.Subs) == 0 && len(p.Tables) == 0 {
@@ -62,6 +62,7 @@ func (p *Plan) Check() error {
 			c.errorf(t.Place, "table %q: topic: %w", t.Topic, err)
 		}
 	}
+	c.namesMeet(p)
 	return errors.Join(c.errs...)
 }
 
@@ -142,8 +143,8 @@ func (c *checker) sink(n *Node, s *Sink) {
 	if err := CheckName(s.Topic); err != nil {
 		c.errorf(n.Place, "%s: topic: %w", n.Name, err)
 	}
-	if c.internal[s.Topic] {
-		return // several may write it, and the plan reads it
+	if s.Internal || c.internal[s.Topic] {
+		return // several may write it, and the plan reads it; others that write it are told by namesMeet
 	}
 	if other, ok := c.sinks[s.Topic]; ok {
 		c.errorf(n.Place, "%s and %s both write to topic %q: name the topics apart with Named or To", other, n.Name, s.Topic)

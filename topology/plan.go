@@ -20,7 +20,7 @@ type Record struct {
 
 // Plan is a whole application.
 type Plan struct {
-	Name     string // of the application: prefix of its groups, changelogs and transactional ids
+	Name     string // of the application: that of its group, and what the names of its own topics and transactional ids begin with (names.go)
 	Place    string // file and line in the user's program, for messages; so in Node and Table; may be empty
 	Subs     []*SubTopology
 	Tables   []*Table // what is mirrored into every process
@@ -53,7 +53,7 @@ type Internal struct {
 // SubTopology is the steps that run together in one task per partition of its sources. These have the same number of partitions
 // (JOIN-2).
 type SubTopology struct {
-	Name  string  // the topic of the first source; of an internal one without the application's name
+	Name  string  // the topic of the first source; of an internal one the name that InternalName was given
 	Roots []*Node // the sources: Op is a *Source
 	// DeadLetters is Plan.DeadLetters, and Dropped is Plan.Dropped.
 	DeadLetters string
@@ -132,11 +132,13 @@ type Aggregate struct {
 
 // Sink writes to a topic.
 type Sink struct {
-	Topic   string
-	Row     string
-	Codec   string
-	Compact bool // create the topic compacted
-	Changes bool // values hold Old and Value both; else Old is not written, and a null is written where Value is nil
+	Topic string
+	Row   string
+	Codec string
+	// Internal says that the topic is one of Plan.Internal, and that this sink is the engine's own.
+	Internal bool
+	Compact  bool // create the topic compacted
+	Changes  bool // values hold Old and Value both; else Old is not written, and a null is written where Value is nil
 	// Key, if not nil, appends the key of a group in the form that the topic has it to dst. A window stays behind it as it is; the partition is
 	// that of this key.
 	Key func(dst, group []byte) ([]byte, error)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/ashi-stream/ashi/bench/internal/rig"
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
+	"github.com/ashi-stream/ashi/topology"
 )
 
 const base = 1_700_006_400_000
@@ -91,7 +92,7 @@ func TestMeasuresAndWritesRows(t *testing.T) {
 			outs := map[int]string{}
 			for _, m := range []int{1, 5, 15, 60} {
 				outs[m] = c.Name("out") + "-" + strconv.Itoa(m)
-				t.Cleanup(func() { c.Admin().Delete(context.Background(), outs[m], app+"-"+topic+"-changelog") })
+				t.Cleanup(func() { c.Admin().Delete(context.Background(), outs[m], topology.ChangelogName(app, topic)) })
 			}
 			fill(t, c.Brokers, topic, 600, codec == "json")
 			log := filepath.Join(t.TempDir(), "log")
@@ -144,7 +145,7 @@ func TestJoins(t *testing.T) {
 	fill(t, c.Brokers, right, 2, false)
 	for workload, alone := range map[string]int{"join": 0, "left": 48} {
 		app, out := c.Name("app-"+workload), c.Topic(t, "out-"+workload, 2)
-		t.Cleanup(func() { c.Admin().Delete(context.Background(), app+"-"+left+"-changelog") })
+		t.Cleanup(func() { c.Admin().Delete(context.Background(), topology.ChangelogName(app, left)) })
 		args := []string{"-brokers", strings.Join(c.Brokers, ","), "-app", app, "-topic", left, "-second", right, "-out", out, "-state", t.TempDir(),
 			"-workload", workload, "-commit", "50ms"}
 		var stdout, stderr bytes.Buffer
@@ -178,9 +179,9 @@ func values(t *testing.T, brokers []string, topic string, n int) (all [][]byte) 
 func TestServesTwoStages(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic, app, out := c.Topic(t, "ticks", 2), c.Name("app"), c.Name("out")
-	internal := app + "-" + topic + "-repartition"
+	internal := topology.InternalName(app, topic+"-repartition")
 	t.Cleanup(func() {
-		c.Admin().Delete(context.Background(), out, internal, internal+"-changelog", app+"-"+topic+"-changelog")
+		c.Admin().Delete(context.Background(), out, internal, internal+"-changelog", topology.ChangelogName(app, topic))
 	})
 	fill(t, c.Brokers, topic, 2*len(pairs), false)
 	stdin, stop := io.Pipe()

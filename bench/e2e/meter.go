@@ -13,6 +13,7 @@ import (
 	"github.com/ashi-stream/ashi/bench/internal/rig"
 	"github.com/ashi-stream/ashi/engine"
 	"github.com/ashi-stream/ashi/engine/kafka"
+	"github.com/ashi-stream/ashi/topology"
 )
 
 const (
@@ -32,12 +33,12 @@ func now() sample { return sample{time.Now(), rig.CPU()} }
 
 // meter follows a run.
 type meter struct {
-	admin    *kafka.Admin
-	group    string
-	ends     map[string]map[int32]int64 // of the inputs, by topic
-	tasks    int
-	total    int64
-	registry *prometheus.Registry
+	admin            *kafka.Admin
+	group, changelog string
+	ends             map[string]map[int32]int64 // of the inputs, by topic
+	tasks            int
+	total            int64
+	registry         *prometheus.Registry
 }
 
 func newMeter(ctx context.Context, o *options) (*meter, error) {
@@ -45,7 +46,7 @@ func newMeter(ctx context.Context, o *options) (*meter, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &meter{admin: admin, group: o.app + "-" + o.topic, ends: map[string]map[int32]int64{}, registry: prometheus.NewRegistry()}
+	m := &meter{admin: admin, group: topology.GroupName(o.app), changelog: topology.ChangelogName(o.app, o.topic), ends: map[string]map[int32]int64{}, registry: prometheus.NewRegistry()}
 	for _, topic := range o.topics() {
 		ends, err := admin.Ends(ctx, topic, false)
 		if err != nil {
@@ -129,7 +130,7 @@ func until(ctx context.Context, poll time.Duration, done func() (bool, error)) (
 
 // changelogRows is the length of the changelog: what a restore reads.
 func (m *meter) changelogRows(ctx context.Context) (int64, error) {
-	ends, err := m.admin.Ends(ctx, m.group+"-changelog", false)
+	ends, err := m.admin.Ends(ctx, m.changelog, false)
 	var n int64
 	for _, end := range ends {
 		n += end

@@ -123,12 +123,12 @@ func (r *run) name(admin *kafka.Admin) (forget func(), err error) {
 	}
 	if r.app == "" {
 		r.app = unique
-		mine = append(mine, r.group()+"-changelog", r.out())
+		mine = append(mine, topology.ChangelogName(r.app, r.topic), r.out())
 	}
 	return func() { rig.Forget(admin, r.stderr, mine...) }, nil
 }
 
-func (r *run) group() string { return r.app + "-" + r.topic }
+func (r *run) group() string { return topology.GroupName(r.app) }
 func (r *run) out() string   { return r.app + "-out" }
 
 // plan is windows of a minute that stay open: the input is shorter than their grace.

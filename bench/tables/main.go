@@ -69,7 +69,7 @@ func measure(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		return err
 	}
 	defer admin.Close()
-	defer rig.Forget(admin, stderr, b.ticks(), b.out(), b.app+"-"+b.ticks()+"-changelog")
+	defer rig.Forget(admin, stderr, b.ticks(), b.out(), topology.ChangelogName(b.app, b.ticks()))
 	if err := b.fill(ctx, admin, filepath.Join(dir, "first")); err != nil {
 		return fmt.Errorf("filling: %w", err)
 	}
@@ -143,7 +143,7 @@ func (b *bench) fill(ctx context.Context, admin *kafka.Admin, dir string) error 
 	}
 	return rig.Beside(ctx, e, func(ctx context.Context) error {
 		return rig.Await(ctx, 100*time.Millisecond, func() (bool, error) {
-			all, err := rig.Reached(ctx, admin, b.app+"-"+b.ticks(), b.ticks(), ends)
+			all, err := rig.Reached(ctx, admin, topology.GroupName(b.app), b.ticks(), ends)
 			return all && err == nil, nil // before the first commit there is no such group
 		})
 	})

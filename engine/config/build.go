@@ -16,6 +16,7 @@ func (doc *document) engine(output io.Writer) engine.Config {
 		CommitInterval: c.CommitInterval, CommitBytes: int(c.CommitBytes), CheckpointInterval: c.CheckpointInterval, CheckpointBytes: int(c.CheckpointBytes),
 		Memory: int(c.Memory), MaxAhead: c.MaxAhead, EveryUpdate: c.EveryUpdate,
 		Standbys: int(c.Standbys), InstanceID: m.InstanceID, ClientID: m.ClientID, SessionTimeout: m.SessionTimeout, StartTimeout: c.StartTimeout, ReadyTimeout: c.ReadyTimeout, MaxLag: c.MaxLag, StatusAddr: c.StatusAddr,
+		SlowAfter: c.SlowAfter, StuckAfter: c.StuckAfter,
 		Client: kafka.Client{DialTimeout: m.DialTimeout, RequestTimeout: m.RequestTimeout, IdleTimeout: m.IdleTimeout, MetadataMaxAge: m.MetadataMaxAge,
 			Compression: kafka.Compression(m.Compression), BatchBytes: int32(m.BatchBytes)},
 		Replication: int16(doc.Topics.Replication), Topics: doc.Topics.engine(),

@@ -178,7 +178,7 @@ var topicSettings = strings.Fields(`cleanup.policy compression.type compression.
 func (d *decoder) settings(path string, given map[string]string, all bool) {
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		key := join(path, name)
-		if near := nearest(name, topicSettings); near != "" && near != name {
+		if near := d.nearest(name, topicSettings); near != "" && near != name {
 			d.problem(d.where(key), key, "is no setting of topics: did you mean %s?", near).harmless = true
 		}
 		if all && slices.Contains(engine.ReservedSettings(), name) {
@@ -219,7 +219,7 @@ func (d *decoder) checkNames(doc *document, plan *topology.Plan) {
 
 func (d *decoder) unknownName(path, name string, names []string, what string) {
 	text := what + ": there are " + oneOf(names)
-	if near := nearest(name, names); near != "" {
+	if near := d.nearest(name, names); near != "" {
 		text = what + ": did you mean " + near + "?"
 	}
 	d.problem(d.where(path), path, "%s", text)

@@ -21,6 +21,48 @@ type decoder struct {
 	problems []Problem
 	places   map[string]place // of the keys that are set
 	unsure   []string         // keys that were probably meant: nothing in them counts as missing
+	more     int              // problems beyond maxProblems
+	unknowns int              // keys that do not exist
+	guesses  int              // names of which the nearest was looked for
+	values   int              // that were looked at; one that has several names counts for each
+}
+
+// A file that is no configuration, or was made to be none, costs no more than these.
+const (
+	maxFile     = 1 << 20 // bytes
+	maxValues   = 100_000
+	maxProblems = 100     // that are told one by one, and as many keys that do not exist
+	maxGuesses  = 2000    // names of which the nearest is looked for,
+	maxGuessed  = 256     // and how long one may be: the time is the product of two lengths
+	maxReparse  = 4 << 20 // bytes that are parsed again to find the place of an error
+)
+
+// enough says that no more values are looked at, and why.
+func (d *decoder) enough(n *yaml.Node, path string) bool {
+	d.values++
+	if d.values == maxValues+1 {
+		d.problems = append(d.problems, Problem{Place: d.at(n).text, Key: path, line: n.Line, column: n.Column,
+			Text: fmt.Sprintf("the file sets more than %d values: nothing from here on is read", maxValues)})
+	}
+	return d.values > maxValues
+}
+
+// nearest is nearest, of so many names.
+func (d *decoder) nearest(name string, names []string) string {
+	if d.guesses++; d.guesses > maxGuesses || len(name) > maxGuessed {
+		return ""
+	}
+	return nearest(name, names)
+}
+
+// rest adds what was only counted.
+func (d *decoder) rest() {
+	if d.more > 0 {
+		d.problems = append(d.problems, Problem{Place: d.name(), Text: fmt.Sprintf("and %d more problems", d.more)})
+	}
+	if n := d.unknowns - maxProblems; n > 0 {
+		d.problems = append(d.problems, Problem{Place: d.name(), Text: fmt.Sprintf("and %d more that are no keys", n), harmless: true})
+	}
 }
 
 // place is where a key is set.
@@ -34,6 +76,10 @@ func (d *decoder) at(n *yaml.Node) place {
 }
 
 func (d *decoder) problem(p place, key, format string, args ...any) *Problem {
+	if len(d.problems) >= 2*maxProblems {
+		d.more++
+		return new(Problem)
+	}
 	d.problems = append(d.problems, Problem{Place: p.text, Key: key, Text: fmt.Sprintf(format, args...), line: p.line, column: p.column})
 	return &d.problems[len(d.problems)-1]
 }
@@ -110,6 +156,9 @@ func (d *decoder) pairs(n *yaml.Node, path string, do func(key, value *yaml.Node
 	seen := map[string]*yaml.Node{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], resolved(n.Content[i+1])
+		if d.enough(key, path) {
+			return
+		}
 		if first := seen[key.Value]; first != nil {
 			d.problem(d.at(key), join(path, key.Value), "is set twice, first in line %d: keep one", first.Line)
 			continue
@@ -172,6 +221,9 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, tag reflect.StructTag, pat
 		return
 	}
 	for i, item := range items {
+		if d.enough(item, path) {
+			return
+		}
 		text, place, ok := d.scalar(resolved(item), path)
 		if !ok {
 			continue
@@ -226,9 +278,12 @@ func (d *decoder) scalar(n *yaml.Node, path string) (string, place, bool) {
 
 // unknown notes a key that does not exist, and what was probably meant.
 func (d *decoder) unknown(key *yaml.Node, path string, fields map[string]reflect.StructField) {
+	if d.unknowns++; d.unknowns > maxProblems {
+		return
+	}
 	names := keysOf(fields)
 	text := "is no key: there are " + oneOf(names)
-	if near := nearest(key.Value, names); near != "" {
+	if near := d.nearest(key.Value, names); near != "" {
 		text = fmt.Sprintf("is no key: did you mean %s?", near)
 		d.unsure = append(d.unsure, join(path, near))
 	} else if hint, ok := inKafka[key.Value]; ok {
@@ -350,7 +405,8 @@ func (d *decoder) brokenYAML(text []byte, err error) {
 		line, _ = strconv.Atoi(found[1])
 	}
 	lines := bytes.SplitAfter(text, []byte("\n"))
-	for n := len(lines) - 1; n >= line; n-- {
+	least := max(line, len(lines)-max(maxReparse/len(text), 1))
+	for n := len(lines) - 1; n >= least; n-- {
 		var ignored yaml.Node
 		if yaml.Unmarshal(bytes.Join(lines[:n], nil), &ignored) == nil {
 			line = n + 1

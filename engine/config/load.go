@@ -63,7 +63,7 @@ func load(file string, o Options, more func(*decoder, *document)) (*document, en
 	d := &decoder{file: file, look: lookIn(o.Environ), places: map[string]place{}}
 	doc := new(document)
 	if file != "" {
-		text, err := os.ReadFile(file)
+		text, err := readFile(file)
 		if err != nil {
 			return nil, engine.Config{}, fmt.Errorf("config: %w", err)
 		}
@@ -82,6 +82,7 @@ func load(file string, o Options, more func(*decoder, *document)) (*document, en
 		}
 	}
 	inOrder(d.problems)
+	d.rest()
 	left := d.problems[:0:0]
 	for _, p := range d.problems {
 		if p.harmless && doc.Validation == "relaxed" {
@@ -94,6 +95,20 @@ func load(file string, o Options, more func(*decoder, *document)) (*document, en
 		return nil, engine.Config{}, &Error{left}
 	}
 	return doc, cfg, nil
+}
+
+// readFile reads a file that is not larger than a configuration can be.
+func readFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(text) > maxFile {
+		err = fmt.Errorf("%s has more than %d KiB: is it a configuration?", name, maxFile>>10)
+	}
+	return text, err
 }
 
 // lookIn looks up variables.

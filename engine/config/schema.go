@@ -40,6 +40,8 @@ type core struct {
 	StartTimeout       time.Duration `key:"startTimeout" default:"15s" min:"100ms" doc:"How long a start waits for a broker."`
 	ReadyTimeout       time.Duration `key:"readyTimeout" default:"15s" min:"100ms" none:"-1" doc:"How long a start waits for the tables, once brokers have answered."`
 	MaxLag             int64         `key:"maxLag" default:"100000" min:"1" none:"9223372036854775807" doc:"Records that a partition of a table may be behind before the tables are not ready."`
+	SlowAfter          time.Duration `key:"slowAfter" default:"30s" min:"100ms" doc:"How long one call of the program's code in a task may take before it is reported, and the tables are not ready. At most stuckAfter."`
+	StuckAfter         time.Duration `key:"stuckAfter" default:"5m" min:"100ms" none:"-1" doc:"How long such a call may take before the process gives the task up and ends with an error."`
 	StatusAddr         string        `key:"statusAddr" form:"listen" default:"not served" doc:"Where /healthz, /readyz and /status are served: host:port, or a port alone, which is 127.0.0.1's. Nobody is asked who they are."`
 }
 

@@ -2,7 +2,6 @@ package enginetest
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -118,7 +117,7 @@ func (d *Driver) take(plan *topology.Plan) {
 			d.broadcasts[t.Topic] = d.newMirrored(t)
 		}
 		for p := range d.o.Partitions {
-			r := &running{sub: sub, changelog: fmt.Sprintf("%s-%s-changelog", plan.Name, sub.Name), partition: p}
+			r := &running{sub: sub, changelog: topology.ChangelogName(plan.Name, sub.Name), partition: p}
 			for _, was := range left {
 				if was.changelog == r.changelog && was.partition == p {
 					r.store, was.store = was.store, nil
@@ -157,7 +156,8 @@ func (d *Driver) openTask(r *running) (err error) {
 			return err
 		}
 	}
-	restorer := task.NewRestorer(r.store)
+	id := task.LogID{Application: d.plan.Name, Sub: r.sub.Name, Partition: r.partition}
+	restorer := task.NewRestorer(r.store, id)
 	from, _, err := restorer.Position()
 	if err != nil {
 		return err
@@ -171,7 +171,7 @@ func (d *Driver) openTask(r *running) (err error) {
 		sinks[s.Topic] = d.o.Partitions
 	}
 	r.producer = &producer{log: d.log}
-	r.task, err = task.New(task.Config{Sub: r.sub, Partition: r.partition, Partitions: d.o.Partitions, Sinks: sinks, Changelog: r.changelog,
+	r.task, err = task.New(task.Config{Sub: r.sub, Partition: r.partition, Partitions: d.o.Partitions, Sinks: sinks, Changelog: r.changelog, ID: id,
 		PartitionOf: murmur.Partition, Store: r.store, Producer: r.producer, Now: func() time.Time { return d.now },
 		Log: slog.New(slog.NewTextHandler(d.t.Output(), nil)), Drops: &d.drops, CommitEvery: 1 << 62, CommitBytes: 1 << 40,
 		CheckpointEvery: d.o.CheckpointEvery, CheckpointBytes: 1 << 40, Memory: d.o.Memory, Ahead: d.o.Ahead, EveryUpdate: d.o.EveryUpdate,

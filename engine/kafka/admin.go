@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/ashi-stream/ashi/engine/internal/task"
 )
 
 // ErrTopicMismatch says that a topic exists, but not as the plan needs it.
@@ -60,12 +62,39 @@ func NewAdmin(cfg Config) (*Admin, error) {
 // Close ends the connections; calls under way fail.
 func (a *Admin) Close() { a.client.Close() }
 
-// Partitions is the number of partitions of each of the topics. Topics that do not exist are not in it. Brokers hear of a new topic one after the
-// other: a topic that the first one does not know is asked of all.
+// Found is what a cluster says of topics.
+type Found struct {
+	Cluster string                // its id; empty: it has none
+	Topics  map[string]FoundTopic // those that exist
+}
+
+// FoundTopic is what a cluster says of a topic.
+type FoundTopic struct {
+	Partitions int32
+	ID         task.TopicID // of this life of the topic; zero: the brokers have none
+}
+
+// Partitions is the number of partitions of each of the topics. Topics that do not exist are not in it.
 func (a *Admin) Partitions(ctx context.Context, topics ...string) (map[string]int32, error) {
-	counts := make(map[string]int32, len(topics))
+	found, err := a.Topics(ctx, topics...)
+	return found.partitions(), err
+}
+
+// partitions is how many each topic has.
+func (f Found) partitions() map[string]int32 {
+	counts := make(map[string]int32, len(f.Topics))
+	for name, topic := range f.Topics {
+		counts[name] = topic.Partitions
+	}
+	return counts
+}
+
+// Topics looks topics up. Those that do not exist are not in the answer. Brokers hear of a new topic one after the other: a topic that the first one
+// does not know is asked of all.
+func (a *Admin) Topics(ctx context.Context, topics ...string) (Found, error) {
+	found := Found{Topics: make(map[string]FoundTopic, len(topics))}
 	if len(topics) == 0 {
-		return counts, nil
+		return found, nil
 	}
 	// Not kadm's own call: that one answers from a cache, in which a topic just created is still missing.
 	req := kmsg.NewPtrMetadataRequest()
@@ -79,31 +108,34 @@ func (a *Admin) Partitions(ctx context.Context, topics ...string) (map[string]in
 		if err != nil {
 			return err
 		}
-		if err := countPartitions(counts, resp); err != nil {
+		if err := found.add(resp); err != nil {
 			return err
 		}
-		for i := 0; i < len(resp.Brokers) && len(resp.Brokers) > 1 && len(counts) < len(topics); i++ {
-			a.askOf(ctx, resp.Brokers[i].NodeID, req, counts)
+		for i := 0; i < len(resp.Brokers) && len(resp.Brokers) > 1 && len(found.Topics) < len(topics); i++ {
+			a.askOf(ctx, resp.Brokers[i].NodeID, req, &found)
 		}
 		return nil
 	})
-	return counts, err
+	return found, err
 }
 
 // askOf adds what one broker knows of topics; one that does not answer knows nothing.
-func (a *Admin) askOf(ctx context.Context, broker int32, req *kmsg.MetadataRequest, counts map[string]int32) {
+func (a *Admin) askOf(ctx context.Context, broker int32, req *kmsg.MetadataRequest, found *Found) {
 	ctx, cancel := context.WithTimeout(ctx, secondAnswer)
 	defer cancel()
 	resp, err := req.RequestWith(ctx, a.raw.Broker(int(broker)))
 	if err == nil {
-		err = countPartitions(counts, resp)
+		err = found.add(resp)
 	}
 	if err != nil {
 		a.cfg.Logger.Debug("kafka: a broker does not say whether topics are there", "broker", broker, "error", err)
 	}
 }
 
-func countPartitions(counts map[string]int32, resp *kmsg.MetadataResponse) error {
+func (f *Found) add(resp *kmsg.MetadataResponse) error {
+	if resp.ClusterID != nil {
+		f.Cluster = *resp.ClusterID
+	}
 	for _, t := range resp.Topics {
 		err := kerr.ErrorForCode(t.ErrorCode)
 		switch {
@@ -111,7 +143,7 @@ func countPartitions(counts map[string]int32, resp *kmsg.MetadataResponse) error
 		case err != nil:
 			return fmt.Errorf("topic %s: %w", *t.Topic, denied(err, ACL{Resource: Topic, Name: *t.Topic, Operation: Describe}))
 		default:
-			counts[*t.Topic] = int32(len(t.Partitions))
+			f.Topics[*t.Topic] = FoundTopic{Partitions: int32(len(t.Partitions)), ID: t.TopicID}
 		}
 	}
 	return nil
@@ -322,7 +354,23 @@ func (a *Admin) offsets(ctx context.Context, topic, which string, list func(cont
 
 // CommittedOffsets is what the group has committed of topic; partitions without a commit are not in it.
 func (a *Admin) CommittedOffsets(ctx context.Context, group, topic string) (map[int32]int64, error) {
-	offsets := make(map[int32]int64)
+	commits, err := a.Commits(ctx, group, topic)
+	offsets := make(map[int32]int64, len(commits))
+	for partition, c := range commits {
+		offsets[partition] = c.Offset
+	}
+	return offsets, err
+}
+
+// Commit is an offset that a group has committed, with the text that was committed with it.
+type Commit struct {
+	Offset   int64
+	Metadata string
+}
+
+// Commits is what the group has committed of topic; partitions without a commit are not in it.
+func (a *Admin) Commits(ctx context.Context, group, topic string) (map[int32]Commit, error) {
+	commits := make(map[int32]Commit)
 	err := a.ask(ctx, "look up offsets of group "+group, func(ctx context.Context) error {
 		fetched, err := a.client.FetchOffsets(ctx, group)
 		if errors.Is(err, kerr.GroupIDNotFound) {
@@ -336,12 +384,26 @@ func (a *Admin) CommittedOffsets(ctx context.Context, group, topic string) (map[
 				return fmt.Errorf("topic %s partition %d: %w", topic, partition, o.Err)
 			}
 			if o.At >= 0 {
-				offsets[partition] = o.At
+				commits[partition] = Commit{Offset: o.At, Metadata: o.Metadata}
 			}
 		}
 		return nil
 	}, ACL{Resource: GroupID, Name: group, Operation: Describe}, ACL{Resource: Topic, Name: topic, Operation: Describe})
-	return offsets, err
+	return commits, err
+}
+
+// Note commits offset 0 of partition 0 of topic with a text, for a group that has no members. Brokers forget it when it was not written again for
+// offsets.retention.minutes, and when the topic is deleted.
+func (a *Admin) Note(ctx context.Context, group, topic, text string) error {
+	return a.ask(ctx, "write a note of group "+group, func(ctx context.Context) error {
+		var offsets kadm.Offsets
+		offsets.Add(kadm.Offset{Topic: topic, At: 0, LeaderEpoch: -1, Metadata: text})
+		answers, err := a.client.CommitOffsets(ctx, group, offsets)
+		if err != nil {
+			return err
+		}
+		return answers.Error()
+	}, ACL{Resource: GroupID, Name: group, Operation: Read}, ACL{Resource: Topic, Name: topic, Operation: Read})
 }
 
 // Delete deletes topics; those that do not exist are no error.

@@ -62,3 +62,8 @@ func (s *TopicSpec) settings() map[string]string {
 	maps.Copy(all, s.Config)
 	return all
 }
+
+// DeleteGroupCommand is how an administrator deletes a group that has no members.
+func (c Config) DeleteGroupCommand(group string) string {
+	return strings.Join([]string{"kafka-consumer-groups.sh --bootstrap-server", bootstrap(c.Brokers), "--command-config", adminConfig, "--delete --group", quote(group)}, " ")
+}

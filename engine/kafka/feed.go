@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/ashi-stream/ashi/engine/internal/task"
 )
 
 // feed is one partition being fetched. Its fields belong to the fetcher and its lock.
@@ -13,8 +15,9 @@ type feed struct {
 	fromStart bool // nothing was read yet, and it began at Oldest
 
 	next    int64
-	leader  int32 // -1: not known
-	topicID [16]byte
+	leader  int32        // -1: not known
+	topicID task.TopicID // of the topic that next is of; zero: not known yet
+	others  int          // answers in a row that know another topic of the name
 	size    int32
 	queue   []*chunk
 	out     int       // chunks that were popped and are not used up

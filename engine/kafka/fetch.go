@@ -15,11 +15,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ashi-stream/ashi/engine/internal/rare"
+	"github.com/ashi-stream/ashi/engine/internal/task"
 )
 
 // ErrOutOfRange says that the offset to read next is not in the log: older than what retention has left, or past the end,
 // which happens when the topic was deleted and made again. What was built from the log up to there is worth nothing.
 var ErrOutOfRange = errors.New("kafka: offset out of range")
+
+// ErrOtherTopic says that a topic was deleted and made again: the offset to read next means nothing in the new one.
+var ErrOtherTopic = task.ErrOtherTopic
 
 const (
 	// Oldest as an offset is the start of the log.

@@ -22,6 +22,8 @@ const (
 // FollowConfig says what to follow.
 type FollowConfig struct {
 	Topic string
+	// ID is the topic that offsets are of: another one of the name is an ErrOtherTopic. Zero: the first that is found.
+	ID task.TopicID
 	// From is the partitions to follow, and for each the offset to read first; Oldest is the start of its log.
 	From map[int32]int64
 	// Until is where each partition of From ends: the offset after the last record that is wanted. Nil: never.
@@ -40,7 +42,7 @@ type FollowConfig struct {
 }
 
 // Follow reads the committed records of a topic's partitions and hands them to Apply. It returns nil when every partition's
-// position has reached its bound, Apply's error, the context's, or ErrOutOfRange for an offset that the log does not have.
+// position has reached its bound, Apply's error, the context's, ErrOutOfRange for an offset that the log does not have, or ErrOtherTopic.
 // The bound is a position: a log that ends in a marker, in aborted or in compacted data ends nevertheless; one whose end is
 // still open (a transaction under way) is waited for. Trouble with brokers, or a topic that is missing, is retried for ever,
 // with a log line now and then.
@@ -89,7 +91,7 @@ func (f *follower) begin(ctx context.Context, client *kgo.Client, log *rare.Log)
 		return err
 	}
 	for partition, from := range f.cfg.From {
-		d := &feed{topic: f.cfg.Topic, partition: partition, next: from, arrived: f.arrived}
+		d := &feed{topic: f.cfg.Topic, topicID: f.cfg.ID, partition: partition, next: from, arrived: f.arrived}
 		start, end := starts[partition].Offset, ends[partition].Offset
 		switch {
 		case from == Oldest:

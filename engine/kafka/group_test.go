@@ -36,6 +36,9 @@ type toy struct {
 	dirty     bool // something is to be committed
 	releases  []func()
 	since     time.Time
+
+	processing atomic.Pointer[time.Time] // since when onProcess is under way
+	abandoned  atomic.Bool
 }
 
 // bench is what the toys of a test share.
@@ -157,7 +160,11 @@ func (w *toy) Offer(b *task.Batch, release func()) {
 func (w *toy) Run(ctx context.Context, ended func(string) bool) error {
 	for _, h := range w.held {
 		if h.at == 0 && w.bench.onProcess != nil {
-			if err := w.bench.onProcess(ctx, w, h.batch); err != nil {
+			now := time.Now()
+			w.processing.Store(&now)
+			err := w.bench.onProcess(ctx, w, h.batch)
+			w.processing.Store(nil)
+			if err != nil {
 				return err
 			}
 		}
@@ -241,6 +248,18 @@ func (w *toy) commit(ctx context.Context) error {
 	}
 	w.releases = w.releases[:0]
 	return nil
+}
+
+func (w *toy) Stuck(time.Time) (where string, since time.Time) {
+	if began := w.processing.Load(); began != nil {
+		return "processing", *began
+	}
+	return "", time.Time{}
+}
+
+func (w *toy) Abandon() {
+	w.abandoned.Store(true)
+	w.producer.CutOff()
 }
 
 func (w *toy) Close(ctx context.Context, clean bool) error {
@@ -397,32 +416,6 @@ func TestSlowPartitionDoesNotStallItsNeighbour(t *testing.T) {
 	close(gate)
 	b.await(100_000)
 	require.NoError(t, stop())
-}
-
-// A worker that hangs in mid-batch loses its place: the member still ends, and nothing is counted.
-func TestStuckWorkerIsAbandoned(t *testing.T) {
-	b := newBench(t, kafkatest.Start(t), 1, "a")
-	entered := make(chan struct{}, 1)
-	b.onProcess = func(ctx context.Context, _ *toy, _ *task.Batch) error {
-		entered <- struct{}{}
-		<-ctx.Done()
-		return ctx.Err()
-	}
-	b.fill(1)
-	cfg := b.config()
-	cfg.RebalanceTimeout = 2 * time.Second
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error)
-	go func() { done <- b.group(cfg).Run(ctx) }()
-	<-entered
-	cancel()
-	select {
-	case err := <-done:
-		require.NoError(t, err)
-	case <-time.After(20 * time.Second):
-		t.Fatal("the member does not end")
-	}
-	require.Empty(t, readState(t.Context(), b, 0).Count)
 }
 
 // A member that is cut off and comes back finds its partitions with somebody else, and its late commit fenced.

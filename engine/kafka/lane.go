@@ -30,6 +30,7 @@ type lane struct {
 	ended  bool // nothing goes to the worker any more, save Close
 
 	mu     sync.Mutex
+	seen   Worker  // worker, for other goroutines
 	sealed bool    // releases and marks do not count any more
 	owed   []*debt // chunks whose deferred commit goka still waits for
 }
@@ -45,6 +46,9 @@ func newLane(s *session, partition int32) *lane {
 func (l *lane) open() error {
 	err := guard(func() (err error) {
 		l.worker = l.session.tenure.sub.NewWorker(l.partition)
+		l.mu.Lock()
+		l.seen = l.worker
+		l.mu.Unlock()
 		l.start, err = l.worker.Open(l.session.opening)
 		return err
 	})
@@ -224,6 +228,28 @@ func (l *lane) fail(what string, err error) {
 	l.ended = true
 	l.seal()
 	l.session.fail(fmt.Errorf("partition %d: %s: %w", l.partition, what, err))
+}
+
+// stuck asks the worker where it is.
+func (l *lane) stuck(now time.Time) (where string, since time.Time) {
+	if w := l.other(); w != nil {
+		return w.Stuck(now)
+	}
+	return "", time.Time{}
+}
+
+// abandon lets go of a worker that does not return.
+func (l *lane) abandon() {
+	if w := l.other(); w != nil {
+		w.Abandon()
+	}
+}
+
+// other is the worker, for other goroutines than its own.
+func (l *lane) other() Worker {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.seen
 }
 
 // borrow notes a deferred commit.

@@ -7,6 +7,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/ashi-stream/ashi/engine/internal/task"
 )
 
 // retry is when the leaders of feeds that have lost them are looked for: at once, unless that was just so.
@@ -92,7 +94,7 @@ func (f *fetcher) starts(ctx context.Context, topics map[string]bool) (kadm.List
 }
 
 func (f *fetcher) assign(resp *kmsg.MetadataResponse, starts kadm.ListedOffsets) (fresh []int32, err error) {
-	leaders, ids := make(map[place]int32), make(map[string][16]byte)
+	leaders, ids := make(map[place]int32), make(map[string]task.TopicID)
 	for _, t := range resp.Topics {
 		if t.Topic == nil || t.ErrorCode != 0 {
 			continue
@@ -118,6 +120,10 @@ func (f *fetcher) assign(resp *kmsg.MetadataResponse, starts kadm.ListedOffsets)
 			err = fmt.Errorf("topic %s partition %d has no leader now", d.topic, d.partition)
 			continue
 		}
+		if other := f.another(d, ids[d.topic]); other != nil {
+			err = other
+			continue
+		}
 		d.leader, d.topicID = leader, ids[d.topic]
 		f.names[d.topicID] = d.topic
 		if f.wakes[leader] == nil {
@@ -130,6 +136,23 @@ func (f *fetcher) assign(resp *kmsg.MetadataResponse, starts kadm.ListedOffsets)
 		}
 	}
 	return fresh, err
+}
+
+// anotherLimit is how many answers in a row must know another topic: a broker that has just started may still know the one before.
+const anotherLimit = 5
+
+// another is an error while a topic has another id than the one that a feed is of; it ends the fetcher when that stays so. The lock is held.
+func (f *fetcher) another(d *feed, id task.TopicID) error {
+	if !id.Other(d.topicID) {
+		d.others = 0
+		return nil
+	}
+	d.others++
+	err := fmt.Errorf("%w: topic %s has id %s, and had %s when it was read last", ErrOtherTopic, d.topic, id, d.topicID)
+	if d.others >= anotherLimit && f.fatal == nil && !d.ended {
+		f.fatal = err
+	}
+	return err
 }
 
 func (f *fetcher) unlead(feeds []*feed) {

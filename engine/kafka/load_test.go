@@ -49,6 +49,10 @@ func (w *idle) Run(context.Context, func(string) bool) error {
 
 func (w *idle) Tick(context.Context) error        { return nil }
 func (w *idle) Close(context.Context, bool) error { return nil }
+func (w *idle) Stuck(time.Time) (where string, since time.Time) {
+	return "", time.Time{}
+}
+func (w *idle) Abandon() {}
 
 // BenchmarkGroup is the cost of everything between broker and task: 24-byte records, two partitions, a worker that does
 // nothing. The CPU figure holds the embedded broker's work too; with ASHI_TEST_BROKERS it is ours alone.

@@ -399,7 +399,7 @@ func (m *member) commit(ctx context.Context, positions map[string]map[int32]int6
 		t.Topic = topic
 		for partition, offset := range partitions {
 			p := kmsg.NewOffsetCommitRequestTopicPartition()
-			p.Partition, p.Offset = partition, offset
+			p.Partition, p.Offset, p.Metadata = partition, offset, kmsg.StringPtr(m.group.reader(topic).Notes[topic])
 			t.Partitions = append(t.Partitions, p)
 		}
 		req.Topics = append(req.Topics, t)

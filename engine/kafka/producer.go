@@ -360,6 +360,10 @@ func (p *Producer) Close() error {
 	return nil
 }
 
+// CutOff is for a producer whose goroutine does not return: what was not acknowledged when CutOff returns never gets into the log, except for
+// the requests that were already sent, which belong to a transaction that nobody commits. Any goroutine may call it; Close may follow.
+func (p *Producer) CutOff() { p.client.Close() }
+
 // abort ends the transaction under way. That it may fail is no loss: the broker aborts at the transaction's timeout, or when
 // the successor opens the same id.
 func (p *Producer) abort() {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/crc32"
 
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ashi-stream/ashi/engine/internal/task"
@@ -70,7 +69,7 @@ func wholeBatches(raw []byte) (length int, next int64, err error) {
 // decoder turns the chunks of one partition into records, without what was aborted. It is reused from chunk to chunk and used
 // by one goroutine. Keys and values are views of the chunk (or of a decompressed copy).
 type decoder struct {
-	decompressor kgo.Decompressor
+	unpacker unpacker
 
 	raw     []byte // batches not begun yet
 	from    int64
@@ -83,28 +82,30 @@ type decoder struct {
 	firstTime  int64
 	appendTime int64 // of all its records, if useAppend
 	useAppend  bool
+	tooLarge   error // it has more bytes than are taken: what its one record says
 
 	position int64 // the offset to read next, after what fill has returned
 }
 
-func newDecoder() *decoder { return &decoder{decompressor: kgo.DefaultDecompressor()} }
+func newDecoder() *decoder { return new(decoder) }
 
 func (d *decoder) start(c *chunk) {
 	d.raw, d.from, d.position = c.raw, c.from, c.from
 	d.aborted = append(d.aborted[:0], c.aborted...)
-	d.body, d.left, d.end = nil, 0, c.from
+	d.body, d.left, d.end, d.tooLarge = nil, 0, c.from, nil
 	if len(c.raw) == 0 {
 		d.end = c.next
 	}
 }
 
-// fill decodes up to len(dst) records and returns how many; fewer only at the end of the chunk. Batches that hold nothing for
-// us (markers, aborted or compacted away) are passed over, and position with them.
+// fill decodes up to len(dst) records and returns how many; fewer at the end of the chunk, and where they have very many headers. Batches
+// that hold nothing for us (markers, aborted or compacted away) are passed over, and position with them. A record that is too large has its
+// Err, and a batch that is stands for one such record.
 func (d *decoder) fill(dst []task.Record) (int, error) {
-	n := 0
+	n, headers := 0, 0
 	for {
 		for d.left > 0 {
-			if n == len(dst) {
+			if n == len(dst) || headers > headersAtOnce {
 				return n, nil
 			}
 			took, err := d.record(&dst[n])
@@ -113,8 +114,18 @@ func (d *decoder) fill(dst []task.Record) (int, error) {
 			}
 			if took {
 				d.position = dst[n].Offset + 1
+				headers += len(dst[n].Headers)
 				n++
 			}
+		}
+		if d.tooLarge != nil {
+			if n == len(dst) {
+				return n, nil
+			}
+			dst[n] = task.Record{Offset: max(d.base, d.from), Timestamp: windows.Time(d.firstTime), Err: d.tooLarge}
+			d.tooLarge = nil
+			d.position = dst[n].Offset + 1
+			n++
 		}
 		if d.end > d.position {
 			d.position = d.end
@@ -148,16 +159,24 @@ func (d *decoder) batch() error {
 		return nil
 	}
 	d.body = b[batchHeader:]
-	if codec := attributes & codecBits; codec != 0 {
-		var err error
-		if d.body, err = d.decompressor.Decompress(d.body, kgo.CompressionCodecType(codec)); err != nil {
-			return fmt.Errorf("%w: decompress the batch at offset %d: %w", ErrCorrupt, d.base, err)
-		}
-	}
-	d.left = int(binary.BigEndian.Uint32(b[atCount:]))
 	d.firstTime = int64(binary.BigEndian.Uint64(b[atFirstTime:]))
 	d.appendTime = int64(binary.BigEndian.Uint64(b[atMaxTime:]))
 	d.useAppend = attributes&appendTimeBit != 0
+	if codec := attributes & codecBits; codec != 0 {
+		body, err := d.unpacker.unpack(codec, d.body)
+		switch {
+		case errors.Is(err, ErrTooLarge):
+			d.body = nil
+			if d.end > d.from { // else it was read before
+				d.tooLarge = fmt.Errorf("batch of offsets %d to %d: %w", d.base, d.end-1, err)
+			}
+			return nil
+		case err != nil:
+			return fmt.Errorf("%w: decompress the batch at offset %d: %w", ErrCorrupt, d.base, err)
+		}
+		d.body = body
+	}
+	d.left = int(binary.BigEndian.Uint32(b[atCount:]))
 	return nil
 }
 
@@ -205,8 +224,13 @@ func (d *decoder) record(r *task.Record) (bool, error) {
 	if i < 0 || i > end || headers < 0 {
 		return false, d.malformed()
 	}
-	r.Headers = nil
-	if headers > 0 {
+	r.Headers, r.Err = nil, nil
+	switch {
+	case headers > int64(end-i)/2: // each takes two bytes at least
+		return false, d.malformed()
+	case headers > maxHeaders:
+		r.Err = fmt.Errorf("%w: it has %d headers, at most %d are taken", ErrTooLarge, headers, maxHeaders)
+	case headers > 0:
 		if r.Headers, i = headerList(b[:end], i, headers); i < 0 {
 			return false, d.malformed()
 		}
@@ -226,11 +250,8 @@ func (d *decoder) malformed() error {
 	return fmt.Errorf("%w: record with %d left in the batch at offset %d", ErrCorrupt, d.left, d.base)
 }
 
-// headerList is for the rare record that has headers; it allocates.
+// headerList is for the rare record that has headers; it allocates, so n must have been looked at.
 func headerList(b []byte, i int, n int64) ([]task.Header, int) {
-	if n > int64(len(b)-i) {
-		return nil, -1
-	}
 	list := make([]task.Header, n)
 	for k := range list {
 		var key []byte

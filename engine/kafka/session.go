@@ -34,6 +34,8 @@ type session struct {
 	givenUp  chan struct{} // closed when the worker did not end in time
 	stopOnce sync.Once
 
+	giveUpOnce sync.Once
+
 	mu  sync.Mutex
 	err error
 }
@@ -61,8 +63,10 @@ func (s *session) run() error {
 	opening, stopOpening := context.WithCancel(s.work)
 	s.opening = opening
 
+	ended := make(chan struct{})
 	var watching sync.WaitGroup
 	watching.Go(s.watch)
+	watching.Go(func() { s.await(ended) })
 	watching.Go(func() {
 		<-s.stopping
 		stopOpening()
@@ -77,18 +81,17 @@ func (s *session) run() error {
 	if err := s.handler.Cleanup(s); err != nil {
 		s.member().cfg.Logger.Debug("kafka: goka's clean-up", "error", err)
 	}
+	close(ended)
 	s.abandon()
 	watching.Wait()
 	s.tenure.handles.clear()
 	return s.failure()
 }
 
-// watch stops the session when it is told to.
+// watch stops the session when it is told to, or when its worker is stuck.
 func (s *session) watch() {
-	select {
-	case <-s.tenure.revoked:
-	case <-s.tenure.lost:
-	case <-s.stopping:
+	if !s.stuck() {
+		return
 	}
 	s.stop() // before abandon: what fails from now on is no failure
 	select { // it may be lost, too, while it is being given back
@@ -96,6 +99,50 @@ func (s *session) watch() {
 		s.abandon()
 	case <-s.ctx.Done():
 	}
+}
+
+// stuck waits until the session is to stop, which is true, or its worker is stuck: then the session ends without it.
+func (s *session) stuck() (stops bool) {
+	bound := s.group().gc.StuckAfter
+	var looks <-chan time.Time
+	if bound > 0 {
+		tick := time.NewTicker(max(min(lookEvery, bound/4), time.Millisecond))
+		defer tick.Stop()
+		looks = tick.C
+	}
+	for {
+		select {
+		case <-s.tenure.revoked:
+			return true
+		case <-s.tenure.lost:
+			return true
+		case <-s.stopping:
+			return true
+		case <-looks:
+			now := time.Now()
+			if where, since := s.lane.stuck(now); !since.IsZero() && now.Sub(since) >= bound {
+				s.leave(fmt.Sprintf("%s, since %v", where, now.Sub(since).Round(time.Second)))
+				return false
+			}
+		}
+	}
+}
+
+// leave ends the session without the goroutine of its worker.
+func (s *session) leave(where string) {
+	s.stop()
+	s.abandon()
+	s.giveUp()
+	s.lane.abandon()
+	err := fmt.Errorf("partition %d: %w: %s: the next owner of the partition goes on from the last commit; the goroutine and the store that it has open "+
+		"go with this process: end it, and look in a dump of its goroutines for what the step waits for", s.tenure.partition, ErrStuck, where)
+	s.member().cfg.Logger.Error("kafka: the member ends without a worker that does not return", "group", s.group().gc.ID, "partition", s.tenure.partition, "at", where)
+	s.tenure.leave(err)
+}
+
+func (s *session) giveUp() {
+	s.giveUpOnce.Do(func() { close(s.givenUp) })
+	s.lane.seal()
 }
 
 func (s *session) stop() { s.stopOnce.Do(func() { close(s.stopping) }) }
@@ -162,7 +209,7 @@ func (s *session) consume() {
 	for _, c := range s.lane.claims {
 		s.member().fetcher.end(c.feed)
 	}
-	s.await(fed)
+	<-fed
 	for _, c := range s.lane.claims {
 		close(c.messages)
 	}
@@ -180,7 +227,7 @@ func (s *session) connect() {
 		}
 		c.start = next
 		m.marks.begin(c.topic, c.partition, next)
-		c.feed = &feed{topic: c.topic, partition: c.partition, next: next, arrived: l.arrived}
+		c.feed = &feed{topic: c.topic, topicID: s.tenure.sub.TopicIDs[c.topic], partition: c.partition, next: next, arrived: l.arrived}
 		m.fetcher.add(c.feed)
 	}
 }
@@ -195,28 +242,45 @@ func (s *session) consumeClaim(c *claim) {
 	}
 }
 
-// await waits for the lane: for its grace, then, having told the worker that its work does not count, a little longer. Then its
-// debts are paid, so that goka does not wait for them too.
-func (s *session) await(done <-chan struct{}) {
+// await waits for the end of a session that is to stop: for the worker's grace, then, having told the worker that its work does not count, a
+// little longer. Then its debts are paid, so that goka does not wait for them too. A worker that is in user code then is left behind; one that
+// is not, as a slow disk may hold it, has the rest of what a rebalance may take.
+func (s *session) await(ended <-chan struct{}) {
+	select {
+	case <-s.stopping:
+	case <-ended:
+		return
+	}
+	began := time.Now()
 	timer := time.NewTimer(s.grace())
 	defer timer.Stop()
 	select {
-	case <-done:
+	case <-ended:
 		return
 	case <-s.work.Done():
 	case <-timer.C:
 		s.abandon()
 	}
+	s.lane.stuck(time.Now()) // so that the next look is not the first one
 	timer.Reset(closeTimeout)
 	select {
-	case <-done:
+	case <-ended:
 		return
 	case <-timer.C:
 	}
-	s.member().cfg.Logger.Error("kafka: a worker does not end", "group", s.group().gc.ID, "sub", s.tenure.sub.Name, "partition", s.tenure.partition)
-	close(s.givenUp)
-	s.lane.seal()
-	<-done
+	s.giveUp()
+	where, since := s.lane.stuck(time.Now())
+	if since.IsZero() || time.Since(since) < closeTimeout/2 { // else it is where it was when it was abandoned
+		where = "in the engine's own code"
+		s.member().cfg.Logger.Error("kafka: a worker does not end", "group", s.group().gc.ID, "sub", s.tenure.sub.Name, "partition", s.tenure.partition)
+		timer.Reset(max(s.member().cfg.RebalanceTimeout-time.Since(began), closeTimeout))
+		select {
+		case <-ended:
+			return
+		case <-timer.C:
+		}
+	}
+	s.leave(where)
 }
 
 // message wraps a delivery. Its offset is the one before the chunk's end, as goka marks the next one; what is no chunk has an

@@ -24,7 +24,10 @@ type tenure struct {
 
 	revoked     chan struct{} // closed when the partition is wanted back, or the member ends
 	lost        chan struct{} // closed when it may already be somebody else's
-	done        chan struct{} // closed when nothing of it is left
+	left        chan struct{} // closed when its goroutine is left behind
+	leftErr     error         // set before left is closed
+	leftOnce    sync.Once
+	done        chan struct{} // closed when nothing of it is left that counts
 	revokedOnce sync.Once
 	lostOnce    sync.Once
 
@@ -37,7 +40,7 @@ type tenure struct {
 var _ sarama.ConsumerGroup = (*tenure)(nil)
 
 func newTenure(m *member, id taskID) *tenure {
-	return &tenure{member: m, sub: id.sub, partition: id.partition, revoked: make(chan struct{}), lost: make(chan struct{}), done: make(chan struct{})}
+	return &tenure{member: m, sub: id.sub, partition: id.partition, revoked: make(chan struct{}), lost: make(chan struct{}), left: make(chan struct{}), done: make(chan struct{})}
 }
 
 func (t *tenure) id() taskID { return taskID{t.sub, t.partition} }
@@ -66,9 +69,31 @@ func (t *tenure) over() bool {
 	}
 }
 
-// run lets goka run the partition until it is given back or lost, or returns what is fatal.
+// leave ends the tenure without its goroutine, which does not return.
+func (t *tenure) leave(err error) {
+	t.leftOnce.Do(func() {
+		t.leftErr = err
+		t.abandon() // no session follows should it return after all
+		close(t.left)
+	})
+}
+
+// run works on the partition until it is given back or lost, or returns what is fatal. Goka and the worker have goroutines of their own, which
+// nobody waits for once they are left behind: user code that hangs must hold up neither a rebalance nor the end of the program.
 func (t *tenure) run() error {
 	defer close(t.done)
+	ended := make(chan error, 1)
+	go func() { ended <- t.process() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-t.left:
+		return t.leftErr
+	}
+}
+
+// process lets goka run the partition.
+func (t *tenure) process() error {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	t.stopGoka = stop

@@ -87,9 +87,9 @@ func ask(ctx context.Context, cfg Config, client *kgo.Client, answers chan<- err
 		resp, err := req.RequestWith(asked, client)
 		cancel()
 		if err == nil && heard != nil {
-			counts := map[string]int32{}
-			if countPartitions(counts, resp) == nil {
-				heard(counts)
+			found := Found{Topics: make(map[string]FoundTopic, len(topics))}
+			if found.add(resp) == nil {
+				heard(found.partitions())
 			}
 		}
 		select {

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/ashi-stream/ashi/engine/internal/task"
@@ -41,7 +42,19 @@ type Worker interface {
 	// Close ends the worker. Clean: it commits what is pending and releases it. Otherwise it abandons what is pending, as
 	// somebody else may own the partition already. It must return soon after ctx is done.
 	Close(ctx context.Context, clean bool) error
+
+	// Stuck says in which piece of work the worker is, and since when; the zero Time: in none that could hang. It is called by other
+	// goroutines, each second, while other methods are under way, and must not wait for them.
+	Stuck(now time.Time) (where string, since time.Time)
+
+	// Abandon is called by another goroutine when a method of the worker does not return (ErrStuck): from when Abandon returns nothing that
+	// the worker does may be seen by anybody. Its own goroutine may still use what it has, so none of that may be freed. If the method ever
+	// returns, Close follows.
+	Abandon()
 }
+
+// ErrStuck says that a worker did not return, and that the member has ended without it: a goroutine is left behind.
+var ErrStuck = errors.New("kafka: a goroutine is left behind, which does not return")
 
 // GroupConfig is the consumer group of an application: one for all of its sub-topologies, as in Kafka Streams.
 type GroupConfig struct {
@@ -62,6 +75,11 @@ type GroupConfig struct {
 	// Instance does not leave its group when it ends: the others take its tasks after SessionTimeout. Empty: membership ends
 	// with the process.
 	Instance string
+	// StuckAfter is how long a worker may be in one piece of work (Worker.Stuck) before the member ends without it, with
+	// ErrStuck; 0: for ever. Where the worker is to end, as its partition moves or Run's context is done, that is bounded
+	// whatever StuckAfter says: half of Config.RebalanceTimeout and 5 s for a worker that is in such work, all of
+	// RebalanceTimeout, and 5 s at least, for one that is not.
+	StuckAfter time.Duration
 	// OnRebalance, if not nil, is called at each new assignment, also of the same tasks, with the time when the rebalance
 	// began for this member: when partitions were taken from it, or now if none were. It must not block.
 	OnRebalance func(began time.Time)
@@ -74,6 +92,11 @@ type SubTopology struct {
 	Name string
 	// Topics are the inputs; they must have the same number of partitions.
 	Topics []string
+	// TopicIDs are those of the inputs that workers' offsets are of: a topic that is another one is an ErrOtherTopic. One
+	// that is not in it is not known: then the first that is found counts.
+	TopicIDs map[string]task.TopicID
+	// Notes are texts that commits of offsets carry, by topic: whose they are.
+	Notes map[string]string
 	// Changelog is the topic of the workers' log. It must exist, with a partition for each of the inputs'. Empty: the
 	// workers keep no log and nothing is checked.
 	Changelog string
@@ -102,6 +125,8 @@ type SubTopology struct {
 
 const (
 	defaultTick = 100 * time.Millisecond
+	// lookEvery is how often a session looks whether its worker is stuck, at least.
+	lookEvery = time.Second
 
 	// closeTimeout bounds the abandoning of a worker, and the wait for one that does not notice that its context is done.
 	closeTimeout = 5 * time.Second

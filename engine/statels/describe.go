@@ -16,6 +16,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/ashi-stream/ashi/engine/internal/tables"
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/stores"
 	"github.com/ashi-stream/ashi/stores/rocksdb"
@@ -95,19 +96,21 @@ func describe(out io.Writer, path string, s *rocksdb.Store) error {
 // namedValue says what a named value means.
 func namedValue(name string, value []byte) []string {
 	number := int64(0)
-	if len(value) == 8 || len(value) == 16 {
+	if len(value) == 8 {
 		number = int64(binary.BigEndian.Uint64(value))
 	}
 	partition, of := strings.CutPrefix(name, "position/")
 	switch {
 	case "\x00"+name == string(task.ProgressKey):
 		return commitRecord(value)
-	case len(value) == 8 && of:
-		return []string{fmt.Sprintf("position of partition %s: %d", partition, number)}
-	case len(value) == 8 && name == "position":
-		return []string{fmt.Sprintf("position in the changelog: %d", number)}
-	case len(value) == 16 && name == "position":
-		return []string{fmt.Sprintf("position in the changelog: %d, of %s", number, at(int64(binary.BigEndian.Uint64(value[8:]))))}
+	case of:
+		if next, topic, ok := tables.ParsePosition(value); ok {
+			return []string{fmt.Sprintf("position of partition %s: %d, of %s", partition, next, topic)}
+		}
+	case name == "position":
+		if p, err := task.ParsePosition(value); err == nil {
+			return []string{fmt.Sprintf("position in the changelog: %d, of %s", p.Offset, at(p.Since.UnixMilli())), "state of " + p.Log.String()}
+		}
 	case len(value) == 8 && name == "newest":
 		return []string{"newest time: " + at(number)}
 	}
@@ -138,7 +141,7 @@ func commitRecord(value []byte) []string {
 		lines = append(lines, fmt.Sprintf("step %s: %s, layout %d", o, o.Described(), o.Layout))
 	}
 	for _, topic := range slices.Sorted(maps.Keys(p.Inputs)) {
-		lines = append(lines, fmt.Sprintf("position in %s: %d", topic, p.Inputs[topic]))
+		lines = append(lines, fmt.Sprintf("position in %s: %d, topic id %s", topic, p.Inputs[topic], p.Topics[topic]))
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.StreamTimes)) {
 		lines = append(lines, fmt.Sprintf("stream time of %s: %s", name, at(int64(p.StreamTimes[name]))))

@@ -38,6 +38,7 @@ func newState(t *testing.T) (dir string, open []*rocksdb.Store) {
 	mirror := func(p *topology.Table, records ...task.Record) {
 		s := store(filepath.Join(p.Folder, p.File+".db"))
 		m := tables.NewMirror(p, s, 0, slog.New(slog.DiscardHandler))
+		m.Bind(tables.Topic{Cluster: "c1", ID: task.TopicID{3}})
 		_, err := m.Positions()
 		require.NoError(t, err)
 		require.NoError(t, m.Apply(0, records, int64(len(records))))
@@ -54,20 +55,22 @@ func newState(t *testing.T) (dir string, open []*rocksdb.Store) {
 	}
 	mirror(&topology.Table{Topic: "rates_15min_final", Folder: "rates", File: "window_15min", Windows: &kind, AppendOnly: true}, finals...)
 
-	s := store("fx-rates-changelog/0/main.db")
+	s := store("fx--rates-changelog/0/main.db")
 	var b stores.Batch
 	for i := range int64(4) {
 		b.Put(stores.AppendRowKey(nil, 256, 1398902400000+i%2*60000, []byte{byte('a' + i)}), []byte{9, byte(i)})
 	}
 	b.Put(stores.AppendRowKey(nil, 258, 0, []byte("k")), []byte("1"))
 	b.Put(stores.AppendRowKey(nil, 300, 0, []byte("k")), []byte("1"))
-	progress := task.Progress{Sequence: 17, Rows: 1234, Inputs: map[string]int64{"rates": 1240, "limits": 3}, StreamTimes: map[string]windows.Time{"bars": 1398902460500},
+	progress := task.Progress{Sequence: 17, Rows: 1234, Inputs: map[string]int64{"rates": 1240, "limits": 3}, Topics: map[string]task.TopicID{"rates": {2}}, StreamTimes: map[string]windows.Time{"bars": 1398902460500},
 		Operators: []topology.Operator{
 			{Name: "bars", Kind: "aggregate", Layout: 1, Meaning: []topology.Part{{Name: "key", Text: "string"}, {Name: "windows", Text: "1min"}, {Name: "aggregates", Text: "count", List: true}}, Numbers: topology.Numbers{First: 256, Count: 1}},
-			{Name: "fx-rates-repartition", Kind: "internal topic", Layout: 1, Rows: []topology.Forms{{Of: "rows", Forms: []string{"{pair s}"}}}},
+			{Name: "fx--rates-repartition", Kind: "internal topic", Layout: 1, Rows: []topology.Forms{{Of: "rows", Forms: []string{"{pair s}"}}}},
 		}, Removing: []topology.Numbers{{First: 257, Count: 2}}, Next: 259}
 	b.Put(task.ProgressKey, progress.Append(nil))
-	b.Put(stores.MetaKey("position"), binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, 99), 1398902461000))
+	position := task.Position{Offset: 99, Since: time.UnixMilli(1398902461000),
+		Log: task.LogID{Cluster: "c1", Application: "fx", Sub: "rates", Topic: task.TopicID{1}}}
+	b.Put(stores.MetaKey("position"), position.Append(nil))
 	b.Put(stores.MetaKey("indexed"), []byte{1})
 	require.NoError(t, s.Write(&b))
 	require.NoError(t, s.Flush())
@@ -82,7 +85,7 @@ func TestListing(t *testing.T) {
 	check := func() {
 		for name, args := range map[string][]string{
 			"list": {dir}, "rows": {"-rows", "rates/main", dir}, "prefix": {"-rows", "rates/main", "-prefix", "EURC", dir}, "hex": {"-rows", "rates/main.db", "-prefix", "0x00", dir},
-			"windows": {"-rows", "rates/window_15min", "-n", "2", dir}, "task": {"-rows", "fx-rates-changelog/0/main", dir},
+			"windows": {"-rows", "rates/window_15min", "-n", "2", dir}, "task": {"-rows", "fx--rates-changelog/0/main", dir},
 		} {
 			var out strings.Builder
 			require.NoError(t, run(args, &out, t.Output()), name)

@@ -32,8 +32,8 @@ func TestConfigFile(t *testing.T) {
 func TestGrants(t *testing.T) {
 	const add = "kafka-acls.sh --bootstrap-server b:1 --command-config admin.properties --add --allow-principal User:NAME "
 	lines := strings.Split(strings.TrimSpace(program(t, 0, "-grants", "-brokers", "b:1")), "\n")
-	require.Len(t, lines, 12, "a group, transactional ids, ten topics")
+	require.Len(t, lines, 20, "a group, the owners of eight topics of results, transactional ids, ten topics")
 	require.Contains(t, lines, add+"--operation Create --operation Read --operation Write --topic fx-rates")
-	require.Contains(t, lines, add+"--operation Write --transactional-id fx-fx-rates- --resource-pattern-type prefixed")
+	require.Contains(t, lines, add+"--operation Write --transactional-id fx-- --resource-pattern-type prefixed")
 	require.Contains(t, program(t, exitFailed, "-grants"), "give -config or -brokers")
 }

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
+	"github.com/ashi-stream/ashi/topology"
 	"github.com/ashi-stream/ashi/windows"
 )
 
@@ -172,7 +173,7 @@ func TestRealTicks(t *testing.T) {
 
 func deleteTopics(t *testing.T, c *kafkatest.Cluster, app string) {
 	topic := app + "-rates"
-	names := []string{topic, app + "-" + topic + "-changelog"}
+	names := []string{topic, topology.ChangelogName(app, topic)}
 	for _, size := range sizes {
 		names = append(names, topic+"_"+windows.Name(size)+"_final", topic+"_"+windows.Name(size)+"_window_raw")
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/linxGnu/grocksdb"
@@ -26,9 +27,48 @@ var filePatterns = []string{
 	"CURRENT", "IDENTITY", "LOCK", "LOG", "LOG.old.*", "MANIFEST-*", "OPTIONS-*", "*.sst", "*.log", "*.blob", "*.dbtmp",
 }
 
+// dirMode is of directories that are made. RocksDB makes its files by the process's umask, which is not a library's to change: so nobody but owner
+// and group gets as far as the files.
+const dirMode = 0o750
+
+// closeToOthers takes from a directory what it lets others than owner and group do, and what it lets the group write.
+func closeToOthers(dir string) error {
+	info, err := os.Stat(dir)
+	if err == nil && info.Mode().Perm()&^dirMode != 0 {
+		err = os.Chmod(dir, info.Mode().Perm()&dirMode)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot close the directory to other users: %w", err)
+	}
+	return nil
+}
+
+// strays are the names of files that systems leave where a process works: dumps of processes that crashed, and files that were deleted while an NFS client
+// had them open. They can be told to be neither a store's nor somebody's who keeps something here.
+var strays = []string{"core", "core.[0-9]*", "*.core", ".nfs[0-9a-f]*"}
+
+// Strays are the files in a store's directory that are passed over, as they are no store's and nobody's.
+func Strays(dir string) []string {
+	entries, _ := os.ReadDir(dir)
+	var found []string
+	for _, e := range entries {
+		if isStray(e) {
+			found = append(found, e.Name())
+		}
+	}
+	return found
+}
+
+func isStray(e fs.DirEntry) bool {
+	return e.Type().IsRegular() && slices.ContainsFunc(strays, func(pattern string) bool {
+		ok, _ := filepath.Match(pattern, e.Name())
+		return ok
+	})
+}
+
 // Destroy removes the store in dir and dir itself. It removes nothing when there is a file in it that is not a store's,
 // when the marker is missing, or when the store is open (stores.ErrLocked). An empty or missing directory is fine. It does
-// not follow symbolic links inside dir. If it is interrupted, it can be called again.
+// not follow symbolic links inside dir, and leaves dir where it has Strays. If it is interrupted, it can be called again.
 func Destroy(dir string) error {
 	names, err := entryNames(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -42,6 +82,9 @@ func Destroy(dir string) error {
 	if err != nil {
 		return fmt.Errorf("rocksdb: destroy %s: %w", dir, err)
 	}
+	if len(Strays(dir)) > 0 {
+		return nil // they are not ours to remove
+	}
 	if err := os.Remove(dir); err != nil {
 		return fmt.Errorf("rocksdb: destroy: %w", err)
 	}
@@ -53,15 +96,18 @@ func prepare(dir string) error {
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
 		return errors.New("it is a file; name a directory")
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, dirMode); err != nil {
 		return fmt.Errorf("cannot make the directory: check the path and its permissions: %w", err)
+	}
+	if err := closeToOthers(dir); err != nil {
+		return err
 	}
 	names, err := entryNames(dir)
 	if err != nil {
 		return fmt.Errorf("cannot list the directory: check its permissions: %w", err)
 	}
 	if len(names) == 0 {
-		if err := os.WriteFile(filepath.Join(dir, marker), []byte(markerText), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, marker), []byte(markerText), 0o640); err != nil {
 			return fmt.Errorf("cannot write to the directory: check its permissions and free space: %w", err)
 		}
 		return nil
@@ -153,14 +199,17 @@ func isStoreFile(name string) bool {
 	return false
 }
 
+// entryNames is what is in a directory, without strays.
 func entryNames(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	names := make([]string, len(entries))
-	for i, entry := range entries {
-		names[i] = entry.Name()
+	names := make([]string, 0, len(entries))
+	for _, entry := range entries {
+		if !isStray(entry) {
+			names = append(names, entry.Name())
+		}
 	}
 	return names, nil
 }

@@ -28,6 +28,9 @@ func Destroy(dir string) error {
 	return fmt.Errorf("rocksdb: destroy %s: %w: built without cgo", dir, stores.ErrUnavailable)
 }
 
+// Strays is empty.
+func Strays(string) []string { return nil }
+
 // Get returns stores.ErrUnavailable.
 func (*Store) Get(dst, _ []byte) ([]byte, bool, error) { return dst, false, stores.ErrUnavailable }
 

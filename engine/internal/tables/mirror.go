@@ -26,6 +26,7 @@ import (
 // Mirror copies a table's topic into a store.
 type Mirror struct {
 	table *topology.Table
+	topic Topic
 	store stores.Store
 	rare  *rare.Log
 	batch stores.Batch
@@ -54,16 +55,42 @@ func NewMirror(table *topology.Table, store stores.Store, retention time.Duratio
 		at: map[int32]int64{}, floor: math.MaxInt64, latest: map[int32]int64{}, latestNow: map[int32]int64{}}
 }
 
+// Topic says which topic a store's positions are of. What is not known of it may be anything.
+type Topic struct {
+	Cluster string
+	ID      task.TopicID
+}
+
+// String is how log lines name it.
+func (t Topic) String() string {
+	if t.Cluster == "" {
+		return "topic id " + t.ID.String()
+	}
+	return fmt.Sprintf("topic id %s in cluster %s", t.ID, t.Cluster)
+}
+
+func (t Topic) other(than Topic) bool {
+	return t.ID.Other(than.ID) || t.Cluster != than.Cluster && t.Cluster != "" && than.Cluster != ""
+}
+
+// Bind says which topic the store follows from now on; a store that has rows of another one is found by the next call of Positions (ErrOtherTopic).
+// Without it positions are taken as they are, and written down as those of a topic that is not known.
+func (m *Mirror) Bind(topic Topic) { m.topic = topic }
+
 const (
 	positionPrefix = "position/"
 	keysName       = "keys" // the format of the topic's keys that rows came with; nothing: KAFKA
 )
 
+// ErrOtherTopic says that a store has rows of another topic than it is to follow: it must be emptied first. The topic was deleted and made again, or
+// is of another cluster, or the folder is another table's.
+var ErrOtherTopic = errors.New("tables: the rows of the store are of another topic")
+
 // ErrOtherKeys says that a store has rows whose keys were read in another format than the table's: it must be emptied first.
 var ErrOtherKeys = errors.New("tables: the rows of the store have keys of another format")
 
 // Positions is the offset to read next of each partition that the store has seen. It takes over from the store what Apply goes on from. See
-// ErrOtherKeys.
+// ErrOtherKeys and ErrOtherTopic.
 func (m *Mirror) Positions() (map[int32]int64, error) {
 	if err := m.loadNewest(); err != nil {
 		return nil, err
@@ -76,10 +103,14 @@ func (m *Mirror) Positions() (map[int32]int64, error) {
 			return nil, fmt.Errorf("tables: positions of %s: %w", m.table.Topic, err)
 		}
 		var p int32
-		if _, err := fmt.Sscanf(string(e.Key[len(from):]), "%d", &p); err != nil || len(e.Value) != 8 {
+		next, topic, ok := ParsePosition(e.Value)
+		if _, err := fmt.Sscanf(string(e.Key[len(from):]), "%d", &p); err != nil || !ok {
 			return nil, fmt.Errorf("tables: positions of %s: %w", m.table.Topic, stores.ErrCorrupt)
 		}
-		at[p] = int64(binary.BigEndian.Uint64(e.Value))
+		if topic.other(m.topic) {
+			return nil, fmt.Errorf("%w: they are of %s; %s has now %s", ErrOtherTopic, topic, m.table.Topic, m.topic)
+		}
+		at[p] = next
 	}
 	m.forget(len(at) > 0)
 	keys, _, err := m.store.Get(nil, stores.MetaKey(keysName))
@@ -212,7 +243,24 @@ func (m *Mirror) putPosition(to rows, partition int32, next int64) {
 	if m.table.Keys != "" {
 		to.Put(stores.MetaKey(keysName), []byte(m.table.Keys))
 	}
-	to.Put(stores.MetaKey(fmt.Sprintf("%s%d", positionPrefix, partition)), binary.BigEndian.AppendUint64(nil, uint64(next)))
+	to.Put(stores.MetaKey(fmt.Sprintf("%s%d", positionPrefix, partition)), appendPosition(nil, next, m.topic))
+}
+
+// appendPosition appends a partition's position: the offset in 8 bytes big-endian, the id of the topic in 16, and the cluster.
+func appendPosition(dst []byte, next int64, topic Topic) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, uint64(next))
+	return append(append(dst, topic.ID[:]...), topic.Cluster...)
+}
+
+// ParsePosition reads a partition's position.
+func ParsePosition(b []byte) (next int64, topic Topic, ok bool) {
+	const fixed = 8 + len(topic.ID)
+	if len(b) < fixed {
+		return 0, topic, false
+	}
+	copy(topic.ID[:], b[8:])
+	topic.Cluster = string(b[fixed:])
+	return int64(binary.BigEndian.Uint64(b)), topic, true
 }
 
 // commit writes what to has.
@@ -236,6 +284,11 @@ func (m *Mirror) collect(to rows, partition int32, records []task.Record) error 
 }
 
 func (m *Mirror) apply(to rows, partition int32, r *task.Record) error {
+	if r.Err != nil {
+		m.Malformed.Add(1)
+		m.rare.Warn("record passed over", "partition", partition, "offset", r.Offset, "error", r.Err)
+		return nil
+	}
 	if err := m.storeKey(r.Key); errors.Is(err, topology.ErrUnavailable) {
 		return err // nothing is wrong with the record
 	} else if err != nil {

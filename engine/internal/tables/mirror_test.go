@@ -3,6 +3,8 @@ package tables_test
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -98,6 +100,9 @@ func TestMirrorOfATable(t *testing.T) {
 	require.EqualValues(t, 2, m.Malformed.Load())
 	require.Contains(t, m.log.String(), "offset=12")
 	require.Len(t, m.rows(), 2)
+	m.batches([]task.Record{{Key: []byte("c"), Err: errors.New("too large")}, {Err: errors.New("too large")}})
+	require.EqualValues(t, 4, m.Malformed.Load())
+	require.Equal(t, []string{"=empty key", "c=again"}, m.rows(), "what could not be read is no deletion")
 }
 
 // Keys of another format are kept in the plain one. What cannot be told now is told again; nothing of such a batch is in the store.
@@ -233,5 +238,37 @@ func TestMirrorPositions(t *testing.T) {
 		require.NoError(t, damaged.Write(&batch))
 		_, err = mirror(t, finals(t), damaged).Positions()
 		require.ErrorIs(t, err, stores.ErrCorrupt, bad.name)
+	}
+}
+
+// Positions say of which topic they are; those of another one are not taken up. What is not known may be any.
+func TestMirrorOfAnotherTopic(t *testing.T) {
+	topic := tables.Topic{Cluster: "c1", ID: task.TopicID{0: 1, 15: 2}}
+	store := memory.New()
+	m := mirror(t, finals(t), store)
+	m.Bind(topic)
+	_, err := m.Positions()
+	require.NoError(t, err)
+	require.NoError(t, m.Apply(3, []task.Record{put(windowed("a", 0), "1")}, 258))
+	b, _, err := store.Get(nil, stores.MetaKey("position/3"))
+	require.NoError(t, err)
+	require.Equal(t, "0000000000000102"+"01000000000000000000000000000002"+"6331", hex.EncodeToString(b), "what outlives the process")
+	for name, x := range map[string]struct {
+		topic tables.Topic
+		other bool
+	}{
+		"the same": {topic, false}, "not known": {tables.Topic{}, false}, "no cluster": {tables.Topic{ID: topic.ID}, false}, "no id": {tables.Topic{Cluster: "c1"}, false},
+		"another life": {tables.Topic{Cluster: "c1", ID: task.TopicID{7}}, true}, "another cluster": {tables.Topic{Cluster: "c2", ID: topic.ID}, true},
+	} {
+		again := mirror(t, finals(t), store)
+		again.Bind(x.topic)
+		at, err := again.Positions()
+		if x.other {
+			require.ErrorIs(t, err, tables.ErrOtherTopic, name)
+			require.ErrorContains(t, err, topic.String(), name)
+			continue
+		}
+		require.NoError(t, err, name)
+		require.Equal(t, map[int32]int64{3: 258}, at, name)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -42,7 +43,7 @@ func (t *Task) first(name string) uint16 {
 
 // adopt reads the commit record in the store, and makes of it that of this plan.
 func (t *Task) adopt() (err error) {
-	r := NewRestorer(t.cfg.Store)
+	r := NewRestorer(t.cfg.Store, t.cfg.ID)
 	if t.position, _, err = r.Position(); err != nil {
 		return err
 	}
@@ -54,7 +55,11 @@ func (t *Task) adopt() (err error) {
 	for i := range planned {
 		planned[i].Layout = layout(planned[i].Kind)
 	}
-	t.progress = Progress{Next: topology.FirstNumber, Inputs: map[string]int64{}, StreamTimes: map[string]windows.Time{}}
+	rebuild, err := t.admitLogs(last)
+	if err != nil {
+		return err
+	}
+	t.progress = Progress{Next: topology.FirstNumber, Inputs: map[string]int64{}, Topics: map[string]TopicID{}, StreamTimes: map[string]windows.Time{}}
 	if last != nil {
 		t.progress = *last
 	}
@@ -65,11 +70,19 @@ func (t *Task) adopt() (err error) {
 	if err := t.admitGone(differences); err != nil {
 		return err
 	}
-	rebuild := slices.ContainsFunc(differences, func(d topology.Difference) bool { return d.Change == topology.Changed })
-	if rebuild {
-		t.progress.Inputs, t.progress.StreamTimes = map[string]int64{}, map[string]windows.Time{}
+	if slices.ContainsFunc(differences, func(d topology.Difference) bool { return d.Change == topology.Changed }) {
+		rebuild = true
 		t.cfg.Log.Warn("plan has changed: state is dropped and rebuilt from the oldest records of the inputs", "partition", t.cfg.Partition,
 			"changes", changes(differences))
+	}
+	if rebuild {
+		t.progress.Inputs, t.progress.StreamTimes = map[string]int64{}, map[string]windows.Time{}
+	}
+	t.progress.Log, t.progress.Topics = t.cfg.ID, maps.Clone(t.progress.Topics)
+	for _, topic := range t.cfg.Sub.Topics() {
+		if id := t.cfg.Topics[topic]; id != (TopicID{}) {
+			t.progress.Topics[topic] = id
+		}
 	}
 	if err := t.removeStrays(); err != nil {
 		return err

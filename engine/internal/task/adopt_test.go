@@ -230,7 +230,7 @@ func TestChangedStepIsRefused(t *testing.T) {
 	d.AddRaw("visits", visited(5, 1000))
 	err := d.TryRestart(visits(t, most("total"), summed("minutes", windows.Minutes(2)), summed("more", windows.Minutes(2))))
 	require.ErrorIs(t, err, task.ErrForeign)
-	for _, want := range []string{"sub-topology visits, partition 0, changelog app-visits-changelog", `aggregate "total"`, `aggregate "minutes"`,
+	for _, want := range []string{"sub-topology visits, partition 0, changelog app--visits-changelog", `aggregate "total"`, `aggregate "minutes"`,
 		"windows: was tumbling 1min, is tumbling 2min", "aggregates: new max int; gone sum int", "another name (As)", "OnPlanChange", "give the application another name"} {
 		require.ErrorContains(t, err, want)
 	}
@@ -261,7 +261,7 @@ func TestChangedStepIsRefused(t *testing.T) {
 	require.NoError(t, err)
 	mayGo(linked, "total")
 	err = d.TryRestart(linked)
-	require.ErrorContains(t, err, `internal topic "app-numbers"`, "rows with other columns may wait in it")
+	require.ErrorContains(t, err, `internal topic "app--numbers"`, "rows with other columns may wait in it")
 	require.ErrorContains(t, err, "column N: was int64, is string")
 	require.ErrorContains(t, err, "a rebuild (OnPlanChange) is not possible here")
 }
@@ -353,7 +353,7 @@ func TestPlanChangeCutShort(t *testing.T) {
 // rowsIn is how many rows of operators a changelog has, after compaction, and its store.
 func rowsIn(t *testing.T, d *enginetest.Driver, store stores.Store) (logged, stored int) {
 	left := map[string]bool{}
-	for _, r := range d.Partition("app-visits-changelog", 0) {
+	for _, r := range d.Partition("app--visits-changelog", 0) {
 		if r.Value == nil {
 			delete(left, string(r.Key))
 		} else if _, _, _, err := stores.ParseRowKey(r.Key); err == nil {
@@ -395,9 +395,9 @@ func TestRowsOfGoneStepsAreRemoved(t *testing.T) {
 	d.Commit()
 	logged, stored = rowsIn(t, d, store)
 	require.Equal(t, []int{shops, shops}, []int{logged, stored})
-	n := len(d.Partition("app-visits-changelog", 0))
+	n := len(d.Partition("app--visits-changelog", 0))
 	d.Commit()
-	require.Len(t, d.Partition("app-visits-changelog", 0), n, "nothing is left to do")
+	require.Len(t, d.Partition("app--visits-changelog", 0), n, "nothing is left to do")
 }
 
 // Rows of which no commit record tells are not taken for those of a step: a commit without transactions was cut short. Nor are those that only
@@ -408,7 +408,7 @@ func TestRowsOfNobody(t *testing.T) {
 	for _, recorded := range []bool{false, true} {
 		store := memory.New()
 		var log []task.Record
-		for _, r := range d.Partition("app-visits-changelog", 0) {
+		for _, r := range d.Partition("app--visits-changelog", 0) {
 			if recorded || !bytes.Equal(r.Key, task.ProgressKey) {
 				log = append(log, task.Record{Key: r.Key, Value: r.Value})
 			}
@@ -417,7 +417,7 @@ func TestRowsOfNobody(t *testing.T) {
 				log = append(log, task.Record{Key: other, Value: r.Value})
 			}
 		}
-		require.NoError(t, task.NewRestorer(store).Apply(log, 9))
+		require.NoError(t, task.NewRestorer(store, task.LogID{}).Apply(log, 9))
 		p := &kept{}
 		tk := openTask(t, visits(t, most("most"), summed("total", windows.Unbounded())), store, p)
 		one := visited(7, 2000)
@@ -440,7 +440,7 @@ func TestRowsOfNobody(t *testing.T) {
 		require.Equal(t, 1, tombstones)
 		_, rows := rowsIn(t, d, store)
 		require.Equal(t, 2, rows)
-		progress, err := task.NewRestorer(store).Progress()
+		progress, err := task.NewRestorer(store, task.LogID{}).Progress()
 		require.NoError(t, err)
 		require.Empty(t, progress.Removing)
 	}
@@ -466,7 +466,7 @@ func TestNewerLayout(t *testing.T) {
 	open := func(change func(*task.Progress) []byte) error {
 		store := memory.New()
 		var log []task.Record
-		for _, r := range d.Partition("app-visits-changelog", 0) {
+		for _, r := range d.Partition("app--visits-changelog", 0) {
 			if bytes.Equal(r.Key, task.ProgressKey) {
 				p, err := task.ParseProgress(r.Value)
 				require.NoError(t, err)
@@ -474,7 +474,7 @@ func TestNewerLayout(t *testing.T) {
 			}
 			log = append(log, task.Record{Key: r.Key, Value: r.Value})
 		}
-		require.NoError(t, task.NewRestorer(store).Apply(log, 9))
+		require.NoError(t, task.NewRestorer(store, task.LogID{}).Apply(log, 9))
 		cfg := taskConfig(plan, store, &discard{})
 		cfg.Rebuild = true // of what changed, not of what is newer
 		_, err := task.New(cfg)

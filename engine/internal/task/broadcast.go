@@ -19,6 +19,7 @@ type TableRows interface {
 type broadcast struct {
 	task   *Task
 	name   string
+	place  uint64
 	op     *topology.BroadcastLookup
 	table  TableRows
 	key    func(*topology.Record, []byte) ([]byte, error)
@@ -31,7 +32,7 @@ type broadcast struct {
 }
 
 func newBroadcast(t *Task, name string, o *topology.BroadcastLookup, next []runner) (*broadcast, error) {
-	b := &broadcast{task: t, name: name, op: o, key: o.OpenKey(), decode: o.OpenRow(), join: o.OpenJoin(), next: next, buf: []byte{}}
+	b := &broadcast{task: t, name: name, place: t.pulse.add(name, ""), op: o, key: o.OpenKey(), decode: o.OpenRow(), join: o.OpenJoin(), next: next, buf: []byte{}}
 	if t.cfg.Tables != nil {
 		b.table = t.cfg.Tables(o.Table.Topic)
 	}
@@ -59,7 +60,7 @@ func (b *broadcast) process(ctx context.Context, r *topology.Record) error {
 		return nil
 	}
 	b.out = *r
-	if b.out.Value, err = b.task.joined(b.name, b.join, r.Value, row); err != nil {
+	if b.out.Value, err = b.task.joined(b.place, b.name, b.join, r.Value, row); err != nil {
 		return b.task.failed(b.name, err)
 	}
 	return forward(ctx, b.next, &b.out)
@@ -67,6 +68,7 @@ func (b *broadcast) process(ctx context.Context, r *topology.Record) error {
 
 // find is the row of the table for a record. An error is the record's, which is dropped for the reason, or the store's (reasons).
 func (b *broadcast) find(r *topology.Record) (row any, found bool, reason Reason, err error) {
+	b.task.pulse.move(b.place)
 	key, err := b.keyGuarded(r)
 	if err != nil || key == nil {
 		return nil, false, Failed, err

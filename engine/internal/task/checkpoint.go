@@ -30,13 +30,16 @@ func (t *Task) maybeCheckpoint() error {
 func (t *Task) checkpoint() error {
 	began := t.cfg.Now()
 	t.saved = 0
-	for _, o := range t.operators {
+	defer t.pulse.move(rest)
+	for i, o := range t.operators {
+		t.pulse.move(t.places[i])
 		if err := o.save(); err != nil {
 			return err
 		}
 	}
+	t.pulse.move(rest)
 	t.pending.Put(ProgressKey, t.encodeProgress())
-	t.pending.Put(positionKey, appendPosition(nil, t.position, t.since)) // not now: others may write to the log of a task that is paused
+	t.pending.Put(positionKey, (&Position{Offset: t.position, Since: t.since, Log: t.cfg.ID}).Append(nil)) // not now: others may write to the log of a task that is paused
 	if err := t.writePending(0); err != nil {
 		return err
 	}
@@ -61,9 +64,11 @@ func (t *Task) writePending(least int) error {
 	if t.pending.Size() < least {
 		return nil
 	}
+	from := t.pulse.move(rest)
 	if err := t.cfg.Store.Write(&t.pending); err != nil {
 		return fmt.Errorf("task: checkpoint of %s/%d: %w", t.cfg.Sub.Name, t.cfg.Partition, err)
 	}
+	t.pulse.move(from)
 	t.saved += t.pending.Size()
 	t.pending.Reset()
 	return nil

@@ -66,10 +66,10 @@ func TestCheckpointWritesWhatChanged(t *testing.T) {
 		{"0000000000000000 to 0000000000000001", "put a/600000", "put c/600000", "commit", "position"},
 		{"put c/600000", "commit", "position"},
 	}, store.writes)
-	at, ok, err := task.NewRestorer(store).Position()
+	at, ok, err := task.NewRestorer(store, task.LogID{}).Position()
 	require.NoError(t, err)
 	require.True(t, ok)
-	require.EqualValues(t, len(d.Partition("quotes-quotes-changelog", 0)), at, "the end of the changelog")
+	require.EqualValues(t, len(d.Partition("quotes--quotes-changelog", 0)), at, "the end of the changelog")
 }
 
 // Groups that have no row take no memory: neither late ones nor those whose windows are closed.

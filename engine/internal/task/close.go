@@ -133,6 +133,7 @@ func (w *windowed) closeRow(ctx context.Context, s *size, b *bucket, i int32) er
 
 // closeStored does the same for a row that is in the store only.
 func (w *windowed) closeStored(ctx context.Context, s *size, b *bucket, key, row []byte) error {
+	w.task.pulse.move(w.place)
 	state := aggregates.NewState(w.program)
 	if len(row) < rowHeader {
 		return fmt.Errorf("task: aggregate %s: row of %d bytes in the store: %w", w.name, len(row), stores.ErrCorrupt)

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/ashi-stream/ashi/stores"
@@ -15,9 +17,11 @@ import (
 // Progress is the commit record: how far a task is. It is the last record of every transaction in the changelog, under
 // ProgressKey, and stands in the store beside the rows that it belongs to.
 type Progress struct {
+	Log         LogID                   // the log that it was written to
 	Sequence    uint64                  // of commits, from 1
 	Rows        uint64                  // that were aggregated: numbers their order
 	Inputs      map[string]int64        // topic to the offset to read next; of topics too that are not read any more
+	Topics      map[string]TopicID      // which topics those offsets are of; one that is not in it is not known
 	StreamTimes map[string]windows.Time // operator to its stream time
 	// Operators are those with state that the rows are of. Removing are numbers of operators that are gone: their rows are not read any more, and
 	// some may be left. Next is the lowest number that none ever had.
@@ -31,22 +35,46 @@ type Progress struct {
 // ProgressKey is the key of the commit record, in changelog and store.
 var ProgressKey = stores.MetaKey("commit")
 
-// positionKey is the key under which a store holds the changelog offset to read next, and since when it is known that nothing before it was
-// missed (Restorer.Since).
+// positionKey is the key under which a store holds its Position.
 var positionKey = stores.MetaKey("position")
 
-// appendPosition appends what stands under positionKey.
-func appendPosition(dst []byte, offset int64, since time.Time) []byte {
-	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(dst, uint64(offset)), uint64(since.UnixMilli()))
+// Position is where a store is in its changelog.
+type Position struct {
+	Offset int64     // to read next
+	Since  time.Time // when it is known that nothing before Offset was missed (Restorer.Since)
+	Log    LogID     // the log that Offset is of
+}
+
+// positionVersion is the first byte of an encoded Position.
+const positionVersion = 1
+
+// Append appends p as it is stored: version, offset and milliseconds in 8 bytes big-endian each, and the log.
+func (p *Position) Append(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint64(append(dst, positionVersion), uint64(p.Offset))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(p.Since.UnixMilli()))
+	return p.Log.append(dst)
+}
+
+// ParsePosition reads what Append wrote.
+func ParsePosition(b []byte) (*Position, error) {
+	if len(b) == 0 || b[0] != positionVersion {
+		return nil, fmt.Errorf("task: position of %d bytes: %w", len(b), ErrDamaged)
+	}
+	d := decoder{b: b[1:]}
+	p := &Position{Offset: d.int64(), Since: time.UnixMilli(d.int64()), Log: d.logID()}
+	if d.bad || len(d.b) != 0 {
+		return nil, fmt.Errorf("task: position of %d bytes: %w", len(b), ErrDamaged)
+	}
+	return p, nil
 }
 
 // progressVersion is the first byte of an encoded Progress, its layout. Layouts of rows have versions of their own (layout).
 const progressVersion = 3
 
-// Append appends p as it is stored: version, sequence, rows, the next number, operators, numbers that are removed, inputs and stream times, with
-// uvarint lengths and counts, and tables that are filled, the last three in the order of their names.
+// Append appends p as it is stored: version, log, sequence, rows, the next number, operators, numbers that are removed, inputs, stream times, and
+// tables that are filled, with uvarint lengths and counts, the last three in the order of their names. An input is its offset in 8 bytes and the id of its topic in 16.
 func (p *Progress) Append(dst []byte) []byte {
-	dst = append(dst, progressVersion)
+	dst = p.Log.append(append(dst, progressVersion))
 	dst = binary.AppendUvarint(dst, p.Sequence)
 	dst = binary.AppendUvarint(dst, p.Rows)
 	dst = binary.AppendUvarint(dst, uint64(p.Next))
@@ -58,7 +86,12 @@ func (p *Progress) Append(dst []byte) []byte {
 	for _, n := range p.Removing {
 		dst = appendRange(dst, n)
 	}
-	dst = appendNumbers(dst, p.Inputs)
+	dst = binary.AppendUvarint(dst, uint64(len(p.Inputs)))
+	for _, topic := range slices.Sorted(maps.Keys(p.Inputs)) {
+		id := p.Topics[topic]
+		dst = binary.BigEndian.AppendUint64(appendString(dst, topic), uint64(p.Inputs[topic]))
+		dst = append(dst, id[:]...)
+	}
 	return appendNumbers(appendNumbers(dst, p.StreamTimes), p.Filling)
 }
 
@@ -68,15 +101,15 @@ var errProgress = errors.New("task: commit record is damaged")
 // ParseProgress reads what Append wrote. An error that wraps ErrNewer says that a newer version of ashi has written it.
 func ParseProgress(b []byte) (*Progress, error) {
 	switch {
-	case len(b) == 0 || b[0] < progressVersion:
+	case len(b) == 0 || b[0] < progressVersion: // no release has written less
 		return nil, errProgress
 	case b[0] > progressVersion:
 		return nil, fmt.Errorf("%w: its commit record has layout %d, this version knows %d", ErrNewer, b[0], progressVersion)
 	}
 	d := decoder{b: b[1:]}
-	p := &Progress{Sequence: d.uvarint(), Rows: d.uvarint()}
+	p := &Progress{Log: d.logID(), Sequence: d.uvarint(), Rows: d.uvarint()}
 	p.parseOperators(&d)
-	p.Inputs = numbers[int64](&d)
+	p.parseInputs(&d)
 	p.StreamTimes = numbers[windows.Time](&d)
 	if p.Filling = numbers[int64](&d); len(p.Filling) == 0 {
 		p.Filling = nil
@@ -99,6 +132,17 @@ func (p *Progress) parseOperators(d *decoder) {
 	}
 }
 
+func (p *Progress) parseInputs(d *decoder) {
+	p.Inputs, p.Topics = map[string]int64{}, map[string]TopicID{}
+	for n := d.uvarint(); n > 0 && !d.bad; n-- {
+		topic := d.string()
+		p.Inputs[topic] = d.int64()
+		if id := d.topicID(); id != (TopicID{}) {
+			p.Topics[topic] = id
+		}
+	}
+}
+
 // Commit ends the transaction under way, if anything was processed since the last one. Order:
 //
 //  1. the results, most of which Run has produced already; changed rows as provisional results;
@@ -116,12 +160,16 @@ func (t *Task) Commit(ctx context.Context) error {
 	}
 	began := t.cfg.Now()
 	t.begin(ctx)
-	for _, o := range t.operators {
+	t.pulse.none()
+	defer t.pulse.move(rest)
+	for i, o := range t.operators {
+		t.pulse.move(t.places[i])
 		if err := o.flush(ctx); err != nil {
 			return err
 		}
 	}
-	for _, o := range t.operators {
+	for i, o := range t.operators {
+		t.pulse.move(t.places[i])
 		if err := o.log(ctx); err != nil {
 			return err
 		}
@@ -145,6 +193,7 @@ func (t *Task) Commit(ctx context.Context) error {
 			return t.broken
 		}
 	}
+	t.pulse.move(rest)
 	if err := t.cfg.Producer.Commit(ctx); err != nil {
 		return fmt.Errorf("task: commit %d of %s/%d: %w", t.progress.Sequence, t.cfg.Sub.Name, t.cfg.Partition, err)
 	}

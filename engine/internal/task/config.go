@@ -16,6 +16,8 @@ type Config struct {
 	Partitions  int32                                    // of the source topic
 	Sinks       map[string]int32                         // partitions of each sink's topic
 	Changelog   string                                   // its topic, with as many partitions as the source
+	ID          LogID                                    // which log the partition of Changelog is
+	Topics      map[string]TopicID                       // which topics the inputs are; one that is not in it is not known
 	PartitionOf func(key []byte, partitions int32) int32 // Kafka's own partitioner
 	Store       stores.Store
 	Producer    Producer
@@ -23,7 +25,8 @@ type Config struct {
 	Log         *slog.Logger
 	Codecs      *slog.Logger // takes lines about what cannot be decoded; nil: Log
 	Drops       *Drops
-	Meter       Meter // nil: none
+	Meter       Meter  // nil: none
+	Pulse       *Pulse // shows where the task is; nil: nobody looks
 
 	// CommitEvery is the time between commits, CommitBytes the bytes produced after which one is made earlier.
 	CommitEvery time.Duration

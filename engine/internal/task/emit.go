@@ -125,6 +125,7 @@ func (w *windowed) rowPolicy(to []runner) (*sink, *topology.Policy) {
 
 // projectGuarded runs the user's projection and condition.
 func (w *windowed) projectGuarded(group []byte, win windows.Window, s aggregates.State) (row any, pass bool, err error) {
+	w.task.pulse.move(w.place)
 	done := false
 	defer func() {
 		if !done {

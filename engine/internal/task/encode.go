@@ -54,6 +54,15 @@ func (d *decoder) uvarint() uint64 {
 	return n
 }
 
+// int64 reads 8 bytes big-endian.
+func (d *decoder) int64() int64 {
+	b := d.take(8)
+	if d.bad {
+		return 0
+	}
+	return int64(binary.BigEndian.Uint64(b))
+}
+
 func (d *decoder) string() string { return string(d.take(d.uvarint())) }
 
 func (d *decoder) uint16() uint16 {

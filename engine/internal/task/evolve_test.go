@@ -126,7 +126,7 @@ func TestCodecsOfOnesOwn(t *testing.T) {
 	total(dsl.Map(dsl.Stream[payment](b, "in").Codec(paymentCodec{}), twice))
 	_, err := b.Build()
 	require.ErrorContains(t, err, "task_test.payment.cents: the field is not exported, and would be lost")
-	require.ErrorContains(t, err, "internal topic shop-in-repartition")
+	require.ErrorContains(t, err, "internal topic shop--in-repartition")
 	require.ErrorContains(t, err, "(Codec)")
 
 	d = enginetest.New(t, planOf(t, func(b *dsl.Builder) {
@@ -348,7 +348,7 @@ func TestRenamedTableBehindAnInternalTopic(t *testing.T) {
 	d.AddRaw("people", record(`"7"`, `{"City":"Ulm"}`, 10))
 	err := d.TryRestart(build("b"))
 	require.ErrorIs(t, err, task.ErrForeign)
-	require.ErrorContains(t, err, `table "b" is new, and its rows have gone through internal topic shop-people-repartition`)
+	require.ErrorContains(t, err, `table "b" is new, and its rows have gone through internal topic shop--people-repartition`)
 	d.Restart(build("a"))
 }
 

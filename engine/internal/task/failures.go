@@ -109,6 +109,8 @@ func worthIt(p *topology.Policy, err error) (yes bool) {
 }
 
 func (t *Task) pause(d time.Duration) error {
+	from := t.pulse.move(rest)
+	defer t.pulse.move(from)
 	if t.cfg.Pause != nil {
 		return t.cfg.Pause(t.ctx, d)
 	}
@@ -181,7 +183,8 @@ func (t *Task) unfit(r Reason, step string, err error) {
 }
 
 // joined calls a joiner, again where the policy says so.
-func (t *Task) joined(step string, join func(left, right any) (any, error), left, right any) (any, error) {
+func (t *Task) joined(place uint64, step string, join func(left, right any) (any, error), left, right any) (any, error) {
+	t.pulse.move(place)
 	row, err := joinGuarded(join, left, right)
 	for n := 0; err != nil && t.again(t.policyOf(step), n, err); n++ {
 		row, err = joinGuarded(join, left, right)

@@ -15,12 +15,13 @@ import (
 // is about the foreign key that the left row has now; all about one foreign key come from one task, in its order, so the last of them is about the
 // row as it is now, whatever came before on other ways. So nothing has to be remembered of rows that are deleted.
 type foreignJoin struct {
-	task *Task
-	name string
-	op   *topology.ForeignJoin
-	next []runner
-	left *table
-	rows *keyed
+	task  *Task
+	name  string
+	place uint64
+	op    *topology.ForeignJoin
+	next  []runner
+	left  *table
+	rows  *keyed
 
 	foreign func(row any, dst []byte) ([]byte, error)
 	join    [2]func(left, right any) (any, error) // of what was, of what is: each has a result of its own
@@ -74,7 +75,7 @@ func parseMatch(b []byte) (match, error) {
 }
 
 func newForeignJoin(t *Task, name string, o *topology.ForeignJoin, next []runner) *foreignJoin {
-	j := &foreignJoin{task: t, name: name, op: o, next: next, rows: newKeyed(t, name, t.first(name)), foreign: o.OpenKey(), key: []byte{}}
+	j := &foreignJoin{task: t, name: name, place: t.pulse.add(name, ""), op: o, next: next, rows: newKeyed(t, name, t.first(name)), foreign: o.OpenKey(), key: []byte{}}
 	for i := range 2 {
 		j.join[i] = o.Open()
 		j.right[i] = t.decoder(name, "right", &o.Right)
@@ -204,6 +205,7 @@ func (j *foreignJoin) answered(ctx context.Context, r *topology.Record) error {
 
 // load is what is kept of a left row, good until the next load.
 func (j *foreignJoin) load(key []byte) (match, error) {
+	j.task.pulse.move(j.place)
 	b, err := j.rows.get(key)
 	if err != nil || b == nil {
 		return match{at: windows.Min}, err
@@ -247,6 +249,7 @@ func (j *foreignJoin) after(m match, left any) (any, error) {
 // result joins a left row, if there is one, with the right one that it has; failed is the joiner's error.
 func (j *foreignJoin) result(which int, m match, left any) (row any, failed, err error) {
 	var right any
+	j.task.pulse.move(j.place)
 	if m.matching == matched {
 		if right, err = j.right[which](m.row); err != nil {
 			return nil, nil, j.rows.wrap("right row", fmt.Errorf("%w: %w", err, ErrDamaged))
@@ -255,7 +258,7 @@ func (j *foreignJoin) result(which int, m match, left any) (row any, failed, err
 	if left == nil || right == nil && !j.op.Keep {
 		return nil, nil, nil
 	}
-	row, failed = j.task.joined(j.name, j.join[which], left, right)
+	row, failed = j.task.joined(j.place, j.name, j.join[which], left, right)
 	return row, failed, nil
 }
 
@@ -281,6 +284,7 @@ func (j *foreignJoin) foreignKey(row any) []byte {
 }
 
 func (j *foreignJoin) keyGuarded(row any) (key []byte, err error) {
+	j.task.pulse.move(j.place)
 	done := false
 	defer func() {
 		if !done {

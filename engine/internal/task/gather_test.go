@@ -38,11 +38,11 @@ func contents(t *testing.T, s stores.Store) map[string]string {
 func TestGatherIsApply(t *testing.T) {
 	log := changelogOf(5000)
 	applied := memory.New()
-	require.NoError(t, task.NewRestorer(applied).Apply(log, 5001))
+	require.NoError(t, task.NewRestorer(applied, task.LogID{}).Apply(log, 5001))
 	for _, bound := range []int{0, 1 << 10, 200 << 10, 3 << 20, 1 << 30} {
 		store, err := storetest.NewFaulty(memory.New())
 		require.NoError(t, err)
-		r := task.NewRestorer(store)
+		r := task.NewRestorer(store, task.LogID{})
 		require.NoError(t, r.Gather(nil, 0, bound))
 		for i := 0; i < len(log); i += 100 {
 			require.NoError(t, r.Gather(log[i:i+100], int64(i+100), bound))
@@ -66,7 +66,7 @@ func TestGatherBrokenOff(t *testing.T) {
 		store, err := storetest.NewFaulty(memory.New())
 		require.NoError(t, err)
 		store.Fail(storetest.CallWrite, n, broken)
-		r := task.NewRestorer(store)
+		r := task.NewRestorer(store, task.LogID{})
 		var failed error
 		for i := 0; i < len(log) && failed == nil; i += 100 {
 			failed = r.Gather(log[i:i+100], int64(i+100), 300<<10)
@@ -74,12 +74,12 @@ func TestGatherBrokenOff(t *testing.T) {
 		require.ErrorIs(t, failed, broken)
 		left, err := store.Crash(0)
 		require.NoError(t, err)
-		r = task.NewRestorer(left)
+		r = task.NewRestorer(left, task.LogID{})
 		at, _, err := r.Position()
 		require.NoError(t, err)
 		want := memory.New()
 		if at > 0 {
-			require.NoError(t, task.NewRestorer(want).Apply(log[:at], at))
+			require.NoError(t, task.NewRestorer(want, task.LogID{}).Apply(log[:at], at))
 		}
 		require.Equal(t, contents(t, want), contents(t, left), "failed at write %d, position %d", n, at)
 	}
@@ -88,5 +88,5 @@ func TestGatherBrokenOff(t *testing.T) {
 func TestGatherRefusesRecordsWithoutKey(t *testing.T) {
 	store, err := storetest.NewFaulty(memory.New())
 	require.NoError(t, err)
-	require.ErrorContains(t, task.NewRestorer(store).Gather([]task.Record{{Offset: 7}}, 8, 1<<20), "offset 7")
+	require.ErrorContains(t, task.NewRestorer(store, task.LogID{}).Gather([]task.Record{{Offset: 7}}, 8, 1<<20), "offset 7")
 }

@@ -39,7 +39,7 @@ type volume struct {
 // prefixed is hex of a string behind its length.
 func prefixed(s string) string { return fmt.Sprintf("%02x%x", len(s), s) }
 
-const changelog = "golden-trades-changelog"
+const changelog = "golden--trades-changelog"
 
 func goldenPlan(t testing.TB) *topology.Plan {
 	b := dsl.New("golden")
@@ -87,8 +87,10 @@ func TestGoldenChangelog(t *testing.T) {
 			meaning += prefixed(name) + prefixed(text) + "00"
 		}
 		meaning += prefixed("aggregates") + prefixed("count,latest text,max float,sum decimal") + "01"
-		return "03" + sequence + rows + "8202" + "01" + prefixed("trades-aggregate") + prefixed("aggregate") + "01" + meaning + "00" + "8002" + "02" + "00" +
-			"01" + "06" + "747261646573" + next + "01" + "10" + "7472616465732d616767726567617465" + streamTime + "00"
+		noTopic := strings.Repeat("00", 16) // the driver's topics have no ids
+		log := "00" + prefixed("golden") + prefixed("trades") + "00" + noTopic
+		return "03" + log + sequence + rows + "8202" + "01" + prefixed("trades-aggregate") + prefixed("aggregate") + "01" + meaning + "00" + "8002" + "02" + "00" +
+			"01" + "06" + "747261646573" + next + noTopic + "01" + "10" + "7472616465732d616767726567617465" + streamTime + "00"
 	}
 	other := func(n, high, at string) string { return at + n + "01" + high + "01" + "01" }
 	want := []string{
@@ -118,7 +120,12 @@ func TestGoldenChangelog(t *testing.T) {
 	require.EqualValues(t, 1_700_000_000_000, finals[0].Timestamp)
 }
 
-var goldenProgress = task.Progress{Sequence: 300, Rows: 7, Inputs: map[string]int64{"b": 1, "a": 2},
+var (
+	goldenTopic = task.TopicID{0: 0xaa, 15: 0xbb}
+	goldenLog   = task.LogID{Cluster: "c1", Application: "fx", Sub: "s", Partition: 300, Topic: goldenTopic}
+)
+
+var goldenProgress = task.Progress{Log: goldenLog, Sequence: 300, Rows: 7, Inputs: map[string]int64{"b": 1, "a": 2}, Topics: map[string]task.TopicID{"a": {15: 0x0c}},
 	StreamTimes: map[string]windows.Time{"w": windows.Min, "v": 1_700_000_000_000}, Next: 600,
 	Operators: []topology.Operator{
 		{Name: "w", Kind: "k", Layout: 1, Meaning: []topology.Part{{Name: "m", Text: "t"}, {Name: "n", List: true}},
@@ -127,11 +134,13 @@ var goldenProgress = task.Progress{Sequence: 300, Rows: 7, Inputs: map[string]in
 	},
 	Removing: []topology.Numbers{{First: 258, Count: 3}}, Filling: map[string]int64{"v": 9}}
 
-// The end is positions and stream times.
 const (
-	goldenEnd = "02" + "0161" + "0000000000000002" + "0162" + "0000000000000001" + "02" + "0176" + "0000018bcfe56800" + "0177" + "8000000000000000" + "01" + "0176" + "0000000000000009"
+	goldenLogHex = "02" + "6331" + "02" + "6678" + "01" + "73" + "ac02" + "aa0000000000000000000000000000bb"
 
-	goldenProgressHex = "03" + "ac02" + "07" + "d804" + "02" +
+	goldenEnd = "02" + "0161" + "0000000000000002" + "0000000000000000000000000000000c" +
+		"0162" + "0000000000000001" + "00000000000000000000000000000000" + "02" + "0176" + "0000018bcfe56800" + "0177" + "8000000000000000" + "01" + "0176" + "0000000000000009"
+
+	goldenProgressHex = "03" + goldenLogHex + "ac02" + "07" + "d804" + "02" +
 		"0177" + "016b" + "01" + "02" + "016d0174" + "00" + "016e00" + "01" + "01" + "046c656674" + "02" + "027b7d" + "057b6120737d" + "8002" + "02" +
 		"0176" + "016c" + "ac02" + "00" + "00" + "ffff03" + "01" + "01" + "8202" + "03" + goldenEnd
 )
@@ -156,12 +165,32 @@ func TestGoldenProgress(t *testing.T) {
 	require.ErrorContains(t, err, "layout 4, this version knows 3")
 }
 
+func TestGoldenPosition(t *testing.T) {
+	p := task.Position{Offset: 7, Since: time.UnixMilli(1_700_000_000_000), Log: goldenLog}
+	b := p.Append(nil)
+	require.Equal(t, "01"+"0000000000000007"+"0000018bcfe56800"+goldenLogHex, hex.EncodeToString(b))
+	require.Equal(t, "00"+hex.EncodeToString([]byte("position")), hex.EncodeToString(stores.MetaKey("position")))
+	again, err := task.ParsePosition(b)
+	require.NoError(t, err)
+	require.Equal(t, &p, again)
+	for n := range b {
+		_, err := task.ParsePosition(b[:n])
+		require.ErrorIs(t, err, task.ErrDamaged, "cut after %d bytes", n)
+	}
+	_, err = task.ParsePosition(append(b, 0))
+	require.ErrorIs(t, err, task.ErrDamaged, "a byte too many")
+	b[0]++
+	_, err = task.ParsePosition(b)
+	require.ErrorIs(t, err, task.ErrDamaged, "another layout: it is restored")
+	require.Equal(t, "qgAAAAAAAAAAAAAAAAAAuw", goldenTopic.String(), "as kafka-topics.sh writes it")
+}
+
 // What ParseProgress takes is a record that reads the same when it is written again; it never panics or asks for much memory.
 func FuzzParseProgress(f *testing.F) {
 	f.Add([]byte{})
 	f.Add((&task.Progress{}).Append(nil))
 	f.Add(goldenProgress.Append(nil))
-	f.Add([]byte{3, 1, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
+	f.Add([]byte{3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := task.ParseProgress(b)
 		if err != nil {
@@ -185,7 +214,7 @@ func restored(t *testing.T, value []byte) stores.Store {
 		log = append(log, task.Record{Key: r.Key, Value: r.Value, Offset: int64(i)})
 	}
 	store := memory.New()
-	require.NoError(t, task.NewRestorer(store).Apply(log, int64(len(log))))
+	require.NoError(t, task.NewRestorer(store, task.LogID{}).Apply(log, int64(len(log))))
 	return store
 }
 

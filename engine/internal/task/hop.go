@@ -153,6 +153,7 @@ func (w *windowed) merge(m, b *bucket, i int32, group uint32) error {
 	m.saw(j, w.stride, b.newest(i, w.stride))
 	state := m.state(j, w.stride, w.vars)
 	before := held(state)
+	w.task.pulse.move(w.place)
 	err := w.program.Merge(state, b.state(i, w.stride, w.vars))
 	m.held += held(state) - before
 	if err != nil {

@@ -15,6 +15,7 @@ type input struct {
 	task     *Task
 	name     string
 	topic    string
+	place    uint64
 	table    bool
 	rank     int  // of records at one event time the input with the lowest goes first
 	ours     bool // written by the plan itself: no event time is too far ahead any more, whatever this machine's clock says
@@ -83,6 +84,7 @@ func (t *Task) Run(ctx context.Context, ended func(topic string) bool) error {
 		return ctx.Err()
 	}
 	t.begin(ctx)
+	defer t.pulse.move(rest)
 	for {
 		in := t.next(ended)
 		t.raw, t.source = nil, nil // a bad record that next has come across
@@ -93,6 +95,7 @@ func (t *Task) Run(ctx context.Context, ended func(topic string) bool) error {
 			break
 		}
 		t.take(in, &in.batch.Records[in.at])
+		t.pulse.record(in.place, t.raw.Offset)
 		t.offset = t.raw.Offset
 		in.headed = false
 		in.at++
@@ -202,7 +205,11 @@ func (in *input) fill() bool {
 // accept decodes r into in.record, or does with it what its policy says.
 func (in *input) accept(r *Record) bool {
 	in.record = topology.Record{Key: r.Key, Group: r.Key, Time: r.Timestamp}
+	in.task.pulse.record(in.place, r.Offset)
+	in.task.pulse.move(in.place)
 	switch {
+	case r.Err != nil:
+		return in.tooLarge(r)
 	case r.Value != nil || in.deletions:
 		if err := in.decodeGuarded(r); err != nil && !in.decodeAgain(r, err) {
 			return false
@@ -222,6 +229,18 @@ func (in *input) accept(r *Record) bool {
 		return in.unfit(r, Ahead, fmt.Errorf("event time %v is more than %v ahead of the clock", at, in.task.cfg.Ahead))
 	}
 	return true
+}
+
+// tooLarge does what the policy says with a record that was not taken into memory.
+func (in *input) tooLarge(r *Record) bool {
+	t := in.task
+	t.take(in, r)
+	policy := in.onDecode
+	if policy == nil {
+		policy = t.policyOf(in.name)
+	}
+	_ = t.judge(failure{Undecodable, classDecode, in.name, r.Err}, policy.Then) // Run sees it
+	return false
 }
 
 // take makes r the record at work. Its place in memory says nothing: batches use theirs again.

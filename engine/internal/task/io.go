@@ -28,6 +28,8 @@ type Record struct {
 	Headers    []Header
 	Timestamp  windows.Time
 	Offset     int64
+	// Err, if not nil, says why the record, or the batch that it stands for, could not be taken into memory: what else it should have is missing.
+	Err error
 }
 
 // Batch is what was fetched at once of one input partition.

@@ -17,6 +17,7 @@ import (
 type join struct {
 	task  *Task
 	name  string
+	place uint64
 	asOf  bool
 	grace windows.Time
 	call  func(left, right any) (any, error)
@@ -39,7 +40,7 @@ const (
 )
 
 func newJoin(t *Task, name string, o *topology.StreamJoin, next []runner) (*join, error) {
-	j := &join{task: t, name: name, asOf: o.AsOf, grace: o.Grace, call: o.Open(), next: next, streamTime: windows.Min,
+	j := &join{task: t, name: name, place: t.pulse.add(name, ""), asOf: o.AsOf, grace: o.Grace, call: o.Open(), next: next, streamTime: windows.Min,
 		groups: newGroupTable()}
 	for port := range j.sides {
 		s := &joinSide{join: j, port: port, op: t.first(name) + uint16(port), keeps: o.Keep[port], late: o.Before + o.After + o.Grace}
@@ -168,7 +169,7 @@ func (j *join) alone(ctx context.Context, s *joinSide, key []byte, row any, at w
 
 // emit puts out a result. One that the joiner fails to make is dropped and counted; what it was to be made of counts as matched.
 func (j *join) emit(ctx context.Context, key []byte, left, right any, at windows.Time) error {
-	row, err := j.task.joined(j.name, j.call, left, right)
+	row, err := j.task.joined(j.place, j.name, j.call, left, right)
 	if err != nil {
 		return j.task.failed(j.name, err)
 	}
@@ -178,6 +179,7 @@ func (j *join) emit(ctx context.Context, key []byte, left, right any, at windows
 
 // encodeGuarded fills join.row with the bytes of a row: a codec may call methods of the user's.
 func (s *joinSide) encodeGuarded(row any) (err error) {
+	s.join.task.pulse.move(s.join.place)
 	done := false
 	defer func() {
 		if !done {

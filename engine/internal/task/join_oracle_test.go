@@ -376,7 +376,7 @@ func TestJoinOracleRepartitioned(t *testing.T) {
 		for n := range int32(3) {
 			var in []joinInput
 			for side, topic := range joinTopics {
-				for _, rec := range d.Partition("joins-"+topic+"-repartition", n) {
+				for _, rec := range d.Partition("joins--"+topic+"-repartition", n) {
 					in = append(in, joinInput{side: side, Record: rec, row: internalRow[joinEvent](t, rec.Value)})
 				}
 			}

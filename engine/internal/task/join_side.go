@@ -154,6 +154,7 @@ func (s *joinSide) load(e entry) (any, error) {
 			return nil, fmt.Errorf("task: join %s: %w", s.join.name, err)
 		}
 	}
+	s.join.task.pulse.move(s.join.place)
 	row, err := s.decode(b.row(e.index))
 	if err != nil {
 		return nil, fmt.Errorf("task: join %s: row in the state: %w: %w", s.join.name, err, stores.ErrCorrupt)

@@ -17,7 +17,7 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-const joinLog = "joins-left-changelog"
+const joinLog = "joins--left-changelog"
 
 var goldenJoin = joinProgram{kind: "left", before: 2000, after: 1000, grace: 599} // buckets of 100 and 162 ms
 
@@ -78,7 +78,7 @@ func joinStore(t testing.TB, change func(key string, value []byte) []byte) store
 		log = append(log, task.Record{Key: r.Key, Value: change(hex.EncodeToString(r.Key[:min(3, len(r.Key))]), r.Value), Offset: int64(i)})
 	}
 	store := memory.New()
-	require.NoError(t, task.NewRestorer(store).Apply(log, int64(len(log))))
+	require.NoError(t, task.NewRestorer(store, task.LogID{}).Apply(log, int64(len(log))))
 	return store
 }
 

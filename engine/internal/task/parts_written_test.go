@@ -114,7 +114,7 @@ func newLarge(t *testing.T, plan *topology.Plan, bound int) *large {
 
 // crash opens the task anew. Where nothing says what the rows in the store stand for, they are thrown away, as an engine does.
 func (l *large) crash() {
-	if _, _, err := task.NewRestorer(l.store).Position(); err != nil {
+	if _, _, err := task.NewRestorer(l.store, task.LogID{}).Position(); err != nil {
 		require.ErrorIs(l.t, err, task.ErrDamaged)
 		var all stores.Batch
 		all.DeleteRange(nil, []byte{0xff})

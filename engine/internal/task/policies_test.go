@@ -291,9 +291,9 @@ func TestTooLarge(t *testing.T) {
 	require.Equal(t, []byte("a"), l.Key)
 	require.Len(t, l.Headers, 1)
 
-	limits = map[string]enginetest.TopicLimits{"app-deeds-changelog": {Bytes: 400}}
+	limits = map[string]enginetest.TopicLimits{"app--deeds-changelog": {Bytes: 400}}
 	d = totals(t, enginetest.Options{Limits: limits}, func(*dsl.StreamOf[deed], *dsl.OutputOf[string, deed]) {})
-	require.ErrorContains(t, d.TryRaw("deeds", rows[0]), "topic app-deeds-changelog takes 400 (max.message.bytes): give the topic settings with which it takes it", "state cannot be left out")
+	require.ErrorContains(t, d.TryRaw("deeds", rows[0]), "topic app--deeds-changelog takes 400 (max.message.bytes): give the topic settings with which it takes it", "state cannot be left out")
 }
 
 // What fails below an aggregate is its row, not the record that has closed the window.
@@ -321,7 +321,7 @@ func TestPolicyBehindAnInternalTopic(t *testing.T) {
 	d := enginetest.New(t, plan)
 	d.AddRaw("deeds", deedOf("a", "", 1), deedOf("b", "fail", 2))
 	l := d.DeadLetters()[0]
-	require.Equal(t, []any{"app-spread", int64(1), "spread/0"}, []any{l.Topic, l.Offset, l.Task})
+	require.Equal(t, []any{"app--spread", int64(1), "spread/0"}, []any{l.Topic, l.Offset, l.Task})
 }
 
 // nobody is a producer that nobody reads.

@@ -1,7 +1,6 @@
 package task
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -28,6 +27,7 @@ const leastLoad = 1 << 20
 // them at once, or with Gather and a Finish, which cost a fraction where there are many.
 type Restorer struct {
 	store stores.Store
+	log   LogID
 	batch stores.Batch
 	since time.Time
 
@@ -36,18 +36,16 @@ type Restorer struct {
 	gathered bool       // next is not written yet
 }
 
-// NewRestorer restores into store.
-func NewRestorer(store stores.Store) *Restorer { return &Restorer{store: store} }
+// NewRestorer restores log into store. The zero LogID is for those who only look: it takes every store.
+func NewRestorer(store stores.Store, log LogID) *Restorer { return &Restorer{store: store, log: log} }
 
 // Position is the changelog offset that the store stands for: the one to read next. False: the store is empty. Rows without a position are
-// what is left of a first checkpoint: of which log nobody knows, so they are damage.
+// what is left of a first checkpoint: of which log nobody knows, so they are damage. A store of another log is an *OtherLogError.
 func (r *Restorer) Position() (offset int64, ok bool, err error) {
 	b, ok, err := r.store.Get(nil, positionKey)
 	switch {
 	case err != nil:
 		return 0, false, fmt.Errorf("task: reading the position of a store: %w", err)
-	case ok && len(b) != 16 && len(b) != 8: // as it was before there was Since
-		return 0, false, fmt.Errorf("task: position of %d bytes: %w", len(b), ErrDamaged)
 	case !ok:
 		for _, err := range r.store.Scan(nil, nil) {
 			if err == nil {
@@ -57,10 +55,20 @@ func (r *Restorer) Position() (offset int64, ok bool, err error) {
 		}
 		return 0, false, nil
 	}
-	if len(b) == 16 {
-		r.since = time.UnixMilli(int64(binary.BigEndian.Uint64(b[8:])))
+	p, err := ParsePosition(b)
+	if err != nil {
+		return 0, false, err
 	}
-	return int64(binary.BigEndian.Uint64(b)), true, nil
+	if r.log != (LogID{}) && p.Log.Other(r.log) {
+		return 0, false, &OtherLogError{Found: p.Log, Want: r.log}
+	}
+	r.since = p.Since
+	return p.Offset, true, nil
+}
+
+// position is what stands in the store for an offset.
+func (r *Restorer) position(next int64) []byte {
+	return (&Position{Offset: next, Since: r.since, Log: r.log}).Append(nil)
 }
 
 // Since is when the store was at the end of its changelog, or when its first restore began, if it has not come to the end since; the zero
@@ -82,7 +90,7 @@ func (r *Restorer) Apply(records []Record, next int64) error {
 
 // write writes the batch, and that the store stands for next.
 func (r *Restorer) write(next int64) error {
-	r.batch.Put(positionKey, appendPosition(nil, next, r.since))
+	r.batch.Put(positionKey, r.position(next))
 	if err := r.store.Write(&r.batch); err != nil {
 		return fmt.Errorf("task: restore: %w", err)
 	}
@@ -117,7 +125,7 @@ func (r *Restorer) Finish() error {
 			return err
 		}
 	} else {
-		r.run.Put(positionKey, appendPosition(nil, r.next, r.since))
+		r.run.Put(positionKey, r.position(r.next))
 		if err := r.store.(stores.Loader).Load(&r.run); err != nil {
 			return fmt.Errorf("task: restore: %w", err)
 		}
@@ -134,6 +142,8 @@ func collect(to interface {
 }, records []Record) error {
 	for i := range records {
 		switch rec := &records[i]; {
+		case rec.Err != nil:
+			return fmt.Errorf("task: changelog at offset %d: %w", rec.Offset, rec.Err)
 		case len(rec.Key) == 0:
 			return fmt.Errorf("task: changelog record at offset %d has no key: somebody else writes to the changelog", rec.Offset)
 		case rec.Value == nil:

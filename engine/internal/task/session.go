@@ -137,6 +137,7 @@ func (g *sessionGroup) touching(at, gap windows.Time) (first, last int) {
 func (w *windowed) connect(x *sessions, g *sessionGroup, first, last int, merged windows.Window, at windows.Time) (*session, error) {
 	if last-first == 1 {
 		one := g.list[first]
+		w.task.pulse.move(w.place)
 		err := w.program.Add(one.state, w.cells, w.task.at(at))
 		x.count(one)
 		if err != nil {
@@ -149,10 +150,12 @@ func (w *windowed) connect(x *sessions, g *sessionGroup, first, last int, merged
 	}
 	one := x.take(w.program)
 	for _, other := range g.list[first:last] {
+		w.task.pulse.move(w.place)
 		if err := w.program.Merge(one.state, other.state); err != nil {
 			return nil, fmt.Errorf("task: aggregate %s: merging sessions: %w", w.name, err)
 		}
 	}
+	w.task.pulse.move(w.place)
 	if err := w.program.Add(one.state, w.cells, w.task.at(at)); err != nil {
 		x.give(one)
 		return nil, w.refuse(1, err)

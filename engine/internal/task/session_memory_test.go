@@ -112,7 +112,7 @@ func TestSessionsStayInTheStoreWhenOpened(t *testing.T) {
 			if restored { // what one commit more would have left in the log: group 0 is gone, and another is new
 				gone, row := rowOf(t, store, "K0000000")
 				fresh, _ := rowOf(t, store, "N")
-				require.NoError(t, task.NewRestorer(store).Apply([]task.Record{{Key: gone}, {Key: fresh, Value: row}}, 7))
+				require.NoError(t, task.NewRestorer(store, task.LogID{}).Apply([]task.Record{{Key: gone}, {Key: fresh, Value: row}}, 7))
 			}
 			tk = openTask(t, plan, store, out)
 			require.Less(t, tk.Memory(), 200_000)

@@ -87,6 +87,7 @@ func (w *windowed) sessionRow(g *sessionGroup) (err error) {
 	for _, one := range g.list {
 		w.row = binary.BigEndian.AppendUint64(w.row, uint64(one.Start))
 		w.row = binary.BigEndian.AppendUint64(w.row, uint64(one.End))
+		w.task.pulse.move(w.place)
 		if w.task.scratch, err = w.program.Append(w.task.scratch[:0], one.state); err != nil {
 			return err
 		}
@@ -149,6 +150,7 @@ func (w *windowed) loadSessionRow(x *sessions, n uint32, row []byte, shown bool)
 		}
 		one := x.take(w.program)
 		one.Window = win
+		w.task.pulse.move(w.place)
 		err := w.program.Load(one.state, state)
 		one.large = one.state.Bytes()
 		x.count(one)

@@ -135,6 +135,7 @@ func (w *windowed) addToSliding(ctx context.Context, s *size, group uint32, at w
 	}
 	p := g.points[i]
 	before := held(p.state)
+	w.task.pulse.move(w.place)
 	err = w.program.Add(p.state, w.cells, w.task.at(at))
 	x.held += held(p.state) - before
 	if err != nil {

@@ -60,6 +60,7 @@ func (w *windowed) logSliding(ctx context.Context, s *size) (err error) {
 			continue // gone, and its number or its place used again, perhaps
 		}
 		p.flags = p.flags&^flagDirty | flagLogged
+		w.task.pulse.move(w.place)
 		if w.row, err = w.program.Append(w.row[:0], p.state); err != nil {
 			return fmt.Errorf("task: aggregate %s: encoding the records of group %q at %v: %w", w.name, w.groups.entries[ref.group].key, p.at, err)
 		}
@@ -115,6 +116,7 @@ func (w *windowed) saveSliding(s *size) (err error) {
 	})
 	for _, ref := range x.unsaved {
 		p := x.point(ref)
+		w.task.pulse.move(w.place)
 		if w.row, err = w.program.Append(w.row[:0], p.state); err != nil {
 			return fmt.Errorf("task: aggregate %s: encoding the records of group %q at %v: %w", w.name, w.groups.entries[ref.group].key, p.at, err)
 		}
@@ -175,6 +177,7 @@ func (w *windowed) loadPoints(s *size, n uint32, g *slidingGroup) error {
 			p.at, p.flags = at, flagLogged|flagStored
 			g.points = append(g.points, p)
 			before := held(p.state)
+			w.task.pulse.move(w.place)
 			err = w.program.Load(p.state, e.Value)
 			x.held += held(p.state) - before
 		}

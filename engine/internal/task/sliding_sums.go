@@ -105,6 +105,7 @@ func (w *windowed) copyPoint(x *sliding, to, from *point) error {
 // mergePoint adds the records of from to to.
 func (w *windowed) mergePoint(x *sliding, to, from *point) error {
 	before := held(to.state)
+	w.task.pulse.move(w.place)
 	err := w.program.Merge(to.state, from.state)
 	x.held += held(to.state) - before
 	if err != nil {

@@ -63,7 +63,7 @@ func FuzzState(f *testing.F) {
 		from, _ := stores.OperatorBounds(1 << 8)
 		log := append(logs[i][:len(logs[i]):len(logs[i])], task.Record{Key: append(from, key...), Value: append([]byte{}, value...)})
 		store := memory.New()
-		require.NoError(t, task.NewRestorer(store).Apply(log, int64(len(log))))
+		require.NoError(t, task.NewRestorer(store, task.LogID{}).Apply(log, int64(len(log))))
 		if err := useState(t, plans[i], store); err != nil {
 			require.True(t, errors.Is(err, task.ErrDamaged) || errors.Is(err, stores.ErrCorrupt), "%v", err)
 		}

@@ -38,9 +38,9 @@ func (t *Task) runner(n *topology.Node) (r runner, err error) {
 	}
 	switch o := n.Op.(type) {
 	case *topology.Step:
-		r = &step{task: t, name: n.Name, call: o.Open(), next: next}
+		r = &step{task: t, name: n.Name, place: t.pulse.add(n.Name, ""), call: o.Open(), next: next}
 	case *topology.Sink:
-		r = &sink{task: t, name: n.Name, topic: o.Topic, encode: o.Open(), key: o.Key, partitions: t.cfg.Sinks[o.Topic], changes: o.Changes, next: next}
+		r = &sink{task: t, name: n.Name, place: t.pulse.add(n.Name, ""), topic: o.Topic, encode: o.Open(), key: o.Key, partitions: t.cfg.Sinks[o.Topic], changes: o.Changes, next: next}
 	case *topology.Aggregate:
 		r, err = newWindowed(t, n.Name, o)
 	case *topology.Materialize:
@@ -66,7 +66,7 @@ func (t *Task) runner(n *topology.Node) (r runner, err error) {
 	case *topology.Merge:
 		r = &merge{next}
 	case *topology.Split:
-		r = &split{task: t, name: n.Name, which: o.Open(), next: next}
+		r = &split{task: t, name: n.Name, place: t.pulse.add(n.Name, ""), which: o.Open(), next: next}
 	case *topology.StreamJoin:
 		r, err = newJoin(t, n.Name, o, next)
 	default:
@@ -78,6 +78,7 @@ func (t *Task) runner(n *topology.Node) (r runner, err error) {
 	t.made[n] = r
 	if o, ok := r.(operator); ok {
 		t.operators = append(t.operators, o)
+		t.places = append(t.places, t.pulse.add(n.Name, ""))
 	}
 	return r, nil
 }
@@ -115,6 +116,7 @@ func (m *merge) from(int) runner { return m }
 type split struct {
 	task  *Task
 	name  string
+	place uint64
 	which func(*topology.Record) (int, error)
 	next  []runner
 }
@@ -134,6 +136,7 @@ func (s *split) process(ctx context.Context, r *topology.Record) error {
 }
 
 func (s *split) guarded(r *topology.Record) (i int, err error) {
+	s.task.pulse.move(s.place)
 	done := false
 	defer func() {
 		if !done {
@@ -156,11 +159,12 @@ func forward(ctx context.Context, next []runner, r *topology.Record) error {
 
 // step runs a filter, map, flatmap or peek.
 type step struct {
-	task *Task
-	name string
-	call func(*topology.Record, []*topology.Record) ([]*topology.Record, error)
-	next []runner
-	out  []*topology.Record
+	task  *Task
+	name  string
+	place uint64
+	call  func(*topology.Record, []*topology.Record) ([]*topology.Record, error)
+	next  []runner
+	out   []*topology.Record
 }
 
 func (s *step) process(ctx context.Context, r *topology.Record) error {
@@ -181,6 +185,7 @@ func (s *step) process(ctx context.Context, r *topology.Record) error {
 
 // guarded fills s.out; a panic of the user's function is its error.
 func (s *step) guarded(r *topology.Record) (err error) {
+	s.task.pulse.move(s.place)
 	done := false
 	defer func() {
 		if !done {
@@ -196,6 +201,7 @@ func (s *step) guarded(r *topology.Record) (err error) {
 type sink struct {
 	task       *Task
 	name       string
+	place      uint64
 	topic      string
 	partitions int32
 	changes    bool
@@ -213,6 +219,7 @@ type sink struct {
 
 func (s *sink) process(ctx context.Context, r *topology.Record) error {
 	s.out = Output{Topic: s.topic, Timestamp: r.Time}
+	s.task.pulse.move(s.place)
 	if s.key != nil {
 		if err := s.guardedKey(r); err != nil {
 			return s.failed(failure{Failed, classEncode, s.name, fmt.Errorf("key %q cannot be encoded: %w", r.Key, err)})

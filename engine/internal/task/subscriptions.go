@@ -13,6 +13,7 @@ import (
 type subscriptions struct {
 	task   *Task
 	name   string
+	place  uint64
 	op     *topology.Subscriptions
 	right  *table
 	encode func(any, []byte) ([]byte, error)
@@ -23,7 +24,7 @@ type subscriptions struct {
 
 func newSubscriptions(t *Task, name string, o *topology.Subscriptions) *subscriptions {
 	encode, _ := o.Right.Op.(*topology.Materialize).Rows.OpenWire()
-	return &subscriptions{task: t, name: name, op: o, encode: encode, rows: newSorted(t, name, t.first(name)), row: []byte{}}
+	return &subscriptions{task: t, name: name, place: t.pulse.add(name, ""), op: o, encode: encode, rows: newSorted(t, name, t.first(name)), row: []byte{}}
 }
 
 func (s *subscriptions) link() (err error) {
@@ -101,6 +102,7 @@ func (s *subscriptions) changed(ctx context.Context, r *topology.Record) error {
 
 // answer is an answer's bytes, which the producer may keep.
 func (s *subscriptions) answer(foreign []byte, row any) ([]byte, error) {
+	s.task.pulse.move(s.place)
 	a := answer{foreign: foreign}
 	if row != nil {
 		var err error

@@ -43,7 +43,7 @@ func TestManySubscribers(t *testing.T) {
 	plan := foreignPlan(t)
 	out := &answers{byKey: map[string]int{}}
 	cfg := taskConfig(plan, memory.New(), out)
-	cfg.Sub, cfg.Sinks, cfg.Memory = plan.Subs[1], map[string]int32{"many-l-r-foreign-answers": 2}, 100_000
+	cfg.Sub, cfg.Sinks, cfg.Memory = plan.Subs[1], map[string]int32{"many--l-r-foreign-answers": 2}, 100_000
 	tk, err := task.New(cfg)
 	require.NoError(t, err)
 	next := map[string]int64{}
@@ -71,13 +71,13 @@ func TestManySubscribers(t *testing.T) {
 		for j := range 500 {
 			records = append(records, order(1, i+j))
 		}
-		process("many-l-r-foreign-orders", records...)
+		process("many--l-r-foreign-orders", records...)
 	}
 	requireAnswers(func(int) int { return 1 })
 	process("r", task.Record{Key: []byte("f"), Value: []byte(`{"K":"f"}`)}, task.Record{Key: []byte("g"), Value: []byte(`{"K":"g"}`)})
 	requireAnswers(func(int) int { return 1 })
 	for i := 0; i < n; i += 2 {
-		process("many-l-r-foreign-orders", order(0, i))
+		process("many--l-r-foreign-orders", order(0, i))
 	}
 	process("r", task.Record{Key: []byte("f")})
 	requireAnswers(func(i int) int { return i % 2 })
@@ -91,14 +91,14 @@ func TestForeignOrders(t *testing.T) {
 	tk, err := task.New(cfg)
 	require.NoError(t, err)
 	records := []task.Record{{Key: []byte("k"), Value: []byte{9}}, {Value: []byte{0, 0}, Offset: 1}, {Key: []byte("k"), Value: []byte{1, 'f', 0}, Offset: 2}}
-	require.NoError(t, tk.Process(t.Context(), &task.Batch{Topic: "many-l-r-foreign-answers", Records: records, Next: 3}, func() {}))
+	require.NoError(t, tk.Process(t.Context(), &task.Batch{Topic: "many--l-r-foreign-answers", Records: records, Next: 3}, func() {}))
 	require.EqualValues(t, 2, cfg.Drops.Count(task.Undecodable), "the last one is about a row that is not there")
 
-	cfg.Sub, cfg.Sinks, cfg.Store = plan.Subs[1], map[string]int32{"many-l-r-foreign-answers": 2}, memory.New()
+	cfg.Sub, cfg.Sinks, cfg.Store = plan.Subs[1], map[string]int32{"many--l-r-foreign-answers": 2}, memory.New()
 	tk, err = task.New(cfg)
 	require.NoError(t, err)
 	records = []task.Record{{Key: []byte("f"), Value: []byte{}}, {Value: []byte{1, 0}, Offset: 1}, {Key: []byte("f"), Value: []byte{1, 2, 'k'}, Offset: 2}}
-	require.NoError(t, tk.Process(t.Context(), &task.Batch{Topic: "many-l-r-foreign-orders", Records: records, Next: 3}, func() {}))
+	require.NoError(t, tk.Process(t.Context(), &task.Batch{Topic: "many--l-r-foreign-orders", Records: records, Next: 3}, func() {}))
 	require.EqualValues(t, 5, cfg.Drops.Count(task.Undecodable))
 	require.Empty(t, out.byKey)
 }
@@ -108,14 +108,14 @@ func TestInternalTimesAreNotHeldAgainstTheClock(t *testing.T) {
 	plan := foreignPlan(t)
 	out := &answers{byKey: map[string]int{}}
 	cfg := taskConfig(plan, memory.New(), out)
-	cfg.Sub, cfg.Sinks = plan.Subs[1], map[string]int32{"many-l-r-foreign-answers": 2}
+	cfg.Sub, cfg.Sinks = plan.Subs[1], map[string]int32{"many--l-r-foreign-answers": 2}
 	cfg.Now, cfg.Ahead = func() time.Time { return time.UnixMilli(1000) }, time.Second
 	tk, err := task.New(cfg)
 	require.NoError(t, err)
 	one := func(topic string, r task.Record) {
 		require.NoError(t, tk.Process(t.Context(), &task.Batch{Topic: topic, Records: []task.Record{r}, Next: 1}, func() {}))
 	}
-	one("many-l-r-foreign-orders", task.Record{Key: []byte("f"), Value: []byte{1, 0, 'k'}, Timestamp: 2001})
+	one("many--l-r-foreign-orders", task.Record{Key: []byte("f"), Value: []byte{1, 0, 'k'}, Timestamp: 2001})
 	require.Zero(t, cfg.Drops.Count(task.Ahead))
 	require.Equal(t, map[string]int{"k": 1}, out.byKey)
 	one("r", task.Record{Key: []byte("f"), Value: []byte(`{"K":"f"}`), Timestamp: 2001})

@@ -19,6 +19,7 @@ import (
 type suppress struct {
 	task   *Task
 	name   string
+	place  uint64
 	op     *topology.Suppress
 	next   []runner
 	rows   *keyed
@@ -79,7 +80,7 @@ func parseHeldBack(b []byte) (heldBack, error) {
 }
 
 func newSuppress(t *Task, name string, o *topology.Suppress, next []runner) *suppress {
-	s := &suppress{task: t, name: name, op: o, next: next, rows: newKeyed(t, name, t.first(name)), streamTime: windows.Min,
+	s := &suppress{task: t, name: name, place: t.pulse.add(name, ""), op: o, next: next, rows: newKeyed(t, name, t.first(name)), streamTime: windows.Min,
 		old: []byte{}, row: []byte{}}
 	s.queue = btree.NewBTreeGOptions(func(a, b waitingKey) bool {
 		return cmp.Or(cmp.Compare(a.since, b.since), strings.Compare(a.key, b.key)) < 0
@@ -119,6 +120,7 @@ func (s *suppress) process(ctx context.Context, r *topology.Record) error {
 		s.task.unfit(NullKey, s.name, nil)
 		return nil
 	}
+	s.task.pulse.move(s.place)
 	s.streamTime = max(s.streamTime, r.Time)
 	if err := s.hold(r); err != nil {
 		return err
@@ -169,6 +171,7 @@ func (s *suppress) hold(r *topology.Record) error {
 
 // release hands a change on, unless nothing is all that it changes [P2].
 func (s *suppress) release(ctx context.Context, w waitingKey) error {
+	s.task.pulse.move(s.place)
 	s.queue.Delete(w)
 	s.bytes -= waitingBytes + len(w.key)
 	key := []byte(w.key)

@@ -16,6 +16,7 @@ import (
 type table struct {
 	task    *Task
 	name    string
+	place   uint64
 	next    []runner
 	rows    *keyed
 	history windows.Time // 0: none
@@ -35,7 +36,7 @@ type table struct {
 
 func newTable(t *Task, name string, m *topology.Materialize, next []runner) (*table, error) {
 	encode, old, found := t.encoder(name, "rows", &m.Rows), t.decoder(name, "rows", &m.Rows), t.decoder(name, "rows", &m.Rows)
-	return &table{task: t, name: name, next: next, rows: newKeyed(t, name, t.first(name)), history: m.History,
+	return &table{task: t, name: name, place: t.pulse.add(name, ""), next: next, rows: newKeyed(t, name, t.first(name)), history: m.History,
 		ends: ends{task: t, op: t.first(name) + 1}, encode: encode, old: old, found: found, streamTime: windows.Min}, nil
 }
 
@@ -60,6 +61,7 @@ func (x *table) take(r *topology.Record, silently bool) (newest bool, err error)
 		}
 		return false, nil
 	}
+	x.task.pulse.move(x.place)
 	x.streamTime = max(x.streamTime, r.Time)
 	if x.history > 0 && r.Time < x.streamTime-x.history {
 		if !silently {

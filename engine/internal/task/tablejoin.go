@@ -12,6 +12,7 @@ import (
 type lookup struct {
 	task   *Task
 	name   string
+	place  uint64
 	op     *topology.TableLookup
 	join   func(left, right any) (any, error)
 	next   []runner
@@ -21,7 +22,7 @@ type lookup struct {
 }
 
 func newLookup(t *Task, name string, o *topology.TableLookup, next []runner) *lookup {
-	return &lookup{task: t, name: name, op: o, join: o.Open(), next: next}
+	return &lookup{task: t, name: name, place: t.pulse.add(name, ""), op: o, join: o.Open(), next: next}
 }
 
 func (l *lookup) link() (err error) {
@@ -39,6 +40,7 @@ func (l *lookup) process(ctx context.Context, r *topology.Record) (err error) {
 		return nil
 	}
 	var row any
+	l.task.pulse.move(l.place)
 	switch {
 	case r.Key == nil:
 	case l.op.AsOf:
@@ -50,7 +52,7 @@ func (l *lookup) process(ctx context.Context, r *topology.Record) (err error) {
 		return err
 	}
 	l.out = *r
-	if l.out.Value, err = l.task.joined(l.name, l.join, r.Value, row); err != nil {
+	if l.out.Value, err = l.task.joined(l.place, l.name, l.join, r.Value, row); err != nil {
 		return l.task.failed(l.name, err)
 	}
 	return forward(ctx, l.next, &l.out)
@@ -61,6 +63,7 @@ func (l *lookup) process(ctx context.Context, r *topology.Record) (err error) {
 type tableJoin struct {
 	task  *Task
 	name  string
+	place uint64
 	op    *topology.TableJoin
 	join  [2]func(left, right any) (any, error) // of what was, of what is: each has a result of its own
 	next  []runner
@@ -76,7 +79,7 @@ type tableSide struct {
 }
 
 func newTableJoin(t *Task, name string, o *topology.TableJoin, next []runner) *tableJoin {
-	j := &tableJoin{task: t, name: name, op: o, next: next}
+	j := &tableJoin{task: t, name: name, place: t.pulse.add(name, ""), op: o, next: next}
 	j.join[0], j.join[1] = o.Open(), o.Open()
 	return j
 }
@@ -103,6 +106,7 @@ func (j *tableJoin) from(side int) runner {
 
 // changed hands on how the result changes with a row of one side ([TT1], [TT2]).
 func (j *tableJoin) changed(ctx context.Context, side int, r *topology.Record) error {
+	j.task.pulse.move(j.place)
 	j.sides[side].told = j.sides[side].table.changes
 	s := &j.sides[1-side]
 	other, at, err := s.table.findTold(r.Key, s.told, s.decode)
@@ -137,7 +141,7 @@ func (j *tableJoin) result(which, side int, row, other any) (any, error) {
 	if left == nil && (right == nil || !j.op.Keep[1]) || right == nil && !j.op.Keep[0] {
 		return nil, nil
 	}
-	joined, err := j.task.joined(j.name, j.join[which], left, right)
+	joined, err := j.task.joined(j.place, j.name, j.join[which], left, right)
 	if err != nil {
 		return nil, err
 	}

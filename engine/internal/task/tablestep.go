@@ -9,15 +9,16 @@ import (
 
 // tableStep is a topology.TableStep at work.
 type tableStep struct {
-	task *Task
-	name string
-	call [2]func(any) (any, error) // of what was, of what is
-	next []runner
-	out  topology.Record
+	task  *Task
+	name  string
+	place uint64
+	call  [2]func(any) (any, error) // of what was, of what is
+	next  []runner
+	out   topology.Record
 }
 
 func newTableStep(t *Task, name string, o *topology.TableStep, next []runner) *tableStep {
-	return &tableStep{task: t, name: name, call: [2]func(any) (any, error){o.Open(), o.Open()}, next: next}
+	return &tableStep{task: t, name: name, place: t.pulse.add(name, ""), call: [2]func(any) (any, error){o.Open(), o.Open()}, next: next}
 }
 
 func (s *tableStep) process(ctx context.Context, r *topology.Record) error {
@@ -38,6 +39,7 @@ func (s *tableStep) process(ctx context.Context, r *topology.Record) error {
 
 // result calls the user's function, again where the policy says so.
 func (s *tableStep) result(which int, row any) (any, error) {
+	s.task.pulse.move(s.place)
 	result, err := rowGuarded(s.call[which], row)
 	for n := 0; err != nil && s.task.again(s.task.policyOf(s.name), n, err); n++ {
 		result, err = rowGuarded(s.call[which], row)
@@ -68,6 +70,7 @@ func rowGuarded(call func(any) (any, error), row any) (result any, err error) {
 type regroup struct {
 	task     *Task
 	name     string
+	place    uint64
 	key      func(any, []byte) ([]byte, error)
 	next     []runner
 	old, now []byte
@@ -75,7 +78,7 @@ type regroup struct {
 }
 
 func newRegroup(t *Task, name string, o *topology.Regroup, next []runner) *regroup {
-	return &regroup{task: t, name: name, key: o.OpenKey(), next: next, old: []byte{}, now: []byte{}}
+	return &regroup{task: t, name: name, place: t.pulse.add(name, ""), key: o.OpenKey(), next: next, old: []byte{}, now: []byte{}}
 }
 
 // process takes the old row out of its group first [A1]. A row whose key fails or is null is in no group [A2].
@@ -111,6 +114,7 @@ func (g *regroup) process(ctx context.Context, r *topology.Record) error {
 
 // keyGuarded makes the group key of a row in buf; false if it is in none. A panic is an error.
 func (g *regroup) keyGuarded(row any, buf *[]byte) (ok bool, err error) {
+	g.task.pulse.move(g.place)
 	if row == nil {
 		return false, nil
 	}

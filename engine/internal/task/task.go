@@ -20,6 +20,8 @@ type Task struct {
 	inputs    []*input
 	made      map[*topology.Node]runner
 	operators []operator // those above before those below
+	places    []uint64   // of operators
+	pulse     *Pulse
 
 	progress   Progress
 	adopting   bool                        // the next commit is that of progress alone: the log's last record tells of other operators (adopt.go)
@@ -83,7 +85,10 @@ func New(cfg Config) (*Task, error) {
 	if cfg.Codecs == nil {
 		cfg.Codecs = cfg.Log
 	}
-	t := &Task{cfg: cfg, drops: dropLog{drops: cfg.Drops, log: cfg.Log, codecs: cfg.Codecs, now: cfg.Now}, made: map[*topology.Node]runner{}}
+	if cfg.Pulse == nil {
+		cfg.Pulse = new(Pulse)
+	}
+	t := &Task{cfg: cfg, pulse: cfg.Pulse, drops: dropLog{drops: cfg.Drops, log: cfg.Log, codecs: cfg.Codecs, now: cfg.Now}, made: map[*topology.Node]runner{}}
 	now := cfg.Now()
 	t.lastCommit, t.lastCheckpoint, t.since, t.lastFlush = now, now, now, now
 	if err := t.adopt(); err != nil {
@@ -97,15 +102,17 @@ func New(cfg Config) (*Task, error) {
 		t.choosy = t.choosy || limit.choosy()
 	}
 	t.collectPolicies()
+	t.pulse.begin(t.name(), cfg.Partition)
 	for i, source := range cfg.Sub.Sources() {
 		steps, err := t.runners(cfg.Sub.Roots[i].Next)
 		if err != nil {
 			return nil, err
 		}
-		t.inputs = append(t.inputs, &input{task: t, name: cfg.Sub.Roots[i].Name, topic: source.Topic, table: source.Table, rank: rank(source),
+		t.inputs = append(t.inputs, &input{task: t, name: cfg.Sub.Roots[i].Name, topic: source.Topic, table: source.Table, rank: rank(source), place: t.pulse.add(cfg.Sub.Roots[i].Name, source.Topic),
 			ours: source.Internal, decode: source.Open(), onDecode: source.OnDecode, deletions: source.Deletions, steps: steps})
 	}
 	slices.Reverse(t.operators) // runners are made from below
+	slices.Reverse(t.places)
 	if err := t.link(); err != nil {
 		return nil, err
 	}
@@ -145,7 +152,10 @@ func (t *Task) Tick(ctx context.Context) error {
 		return t.Commit(ctx)
 	}
 	t.begin(ctx)
-	for _, o := range t.operators {
+	t.pulse.none()
+	defer t.pulse.move(rest)
+	for i, o := range t.operators {
+		t.pulse.move(t.places[i])
 		changed, err := o.tick(ctx)
 		t.changed = t.changed || changed
 		if err != nil {
@@ -202,7 +212,9 @@ func (t *Task) produce(ctx context.Context, o Output) {
 func (t *Task) send(ctx context.Context, o Output) {
 	t.count(&o)
 	t.out = o
+	from := t.pulse.move(rest) // it may wait for a broker
 	t.cfg.Producer.Produce(ctx, &t.out)
+	t.pulse.move(from)
 }
 
 // arenaBytes is how much keep takes at a time.

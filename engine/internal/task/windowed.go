@@ -17,6 +17,7 @@ import (
 type windowed struct {
 	task    *Task
 	name    string
+	place   uint64
 	agg     *topology.Aggregate
 	program aggregates.Aggregator
 	stride  int // bytes of a row with its header
@@ -58,7 +59,7 @@ type size struct {
 }
 
 func newWindowed(t *Task, name string, a *topology.Aggregate) (*windowed, error) {
-	w := &windowed{task: t, name: name, agg: a, program: a.Program, stride: rowHeader + a.Program.Size(), vars: a.Program.Vars(),
+	w := &windowed{task: t, name: name, place: t.pulse.add(name, ""), agg: a, program: a.Program, stride: rowHeader + a.Program.Size(), vars: a.Program.Vars(),
 		groupKey: a.OpenKey(), project: a.OpenRow(), streamTime: windows.Min, nextClose: math.MaxInt64, grace: a.Windows.GraceTime(),
 		idle:   idleClock{after: time.Duration(a.Windows.IdleTime()) * time.Millisecond},
 		groups: newGroupTable(), cells: make([]aggregates.Cell, a.Program.Cells())}
@@ -167,6 +168,7 @@ func (w *windowed) evaluated(r *topology.Record) error {
 
 // evaluate runs the user's functions: the group key into w.key, the columns into w.cells.
 func (w *windowed) evaluate(r *topology.Record) (err error) {
+	w.task.pulse.move(w.place)
 	done := false
 	defer func() {
 		if !done {
@@ -296,6 +298,7 @@ func (w *windowed) count(b *bucket) {
 
 // apply adds the record at work to a state.
 func (w *windowed) apply(s aggregates.State, at aggregates.At) error {
+	w.task.pulse.move(w.place)
 	if w.agg.Table {
 		return w.applyChange(s, at)
 	}
@@ -329,6 +332,7 @@ func (w *windowed) refuse(n int, err error) error {
 
 // appendRow appends row i as it is stored and logged: header, then state.
 func (w *windowed) appendRow(dst []byte, b *bucket, i int32) ([]byte, error) {
+	w.task.pulse.move(w.place)
 	dst, err := w.program.Append(append(dst, b.bytesOf(i, w.stride)[:rowHeader]...), b.state(i, w.stride, w.vars))
 	if err != nil {
 		return nil, fmt.Errorf("task: aggregate %s: encoding the row of group %q: %w", w.name, w.key0(b, i), err)
@@ -364,6 +368,7 @@ func (w *windowed) loadRow(b *bucket, i int32, row []byte) error {
 	if len(row) < rowHeader {
 		return fmt.Errorf("task: aggregate %s: row of %d bytes in the store: %w", w.name, len(row), stores.ErrCorrupt)
 	}
+	w.task.pulse.move(w.place)
 	copy(b.bytesOf(i, w.stride), row[:rowHeader])
 	state := b.state(i, w.stride, w.vars)
 	before := held(state)

@@ -25,6 +25,9 @@ func (c *Cluster) Write(t testing.TB, topic string, partitions int32, outputs ..
 	for i, o := range outputs {
 		records[i] = &kgo.Record{Topic: topic, Partition: kafka.Partition(o.Key, partitions), Key: o.Key, Value: o.Value,
 			Timestamp: time.UnixMilli(int64(o.Timestamp))}
+		for _, h := range o.Headers {
+			records[i].Headers = append(records[i].Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+		}
 	}
 	require.NoError(t, client.ProduceSync(t.Context(), records...).FirstErr())
 }
