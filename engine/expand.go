@@ -13,15 +13,18 @@ import (
 	"github.com/ashi-stream/ashi/engine/kafka"
 )
 
-// ErrExpanded says that a topic has more partitions than the state of a sub-topology that reads it. Keys are in other partitions since then: what was counted under a key would lack
-// the records that come.
+// ErrExpanded says that a topic has more partitions than the state of a sub-topology that reads it.
+// Keys are in other partitions since then: what was counted under a key would lack the records that
+// come.
 var ErrExpanded = errors.New("engine: a topic has got more partitions")
 
-// lookTime bounds the look before a commit: a broker that does not answer holds nothing up by it, as the commit itself waits.
+// lookTime bounds the look before a commit: a broker that does not answer holds nothing up by it,
+// as the commit itself waits.
 const lookTime = time.Second
 
-// expansion knows how many partitions the topics have that are read. Sub-topologies without state, and tables, follow a topic that grows; those with state end Run before anything
-// is committed that may lack records. It is safe for concurrent use.
+// expansion knows how many partitions the topics have that are read. Sub-topologies without state,
+// and tables, follow a topic that grows; those with state end Run before anything is committed that
+// may lack records. It is safe for concurrent use.
 type expansion struct {
 	engine *Engine
 	admin  *kafka.Admin
@@ -31,14 +34,16 @@ type expansion struct {
 	turn  chan struct{} // a token: who has it may ask. A channel, as time passes while it is held
 	asked time.Time     // when the last question was asked; of who has the turn
 
-	mu   sync.Mutex
-	now  map[string]int32 // partitions
-	said map[string]bool  // sub-topologies of which it was said that they wait
+	said map[string]bool // sub-topologies of which it was said that they wait; of watch
+
+	mu  sync.Mutex
+	now map[string]int32 // partitions
 }
 
 // newExpansion takes the topics that are read, with the partitions that they had when Run began.
 func newExpansion(e *Engine, counts map[string]int32) (*expansion, error) {
-	x := &expansion{engine: e, heard: make(chan map[string]int32, 1), turn: make(chan struct{}, 1), now: map[string]int32{}, said: map[string]bool{}}
+	x := &expansion{engine: e, heard: make(chan map[string]int32, 1), turn: make(chan struct{}, 1),
+		now: map[string]int32{}, said: map[string]bool{}}
 	topics := map[string]bool{}
 	for _, s := range e.subs {
 		s.partitions.Store(counts[s.sub.Topics()[0]])
@@ -79,8 +84,9 @@ func (x *expansion) watch(ctx context.Context) error {
 	}
 }
 
-// sound is an ErrExpanded if a topic that s reads has more partitions than its state. It is asked now, unless a question was asked since it was called: what a task is about to commit
-// was read before, and brokers know of a partition before they give it records.
+// sound is an ErrExpanded if a topic that s reads has more partitions than its state. It is asked
+// now, unless a question was asked since it was called: what a task is about to commit was read
+// before, and brokers know of a partition before they give it records.
 func (x *expansion) sound(ctx context.Context, s *subState) error {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
@@ -119,9 +125,9 @@ func (x *expansion) expanded(s *subState) error {
 	var errs []error
 	for _, topic := range s.sub.Topics() {
 		if had := s.partitions.Load(); x.now[topic] > had {
-			errs = append(errs, fmt.Errorf("%w: topic %s has %d partitions, and had %d when Run began: the state of sub-topology %s is kept by partition, and keys are in other "+
-				"partitions now; nothing was committed since. Send the topic's records to a new topic, and read that under another name of the application", ErrExpanded, topic,
-				x.now[topic], had, s.sub.Name))
+			errs = append(errs, fmt.Errorf("%w: topic %s has %d partitions, and had %d when Run began: the state of sub-topology %s "+
+				"is kept by partition, and keys are in other partitions now; nothing was committed since. Send the topic's records to "+
+				"a new topic, and read that under another name of the application", ErrExpanded, topic, x.now[topic], had, s.sub.Name))
 		}
 	}
 	return errors.Join(errs...)
@@ -146,8 +152,9 @@ func (x *expansion) learn(ctx context.Context, counts map[string]int32) error {
 	return nil
 }
 
-// follow gives the changelog of a sub-topology without state, which holds positions only, as many partitions as its topics have, and lets its group know of them. Topics that are
-// read together are followed when all have as many.
+// follow gives the changelog of a sub-topology without state, which holds positions only, as many
+// partitions as its topics have, and lets its group know of them. Topics that are read together are
+// followed when all have as many.
 func (x *expansion) follow(ctx context.Context, s *subState) error {
 	least, most, names := x.spread(s)
 	had := s.partitions.Load()
@@ -157,7 +164,8 @@ func (x *expansion) follow(ctx context.Context, s *subState) error {
 	if least < most {
 		if !x.said[s.sub.Name] {
 			x.said[s.sub.Name] = true
-			x.engine.cfg.Log.Warn("topics that are read together have different numbers of partitions: none is followed until all have as many", "sub", s.sub.Name, "partitions", names)
+			x.engine.cfg.Log.Warn("topics that are read together have different numbers of partitions: none is followed until all have as many",
+				"sub", s.sub.Name, "topics", names)
 		}
 		return nil
 	}
@@ -168,11 +176,13 @@ func (x *expansion) follow(ctx context.Context, s *subState) error {
 		return err
 	}
 	s.partitions.Store(most)
-	x.engine.cfg.Log.Info("topics have got more partitions: they are read from their first records", "sub", s.sub.Name, "topics", names, "had", had, "have", most)
+	x.engine.cfg.Log.Info("topics have got more partitions: they are read from their first records",
+		"sub", s.sub.Name, "topics", names, "had", had, "have", most)
 	x.engine.refresh()
 	return nil
 }
 
+// spread is the least and the most partitions of the topics of s, and their names.
 func (x *expansion) spread(s *subState) (least, most int32, names string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -190,16 +200,17 @@ func (x *expansion) spread(s *subState) (least, most int32, names string) {
 
 // growLog gives a changelog more partitions.
 func (e *Engine) growLog(ctx context.Context, admin *kafka.Admin, s *subState, partitions int32) error {
+	needs := fmt.Sprintf("%s needs %d partitions, as its topics have", s.changelog, partitions)
 	command := e.kafka.GrowCommand(s.changelog, partitions)
 	if e.cfg.Topics.WithoutCreation {
-		return fmt.Errorf("%w: %s needs %d partitions, as its topics have: an administrator gives it those by\n\t%s", ErrTopicsMissing, s.changelog, partitions, command)
+		return fmt.Errorf("%w: %s: an administrator gives it those by\n\t%s", ErrTopicsMissing, needs, command)
 	}
 	err := admin.Grow(ctx, s.changelog, partitions)
 	if errors.Is(err, kafka.ErrDenied) {
-		return fmt.Errorf("engine: %s needs %d partitions, as its topics have: an administrator gives it those by\n\t%s\nor lets the engine do it: %w", s.changelog, partitions, command, err)
+		return fmt.Errorf("engine: %s: an administrator gives it those by\n\t%s\nor lets the engine do it: %w", needs, command, err)
 	}
 	if err != nil {
-		return fmt.Errorf("engine: %s needs %d partitions, as its topics have: %w", s.changelog, partitions, err)
+		return fmt.Errorf("engine: %s: %w", needs, err)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/engine/kafka"
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
+	"github.com/ashi-stream/ashi/topology"
 )
 
 // grow gives a topic n more partitions, and returns when its broker knows them.
@@ -49,8 +50,9 @@ func numbered(from, n int, at time.Time) (all []Rate) {
 	return all
 }
 
-// A topic that gets more partitions ends Run of a plan that counts by its partitions, with what to do. No final row is written that lacks what is in the new ones, however fast its window
-// closes; and the next Run refuses the topic too.
+// A topic that gets more partitions ends Run of a plan that counts by its partitions, with what to
+// do. No final row is written that lacks what is in the new ones, however fast its window closes;
+// and the next Run refuses the topic too.
 func TestTopicGrowsUnderState(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic, app := c.Topic(t, "rates", 2), c.Name("fx")
@@ -81,7 +83,8 @@ func TestTopicGrowsUnderState(t *testing.T) {
 	require.ErrorContains(t, err, "give the application another name")
 }
 
-// A plan without state follows a topic that gets partitions, while it runs and from one Run to the next: each record is written once, those of new partitions from their first one.
+// A plan without state follows a topic that gets partitions, while it runs and from one Run to the
+// next: each record is written once, those of new partitions from their first one.
 func TestTopicGrowsWithoutState(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic, app, out := c.Topic(t, "rates", 1), c.Name("fx"), c.Name("out")
@@ -134,10 +137,11 @@ func TestTopicGrowsForAnAdministrator(t *testing.T) {
 	cfg.Topics.WithoutCreation = true
 	err := run(t, plan, cfg)
 	require.ErrorIs(t, err, engine.ErrTopicsMissing)
-	require.ErrorContains(t, err, "--alter --topic "+app+"-"+topic+"-changelog --partitions 2")
+	require.ErrorContains(t, err, "--alter --topic "+topology.ChangelogName(app, topic)+" --partitions 2")
 }
 
-// Behind an internal topic state does not know how many partitions its source has: finals are right when that grows.
+// Behind an internal topic state does not know how many partitions its source has: finals are right
+// when that grows.
 func TestTopicGrowsBeforeAnInternalTopic(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic, app := c.Topic(t, "rates", 2), c.Name("fx")
@@ -170,7 +174,8 @@ func TestTopicGrowsBeforeAnInternalTopic(t *testing.T) {
 	require.Equal(t, []any{40, int64(600)}, []any{rows, ticks})
 }
 
-// A table follows its topic into new partitions: it is not ready until it has what they hold, and then has it.
+// A table follows its topic into new partitions: it is not ready until it has what they hold, and
+// then has it.
 func TestTableGrows(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic := c.Topic(t, "holders", 1, "cleanup.policy", "compact")

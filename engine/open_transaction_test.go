@@ -12,6 +12,7 @@ import (
 	"github.com/ashi-stream/ashi/engine"
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
+	"github.com/ashi-stream/ashi/topology"
 )
 
 // openTransaction is another program's, in the middle of a topic.
@@ -39,8 +40,9 @@ func (o *openTransaction) end(how kgo.TransactionEndTry) {
 	require.NoError(o.t, o.client.EndTransaction(o.t.Context(), how))
 }
 
-// A table is ready when it has all that was acknowledged before Run began, also where it stands behind another program's open transaction. Until then nothing of it can be read,
-// the causes say what is waited for, and the start does not fail after ReadyTimeout, as a new one would wait too.
+// A table is ready when it has all that was acknowledged before Run began, also where it stands
+// behind another program's open transaction. Until then nothing of it can be read, the causes say
+// what is waited for, and the start does not fail after ReadyTimeout, as a new one would wait too.
 func TestTableBehindAnOpenTransaction(t *testing.T) {
 	for name, how := range map[string]kgo.TransactionEndTry{"committed": kgo.TryCommit, "aborted": kgo.TryAbort} {
 		t.Run(name, func(t *testing.T) {
@@ -94,7 +96,8 @@ func holderRow(t *testing.T, holders *dsl.TableOf[string, holder], account, desk
 	return task.Output{Key: key, Value: value}
 }
 
-// What a broadcast join looks up was acknowledged before Run began: it is found although a transaction is open before it.
+// What a broadcast join looks up was acknowledged before Run began: it is found although a
+// transaction is open before it.
 func TestBroadcastBehindAnOpenTransaction(t *testing.T) {
 	c := kafkatest.Start(t)
 	lookup, input, out := c.Topic(t, "holders", 1), c.Topic(t, "positions", 1), c.Name("out")
@@ -133,12 +136,13 @@ func TestBroadcastBehindAnOpenTransaction(t *testing.T) {
 	require.Contains(t, string(records[0].Value), "desk of a")
 }
 
-// What was committed to a changelog behind another program's open transaction is restored: the task waits for that transaction rather than begin before it.
+// What was committed to a changelog behind another program's open transaction is restored: the task
+// waits for that transaction rather than begin before it.
 func TestRestoreBehindAnOpenTransaction(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic, app := c.Topic(t, "rates", 1), c.Name("fx")
 	p := newPipeline(t, app, topic)
-	changelog := app + "-" + topic + "-changelog"
+	changelog := topology.ChangelogName(app, topic)
 	cfg := engine.Config{Brokers: c.Brokers, CommitInterval: 20 * time.Millisecond}
 	rates := []Rate{{Pair: "P", Bid: 1, At: dayStart}, {Pair: "P", Bid: 2, At: dayStart.Add(time.Second)}, {Pair: "P", Bid: 3, At: dayStart.Add(2 * time.Second)}}
 	all := append(rates[:3:3], endRates(rates, 1)...)
@@ -153,7 +157,7 @@ func TestRestoreBehindAnOpenTransaction(t *testing.T) {
 	r = start(t, p.plan, cfg)
 	write(t, c.Config(), p, all[2:])
 	require.Never(t, func() bool {
-		at, err := c.Admin().CommittedOffsets(t.Context(), app+"-"+topic, topic)
+		at, err := c.Admin().CommittedOffsets(t.Context(), app, topic)
 		return err != nil || at[0] > 2
 	}, 500*time.Millisecond, 50*time.Millisecond, "nothing is read before the state is there")
 	open.end(kgo.TryAbort)

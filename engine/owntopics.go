@@ -12,14 +12,18 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// ErrTopicsMissing says that topics are not there, and that the engine must not create them: the error has the commands that do.
+// ErrTopicsMissing says that topics are not there, and that the engine must not create them: the
+// error has the commands that do.
 var ErrTopicsMissing = errors.New("engine: start: topics are missing that this process may not create")
 
-// Topics says how the topics are created that the engine writes: changelogs, internal topics and outputs.
+// Topics says how the topics are created that the engine writes: changelogs, internal topics and
+// outputs.
 type Topics struct {
-	// WithoutCreation leaves all creation to an administrator: a start without one of the topics is an ErrTopicsMissing.
+	// WithoutCreation leaves all creation to an administrator: a start without one of the topics is
+	// an ErrTopicsMissing.
 	WithoutCreation bool
-	// Settings of all of them, by Kafka's names, such as min.insync.replicas. How long records are kept is a matter of single topics.
+	// Settings of all of them, by Kafka's names, such as min.insync.replicas. How long records are
+	// kept is a matter of single topics.
 	Settings map[string]string
 	// Of are settings of single topics, by name. A name that is none of the engine's topics is an error.
 	Of map[string]TopicSettings
@@ -27,33 +31,55 @@ type Topics struct {
 
 // TopicSettings say how a topic is created. The zero of a field stands for what other topics have.
 type TopicSettings struct {
-	// Partitions of an output: as many as the topic has that it is made from. Changelogs and internal topics have no choice.
+	// Partitions of an output: as many as the topic has that it is made from. Changelogs and
+	// internal topics have no choice.
 	Partitions int32
 	// Replication: Config.Replication.
 	Replication int16
-	// Settings are stronger than Topics.Settings. For changelogs and internal topics they cannot say how long records are kept.
+	// Settings are stronger than Topics.Settings. For changelogs and internal topics they cannot
+	// say how long records are kept.
 	Settings map[string]string
 }
 
-// needs are settings that the engine itself gives to topics that it creates, so that no default of a broker counts. Those in must are refused where a
-// topic is there and has others, as records would be lost; should is a warning then. In addition all topics take records of any age.
-type needs struct{ must, should map[string]string }
-
-// Time limits are set, not inherited: a broker's default would delete results whose event time is old within minutes of their being written. The event time
-// of a row that was handed over is its timestamp: a broker that sets timestamps itself would lose it. Of internal topics nothing is deleted by time or
-// size, as what has been read is deleted by the engine; and segments are small, so that brokers give the space back soon. The clocks of changelogs
-// mean nothing, but deletions in them must stay until every store has seen them (tooOld).
-var (
-	compacted  = needs{must: map[string]string{"cleanup.policy": "compact", "retention.ms": "-1", "retention.bytes": "-1", "message.timestamp.type": "CreateTime"}}
-	kept       = needs{must: map[string]string{"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1", "message.timestamp.type": "CreateTime"}}
-	handedOver = needs{must: kept.must, should: map[string]string{"segment.bytes": "52428800"}}
-	logged     = needs{must: map[string]string{"cleanup.policy": "compact", "retention.ms": "-1"}, should: map[string]string{"message.timestamp.type": "CreateTime", "delete.retention.ms": "86400000"}}
+// Settings by Kafka's names.
+const (
+	cleanupPolicy = "cleanup.policy"
+	timestampType = "message.timestamp.type"
+	largestRecord = "max.message.bytes"
 )
 
-// ReservedSettings are those of Kafka's settings of topics on which state and event times depend: how long records are kept, and what their timestamps are.
-// They can be given to single outputs only.
+// needs are settings that the engine itself gives to topics that it creates, so that no default of
+// a broker counts. Those in must are refused where a topic is there and has others, as records
+// would be lost; should is a warning then. In addition all topics take records of any age.
+type needs struct{ must, should map[string]string }
+
+// Time limits are set, not inherited: a broker's default would delete results whose event time is
+// old within minutes of their being written. The event time of a row that was handed over is its
+// timestamp: a broker that sets timestamps itself would lose it. Of internal topics nothing is
+// deleted by time or size, as what has been read is deleted by the engine; and segments are small,
+// so that brokers give the space back soon. The clocks of changelogs mean nothing, but deletions in
+// them must stay until every store has seen them (tooOld).
+var (
+	forever    = map[string]string{"retention.ms": "-1", "retention.bytes": "-1", timestampType: "CreateTime"}
+	compacted  = needs{must: with(forever, cleanupPolicy, "compact")}
+	kept       = needs{must: with(forever, cleanupPolicy, "delete")}
+	handedOver = needs{must: kept.must, should: map[string]string{"segment.bytes": "52428800"}}
+	logged     = needs{must: map[string]string{cleanupPolicy: "compact", "retention.ms": "-1"},
+		should: map[string]string{timestampType: "CreateTime", "delete.retention.ms": "86400000"}}
+)
+
+// with is settings and one more.
+func with(settings map[string]string, key, value string) map[string]string {
+	more := maps.Clone(settings)
+	more[key] = value
+	return more
+}
+
+// ReservedSettings are those of Kafka's settings of topics on which state and event times depend:
+// how long records are kept, and what their timestamps are. They can be given to single outputs
+// only.
 func ReservedSettings() []string {
-	return []string{"cleanup.policy", "retention.ms", "retention.bytes", "message.timestamp.type"}
+	return []string{cleanupPolicy, "retention.ms", "retention.bytes", timestampType}
 }
 
 func reserved(setting string) bool { return slices.Contains(ReservedSettings(), setting) }
@@ -74,7 +100,8 @@ func (t *Topics) validate() error {
 	return errors.Join(errs...)
 }
 
-// known is an error if there are settings for topics that the engine does not create, or that it cannot follow.
+// known is an error if there are settings for topics that the engine does not create, or that it
+// cannot follow.
 func (t *Topics) known(plan *topology.Plan) error {
 	if plan == nil || len(t.Of) == 0 {
 		return nil
@@ -101,7 +128,8 @@ func (t *Topics) known(plan *topology.Plan) error {
 	return errors.Join(errs...)
 }
 
-// CreatedTopics are the topics that an engine of plan creates where they are missing, those that Topics.Of can have: true for outputs.
+// CreatedTopics are the topics that an engine of plan creates where they are missing, those that
+// Topics.Of can have: true for outputs.
 func CreatedTopics(plan *topology.Plan) map[string]bool {
 	own := map[string]bool{}
 	for _, i := range plan.Internal {
@@ -160,15 +188,14 @@ func (e *Engine) ownTopics(counts map[string]int32, defaults kafka.Defaults) (al
 	return all
 }
 
-// state is a topic of the engine's own, which takes whatever came from a source, or a broker takes elsewhere, also where a broker's default is small.
+// state is a topic of the engine's own, which takes whatever came from a source, or a broker takes
+// elsewhere, also where a broker's default is small.
 func state(s kafka.TopicSpec, defaults kafka.Defaults) kafka.TopicSpec {
 	if s.Extra[largestRecord] == "" {
 		s.Extra[largestRecord] = fmt.Sprint(defaults.LargestRecord)
 	}
 	return s
 }
-
-const largestRecord = "max.message.bytes"
 
 // spec is a topic with the settings that were given for it.
 func (e *Engine) spec(name string, partitions int32, own needs, defaults kafka.Defaults) kafka.TopicSpec {
@@ -190,8 +217,8 @@ func (e *Engine) spec(name string, partitions int32, own needs, defaults kafka.D
 	return s
 }
 
-// ensure creates what is missing and checks what is there. Topics that must not be created are collected, so that one look at the error
-// is enough.
+// ensure creates what is missing and checks what is there. Topics that must not be created are
+// collected, so that one look at the error is enough.
 func (e *Engine) ensure(ctx context.Context, admin *kafka.Admin, topics []ownTopic) error {
 	var names []string
 	for _, t := range topics {
@@ -230,8 +257,9 @@ func (e *Engine) ensure(ctx context.Context, admin *kafka.Admin, topics []ownTop
 	return e.missingTopics(missing, refused)
 }
 
-// checkOutput warns of an output that is there and has settings by which results, or what their times mean, are lost. It is the user's own, or of an
-// earlier run: rows go to whatever partitions it has.
+// checkOutput warns of an output that is there and has settings by which results, or what their
+// times mean, are lost. It is the user's own, or of an earlier run: rows go to whatever partitions
+// it has.
 func (e *Engine) checkOutput(ctx context.Context, admin *kafka.Admin, t *ownTopic) error {
 	compact := compacted.must[cleanupPolicy]
 	found, err := admin.Settings(ctx, t.Name)
@@ -256,11 +284,6 @@ func (e *Engine) checkOutput(ctx context.Context, admin *kafka.Admin, t *ownTopi
 	}
 	return nil
 }
-
-const (
-	cleanupPolicy = "cleanup.policy"
-	timestampType = "message.timestamp.type"
-)
 
 // missingTopics is an error with the commands that create topics.
 func (e *Engine) missingTopics(missing []kafka.TopicSpec, refused error) error {

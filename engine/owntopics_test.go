@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +36,14 @@ func TestTopicsOfAnAdministrator(t *testing.T) {
 	}
 	require.Len(t, commands, len(engine.CreatedTopics(p.plan)))
 	start := "kafka-topics.sh --bootstrap-server " + strings.Join(c.Brokers, ",") + " --create --topic "
-	anyTime := " --config message.timestamp.after.max.ms=9223372036854775807 --config message.timestamp.before.max.ms=9223372036854775807 --config message.timestamp.type=CreateTime"
+	defaults, err := c.Admin().Defaults(t.Context(), topic)
+	require.NoError(t, err)
+	var anyTime string // by the names that the broker knows
+	for _, setting := range slices.Sorted(maps.Keys(defaults.AnyTimestamp)) {
+		anyTime += " --config " + setting + "=9223372036854775807"
+	}
+	require.NotEmpty(t, anyTime)
+	anyTime += " --config message.timestamp.type=CreateTime"
 	require.Contains(t, commands, start+app+"--"+topic+"-changelog --partitions 2 --replication-factor 1 --config cleanup.policy=compact --config delete.retention.ms=86400000 --config max.message.bytes=2000000"+anyTime+" --config retention.ms=-1")
 	require.Contains(t, commands, start+output+" --partitions 3 --replication-factor 1 --config cleanup.policy=compact,delete --config max.message.bytes=2000000"+anyTime+" --config retention.bytes=-1 --config retention.ms=86400000")
 

@@ -14,7 +14,8 @@ import (
 // ErrCopartition says that topics that are read together have different numbers of partitions (JOIN-2).
 var ErrCopartition = errors.New("engine: topics that are joined have different numbers of partitions")
 
-// resolveInternal finds the partitions of the internal topics, adds them to counts, and checks that what is read together fits together.
+// resolveInternal finds the partitions of the internal topics, adds them to counts, and checks that
+// what is read together fits together.
 func (e *Engine) resolveInternal(counts map[string]int32) error {
 	r := resolver{plan: e.plan, counts: counts, busy: map[*topology.SubTopology]bool{}}
 	for _, s := range e.subs {
@@ -28,8 +29,9 @@ func (e *Engine) resolveInternal(counts map[string]int32) error {
 	return nil
 }
 
-// haveInternal adds the internal topics that are there, with their partitions: they stay as they are where a source of theirs has grown, as their keys are theirs. Those of which
-// the plan gives the number are not looked up.
+// haveInternal adds the internal topics that are there, with their partitions: they stay as they
+// are where a source of theirs has grown, as their keys are theirs. Those of which the plan gives
+// the number are not looked up.
 func (e *Engine) haveInternal(ctx context.Context, admin *kafka.Admin, counts map[string]int32) error {
 	var topics []string
 	for _, t := range e.plan.Internal {
@@ -66,8 +68,9 @@ type resolver struct {
 	busy   map[*topology.SubTopology]bool
 }
 
-// resolve finds those of the topics that a sub-topology reads, and returns the number of its tasks: that of its other topics, or the
-// one that is given for an internal one, or else the most that a sub-topology has that writes one.
+// resolve finds those of the topics that a sub-topology reads, and returns the number of its tasks:
+// that of its other topics, or the one that is given for an internal one, or else the most that a
+// sub-topology has that writes one.
 func (r *resolver) resolve(sub *topology.SubTopology) int32 {
 	if r.busy[sub] {
 		return 0 // it writes, by way of others, what it reads

@@ -11,8 +11,9 @@ import (
 // mostRefusals are remembered at a time. What is forgotten is refused, and found, once more.
 const mostRefusals = 1 << 12
 
-// refusals are the records that brokers have refused of the tasks of a sub-topology. A task that is opened after its transaction was refused makes the same record again: now its
-// policy decides about it. It is safe for concurrent use.
+// refusals are the records that brokers have refused of the tasks of a sub-topology. A task that is
+// opened after its transaction was refused makes the same record again: now its policy decides
+// about it. It is safe for concurrent use.
 type refusals struct {
 	mu  sync.Mutex
 	all map[[sha256.Size]byte]error

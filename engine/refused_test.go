@@ -31,7 +31,8 @@ import (
 // dayOfRefusal is later than all that is taken.
 var dayOfRefusal = dayStart.AddDate(1, 0, 0)
 
-// refusingBroker is a broker that refuses batches with a record of dayOfRefusal or later in some topics, as brokers refuse timestamps, but does not say so in the topic's settings.
+// refusingBroker is a broker that refuses batches with a record of dayOfRefusal or later in some
+// topics, as brokers refuse timestamps, but does not say so in the topic's settings.
 type refusingBroker struct {
 	*kafkatest.Cluster
 
@@ -161,7 +162,8 @@ func writeRates(t *testing.T, c *kafkatest.Cluster, rates *dsl.StreamOf[Rate], a
 	c.Write(t, ref.Topic, 1, outputs...)
 }
 
-// A broker that refuses records of a batch is no poison for the others, whatever refuses them: an output or an internal topic, in one of both guarantees. Each meets its policy once.
+// A broker that refuses records of a batch is no poison for the others, whatever refuses them: an
+// output or an internal topic, in one of both guarantees. Each meets its policy once.
 func TestBrokerRefusesRecords(t *testing.T) {
 	for _, guarantee := range []engine.Guarantee{engine.ExactlyOnce, engine.AtLeastOnce} {
 		for name, change := range map[string]func(*dsl.StreamOf[Rate]) *dsl.StreamOf[Rate]{
@@ -207,7 +209,8 @@ func refuseRecords(t *testing.T, where string, guarantee engine.Guarantee, chang
 	require.Equal(t, bidsOf(refused), dead)
 }
 
-// Where the policy is Fail the error says which record it was, at which step, and what topic does not take it; that of a final row is Fail unless the plan says otherwise.
+// Where the policy is Fail the error says which record it was, at which step, and what topic does
+// not take it; that of a final row is Fail unless the plan says otherwise.
 func TestBrokerRefusalIsNamed(t *testing.T) {
 	b := newRefusingBroker(t)
 	all, _, refused := mixedRates(200, 100)
@@ -234,8 +237,9 @@ func TestBrokerRefusalIsNamed(t *testing.T) {
 
 func asTheyAre(s *dsl.StreamOf[Rate]) *dsl.StreamOf[Rate] { return s }
 
-// What a topic's own settings do not take is found before it is sent: records without a key for a compacted topic, timestamps too far ahead of the clock or behind it. The others go
-// through, on a broker that refuses such records and on one that does not.
+// What a topic's own settings do not take is found before it is sent: records without a key for a
+// compacted topic, timestamps too far ahead of the clock or behind it. The others go through, on a
+// broker that refuses such records and on one that does not.
 func TestTopicDoesNotTakeRecords(t *testing.T) {
 	now := time.Now()
 	for name, c := range map[string]struct {
@@ -250,6 +254,7 @@ func TestTopicDoesNotTakeRecords(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := kafkatest.Start(t)
+			c.settings[0] = known(t, b, c.settings[0])
 			app, out := b.Name("fx"), b.Topic(t, "out", 1, c.settings...)
 			plan, rates := copied(t, app, b.Topic(t, "rates", 1), out, dsl.DeadLetter, asTheyAre)
 			good := Rate{Pair: "P", Bid: 1, At: now}
@@ -297,12 +302,25 @@ func TestLimitsOfATopicChange(t *testing.T) {
 	now := time.Now()
 	writeRates(t, b, rates, []Rate{{Pair: "P", Bid: 1, At: dayStart}})
 	awaitEnd(t, b, app, rates.StreamRef().Topic)
-	alter(t, b, out, "message.timestamp.before.max.ms", "3600000")
+	alter(t, b, out, known(t, b, "message.timestamp.before.max.ms"), "3600000")
 	writeRates(t, b, rates, []Rate{{Pair: "P", Bid: 2, At: now}, {Pair: "P", Bid: 3, At: dayStart}, {Pair: "P", Bid: 4, At: now}})
 	awaitEnd(t, b, app, rates.StreamRef().Topic)
 	require.NoError(t, r.stop())
 	require.Equal(t, []float64{1, 2, 4}, bids(t, b, rates, out))
 	require.Equal(t, []float64{3}, deadBids(t, b, rates, app, func(l *task.Letter) { require.Equal(t, "refused", l.Class) }))
+}
+
+// known is the name that the broker has for a limit of timestamps: before Kafka 3.6 there is one
+// for both directions.
+func known(t *testing.T, c *kafkatest.Cluster, setting string) string {
+	t.Helper()
+	const both = "message.timestamp.difference.max.ms"
+	defaults, err := c.Admin().Defaults(t.Context(), c.Topic(t, "any", 1))
+	require.NoError(t, err)
+	if _, old := defaults.AnyTimestamp[both]; old && strings.HasPrefix(setting, "message.timestamp.") {
+		return both
+	}
+	return setting
 }
 
 func alter(t *testing.T, c *kafkatest.Cluster, topic, setting, value string) {
@@ -315,8 +333,10 @@ func alter(t *testing.T, c *kafkatest.Cluster, topic, setting, value string) {
 	require.NoError(t, answers[0].Err)
 }
 
-// Event times go through internal topics as they are whatever the broker's defaults are (make kafka-strict-test runs this on one that sets timestamps itself): the windows are those of
-// the rows, also where only the timestamp of the record has their time. Of the topics that are made none takes settings from the broker that would lose something.
+// Event times go through internal topics as they are whatever the broker's defaults are (make
+// kafka-strict-test runs this on one that sets timestamps itself): the windows are those of the
+// rows, also where only the timestamp of the record has their time. Of the topics that are made
+// none takes settings from the broker that would lose something.
 func TestTopicsSayWhatTheyNeed(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic, app := c.Topic(t, "rates", 1), c.Name("fx")
@@ -352,7 +372,8 @@ func TestTopicsSayWhatTheyNeed(t *testing.T) {
 	}
 }
 
-// An internal topic that is there and would lose event times is refused, an output warned of, each with the command that mends it.
+// An internal topic that is there and would lose event times is refused, an output warned of, each
+// with the command that mends it.
 func TestTopicsThatLoseEventTimes(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic, app := c.Topic(t, "rates", 1), c.Name("fx")

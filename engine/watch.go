@@ -28,7 +28,8 @@ func (e *Engine) watchBroker(ctx context.Context) error {
 		e.expansion.topics, e.expansion.tell)
 }
 
-// watch keeps Lagging, FollowerStopped, TaskRestoring, TaskStuck and the rates of records, and fails when the state directory is lost (RDY-4).
+// watch keeps Lagging, FollowerStopped, TaskRestoring, TaskStuck and the rates of records, and fails when
+// the state directory is lost (RDY-4).
 func (e *Engine) watch(ctx context.Context) error {
 	tick := time.NewTicker(cmp.Or(e.kafka.WatchInterval, kafka.DefaultWatchInterval))
 	defer tick.Stop()
@@ -79,8 +80,9 @@ func (e *Engine) watchTable(t *table, now time.Time) {
 	e.readiness.set(silent >= silentFor, t.cause(FollowerStopped, fmt.Errorf("no answer about a partition for %v", silent.Truncate(time.Second))))
 }
 
-// boundStart fails when the tables have not caught up in time (RDY-2). The wait for a transaction of another program does not count: it ends when that program, or its
-// broker, ends the transaction, and a new start would wait for it too.
+// boundStart fails when the tables have not caught up in time (RDY-2). The wait for a transaction
+// of another program does not count: it ends when that program, or its broker, ends the
+// transaction, and a new start would wait for it too.
 func (e *Engine) boundStart(ctx context.Context, caughtUp <-chan struct{}) error {
 	if e.cfg.ReadyTimeout == NoBound {
 		return nil
@@ -131,7 +133,8 @@ func (t *table) atTransactions() bool {
 	return t.goal != nil
 }
 
-// waitsLocked says that nothing more of a partition is committed, by what its leader has said since the start.
+// waitsLocked says that nothing more of a partition is committed, by what its leader has said since
+// the start.
 func (t *table) waitsLocked(p int32) bool {
 	end, heard := t.stable[p]
 	return heard && max(t.positions[p], 0) >= end && end < t.goal[p]
@@ -154,7 +157,8 @@ func (t *table) heard(p int32, end int64, asked time.Time) {
 	t.seen[p].heard(end, t.positions[p], asked)
 }
 
-// progress is the largest lag of a partition, in records, and the longest time without an answer about one.
+// progress is the largest lag of a partition, in records, and the longest time without an answer
+// about one.
 func (t *table) progress(now time.Time) (lag int64, silent time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -2,7 +2,7 @@
 //
 // A [Codec] is given to a source or a sink when the program is built:
 //
-//	rates := dsl.Stream[Rate](b, "rates", codecs.Fixed[Rate]())
+//	rates := dsl.Stream[Rate](b, "rates").Codec(codecs.Fixed[Rate]())
 //
 //	JSON   a JSON object of all columns, by the names and formats of the entity model
 //	Fixed  the columns that are not in the key, one behind the other, without names: the smallest and fastest
@@ -13,20 +13,16 @@
 //
 // A constructor never fails: a type that a codec cannot carry makes a codec that knows its mistake, which [Err] tells (and
 // which Encode and Decode return), so that Build can list it with its place. No codec makes bytes for a null value and none
-// reads one: [ErrNull].
+// reads one: [ErrNull]. What is null beside Kafka's null, a codec says as [Nuller]: of JSON the text null and a value without bytes.
 //
-// # The JSON library
+// # No JSON library
 //
-// Seven libraries were measured on the same tick and the same bar; bench/results/json-libraries.txt has the raw lines, and what
-// each makes of 30 malformed or doubtful inputs. github.com/segmentio/encoding is used: it decodes a tick without a copy of
-// its strings (120 ns and no allocation; encoding/json 750 ns and five, go-json-experiment 343 ns and none), appends to the
-// caller's buffer (230 ns a bar, no allocation), and rejects what is malformed. goccy/go-json decodes a little faster
-// (100 ns) but copies each string and allocates on every encode; bytedance/sonic compiles at run time, falls back to
-// encoding/json on Go versions that it does not know, and was slower on values this small; json-iterator takes +1 for a
-// number; go-faster/jx is as fast at decoding, but knows no structs. What the chosen library lacks is added here: text
-// that is not UTF-8 is refused, and so is a value nested more than 1,000 deep, which could
-// overflow its stack. With that, and times from milliseconds, a tick takes about 170 ns and a bar 300, without allocations.
-// It links to two functions of package reflect that Go keeps for it; a Go that took them away would fail to link, not misbehave.
+// JSON is read and written by nodes: one for each type inside a row, made once by reflection, which work on the row in memory (json_node.go). Seven
+// libraries were measured before on the same tick and the same bar (bench/results/json-libraries.txt), and the fastest of them was used through a
+// struct with our names. None reads whole numbers in all notations, keeps the digits of decimals inside lists and maps, lets the last of two equal
+// names win as a whole, or has one form for times and durations everywhere; and the nodes take a quarter to a third less time than that library did,
+// without allocations, as nothing is copied between the row and a struct of the library's. The schema of a type comes from the same nodes.
+// encoding/json is the yardstick: on generated types and values both must agree (json_random_test.go).
 //
 // # The Avro library
 //
@@ -39,8 +35,8 @@
 //
 // Strings and []byte of a decoded row may be views of the data, which therefore is never written again. Fixed has no
 // names and no version: both sides must know the same struct. A time loses what its format cannot say, Fixed and ms keep
-// milliseconds, and its zone: columns are written and read in UTC, so that equal rows of two machines are equal bytes.
-// (Times inside nested structs keep the zone.)
+// milliseconds, and its zone: times are written and read in UTC, so that equal rows of two machines are equal bytes. (Times inside nested
+// structs of Avro keep the zone.)
 //
 // # Concurrency
 //

@@ -67,7 +67,7 @@ func (r *jsonReader) value(n jsonNode, at unsafe.Pointer) (bool, error) {
 // literal steps over true, false or null.
 func (r *jsonReader) literal(word string) error {
 	if len(r.data)-r.at < len(word) || string(r.data[r.at:r.at+len(word)]) != word {
-		return r.broken(word)
+		return &syntaxError{r.at, "no " + word}
 	}
 	r.at += len(word)
 	return nil

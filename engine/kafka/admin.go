@@ -185,7 +185,11 @@ func (a *Admin) create(ctx context.Context, s TopicSpec) (created bool, err erro
 		if !errors.Is(err, kerr.InvalidConfig) || len(without) == len(all) {
 			break
 		}
-		maps.Copy(without, other)
+		for key, value := range other {
+			if _, given := without[key]; !given {
+				without[key] = value
+			}
+		}
 		created, err = a.createWith(ctx, s, without)
 	}
 	return created, err

@@ -95,6 +95,7 @@ func (f *fetcher) run(ctx context.Context) error {
 
 	var retry retry
 	defer retry.stop()
+	again := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -111,9 +112,12 @@ func (f *fetcher) run(ctx context.Context) error {
 		}
 		leaders, err := f.locate(ctx)
 		if err != nil {
-			f.rare.Warn("kafka: cannot find the leaders", "error", err)
+			if again { // a broker may hear of a new partition a moment later than others
+				f.rare.Warn("kafka: cannot find the leaders", "error", err)
+			}
 			token(f.stale)
 		}
+		again = err != nil
 		for _, leader := range leaders {
 			loops.Go(func() { f.fetchFrom(ctx, leader) })
 		}

@@ -19,8 +19,9 @@ const (
 	largestRecord = "max.message.bytes"
 	deletionsKept = "delete.retention.ms"
 	timestampType = "message.timestamp.type"
-	// How far the timestamps of new records may be from the broker's clock. Since Kafka 3.6 each direction has a setting of its own; before, and until 3.9 where
-	// neither is set, one is for both.
+	// How far the timestamps of new records may be from the broker's clock. Since Kafka 3.6 each
+	// direction has a setting of its own; before, and until 3.9 where neither is set, one is for
+	// both.
 	timestampBefore     = "message.timestamp.before.max.ms"
 	timestampAfter      = "message.timestamp.after.max.ms"
 	timestampDifference = "message.timestamp.difference.max.ms"
@@ -30,7 +31,8 @@ const (
 	usualLargestRecord = 1048588
 )
 
-// anyTimestamp are the settings with which a topic takes records of any age, in the words of brokers since Kafka 3.6, and of older ones.
+// anyTimestamp are the settings with which a topic takes records of any age, in the words of
+// brokers since Kafka 3.6, and of older ones.
 var anyTimestamp = []map[string]string{
 	{timestampBefore: noLimit, timestampAfter: noLimit},
 	{timestampDifference: noLimit},
@@ -45,13 +47,16 @@ func isTimestampLimit(setting string) bool {
 
 // Defaults are what topics need to be told because brokers differ in it.
 type Defaults struct {
-	// AnyTimestamp are the settings with which a topic takes records of any age, by the names that these brokers know.
+	// AnyTimestamp are the settings with which a topic takes records of any age, by the names that
+	// these brokers know.
 	AnyTimestamp map[string]string
-	// LargestRecord is the most that one of the topics asked for takes, or that a topic takes of which nothing is said (max.message.bytes).
+	// LargestRecord is the most that one of the topics asked for takes, or that a topic takes of
+	// which nothing is said (max.message.bytes).
 	LargestRecord int
 }
 
-// Defaults looks the settings of topics up. Where the cluster does not tell them, as when that is forbidden, they are those of Kafka itself.
+// Defaults looks the settings of topics up. Where the cluster does not tell them, as when that is
+// forbidden, they are those of Kafka itself.
 func (a *Admin) Defaults(ctx context.Context, topics ...string) (Defaults, error) {
 	d := Defaults{AnyTimestamp: anyTimestamp[0], LargestRecord: usualLargestRecord}
 	err := a.settings(ctx, topics, func(_ string, all []kmsg.DescribeConfigsResponseResourceConfig) {
@@ -73,8 +78,9 @@ func (a *Admin) Defaults(ctx context.Context, topics ...string) (Defaults, error
 	return d, err
 }
 
-// Limits are what each topic takes. Bytes is not more than most. Where the cluster does not tell the settings of a topic, as when that is forbidden,
-// Bytes is Client.BatchBytes, and the rest is no limit: what the broker refuses then, Producer finds.
+// Limits are what each topic takes. Bytes is not more than most. Where the cluster does not tell
+// the settings of a topic, as when that is forbidden, Bytes is Client.BatchBytes, and the rest is
+// no limit: what the broker refuses then, Producer finds.
 func (a *Admin) Limits(ctx context.Context, most int, topics ...string) (map[string]task.TopicLimits, error) {
 	limits := map[string]task.TopicLimits{}
 	for _, topic := range topics {
@@ -97,7 +103,8 @@ func (a *Admin) Limits(ctx context.Context, most int, topics ...string) (map[str
 	return limits, err
 }
 
-// timestampLimit is a limit in one direction, 0: none. Kafka 3.6 to 3.9 take the one for both directions where the other is not set.
+// timestampLimit is a limit in one direction, 0: none. Kafka 3.6 to 3.9 take the one for both
+// directions where the other is not set.
 func timestampLimit(one, both string) time.Duration {
 	for _, text := range []string{one, both} {
 		if ms, err := strconv.ParseInt(text, 10, 64); err == nil && ms <= int64(math.MaxInt64/time.Millisecond) {
@@ -114,7 +121,8 @@ func number(text string, other int) int {
 	return other
 }
 
-// settings calls told with the settings of each topic of which the cluster tells them. kadm's own call tells none where one is denied.
+// settings calls told with the settings of each topic of which the cluster tells them. kadm's own
+// call tells none where one is denied.
 func (a *Admin) settings(ctx context.Context, topics []string, told func(topic string, all []kmsg.DescribeConfigsResponseResourceConfig)) error {
 	if len(topics) == 0 {
 		return nil

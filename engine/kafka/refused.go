@@ -13,34 +13,41 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// A broker refuses a whole batch for one record in it, and the transaction of the batch cannot be committed any more. Its answer may not say which record it was, so the
-// producer finds out: it sends parts of the batch, each in a transaction that it aborts, until what is refused is a single record.
+// A broker refuses a whole batch for one record in it, and the transaction of the batch cannot be
+// committed any more. Its answer may not say which record it was, so the producer finds out: it
+// sends parts of the batch, each in a transaction that it aborts, until what is refused is a single
+// record.
 
 const (
 	// findTime bounds the search: who waits for the partition waits for it too.
 	findTime = closeTimeout
-	// mostRefused are found at a time. The next transaction is refused for the others, and so they are found.
+	// mostRefused are found at a time. The next transaction is refused for the others, and so they
+	// are found.
 	mostRefused = 100
 )
 
-// refusals are the errors with which brokers refuse what a record has in it. They do not go away by sending it again.
-var refusals = []error{kerr.InvalidTimestamp, kerr.InvalidRecord, kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.PolicyViolation,
-	kerr.UnsupportedForMessageFormat, kerr.CorruptMessage}
+// refusals are the errors with which brokers refuse what a record has in it. They do not go away by
+// sending it again.
+var refusals = []error{kerr.InvalidTimestamp, kerr.InvalidRecord, kerr.MessageTooLarge, kerr.RecordListTooLarge,
+	kerr.PolicyViolation, kerr.UnsupportedForMessageFormat, kerr.CorruptMessage}
 
 func refused(err error) bool {
 	return err != nil && slices.ContainsFunc(refusals, func(e error) bool { return errors.Is(err, e) })
 }
 
-// suspect keeps a record of a batch that was refused. What it points to belongs to the task, which keeps it until Commit has returned.
+// suspect keeps a record of a batch that was refused. What it points to belongs to the task, which
+// keeps it until Commit has returned.
 func (p *Producer) suspect(r *kgo.Record) {
-	copied := kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Timestamp: r.Timestamp, Headers: slices.Clone(r.Headers)}
+	copied := kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Timestamp: r.Timestamp,
+		Headers: slices.Clone(r.Headers)}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refused = append(p.refused, copied)
 }
 
-// findRefused is the records for which the transaction that has just been aborted was refused. Without transactions what is sent stays: at least once. But the log is left
-// alone then: rows in it without their commit record would be those of another moment.
+// findRefused is the records for which the transaction that has just been aborted was refused.
+// Without transactions what is sent stays: at least once. But the log is left alone then: rows in
+// it without their commit record would be those of another moment.
 func (p *Producer) findRefused(ctx context.Context) []task.Refusal {
 	p.mu.Lock()
 	suspects := p.refused

@@ -180,7 +180,7 @@ func mergedInputs(p *joinProgram, records []joinInput, drops map[string]int64) (
 	var topics [2][]*joinInput
 	for i := range records {
 		switch r := &records[i]; {
-		case r.Value == nil:
+		case len(r.Value) == 0:
 			drops["null_value"]++
 		case r.row == nil:
 			drops["undecodable"]++

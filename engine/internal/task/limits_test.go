@@ -19,8 +19,9 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func after(d time.Duration) windows.Time { return windows.At(noon.Add(d)) }
 
-// Timestamps that a topic's broker would refuse, or might where its clock is a minute off, are found before they are produced; so are records without a key for a compacted
-// topic. All others go through, the last that is taken too.
+// Timestamps that a topic's broker would refuse, or might where its clock is a minute off, are
+// found before they are produced; so are records without a key for a compacted topic. All others go
+// through, the last that is taken too.
 func TestLimitsOfTopics(t *testing.T) {
 	limits := enginetest.TopicLimits{Before: 24 * time.Hour, After: time.Hour, Keyed: true}
 	for _, c := range []struct {
@@ -71,7 +72,8 @@ func TestShortLimit(t *testing.T) {
 	require.Equal(t, int64(1), d.Dropped("refused"))
 }
 
-// What a topic of late records, or of dead letters, does not take is no poison either: the late record meets its policy, and a letter that nobody takes ends the task, as its record must not be
+// What a topic of late records, or of dead letters, does not take is no poison either: the late
+// record meets its policy, and a letter that nobody takes ends the task, as its record must not be
 // lost.
 func TestLimitsOfOtherTopics(t *testing.T) {
 	limits := map[string]enginetest.TopicLimits{"late": {Keyed: true, Before: time.Hour}}

@@ -74,7 +74,7 @@ func newOracle(p *program, s *stream) *oracle {
 func (o *oracle) record(partition int32, r *input) {
 	at := int64(r.Timestamp)
 	switch {
-	case r.Value == nil: // [G1]
+	case len(r.Value) == 0: // [G1], and of JSON an empty value too
 		o.drops["null_value"]++
 	case r.row == nil:
 		o.drops["undecodable"]++
