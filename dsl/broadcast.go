@@ -27,7 +27,7 @@ func joinBroadcast[K, L, R, O any](s *StreamOf[L], t *TableOf[K, R], keep bool, 
 	b.given("JoinBroadcast", map[string]any{"key": key, "joiner": joiner})
 	if t.table == nil {
 		b.wrong(place(), "JoinBroadcast: table %s is in no topic: write it to one with To, and declare that with Table", t.node.Name)
-		return &StreamOf[O]{b: b, node: &topology.Node{}, part: s.part, origin: s.origin}
+		return &StreamOf[O]{b: b, node: &topology.Node{}, part: s.part, origin: s.origin, format: madeRows[O]()}
 	}
 	op := &topology.BroadcastLookup{Row: typeName[O](), Table: t.table, Keep: keep, OpenRow: t.source.openTable, OpenJoin: openJoin(joiner)}
 	op.OpenKey = func() func(*topology.Record, []byte) ([]byte, error) {
@@ -37,7 +37,7 @@ func joinBroadcast[K, L, R, O any](s *StreamOf[L], t *TableOf[K, R], keep bool, 
 	}
 	n := &topology.Node{Name: b.unique(s.node.Name + "-broadcast"), Place: place(), Op: op}
 	s.node.Next = append(s.node.Next, n)
-	joined := &StreamOf[O]{b: b, node: n, part: s.part, origin: s.origin, form: s.form}
+	joined := &StreamOf[O]{b: b, node: n, part: s.part, origin: s.origin, form: s.form, format: madeRows[O]()}
 	if s.moved != nil {
 		joined.moved = &moved[O]{}
 	}

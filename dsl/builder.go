@@ -21,6 +21,7 @@ type Builder struct {
 	topics    map[string]string // sources, with the place of their declaration
 	adjusters map[any]bool      // codecs that are in the plan's Adjusters
 	atBuild   []func()          // what waits for the last option to be set
+	lastly    []func()          // what waits for the sub-topologies
 	errs      []error
 	noted     map[error]bool // the errors in errs that others have made
 }
@@ -42,6 +43,10 @@ func (b *Builder) Build() (*topology.Plan, error) {
 		}
 	}
 	b.cut()
+	for _, f := range b.lastly {
+		f()
+	}
+	b.lastly = nil
 	b.warnOfCounted()
 	b.deadLetters()
 	if err := errors.Join(errors.Join(b.errs...), b.plan.Check()); err != nil {

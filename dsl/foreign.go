@@ -37,19 +37,22 @@ func joinForeign[K, F, L, R, O any](l *TableOf[K, L], r *TableOf[F, R], keep boo
 	left, right := l.keeping(), r.keeping()
 	name := b.unique(l.origin + "-" + r.origin + "-foreign")
 	orders, answers := b.internal(b.unique(name+"-orders"), 0), b.internal(b.unique(name+"-answers"), 0)
-	join := &topology.Node{Name: name, Place: place(), Op: &topology.ForeignJoin{Row: typeName[O](), Left: left, Keep: keep,
-		Right: rowsOf[R](), Result: rowsOf[O](), Orders: orders, OpenKey: openForeign(r.key, foreign), Open: openJoin(joiner)}}
+	op := &topology.ForeignJoin{Row: typeName[O](), Left: left, Keep: keep, Orders: orders, OpenKey: openForeign(r.key, foreign), Open: openJoin(joiner)}
+	join := &topology.Node{Name: name, Place: place(), Op: op}
+	result := &TableOf[K, O]{b: b, key: l.key, origin: l.origin, node: join, part: l.part, format: madeRows[O]()}
+	r.format.keepIn(b, name, &op.Right)
+	result.format.keepIn(b, name, &op.Result)
 	subscriptions := &topology.Node{Name: b.unique(name + "-subscriptions"), Place: place(), Op: &topology.Subscriptions{Right: right, Answers: answers}}
 	b.feed(left, join, 0)
 	unite(l.part, b.raw(answers, "answers", join))
 	b.feed(right, subscriptions, 0)
 	unite(r.part, b.raw(orders, "orders", subscriptions))
-	return &TableOf[K, O]{b: b, key: l.key, origin: l.origin, node: join, part: l.part}
+	return result
 }
 
 // raw reads an internal topic for an operator, as its input 1.
 func (b *Builder) raw(topic, what string, to *topology.Node) *part {
-	source := &topology.Node{Name: b.unique(topic), Place: place(), Op: &topology.Source{Topic: topic, Internal: true, Row: what, Codec: "raw",
+	source := &topology.Node{Name: b.unique(topic), Place: place(), Op: &topology.Source{Topic: topic, Internal: true, Row: what, Codec: "raw", Holds: what,
 		Open: topology.OpenRaw}}
 	b.feed(source, to, 1)
 	return b.root(source, true)

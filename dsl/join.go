@@ -109,16 +109,17 @@ func joinStreams[L, R, O any](what string, left *StreamOf[L], right *StreamOf[R]
 	left, right = left.placed(), right.placed()
 	op.Row, op.Open = typeName[O](), openJoin(f)
 	op.Before, op.After, op.Grace = windows.Time(span.before.Milliseconds()), windows.Time(span.after.Milliseconds()), windows.Time(span.grace.Milliseconds())
-	op.Sides = [2]topology.Rows{rowsOf[L](), rowsOf[R]()}
 	origin := left.origin + "-" + right.origin
 	n := &topology.Node{Name: origin + "-join", Place: at, Op: &op}
+	left.format.keepIn(b, n.Name, &op.Sides[0])
+	right.format.keepIn(b, n.Name, &op.Sides[1])
 	if op.AsOf && left.part.whole() != right.part.whole() {
 		b.first(right.part)
 	}
 	b.feed(left.node, n, 0)
 	b.feed(right.node, n, 1)
 	unite(left.part, right.part)
-	return &StreamOf[O]{b: b, node: n, part: left.part, origin: origin, form: cmp.Or(left.form, right.form)}
+	return &StreamOf[O]{b: b, node: n, part: left.part, origin: origin, form: cmp.Or(left.form, right.form), format: madeRows[O]()}
 }
 
 // sameKeys notes that keys of two sides could never be equal. A side that is not known may be anything.

@@ -4,7 +4,6 @@ import (
 	"reflect"
 	"slices"
 
-	"github.com/ashi-stream/ashi/dsl/codecs"
 	"github.com/ashi-stream/ashi/dsl/entity"
 	"github.com/ashi-stream/ashi/topology"
 )
@@ -90,7 +89,7 @@ func (s *StreamOf[T]) rekey(kind string, appendKey func(*topology.Record, []byte
 			return append(out, &rekeyed), nil
 		}
 	})
-	below.moved, below.form = &moved[T]{}, ""
+	below.moved, below.form, below.format = &moved[T]{}, "", same(s.format)
 	return below
 }
 
@@ -115,23 +114,11 @@ func (s *StreamOf[T]) placed() *StreamOf[T] {
 // through writes the stream to an internal topic and reads it again, in another sub-topology.
 func (s *StreamOf[T]) through(name string, partitions int32) *StreamOf[T] {
 	topic := s.b.internal(name, partitions)
-	codec := codecs.Internal[T]()
-	s.node.Next = append(s.node.Next, &topology.Node{Name: s.b.unique("to-" + topic), Place: place(), Op: &topology.Sink{
-		Topic: topic, Internal: true, Row: typeName[T](), Codec: codec.Name(), Open: func() func(*topology.Record, []byte) ([]byte, error) {
-			return func(r *topology.Record, dst []byte) ([]byte, error) { return codec.Encode(dst, r.Value.(*T)) }
-		}}})
-	node := &topology.Node{Name: s.b.unique(topic), Place: place(), Op: &topology.Source{
-		Topic: topic, Internal: true, Row: typeName[T](), Codec: codec.Name(), Form: formOf[T](), Open: internalDecoder[T]}}
-	return &StreamOf[T]{b: s.b, node: node, part: s.b.root(node, true), origin: s.origin, form: s.form, keyed: s.keyed}
-}
-
-// internalDecoder makes a decoder of rows in an internal topic.
-func internalDecoder[T any]() func(*topology.Record, []byte, []byte) error {
-	codec, row := codecs.Internal[T](), new(T)
-	return func(r *topology.Record, _, value []byte) error {
-		r.Value = row
-		return codec.Decode(value, row)
-	}
+	sink, source := &topology.Sink{Topic: topic, Internal: true, Row: typeName[T]()}, &topology.Source{Topic: topic, Internal: true, Row: typeName[T]()}
+	s.format.passThrough(s.b, sink, source)
+	s.node.Next = append(s.node.Next, &topology.Node{Name: s.b.unique("to-" + topic), Place: place(), Op: sink})
+	node := &topology.Node{Name: s.b.unique(topic), Place: place(), Op: source}
+	return &StreamOf[T]{b: s.b, node: node, part: s.b.root(node, true), origin: s.origin, form: s.form, keyed: s.keyed, format: same(s.format)}
 }
 
 // internal notes an internal topic, named after the application.
@@ -145,9 +132,10 @@ func (b *Builder) internal(name string, partitions int32) (topic string) {
 func Merge[T any](first *StreamOf[T], others ...*StreamOf[T]) *StreamOf[T] {
 	b := first.b
 	n := &topology.Node{Name: b.unique(first.node.Name + "-merge"), Place: place(), Op: &topology.Merge{Inputs: 1 + len(others)}}
-	merged := &StreamOf[T]{b: b, node: n, part: first.part, origin: first.origin, keyed: first.keyed, form: first.form}
+	merged := &StreamOf[T]{b: b, node: n, part: first.part, origin: first.origin, keyed: first.keyed, form: first.form, format: &format[T]{}}
 	for i, s := range append([]*StreamOf[T]{first}, others...) {
 		b.alone("Merge", s.b)
+		merged.format.of = append(merged.format.of, s.format)
 		b.feed(s.node, n, i)
 		unite(first.part, s.part)
 		if s.moved != nil {

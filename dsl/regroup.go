@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"reflect"
 
-	"github.com/ashi-stream/ashi/dsl/codecs"
 	"github.com/ashi-stream/ashi/dsl/entity"
 	"github.com/ashi-stream/ashi/topology"
 	"github.com/ashi-stream/ashi/windows"
@@ -31,7 +30,7 @@ func GroupTable[K, T, G any](t *TableOf[K, T], key func(*T) G) *GroupedOf[G, T] 
 			return func(row any, dst []byte) ([]byte, error) { return c.Append(dst, key(row.(*T))) }
 		}}}
 	t.node.Next = append(t.node.Next, n)
-	return &GroupedOf[G, T]{stream: &StreamOf[T]{b: t.b, node: n, part: t.part, origin: t.origin, moved: &moved[T]{}}, codec: c, table: true}
+	return &GroupedOf[G, T]{stream: &StreamOf[T]{b: t.b, node: n, part: t.part, origin: t.origin, moved: &moved[T]{}, format: same(t.format)}, codec: c, table: true}
 }
 
 // placedChanges is the changes of groups with those of one group in one partition.
@@ -40,26 +39,24 @@ func (s *StreamOf[T]) placedChanges() *StreamOf[T] {
 		return s.moved.to
 	}
 	topic := s.b.internal(s.b.unique(s.origin+"-regroup"), 0)
-	codec := codecs.Internal[T]()
-	s.node.Next = append(s.node.Next, &topology.Node{Name: s.b.unique("to-" + topic), Place: place(), Op: &topology.Sink{
-		Topic: topic, Internal: true, Row: typeName[T](), Codec: codec.Name() + " changes", Changes: true,
-		Open: func() func(*topology.Record, []byte) ([]byte, error) { return changeEncoder(codec) }}})
-	node := &topology.Node{Name: s.b.unique(topic), Place: place(), Op: &topology.Source{Internal: true,
-		Topic: topic, Row: typeName[T](), Codec: codec.Name() + " changes", Form: formOf[T](),
-		Open: func() func(*topology.Record, []byte, []byte) error { return changeDecoder(codec) }}}
-	s.moved.to = &StreamOf[T]{b: s.b, node: node, part: s.b.root(node, true), origin: s.origin}
+	sink, source := &topology.Sink{Topic: topic, Internal: true, Row: typeName[T]()}, &topology.Source{Internal: true, Topic: topic, Row: typeName[T]()}
+	s.format.passChanges(s.b, sink, source)
+	s.node.Next = append(s.node.Next, &topology.Node{Name: s.b.unique("to-" + topic), Place: place(), Op: sink})
+	node := &topology.Node{Name: s.b.unique(topic), Place: place(), Op: source}
+	s.moved.to = &StreamOf[T]{b: s.b, node: node, part: s.b.root(node, true), origin: s.origin, format: same(s.format)}
 	return s.moved.to
 }
 
 // changeEncoder encodes both rows of a change: the length of the old one and 1 as uvarint, or 0 if there is none, and its bytes; then
-// 1 and the new one's bytes to the end, or 0 if there is none.
-func changeEncoder[T any](codec codecs.Codec[T]) func(*topology.Record, []byte) ([]byte, error) {
+// 1 and the new one's bytes to the end, or 0 if there is none. Both have their form before them.
+func changeEncoder(rows *topology.Rows) func(*topology.Record, []byte) ([]byte, error) {
+	encode, _ := rows.OpenWire()
 	var old []byte
 	return func(r *topology.Record, dst []byte) (_ []byte, err error) {
 		if r.Old == nil {
 			dst = append(dst, 0)
 		} else {
-			if old, err = codec.Encode(old[:0], r.Old.(*T)); err != nil {
+			if old, err = encode(r.Old, old[:0]); err != nil {
 				return dst, err
 			}
 			dst = append(binary.AppendUvarint(dst, uint64(len(old))+1), old...)
@@ -67,28 +64,29 @@ func changeEncoder[T any](codec codecs.Codec[T]) func(*topology.Record, []byte) 
 		if r.Value == nil {
 			return append(dst, 0), nil
 		}
-		return codec.Encode(append(dst, 1), r.Value.(*T))
+		return encode(r.Value, append(dst, 1))
 	}
 }
 
-func changeDecoder[T any](codec codecs.Codec[T]) func(*topology.Record, []byte, []byte) error {
-	old, row := new(T), new(T)
-	return func(r *topology.Record, _, b []byte) error {
+func changeDecoder(rows *topology.Rows) func(*topology.Record, []byte, []byte) error {
+	_, old := rows.OpenWire()
+	_, row := rows.OpenWire()
+	return func(r *topology.Record, _, b []byte) (err error) {
 		n, w := binary.Uvarint(b)
 		if w <= 0 || n > uint64(len(b)-w) { // one more byte follows the old row, so n itself must fit
 			return fmt.Errorf("dsl: change of a table of %d bytes is cut", len(b))
 		}
 		b = b[w:]
 		if n > 0 {
-			if err := codec.Decode(b[:n-1], old); err != nil {
+			if r.Old, err = old(b[:n-1]); err != nil {
 				return err
 			}
-			r.Old, b = old, b[n-1:]
+			b = b[n-1:]
 		}
 		switch {
 		case len(b) > 0 && b[0] == 1:
-			r.Value = row
-			return codec.Decode(b[1:], row)
+			r.Value, err = row(b[1:])
+			return err
 		case len(b) == 1 && b[0] == 0:
 			return nil
 		}

@@ -10,7 +10,6 @@ import (
 	"github.com/ashi-stream/ashi/aggregates"
 	"github.com/ashi-stream/ashi/dsl"
 	"github.com/ashi-stream/ashi/engine/enginetest"
-	"github.com/ashi-stream/ashi/topology"
 	"github.com/ashi-stream/ashi/windows"
 )
 
@@ -115,7 +114,7 @@ func TestTableMistakes(t *testing.T) {
 
 // State is kept under names that steps added before do not change.
 func TestTablesKeepTheirState(t *testing.T) {
-	build := func(filtered bool, name string) []topology.Operator {
+	build := func(filtered bool, name string) (steps []string) {
 		b := dsl.New("shop")
 		orders := dsl.Stream[order](b, "orders")
 		if filtered {
@@ -128,7 +127,10 @@ func TestTablesKeepTheirState(t *testing.T) {
 		last.To("last")
 		plan, err := b.Build()
 		require.NoError(t, err)
-		return plan.Subs[0].Operators()
+		for _, o := range plan.Subs[0].Operators() {
+			steps = append(steps, o.String(), o.Described())
+		}
+		return steps
 	}
 	require.Equal(t, build(false, ""), build(true, ""))
 	require.Equal(t, build(false, "last"), build(true, "last"))

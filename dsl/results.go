@@ -1,6 +1,7 @@
 package dsl
 
 import (
+	"github.com/ashi-stream/ashi/dsl/codecs"
 	"github.com/ashi-stream/ashi/dsl/entity"
 	"github.com/ashi-stream/ashi/topology"
 	"github.com/ashi-stream/ashi/windows"
@@ -24,7 +25,7 @@ func (o *OutputOf[K, R]) ToStream(one windows.Spec) *StreamOf[R] {
 			return append(out, &row), nil
 		}
 	})
-	below.form = w.agg.KeyForm
+	below.form, below.format = w.agg.KeyForm, w.format()
 	if w.model != nil && len(w.model.Key) > 0 {
 		below.keyed = w.model
 	}
@@ -40,8 +41,13 @@ func (o *OutputOf[K, R]) ToTable() *TableOf[K, R] {
 		w.b.wrong(place(), "ToTable: %w", err)
 	}
 	below := o.pick("ToTable", windows.Unbounded())
-	n := w.b.keep(below, w.b.unique(w.origin+"-result-table"), rowsOf[R]())
-	return &TableOf[K, R]{b: w.b, key: key, origin: w.origin, node: n, kept: n, part: w.part, made: true}
+	n := keep(w.b, below, w.b.unique(w.origin+"-result-table"), w.format())
+	return &TableOf[K, R]{b: w.b, key: key, origin: w.origin, node: n, kept: n, part: w.part, made: true, format: w.format()}
+}
+
+// format is that of the result's rows, which the projection makes and the codec of the outputs writes.
+func (w *WindowedOf[K, R]) format() *format[R] {
+	return &format[R]{codec: func() codecs.Codec[R] { return w.codec }, made: true}
 }
 
 // pick is the node of one kind of windows; a mistake where there is none.

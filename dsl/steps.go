@@ -10,7 +10,7 @@ import (
 func step[T, U any](s *StreamOf[T], kind string, open func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error)) *StreamOf[U] {
 	n := &topology.Node{Name: s.b.unique(s.node.Name + "-" + kind), Place: place(), Op: &topology.Step{Kind: kind, Row: typeName[U](), Open: open}}
 	s.node.Next = append(s.node.Next, n)
-	below := &StreamOf[U]{b: s.b, node: n, part: s.part, origin: s.origin, form: s.form}
+	below := &StreamOf[U]{b: s.b, node: n, part: s.part, origin: s.origin, form: s.form, format: madeRows[U]()}
 	if s.moved != nil {
 		below.moved = &moved[U]{}
 	}
@@ -19,7 +19,7 @@ func step[T, U any](s *StreamOf[T], kind string, open func() func(*topology.Reco
 
 // same is below, of which the rows are some of s.
 func (s *StreamOf[T]) same(below *StreamOf[T]) *StreamOf[T] {
-	below.keyed = s.keyed
+	below.keyed, below.format = s.keyed, same(s.format)
 	return below
 }
 

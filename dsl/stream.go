@@ -19,6 +19,7 @@ type StreamOf[T any] struct {
 	origin string        // the topic that it comes from
 	source *sourceOf[T]  // nil of what was not declared
 	keyed  *entity.Model // its key columns are the key of each record, from which the row has them; nil: not known
+	format *format[T]    // how its rows are written in internal topics and state
 	moved  *moved[T]     // the key is not that of the topic any more; else nil
 	form   string        // of its records' keys (entity.KeyCodec.Form); empty: not known
 }
@@ -43,7 +44,8 @@ func Stream[T any](b *Builder, topic ...string) *StreamOf[T] {
 	s := declare[T](b, place(), "stream", entity.Stream, topic)
 	node := &topology.Node{Name: b.unique(s.topic), Place: s.at, Op: &topology.Source{Topic: s.topic, Row: typeName[T](), Open: s.open}}
 	s.settle(b, node)
-	stream := &StreamOf[T]{b: b, node: node, part: b.root(node, false), origin: s.topic, source: s}
+	stream := &StreamOf[T]{b: b, node: node, part: b.root(node, false), origin: s.topic, source: s,
+		format: readRows(func() codecs.Codec[T] { return s.codec })}
 	stream.keyedBySource()
 	s.checkKey(b, "stream", "")
 	if s.model != nil { // else the codec would only tell the mistakes of T again
@@ -93,13 +95,15 @@ func checkCodec[T any](b *Builder, at string, codec func() codecs.Codec[T], use 
 	})
 }
 
-// Codec sets how values are encoded: JSON if it is not called.
+// Codec sets how the values of a declared stream are encoded: JSON if it is not called. Of what steps make it sets how rows are written in
+// internal topics and in state. Without it they are written with all their exported fields, by name; those of a declared stream with a codec of the
+// program's own by that (docs/codecs.md, "Internal rows").
 func (s *StreamOf[T]) Codec(c codecs.Codec[T]) *StreamOf[T] {
 	if s.source == nil {
-		s.b.wrong(place(), "Codec: only a stream that was declared with Stream has values in a topic")
-		return s
+		s.format.given = c
+	} else {
+		s.source.codec = c
 	}
-	s.source.codec = c
 	return s
 }
 

@@ -20,8 +20,9 @@ func (t *TableOf[K, T]) Suppress(every time.Duration, maxRows int) *TableOf[K, T
 	if every > 0 && every < time.Millisecond {
 		t.b.wrong(place(), "Suppress: a time of %v: give a millisecond or more", every)
 	}
-	n := &topology.Node{Name: t.b.unique(t.origin + "-suppress"), Place: place(),
-		Op: &topology.Suppress{Rows: rowsOf[T](), Every: windows.Time(every.Milliseconds()), MaxRows: maxRows}}
+	op := &topology.Suppress{Every: windows.Time(every.Milliseconds()), MaxRows: maxRows}
+	n := &topology.Node{Name: t.b.unique(t.origin + "-suppress"), Place: place(), Op: op}
+	t.format.keepIn(t.b, n.Name, &op.Rows)
 	t.node.Next = append(t.node.Next, n)
-	return &TableOf[K, T]{b: t.b, key: t.key, origin: t.origin, node: n, held: n, part: t.part}
+	return &TableOf[K, T]{b: t.b, key: t.key, origin: t.origin, node: n, held: n, part: t.part, format: same(t.format)}
 }

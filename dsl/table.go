@@ -27,6 +27,7 @@ type TableOf[K, T any] struct {
 	name   string         // if the program gave one: of held, or else of kept
 	made   bool           // of other tables: its rows come in the order of their changes, not of event times
 
+	format *format[T]
 	source *sourceOf[T]    // nil of what was not declared
 	table  *topology.Table // the mirror; nil of what was not declared
 }
@@ -53,7 +54,7 @@ func Table[K, T any](b *Builder, topic ...string) *TableOf[K, T] {
 			t.Null = func(value []byte) bool { return codecs.IsNull(s.codec, value) }
 		})
 	}
-	table := &TableOf[K, T]{b: b, source: s, table: t, key: key, origin: s.topic}
+	table := &TableOf[K, T]{b: b, source: s, table: t, key: key, origin: s.topic, format: readRows(func() codecs.Codec[T] { return s.codec })}
 	b.atBuild = append(b.atBuild, table.inOneForm)
 	return table
 }
@@ -70,25 +71,17 @@ func ToTable[K, T any](s *StreamOf[T]) *TableOf[K, T] {
 			reflect.TypeFor[K](), key.Form(), s.form)
 	}
 	s = s.placed()
-	n := s.b.keep(s.node, s.b.unique(s.origin+"-table"), rowsOf[T]())
-	return &TableOf[K, T]{b: s.b, key: key, origin: s.origin, node: n, kept: n, part: s.part}
+	n := keep(s.b, s.node, s.b.unique(s.origin+"-table"), s.format)
+	return &TableOf[K, T]{b: s.b, key: key, origin: s.origin, node: n, kept: n, part: s.part, format: same(s.format)}
 }
 
 // keep adds below a node the keeping of a table's rows.
-func (b *Builder) keep(below *topology.Node, name string, rows topology.Rows) *topology.Node {
-	n := &topology.Node{Name: name, Place: place(), Op: &topology.Materialize{Rows: rows}}
+func keep[T any](b *Builder, below *topology.Node, name string, f *format[T]) *topology.Node {
+	op := &topology.Materialize{}
+	n := &topology.Node{Name: name, Place: place(), Op: op}
+	f.keepIn(b, name, &op.Rows)
 	below.Next = append(below.Next, n)
 	return n
-}
-
-// rowsOf is how operators keep rows of type T.
-func rowsOf[T any]() topology.Rows {
-	codec := codecs.Internal[T]()
-	return topology.Rows{Row: typeName[T](), Codec: codec.Name(), Form: formOf[T](), Open: func() (func(any, []byte) ([]byte, error), func([]byte) (any, error)) {
-		row := new(T)
-		encode := func(r any, dst []byte) ([]byte, error) { return codec.Encode(dst, r.(*T)) }
-		return encode, func(b []byte) (any, error) { return row, codec.Decode(b, row) }
-	}}
 }
 
 // use makes a declared table one that steps can stand below: its topic is read, and its rows are kept.
@@ -104,27 +97,24 @@ func (t *TableOf[K, T]) use() *TableOf[K, T] {
 	t.part = t.b.root(source, false)
 	if s.key != nil {
 		source.Op.(*topology.Source).Deletions = true
-		source, t.part = throughTable[T](t.b, source, s.topic)
+		source, t.part = throughTable(t.b, source, s.topic, t.format)
 	}
 	name := t.name
 	if name == "" {
 		name = t.b.unique(s.topic + "-table")
 	}
-	t.kept = t.b.keep(source, name, rowsOf[T]())
+	t.kept = keep(t.b, source, name, t.format)
 	t.node = t.kept
 	return t
 }
 
 // throughTable writes the rows and deletions of a table's source to an internal topic, by their keys, and reads them again.
-func throughTable[T any](b *Builder, source *topology.Node, origin string) (*topology.Node, *part) {
+func throughTable[T any](b *Builder, source *topology.Node, origin string, f *format[T]) (*topology.Node, *part) {
 	topic := b.internal(b.unique(origin+"-repartition"), 0)
-	codec := codecs.Internal[T]()
-	source.Next = append(source.Next, &topology.Node{Name: b.unique("to-" + topic), Place: place(), Op: &topology.Sink{
-		Topic: topic, Internal: true, Row: typeName[T](), Codec: codec.Name(), Open: func() func(*topology.Record, []byte) ([]byte, error) {
-			return func(r *topology.Record, dst []byte) ([]byte, error) { return codec.Encode(dst, r.Value.(*T)) }
-		}}})
-	node := &topology.Node{Name: b.unique(topic), Place: place(), Op: &topology.Source{Table: true, Internal: true,
-		Topic: topic, Row: typeName[T](), Codec: codec.Name(), Form: formOf[T](), Open: internalDecoder[T]}}
+	sink, read := &topology.Sink{Topic: topic, Internal: true, Row: typeName[T]()}, &topology.Source{Table: true, Internal: true, Topic: topic, Row: typeName[T]()}
+	f.passThrough(b, sink, read)
+	source.Next = append(source.Next, &topology.Node{Name: b.unique("to-" + topic), Place: place(), Op: sink})
+	node := &topology.Node{Name: b.unique(topic), Place: place(), Op: read}
 	return node, b.root(node, true)
 }
 
@@ -139,7 +129,7 @@ func (t *TableOf[K, T]) keeping() *topology.Node {
 		case t.held != nil:
 			name += "-table"
 		}
-		t.kept = t.b.keep(t.node, name, rowsOf[T]())
+		t.kept = keep(t.b, t.node, name, t.format)
 		t.node = t.kept
 	}
 	return t.kept
@@ -195,13 +185,13 @@ func (t *TableOf[K, T]) WithoutMirror(reason string) *TableOf[K, T] {
 	return t
 }
 
-// Codec sets how values are encoded: JSON if it is not called.
+// Codec is that of a stream.
 func (t *TableOf[K, T]) Codec(c codecs.Codec[T]) *TableOf[K, T] {
 	if t.source == nil {
-		t.b.wrong(place(), "Codec: only a table that was declared with Table has values in a topic")
-		return t
+		t.format.given = c
+	} else {
+		t.source.codec = c
 	}
-	t.source.codec = c
 	return t
 }
 
@@ -218,7 +208,7 @@ func (t *TableOf[K, T]) To(topic string) *SinkOf[T] {
 // ToStream is the stream of the rows that the table comes to have. Deletions are not in it.
 func (t *TableOf[K, T]) ToStream() *StreamOf[T] {
 	t.use()
-	s := &StreamOf[T]{b: t.b, node: t.node, part: t.part, origin: t.origin, form: t.key.Form()}
+	s := &StreamOf[T]{b: t.b, node: t.node, part: t.part, origin: t.origin, form: t.key.Form(), format: same(t.format)}
 	if t.source != nil && t.source.model != nil {
 		s.keyed = t.source.model
 	}

@@ -30,7 +30,7 @@ func lookup[K, L, R, O any](s *StreamOf[L], t *TableOf[K, R], keep bool, joiner 
 	n := &topology.Node{Name: b.unique(s.node.Name + "-lookup"), Place: place(), Op: op}
 	s.node.Next = append(s.node.Next, n)
 	unite(s.part, t.part)
-	return &StreamOf[O]{b: b, node: n, part: s.part, origin: s.origin, form: s.form}
+	return &StreamOf[O]{b: b, node: n, part: s.part, origin: s.origin, form: s.form, format: madeRows[O]()}
 }
 
 // JoinTables is the table of the rows of two tables with one key: where both have a row for it, what joiner makes of them. It
@@ -68,14 +68,14 @@ func joinTables[K, L, R, O any](l *TableOf[K, L], r *TableOf[K, R], keep [2]bool
 	b.feed(sides[0], n, 0)
 	b.feed(sides[1], n, 1)
 	unite(l.part, r.part)
-	return &TableOf[K, O]{b: b, key: l.key, origin: l.origin, node: n, part: l.part, made: true}
+	return &TableOf[K, O]{b: b, key: l.key, origin: l.origin, node: n, part: l.part, made: true, format: madeRows[O]()}
 }
 
 // Filter is the table of the rows for which keep is true: one that was in it and does not pass any more is deleted, one that never
 // passed is not [A3]. keep must give the same for the same row; a row for which it fails does not pass, and is counted.
 func (t *TableOf[K, T]) Filter(keep func(*T) (bool, error)) *TableOf[K, T] {
 	t.b.given("Filter", map[string]any{"keep": keep})
-	return tableStep[K, T, T](t, "filter", func() func(any) (any, error) {
+	filtered := tableStep[K, T, T](t, "filter", func() func(any) (any, error) {
 		return func(row any) (any, error) {
 			if ok, err := keep(row.(*T)); !ok || err != nil {
 				return nil, err
@@ -83,6 +83,8 @@ func (t *TableOf[K, T]) Filter(keep func(*T) (bool, error)) *TableOf[K, T] {
 			return row, nil
 		}
 	})
+	filtered.format = same(t.format)
+	return filtered
 }
 
 // MapTable is the table of what f makes of each row; keys and event times stay. f must give the same for the same row: it is asked again
@@ -103,5 +105,5 @@ func tableStep[K, T, U any](t *TableOf[K, T], kind string, open func() func(any)
 	n := &topology.Node{Name: t.b.unique(t.node.Name + "-" + kind), Place: place(),
 		Op: &topology.TableStep{Kind: "table " + kind, Row: typeName[U](), Open: open}}
 	t.node.Next = append(t.node.Next, n)
-	return &TableOf[K, U]{b: t.b, key: t.key, origin: t.origin, node: n, part: t.part, made: true}
+	return &TableOf[K, U]{b: t.b, key: t.key, origin: t.origin, node: n, part: t.part, made: true, format: madeRows[U]()}
 }

@@ -110,7 +110,7 @@ func TestOtherPlan(t *testing.T) {
 	require.NoError(t, err)
 	err = run(t, plan, engine.Config{Brokers: c.Brokers})
 	require.ErrorIs(t, err, task.ErrForeign)
-	for _, want := range []string{`aggregate "` + topic + `-aggregate"`, "was by string over [tumbling 1min tumbling 5min]", "is  by string over [tumbling 2min]",
+	for _, want := range []string{`aggregate "` + topic + `-aggregate"`, "windows: was tumbling 1min,tumbling 5min, is tumbling 2min", "aggregates: ",
 		"another name (As)", "set OnPlanChange to Rebuild", "give the application another name"} {
 		require.ErrorContains(t, err, want)
 	}

@@ -85,7 +85,7 @@ func (w *worker) Open(ctx context.Context) (_ map[string]int64, err error) {
 		cfg.Sound = func(ctx context.Context) error { return e.expansion.sound(ctx, s) }
 	}
 	cfg.Limits, cfg.Refused, cfg.Meter, cfg.ID, cfg.Topics = limits, s.refusals.of(), w, w.id(), e.topicIDs(s)
-	cfg.Pulse = w.pulse
+	cfg.Pulse, cfg.Past = w.pulse, &past{w}
 	cfg.Partition, cfg.Partitions, cfg.Sinks, cfg.Store, cfg.Producer = w.partition, source, sinks, w.store, w.producer
 	if w.task, err = task.New(cfg); rebuildable(err) {
 		if w.store, err = w.rebuilt(ctx, w.store, err); err != nil {
@@ -95,6 +95,9 @@ func (w *worker) Open(ctx context.Context) (_ map[string]int64, err error) {
 		w.task, err = task.New(cfg)
 	}
 	if err != nil {
+		return nil, w.wrap("open", err)
+	}
+	if err = w.task.Fill(ctx); err != nil {
 		return nil, w.wrap("open", err)
 	}
 	w.show()

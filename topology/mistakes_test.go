@@ -60,7 +60,7 @@ func TestEveryMistakeAtOnce(t *testing.T) {
 	dsl.Aggregate(byPair, windows.Minutes(5), func(g dsl.Group[string, rate]) bar { panic("no group yet") }).As("panicking").Final()
 	rates.Filter(valid).To("rates")
 	rates.Filter(valid).To("")
-	rates.Filter(valid).Codec(codecs.JSON[rate]()).To("..")
+	rates.Filter(valid).To("..")
 
 	_, err := b.Build()
 	require.Error(t, err)

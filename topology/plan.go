@@ -30,6 +30,7 @@ type Plan struct {
 	DeadLetters string
 	Warnings    []string // worth a look, no mistakes
 	Adjusters   []Adjuster
+	Dropped     []string // steps and internal topics of plans before that may go with what they hold
 }
 
 // Adjuster is a codec that makes values fit their columns, for rows whose type is tagged relaxed.
@@ -54,8 +55,9 @@ type Internal struct {
 type SubTopology struct {
 	Name  string  // the topic of the first source; of an internal one the name that InternalName was given
 	Roots []*Node // the sources: Op is a *Source
-	// DeadLetters is Plan.DeadLetters.
+	// DeadLetters is Plan.DeadLetters, and Dropped is Plan.Dropped.
 	DeadLetters string
+	Dropped     []string
 }
 
 // Node is one step and those that it feeds.
@@ -86,7 +88,8 @@ type Source struct {
 	Internal bool
 	Row      string // type of the rows, for people
 	Codec    string
-	Form     string // of an internal topic: as of Rows
+	Holds    string // of an internal topic: what it has beside rows, such as changes; empty: rows
+	Rows     *Rows  // of an internal topic; nil: an operator knows its bytes
 	// OnDecode is the policy for records that cannot be decoded; nil: the node's OnError.
 	OnDecode *Policy
 	// Open returns a decoder, which fills r.Value, and r.Old where the topic has both ([Sink].Changes), and r.Time where a column has the event time, from the key and value on the
@@ -142,15 +145,6 @@ type Sink struct {
 	Key func(dst, group []byte) ([]byte, error)
 	// Open returns an encoder, which appends the value of r's row to dst.
 	Open func() func(r *Record, dst []byte) ([]byte, error)
-}
-
-// Rows is how an operator keeps rows of one type in its state.
-type Rows struct {
-	Row   string
-	Codec string
-	Form  string // the columns, as far as bytes depend on them: rows of another Form cannot be read
-	// Open returns an encoder, which appends a row's bytes to dst, and a decoder, whose row is reused: it is good until the next call.
-	Open func() (encode func(row any, dst []byte) ([]byte, error), decode func(b []byte) (any, error))
 }
 
 func (*Source) kind() string    { return "source" }

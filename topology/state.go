@@ -1,35 +1,66 @@
 package topology
 
 import (
+	"cmp"
 	"fmt"
 	"math"
-	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ashi-stream/ashi/windows"
 )
 
 // Numbers are the numbers in the row keys of an operator with state: First and those behind it, Count in all.
 type Numbers struct{ First, Count uint16 }
 
-// Operator is an operator with state as a commit record tells of it. Two of one name are the same operator; its rows can be read if all
-// but Numbers is equal.
+// FirstNumber is the lowest number that row keys have.
+const FirstNumber = 1 << 8
+
+// Operator is an operator with state as a commit record tells of it. Two of one name are the same operator; its rows can be read if Kind,
+// Layout, Meaning and the count of Numbers are equal, and the forms of Rows can be read.
 type Operator struct {
 	Name    string // of its Node; of an internal topic the topic's
 	Kind    string // aggregate, join, table and so on; "internal topic" is what waits in one that the sub-topology reads
 	Layout  uint16 // version of the layout of its rows, from 1
-	Meaning string // all that gives its rows their meaning, for people and to be compared
+	Meaning []Part // all that gives its rows their meaning, beside their columns
+	Rows    []Forms
 	Numbers Numbers
 }
 
-// FirstNumber is the lowest number that row keys have.
-const FirstNumber = 1 << 8
+// Part is one thing that gives rows their meaning, such as grace: 3s. An empty Text is that of an operator without.
+type Part struct {
+	Name string
+	Text string // for people, and to be compared
+	List bool   // Text is a list, divided by commas
+}
+
+// Forms are those that rows of one kind have had in the state of an operator, oldest first: rows say by the place here which one is theirs.
+type Forms struct {
+	Of    string // what the rows are, such as left
+	Forms []string
+	rows  *Rows // of a planned operator
+}
+
+// InternalTopic is the Kind of an internal topic.
+const InternalTopic = "internal topic"
+
+// MostForms is how many forms rows of one kind may have had: a byte says which one is a row's.
+const MostForms = 256
 
 // stateful is an Op with state.
 type stateful interface {
 	Op
-	// meaning and forms, one after the other, are in Operator.Meaning.
-	meaning() string
-	forms() string
+	meaning() []Part
+	// rows are the kinds of rows that it keeps by a Rows, with what they are.
+	rows() []keptRows
 	// numbers is how many numbers its row keys have.
 	numbers() int
+}
+
+type keptRows struct {
+	of   string
+	rows *Rows
 }
 
 // Operators are the operators with state, and the internal topics that are read, in the order of Nodes. Layout and Numbers.First are left to
@@ -41,15 +72,19 @@ func (s *SubTopology) Operators() []Operator {
 		switch o := n.Op.(type) {
 		case *Source:
 			if o.Internal {
-				all = append(all, Operator{Name: o.Topic, Kind: "internal topic", Meaning: o.Codec + " " + o.Row + o.Form})
+				all = append(all, Operator{Name: o.Topic, Kind: InternalTopic, Meaning: o.meaning(), Rows: formsOf(o.rows())})
 			}
 			for _, c := range n.Next {
 				if o.Table {
-					of[c] = ", of topic " + o.Topic
+					of[c] = o.Topic
 				}
 			}
 		case stateful:
-			all = append(all, Operator{Name: n.Name, Kind: o.kind(), Meaning: o.meaning() + o.forms() + of[n], Numbers: Numbers{Count: uint16(o.numbers())}})
+			meaning := o.meaning()
+			if topic, ok := of[n]; ok {
+				meaning = append(meaning, Part{Name: "topic", Text: topic})
+			}
+			all = append(all, Operator{Name: n.Name, Kind: o.kind(), Meaning: meaning, Rows: formsOf(o.rows()), Numbers: Numbers{Count: uint16(o.numbers())}})
 		}
 	}
 	return all
@@ -65,129 +100,86 @@ func (s *SubTopology) Stateful() bool {
 	return false
 }
 
-// Change is what has become of an operator with state.
-type Change uint8
-
-const (
-	Kept    Change = iota // its rows can be read
-	New                   // it has no rows
-	Gone                  // there are rows, and no such operator any more
-	Changed               // it is not what it was: its rows must not be read
-	Newer                 // its rows have a layout that only newer versions of ashi know
-)
-
-// Difference is what has become of one operator.
-type Difference struct {
-	Change  Change
-	Was, Is Operator // Was is empty of a New one, Is of one that is Gone
-}
-
-// Compare says what has become of each operator: of those that are planned in their order, then of the recorded ones that are Gone. Order
-// means nothing.
-func Compare(recorded, planned []Operator) []Difference {
-	var all []Difference
-	for _, is := range planned {
-		i := slices.IndexFunc(recorded, func(was Operator) bool { return was.Name == is.Name })
-		if i < 0 {
-			all = append(all, Difference{Change: New, Is: is})
-			continue
-		}
-		d := Difference{Was: recorded[i], Is: is}
-		switch was := d.Was; {
-		case was.Kind != is.Kind:
-			d.Change = Changed
-		case was.Layout > is.Layout:
-			d.Change = Newer
-		case was.Layout != is.Layout || was.Meaning != is.Meaning || was.Numbers.Count != is.Numbers.Count:
-			d.Change = Changed
-		}
-		all = append(all, d)
-	}
-	for _, was := range recorded {
-		if !slices.ContainsFunc(planned, func(is Operator) bool { return is.Name == was.Name }) {
-			all = append(all, Difference{Change: Gone, Was: was})
-		}
+func formsOf(kept []keptRows) []Forms {
+	var all []Forms
+	for _, k := range kept {
+		all = append(all, Forms{Of: k.of, Forms: []string{k.rows.Form}, rows: k.rows})
 	}
 	return all
-}
-
-// String is a line for each of what was and what is.
-func (d Difference) String() string {
-	switch d.Change {
-	case New:
-		return fmt.Sprintf("%s: new", d.Is)
-	case Gone:
-		return fmt.Sprintf("%s: gone", d.Was)
-	case Newer:
-		return fmt.Sprintf("%s: its rows have layout %d, this version of ashi knows %d", d.Is, d.Was.Layout, d.Is.Layout)
-	case Changed:
-		return fmt.Sprintf("%s\n      was %s\n      is  %s", d.Is, d.Was.text(d.Is), d.Is.text(d.Was))
-	}
-	return fmt.Sprintf("%s: kept", d.Is)
 }
 
 // String is kind and name.
 func (o Operator) String() string { return fmt.Sprintf("%s %q", o.Kind, o.Name) }
 
-// text is the operator's meaning, and what else differs from another.
-func (o Operator) text(other Operator) string {
-	text := o.Meaning
-	if o.Kind != other.Kind {
-		text = o.Kind + " " + text
-	}
-	if o.Layout != other.Layout {
-		text += fmt.Sprintf(", layout %d", o.Layout)
-	}
-	if o.Numbers.Count != other.Numbers.Count {
-		text += fmt.Sprintf(", %d in row keys", o.Numbers.Count)
-	}
-	return text
-}
-
-// Linked says that a sub-topology reads internal topics or writes them: what waits in them is of others too.
-func (p *Plan) Linked(s *SubTopology) bool {
-	for _, t := range p.Internal {
-		if slices.Contains(s.Topics(), t.Topic) || slices.ContainsFunc(s.Sinks(), func(k *Sink) bool { return k.Topic == t.Topic }) {
-			return true
+// Described is what gives the operator's rows their meaning, for people.
+func (o Operator) Described() string {
+	var parts []string
+	for _, p := range o.Meaning {
+		if p.Text != "" {
+			parts = append(parts, p.Name+" "+p.Text)
 		}
 	}
-	return false
-}
-
-func (a *Aggregate) meaning() string {
-	return fmt.Sprintf("by %s over %v grace %d sliced %v: %s", a.Key, a.Windows.Kinds(), a.Windows.GraceTime(), a.Sliced(), a.Program.Signature())
-}
-
-func (j *StreamJoin) meaning() string {
-	return fmt.Sprintf("%s before %d after %d grace %d: %s %s, %s %s", j.Form(), j.Before, j.After, j.Grace,
-		j.Sides[0].Codec, j.Sides[0].Row, j.Sides[1].Codec, j.Sides[1].Row)
-}
-
-func (m *Materialize) meaning() string {
-	return fmt.Sprintf("%s %s history %d", m.Rows.Codec, m.Rows.Row, m.History)
-}
-
-func (s *Suppress) meaning() string {
-	return fmt.Sprintf("%s %s every %d rows %d", s.Rows.Codec, s.Rows.Row, s.Every, s.MaxRows)
-}
-
-func (j *ForeignJoin) meaning() string {
-	return fmt.Sprintf("%s %s, %s %s", j.Right.Codec, j.Right.Row, j.Result.Codec, j.Result.Row)
-}
-
-func (s *Subscriptions) meaning() string { return "" }
-
-func (a *Aggregate) forms() string {
-	if a.KeyForm == "" {
-		return ""
+	for _, r := range o.Rows {
+		parts = append(parts, r.Of+" "+r.Forms[len(r.Forms)-1])
 	}
-	return ", keys " + a.KeyForm
+	return strings.Join(parts, ", ")
 }
-func (j *StreamJoin) forms() string    { return j.Sides[0].Form + j.Sides[1].Form }
-func (m *Materialize) forms() string   { return m.Rows.Form }
-func (s *Suppress) forms() string      { return s.Rows.Form }
-func (j *ForeignJoin) forms() string   { return j.Right.Form + j.Result.Form }
-func (s *Subscriptions) forms() string { return "to " + s.Right.Name }
+
+// some is a number of milliseconds for people; never is what 0 means.
+func some(ms windows.Time, never string) string {
+	if ms == 0 && never != "0s" {
+		return never
+	}
+	return (time.Duration(ms) * time.Millisecond).String()
+}
+
+func (s *Source) meaning() []Part { return []Part{{Name: "holds", Text: cmp.Or(s.Holds, "rows")}} }
+
+func (a *Aggregate) meaning() []Part {
+	var kinds []string
+	for _, k := range a.Windows.Kinds() {
+		kinds = append(kinds, k.String())
+	}
+	slices := ""
+	if a.Sliced() {
+		slices = "from slices"
+	}
+	return []Part{{Name: "key", Text: strings.TrimSpace(a.Key + " " + a.KeyForm)}, {Name: "windows", Text: strings.Join(kinds, ",")},
+		{Name: "grace", Text: some(a.Windows.GraceTime(), "0s")}, {Name: "hopping windows", Text: slices},
+		{Name: "aggregates", Text: a.Program.Signature(), List: true}}
+}
+
+func (j *StreamJoin) meaning() []Part {
+	return []Part{{Name: "join", Text: j.Form()}, {Name: "before", Text: some(j.Before, "0s")}, {Name: "after", Text: some(j.After, "0s")},
+		{Name: "grace", Text: some(j.Grace, "0s")}}
+}
+
+func (m *Materialize) meaning() []Part { return []Part{{Name: "history", Text: some(m.History, "")}} }
+
+func (s *Suppress) meaning() []Part {
+	return []Part{{Name: "every", Text: some(s.Every, "")}, {Name: "rows at most", Text: strconv.Itoa(s.MaxRows)}}
+}
+
+func (j *ForeignJoin) meaning() []Part   { return nil }
+func (s *Subscriptions) meaning() []Part { return nil } // they are of keys, whatever the table is named
+
+func (s *Source) rows() []keptRows {
+	if s.Rows == nil {
+		return nil
+	}
+	return []keptRows{{"rows", s.Rows}}
+}
+
+func (a *Aggregate) rows() []keptRows { return nil }
+func (j *StreamJoin) rows() []keptRows {
+	return []keptRows{{"left", &j.Sides[0]}, {"right", &j.Sides[1]}}
+}
+func (m *Materialize) rows() []keptRows { return []keptRows{{"rows", &m.Rows}} }
+func (s *Suppress) rows() []keptRows    { return []keptRows{{"rows", &s.Rows}} }
+func (j *ForeignJoin) rows() []keptRows {
+	return []keptRows{{"right", &j.Right}, {"result", &j.Result}}
+}
+func (s *Subscriptions) rows() []keptRows { return nil }
 
 func (a *Aggregate) numbers() int     { return min(len(a.Windows.Kinds()), math.MaxUint16) }
 func (j *StreamJoin) numbers() int    { return 4 } // rows of two sides, and their marks

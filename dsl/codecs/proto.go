@@ -51,3 +51,6 @@ func (*ProtoCodec[T, P]) Decode(data []byte, v *T) error {
 	}
 	return nil
 }
+
+// Message says that rows are Protobuf messages.
+func (*ProtoCodec[T, P]) Message() {}

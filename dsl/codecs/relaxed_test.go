@@ -96,16 +96,3 @@ func TestRelaxedFixed(t *testing.T) {
 	require.Nil(t, Fixed[strict]().Adjusted())
 	require.Nil(t, JSON[strict]().Adjusted())
 }
-
-// State and internal topics have rows as they are: they are made to fit, and counted, where they are put out.
-func TestRelaxedInternal(t *testing.T) {
-	c := Internal[note]()
-	row := note{ID: "abcde", Text: "äöüß", Size: *dec(t, "1.25")}
-	data, err := c.Encode(nil, &row)
-	require.NoError(t, err)
-	var back note
-	require.NoError(t, c.Decode(data, &back))
-	require.Equal(t, "äöüß", back.Text)
-	require.Equal(t, "1.25", back.Size.Text('f'))
-	require.Nil(t, c.(Adjuster).Adjusted())
-}

@@ -45,6 +45,10 @@ type Options struct {
 	Ahead time.Duration
 	// Limits are what topics take, as their settings on a broker would say. A topic that is not in it takes all.
 	Limits map[string]TopicLimits
+	// Purge says that brokers have deleted from internal topics what was read, as they do in production.
+	Purge bool
+	// FailFill, if not nil, is asked before each record that a new table is filled from: an error ends the fill, as a lost broker would.
+	FailFill func(n int) error
 	// Random, if not nil, lets each Add do some steps only, drawn from it: which task gets its next batch, which one commits, and now and then
 	// which one crashes. So tasks are ahead of each other as they are in several processes. Commit does all that is left, in an order that is
 	// drawn too.
@@ -171,8 +175,11 @@ func (d *Driver) openTask(r *running) (err error) {
 		PartitionOf: murmur.Partition, Store: r.store, Producer: r.producer, Now: func() time.Time { return d.now },
 		Log: slog.New(slog.NewTextHandler(d.t.Output(), nil)), Drops: &d.drops, CommitEvery: 1 << 62, CommitBytes: 1 << 40,
 		CheckpointEvery: d.o.CheckpointEvery, CheckpointBytes: 1 << 40, Memory: d.o.Memory, Ahead: d.o.Ahead, EveryUpdate: d.o.EveryUpdate,
-		Rebuild: d.o.Rebuild, Linked: d.plan.Linked(r.sub), Tables: d.broadcast, Application: d.plan.Name, Limits: d.o.Limits, Pause: d.pause})
+		Rebuild: d.o.Rebuild, Linked: d.plan.Linked(r.sub), Tables: d.broadcast, Application: d.plan.Name, Limits: d.o.Limits, Pause: d.pause, Past: &past{d, r}})
 	if err != nil {
+		return err
+	}
+	if err := r.task.Fill(context.Background()); err != nil {
 		return err
 	}
 	r.inputs, r.lent = maps.Clone(r.task.Positions()), map[string][]task.Record{}
@@ -378,6 +385,16 @@ func (d *Driver) close() {
 			if err := r.store.Close(); err != nil {
 				d.t.Errorf("enginetest: %v", err)
 			}
+		}
+	}
+}
+
+// CommitOnly commits what the tasks of one sub-topology have processed, as a process that is stopped between the commits of two.
+func (d *Driver) CommitOnly(sub string) {
+	d.t.Helper()
+	for _, r := range d.tasks {
+		if r.sub.Name == sub {
+			d.check(r.task.Commit(context.Background()))
 		}
 	}
 }

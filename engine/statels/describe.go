@@ -138,7 +138,7 @@ func commitRecord(value []byte) []string {
 	}
 	lines := []string{fmt.Sprintf("commit %d: %d rows aggregated", p.Sequence, p.Rows)}
 	for _, o := range p.Operators {
-		lines = append(lines, fmt.Sprintf("step %s: %s, layout %d", o, o.Meaning, o.Layout))
+		lines = append(lines, fmt.Sprintf("step %s: %s, layout %d", o, o.Described(), o.Layout))
 	}
 	for _, topic := range slices.Sorted(maps.Keys(p.Inputs)) {
 		lines = append(lines, fmt.Sprintf("position in %s: %d, topic id %s", topic, p.Inputs[topic], p.Topics[topic]))

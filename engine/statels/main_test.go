@@ -64,8 +64,8 @@ func newState(t *testing.T) (dir string, open []*rocksdb.Store) {
 	b.Put(stores.AppendRowKey(nil, 300, 0, []byte("k")), []byte("1"))
 	progress := task.Progress{Sequence: 17, Rows: 1234, Inputs: map[string]int64{"rates": 1240, "limits": 3}, Topics: map[string]task.TopicID{"rates": {2}}, StreamTimes: map[string]windows.Time{"bars": 1398902460500},
 		Operators: []topology.Operator{
-			{Name: "bars", Kind: "aggregate", Layout: 1, Meaning: "by string over [1min]: count", Numbers: topology.Numbers{First: 256, Count: 1}},
-			{Name: "fx--rates-repartition", Kind: "internal topic", Layout: 1, Meaning: "fixed rate"},
+			{Name: "bars", Kind: "aggregate", Layout: 1, Meaning: []topology.Part{{Name: "key", Text: "string"}, {Name: "windows", Text: "1min"}, {Name: "aggregates", Text: "count", List: true}}, Numbers: topology.Numbers{First: 256, Count: 1}},
+			{Name: "fx--rates-repartition", Kind: "internal topic", Layout: 1, Rows: []topology.Forms{{Of: "rows", Forms: []string{"{pair s}"}}}},
 		}, Removing: []topology.Numbers{{First: 257, Count: 2}}, Next: 259}
 	b.Put(task.ProgressKey, progress.Append(nil))
 	position := task.Position{Offset: 99, Since: time.UnixMilli(1398902461000),

@@ -27,8 +27,10 @@ const topNumber = math.MaxUint16 + 1
 // layout is the version of the layout of rows of a kind of operators. Whoever changes what is in keys or values of rows counts it up.
 func layout(kind string) uint16 {
 	switch kind {
-	case "aggregate", "join", "table", "suppress", "foreign join", "subscriptions", "internal topic":
+	case "aggregate", "subscriptions":
 		return 1
+	case "join", "table", "suppress", "foreign join", topology.InternalTopic:
+		return 2 // rows have their form
 	}
 	return 0
 }
@@ -63,6 +65,9 @@ func (t *Task) adopt() (err error) {
 	}
 	differences := topology.Compare(t.progress.Operators, planned)
 	if err := t.admit(differences); err != nil {
+		return err
+	}
+	if err := t.admitGone(differences); err != nil {
 		return err
 	}
 	if slices.ContainsFunc(differences, func(d topology.Difference) bool { return d.Change == topology.Changed }) {
@@ -181,10 +186,23 @@ func (t *Task) numberFrom(least uint16) (uint16, bool, error) {
 func (t *Task) assign(differences []topology.Difference, rebuild bool) error {
 	p := &t.progress
 	p.Operators = nil
+	filled := t.filled()
 	for _, d := range differences {
+		if err := t.countForms(d); err != nil {
+			return err
+		}
 		drop := rebuild || d.Change != topology.Kept
+		if d.Change == topology.Kept && !slices.EqualFunc(d.Was.Rows, d.Is.Rows, sameForms) {
+			t.adopting = true // no row of the new form before the record that says so
+		}
+		if topic := filled[d.Is.Name]; d.Change == topology.New && topic != nil && !rebuild {
+			if err := t.toFill(d.Is.Name, topic); err != nil {
+				return err
+			}
+		}
 		if drop {
 			t.adopting = true
+			delete(p.Filling, d.Was.Name)
 			t.tell(d, rebuild)
 			if d.Was.Numbers.Count > 0 {
 				p.Removing = append(p.Removing, d.Was.Numbers)
@@ -206,6 +224,24 @@ func (t *Task) assign(differences []topology.Difference, rebuild bool) error {
 		p.Operators = append(p.Operators, is)
 	}
 	return nil
+}
+
+func sameForms(a, b topology.Forms) bool { return a.Of == b.Of && slices.Equal(a.Forms, b.Forms) }
+
+// countForms is an error where a byte does not tell the forms of an operator's rows any more.
+func (t *Task) countForms(d topology.Difference) error {
+	for _, r := range d.Is.Rows {
+		if len(r.Forms) > topology.MostForms {
+			return fmt.Errorf("task: %s: the rows of %s have had %d forms, more than a row can tell: give it another name (As)", t.where(), d.Is, len(r.Forms))
+		}
+	}
+	return nil
+}
+
+// unreadable is the error of a row in an internal topic whose columns this plan cannot read.
+func (t *Task) unreadable(err error) error {
+	return fmt.Errorf("%w: %s: %w\n  Run the program that wrote it until it has read all of the internal topic; or let columns that have another type have another name",
+		ErrForeign, t.where(), err)
 }
 
 // tell logs what becomes of an operator.

@@ -28,6 +28,8 @@ type Progress struct {
 	Operators []topology.Operator
 	Removing  []topology.Numbers
 	Next      uint32
+	// Filling are new tables that are not filled yet, each with the position in its topic that it is filled up to (fill.go); nil: none.
+	Filling map[string]int64
 }
 
 // ProgressKey is the key of the commit record, in changelog and store.
@@ -69,8 +71,8 @@ func ParsePosition(b []byte) (*Position, error) {
 // progressVersion is the first byte of an encoded Progress, its layout. Layouts of rows have versions of their own (layout).
 const progressVersion = 3
 
-// Append appends p as it is stored: version, log, sequence, rows, the next number, operators, numbers that are removed, inputs and stream times, with
-// uvarint lengths and counts, the last two in the order of their names. An input is its offset in 8 bytes and the id of its topic in 16.
+// Append appends p as it is stored: version, log, sequence, rows, the next number, operators, numbers that are removed, inputs, stream times, and
+// tables that are filled, with uvarint lengths and counts, the last three in the order of their names. An input is its offset in 8 bytes and the id of its topic in 16.
 func (p *Progress) Append(dst []byte) []byte {
 	dst = p.Log.append(append(dst, progressVersion))
 	dst = binary.AppendUvarint(dst, p.Sequence)
@@ -78,9 +80,7 @@ func (p *Progress) Append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(p.Next))
 	dst = binary.AppendUvarint(dst, uint64(len(p.Operators)))
 	for _, o := range p.Operators {
-		dst = appendString(appendString(dst, o.Name), o.Kind)
-		dst = binary.AppendUvarint(dst, uint64(o.Layout))
-		dst = appendRange(appendString(dst, o.Meaning), o.Numbers)
+		dst = appendOperator(dst, &o)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(p.Removing)))
 	for _, n := range p.Removing {
@@ -92,7 +92,7 @@ func (p *Progress) Append(dst []byte) []byte {
 		dst = binary.BigEndian.AppendUint64(appendString(dst, topic), uint64(p.Inputs[topic]))
 		dst = append(dst, id[:]...)
 	}
-	return appendNumbers(dst, p.StreamTimes)
+	return appendNumbers(appendNumbers(dst, p.StreamTimes), p.Filling)
 }
 
 // errProgress says that a commit record is not one.
@@ -111,6 +111,9 @@ func ParseProgress(b []byte) (*Progress, error) {
 	p.parseOperators(&d)
 	p.parseInputs(&d)
 	p.StreamTimes = numbers[windows.Time](&d)
+	if p.Filling = numbers[int64](&d); len(p.Filling) == 0 {
+		p.Filling = nil
+	}
 	if d.bad || len(d.b) != 0 {
 		return nil, errProgress
 	}
@@ -122,9 +125,7 @@ func (p *Progress) parseOperators(d *decoder) {
 	d.bad = d.bad || next > topNumber
 	p.Next = uint32(next)
 	for n := d.uvarint(); n > 0 && !d.bad; n-- {
-		o := topology.Operator{Name: d.string(), Kind: d.string(), Layout: d.uint16(), Meaning: d.string()}
-		o.Numbers = d.numbers()
-		p.Operators = append(p.Operators, o)
+		p.Operators = append(p.Operators, d.operator())
 	}
 	for n := d.uvarint(); n > 0 && !d.bad; n-- {
 		p.Removing = append(p.Removing, d.numbers())

@@ -46,6 +46,8 @@ type Config struct {
 	Rebuild, Linked bool
 	// Application is the plan's name, as dead letters tell it.
 	Application string
+	// Past reads what topics held before; nil: what is not in the state cannot be had.
+	Past Past
 	// Limits are what topics take; a topic that is not in it takes all, as far as is known.
 	Limits map[string]TopicLimits
 	// Refused is why the broker does not take an output, nil if it has not refused it so far: those of a RefusedError. Nil: none are known.

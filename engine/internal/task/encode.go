@@ -90,3 +90,38 @@ func numbers[N ~int64](d *decoder) map[string]N {
 	}
 	return m
 }
+
+// appendOperator appends name, kind, layout, the parts of the meaning (name, text, 1 for a list), the forms of each kind of rows, and the numbers.
+func appendOperator(dst []byte, o *topology.Operator) []byte {
+	dst = appendString(appendString(dst, o.Name), o.Kind)
+	dst = binary.AppendUvarint(dst, uint64(o.Layout))
+	dst = binary.AppendUvarint(dst, uint64(len(o.Meaning)))
+	for _, p := range o.Meaning {
+		dst = appendFlag(appendString(appendString(dst, p.Name), p.Text), p.List)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(o.Rows)))
+	for _, r := range o.Rows {
+		dst = binary.AppendUvarint(appendString(dst, r.Of), uint64(len(r.Forms)))
+		for _, form := range r.Forms {
+			dst = appendString(dst, form)
+		}
+	}
+	return appendRange(dst, o.Numbers)
+}
+
+// operator reads what appendOperator wrote.
+func (d *decoder) operator() topology.Operator {
+	o := topology.Operator{Name: d.string(), Kind: d.string(), Layout: d.uint16()}
+	for n := d.uvarint(); n > 0 && !d.bad; n-- {
+		o.Meaning = append(o.Meaning, topology.Part{Name: d.string(), Text: d.string(), List: d.flag()})
+	}
+	for n := d.uvarint(); n > 0 && !d.bad; n-- {
+		r := topology.Forms{Of: d.string()}
+		for n := d.uvarint(); n > 0 && !d.bad; n-- {
+			r.Forms = append(r.Forms, d.string())
+		}
+		o.Rows = append(o.Rows, r)
+	}
+	o.Numbers = d.numbers()
+	return o
+}

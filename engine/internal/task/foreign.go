@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/ashi-stream/ashi/topology"
@@ -27,6 +28,8 @@ type foreignJoin struct {
 	right   [2]func([]byte) (any, error)
 	encode  func(any, []byte) ([]byte, error)
 	owed    func([]byte) (any, error)
+	sent    func([]byte) (any, error)         // right rows as answers have them
+	keptRow func(any, []byte) ([]byte, error) // and as they are kept
 
 	was, buf, key, now []byte
 	out                topology.Record
@@ -75,9 +78,11 @@ func newForeignJoin(t *Task, name string, o *topology.ForeignJoin, next []runner
 	j := &foreignJoin{task: t, name: name, place: t.pulse.add(name, ""), op: o, next: next, rows: newKeyed(t, name, t.first(name)), foreign: o.OpenKey(), key: []byte{}}
 	for i := range 2 {
 		j.join[i] = o.Open()
-		_, j.right[i] = o.Right.Open()
+		j.right[i] = t.decoder(name, "right", &o.Right)
 	}
-	j.encode, j.owed = o.Result.Open()
+	j.encode, j.owed = t.encoder(name, "result", &o.Result), t.decoder(name, "result", &o.Result)
+	j.keptRow = t.encoder(name, "right", &o.Right)
+	_, j.sent = o.Right.OpenWire()
 	return j
 }
 
@@ -174,9 +179,19 @@ func (j *foreignJoin) answered(ctx context.Context, r *topology.Record) error {
 	if err != nil {
 		return err
 	}
-	n := match{alone, r.Time, a.foreign, a.row}
+	n := match{alone, r.Time, a.foreign, nil}
 	if a.row != nil {
-		n.matching = matched
+		right, err := j.sent(a.row)
+		switch {
+		case errors.Is(err, topology.ErrForm):
+			return j.task.unreadable(err)
+		case err == nil:
+			n.row, err = j.keptRow(right, j.now[:0])
+		}
+		if err != nil {
+			return j.task.judge(failure{Undecodable, classDecode, j.name, err}, j.task.policyOf(j.name).Then)
+		}
+		n.matching, j.now = matched, n.row
 	}
 	if err := j.keep(r.Key, n); err != nil {
 		return err

@@ -3,6 +3,7 @@ package task_test
 import (
 	"encoding/hex"
 	"fmt"
+	"iter"
 	"strings"
 	"testing"
 	"time"
@@ -67,17 +68,29 @@ const (
 	rowValue = "0000018bcfe56800" + "0200000000000000" + "01" + "000000000000f83f" + "01" + "01" + "01" + "58" + "04" + "332e3530"
 )
 
+// pairs are texts two by two.
+func pairs(texts ...string) iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for i := 0; i < len(texts) && yield(texts[i], texts[i+1]); i += 2 {
+		}
+	}
+}
+
 // TestGoldenChangelog pins what outlives the process: rows and commit record in the changelog, windowed keys and tombstones.
 func TestGoldenChangelog(t *testing.T) {
 	d := enginetest.NewWith(t, goldenPlan(t), enginetest.Options{Start: time.UnixMilli(1_700_000_100_000)})
 	d.AddRaw("trades", goldenTrades()...)
 	d.AddRaw("trades", enginetest.Record{Key: []byte("EUR"), Value: []byte(`{"Price":1,"Size":0}`), Timestamp: 1_700_000_040_000})
 	progress := func(sequence, rows, next, streamTime string) string {
-		meaning := "by string over [tumbling 1min tumbling 60min] grace 0 sliced true: count,latest text,max float,sum decimal, keys text"
+		meaning := "05"
+		for name, text := range pairs("key", "string text", "windows", "tumbling 1min,tumbling 60min", "grace", "0s", "hopping windows", "from slices") {
+			meaning += prefixed(name) + prefixed(text) + "00"
+		}
+		meaning += prefixed("aggregates") + prefixed("count,latest text,max float,sum decimal") + "01"
 		noTopic := strings.Repeat("00", 16) // the driver's topics have no ids
 		log := "00" + prefixed("golden") + prefixed("trades") + "00" + noTopic
-		return "03" + log + sequence + rows + "8202" + "01" + prefixed("trades-aggregate") + prefixed("aggregate") + "01" + prefixed(meaning) + "8002" + "02" + "00" +
-			"01" + "06" + "747261646573" + next + noTopic + "01" + "10" + "7472616465732d616767726567617465" + streamTime
+		return "03" + log + sequence + rows + "8202" + "01" + prefixed("trades-aggregate") + prefixed("aggregate") + "01" + meaning + "00" + "8002" + "02" + "00" +
+			"01" + "06" + "747261646573" + next + noTopic + "01" + "10" + "7472616465732d616767726567617465" + streamTime + "00"
 	}
 	other := func(n, high, at string) string { return at + n + "01" + high + "01" + "01" }
 	want := []string{
@@ -115,41 +128,41 @@ var (
 var goldenProgress = task.Progress{Log: goldenLog, Sequence: 300, Rows: 7, Inputs: map[string]int64{"b": 1, "a": 2}, Topics: map[string]task.TopicID{"a": {15: 0x0c}},
 	StreamTimes: map[string]windows.Time{"w": windows.Min, "v": 1_700_000_000_000}, Next: 600,
 	Operators: []topology.Operator{
-		{Name: "w", Kind: "k", Layout: 1, Meaning: "m", Numbers: topology.Numbers{First: 256, Count: 2}},
+		{Name: "w", Kind: "k", Layout: 1, Meaning: []topology.Part{{Name: "m", Text: "t"}, {Name: "n", List: true}},
+			Rows: []topology.Forms{{Of: "left", Forms: []string{"{}", "{a s}"}}}, Numbers: topology.Numbers{First: 256, Count: 2}},
 		{Name: "v", Kind: "l", Layout: 300, Numbers: topology.Numbers{First: 65535, Count: 1}},
 	},
-	Removing: []topology.Numbers{{First: 258, Count: 3}}}
+	Removing: []topology.Numbers{{First: 258, Count: 3}}, Filling: map[string]int64{"v": 9}}
 
 const (
 	goldenLogHex = "02" + "6331" + "02" + "6678" + "01" + "73" + "ac02" + "aa0000000000000000000000000000bb"
 
 	goldenEnd = "02" + "0161" + "0000000000000002" + "0000000000000000000000000000000c" +
-		"0162" + "0000000000000001" + "00000000000000000000000000000000" + "02" + "0176" + "0000018bcfe56800" + "0177" + "8000000000000000"
+		"0162" + "0000000000000001" + "00000000000000000000000000000000" + "02" + "0176" + "0000018bcfe56800" + "0177" + "8000000000000000" + "01" + "0176" + "0000000000000009"
 
-	goldenProgressHex = "03" + goldenLogHex + "ac02" + "07" + "d804" + "02" + "0177" + "016b" + "01" + "016d" + "8002" + "02" +
-		"0176" + "016c" + "ac02" + "00" + "ffff03" + "01" + "01" + "8202" + "03" + goldenEnd
+	goldenProgressHex = "03" + goldenLogHex + "ac02" + "07" + "d804" + "02" +
+		"0177" + "016b" + "01" + "02" + "016d0174" + "00" + "016e00" + "01" + "01" + "046c656674" + "02" + "027b7d" + "057b6120737d" + "8002" + "02" +
+		"0176" + "016c" + "ac02" + "00" + "00" + "ffff03" + "01" + "01" + "8202" + "03" + goldenEnd
 )
 
 func TestGoldenProgress(t *testing.T) {
 	require.Equal(t, goldenProgressHex, hex.EncodeToString(goldenProgress.Append(nil)))
 	require.Equal(t, "00"+hex.EncodeToString([]byte("commit")), hex.EncodeToString(task.ProgressKey))
-	for text, want := range map[string]task.Progress{goldenProgressHex: goldenProgress} {
-		b, err := hex.DecodeString(text)
-		require.NoError(t, err)
-		p, err := task.ParseProgress(b)
-		require.NoError(t, err)
-		require.Equal(t, want, *p)
-		for n := range b {
-			_, err := task.ParseProgress(b[:n])
-			require.Error(t, err, "cut after %d bytes", n)
-		}
-		_, err = task.ParseProgress(append(b, 0))
-		require.Error(t, err, "a byte too many")
-		b[0] = 4
-		_, err = task.ParseProgress(b)
-		require.ErrorIs(t, err, task.ErrNewer)
-		require.ErrorContains(t, err, "layout 4, this version knows 3")
+	b, err := hex.DecodeString(goldenProgressHex)
+	require.NoError(t, err)
+	p, err := task.ParseProgress(b)
+	require.NoError(t, err)
+	require.Equal(t, goldenProgress, *p)
+	for n := range b {
+		_, err := task.ParseProgress(b[:n])
+		require.Error(t, err, "cut after %d bytes", n)
 	}
+	_, err = task.ParseProgress(append(b, 0))
+	require.Error(t, err, "a byte too many")
+	b[0] = 4
+	_, err = task.ParseProgress(b)
+	require.ErrorIs(t, err, task.ErrNewer)
+	require.ErrorContains(t, err, "layout 4, this version knows 3")
 }
 
 func TestGoldenPosition(t *testing.T) {

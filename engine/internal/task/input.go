@@ -2,6 +2,7 @@ package task
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -262,6 +263,10 @@ func (in *input) decodeAgain(r *Record, err error) bool {
 	}
 	for n := 0; err != nil && t.again(policy, n, err); n++ {
 		err = in.decodeGuarded(r)
+	}
+	if errors.Is(err, topology.ErrForm) && t.broken == nil {
+		t.broken = t.unreadable(err) // no fault of the record: the program can be mended, and nothing is lost
+		return false
 	}
 	if err != nil {
 		_ = t.judge(failure{Undecodable, classDecode, in.name, err}, policy.Then) // Run sees it

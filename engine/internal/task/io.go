@@ -40,6 +40,14 @@ type Batch struct {
 	Bytes   int      // that came over the wire; those of a fetch are all of its last batch
 }
 
+// Past reads topics of the task's partition beside its inputs.
+type Past interface {
+	// Bounds are the oldest offset that a topic has, and the one behind its last record that counts. Both are 0 if there is no such topic.
+	Bounds(topic string) (oldest, end int64, err error)
+	// Read hands on the records of a topic from its oldest one to before an offset.
+	Read(ctx context.Context, topic string, until int64, apply func([]Record) error) error
+}
+
 // Output is a record to be written. The producer keeps Key, Value and Headers until the transaction ends.
 type Output struct {
 	Topic      string

@@ -54,7 +54,8 @@ func newJoin(t *Task, name string, o *topology.StreamJoin, next []runner) (*join
 			s.open, s.late, s.waits, s.marks = o.Grace-1, o.Grace, true, false
 		}
 		s.width = max(leastWidth, (s.open+1)/bucketsPerSpan)
-		s.encode, s.decode = o.Sides[port].Open()
+		of := [...]string{"left", "right"}[port]
+		s.encode, s.decode = t.encoder(name, of, &o.Sides[port]), t.decoder(name, of, &o.Sides[port])
 		j.sides[port] = s
 	}
 	return j, nil

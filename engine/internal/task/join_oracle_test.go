@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ashi-stream/ashi/dsl/codecs"
+	"github.com/ashi-stream/ashi/dsl/rows"
 	"github.com/ashi-stream/ashi/engine/enginetest"
 	"github.com/ashi-stream/ashi/engine/internal/murmur"
 	"github.com/ashi-stream/ashi/windows"
@@ -376,9 +377,7 @@ func TestJoinOracleRepartitioned(t *testing.T) {
 			var in []joinInput
 			for side, topic := range joinTopics {
 				for _, rec := range d.Partition("joins--"+topic+"-repartition", n) {
-					row := &joinEvent{}
-					require.NoError(t, codecs.Internal[joinEvent]().Decode(rec.Value, row))
-					in = append(in, joinInput{side: side, Record: rec, row: row})
+					in = append(in, joinInput{side: side, Record: rec, row: internalRow[joinEvent](t, rec.Value)})
 				}
 			}
 			o := newJoinOracle(&oracle, drops)
@@ -391,4 +390,15 @@ func TestJoinOracleRepartitioned(t *testing.T) {
 			require.Equal(t, drops[reason], d.Dropped(reason), "seed %d: %s", at, reason)
 		}
 	}
+}
+
+// internalRow is a row of an internal topic.
+func internalRow[T any](t testing.TB, value []byte) *T {
+	f, err := rows.Of[T]()
+	require.NoError(t, err)
+	r := f.Rows()
+	_, decode := r.OpenWire()
+	row, err := decode(value)
+	require.NoError(t, err)
+	return row.(*T)
 }

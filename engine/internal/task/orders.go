@@ -19,7 +19,7 @@ type order struct {
 
 // answer is a row that was asked for.
 //
-//	uvarint: length of the foreign key; foreign key; 1 byte: 1 there is a row, 0 there is none; row
+//	uvarint: length of the foreign key; foreign key; 1 byte: 1 there is a row, 0 there is none; row, with its form (topology.Rows.OpenWire)
 type answer struct {
 	foreign []byte
 	row     []byte // nil: there is none

@@ -210,7 +210,15 @@ func (p *program) buildAmong(t testing.TB, before, behind []func(*dsl.StreamOf[e
 	var err error
 	out.plan, err = b.Build()
 	require.NoError(t, err)
+	mayGo(out.plan, "all", "visits", "kept", "pairs", "in-table", "in-table-2", "in-suppress")
 	return out
+}
+
+// mayGo lets steps of plans before go, with what they hold.
+func mayGo(plan *topology.Plan, names ...string) {
+	for _, s := range plan.Subs {
+		s.Dropped = names
+	}
 }
 
 func aggregate[K any](t testing.TB, p *program, g *dsl.GroupedOf[K, event], out *running) {

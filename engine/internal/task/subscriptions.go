@@ -23,7 +23,7 @@ type subscriptions struct {
 }
 
 func newSubscriptions(t *Task, name string, o *topology.Subscriptions) *subscriptions {
-	encode, _ := o.Right.Op.(*topology.Materialize).Rows.Open()
+	encode, _ := o.Right.Op.(*topology.Materialize).Rows.OpenWire()
 	return &subscriptions{task: t, name: name, place: t.pulse.add(name, ""), op: o, encode: encode, rows: newSorted(t, name, t.first(name)), row: []byte{}}
 }
 

@@ -85,8 +85,10 @@ func newSuppress(t *Task, name string, o *topology.Suppress, next []runner) *sup
 	s.queue = btree.NewBTreeGOptions(func(a, b waitingKey) bool {
 		return cmp.Or(cmp.Compare(a.since, b.since), strings.Compare(a.key, b.key)) < 0
 	}, btree.Options{NoLocks: true})
-	s.encode, s.decode[0] = o.Rows.Open()
-	_, s.decode[1] = o.Rows.Open()
+	s.encode = t.encoder(name, "rows", &o.Rows)
+	for i := range s.decode {
+		s.decode[i] = t.decoder(name, "rows", &o.Rows)
+	}
 	return s
 }
 

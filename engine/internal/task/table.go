@@ -11,7 +11,7 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// table is a topology.Materialize at work: the last row of each key. A row is its event time, 8 bytes big-endian, and its encoded value;
+// table is a topology.Materialize at work: the last row of each key. A row is its event time, 8 bytes big-endian, and its value (rows.go);
 // with a history it is the versions that are kept (versions.go).
 type table struct {
 	task    *Task
@@ -35,60 +35,71 @@ type table struct {
 }
 
 func newTable(t *Task, name string, m *topology.Materialize, next []runner) (*table, error) {
-	encode, old := m.Rows.Open()
-	_, found := m.Rows.Open()
+	encode, old, found := t.encoder(name, "rows", &m.Rows), t.decoder(name, "rows", &m.Rows), t.decoder(name, "rows", &m.Rows)
 	return &table{task: t, name: name, place: t.pulse.add(name, ""), next: next, rows: newKeyed(t, name, t.first(name)), history: m.History,
 		ends: ends{task: t, op: t.first(name) + 1}, encode: encode, old: old, found: found, streamTime: windows.Min}, nil
 }
 
 // process takes a change over and hands it on with the row that it replaces.
 func (x *table) process(ctx context.Context, r *topology.Record) error {
+	if newest, err := x.take(r, false); err != nil || !newest || r.Value == nil && x.out.Old == nil {
+		return err
+	}
+	x.changes++
+	x.handing = true
+	err := forward(ctx, x.next, &x.out)
+	x.handing = false
+	return err
+}
+
+// take makes a change part of the table, and x.out what is to be handed on; newest is false where nothing is. A record that cannot be taken over is
+// passed over, silently or by its policy.
+func (x *table) take(r *topology.Record, silently bool) (newest bool, err error) {
 	if r.Key == nil {
-		x.task.unfit(NullKey, x.name, nil)
-		return nil
+		if !silently {
+			x.task.unfit(NullKey, x.name, nil)
+		}
+		return false, nil
 	}
 	x.task.pulse.move(x.place)
 	x.streamTime = max(x.streamTime, r.Time)
 	if x.history > 0 && r.Time < x.streamTime-x.history {
-		x.task.drops.drop(Late, x.name, x.task.offset, nil)
-		return nil
+		if !silently {
+			x.task.drops.drop(Late, x.name, x.task.offset, nil)
+		}
+		return false, nil
 	}
 	if err := x.expire(); err != nil {
-		return err
+		return false, err
 	}
 	before, err := x.rows.get(r.Key)
 	if err != nil {
-		return err
+		return false, err
 	}
 	x.out = *r
 	x.out.Old, x.outWas = nil, windows.Min
 	x.was = append(x.was[:0], before...) // put writes to the row's memory
 	if before != nil {
 		if x.out.Old, x.outWas, err = x.decode(x.was, x.old); err != nil {
-			return err
+			return false, err
 		}
 	}
 	x.value = x.value[:0]
 	if r.Value != nil {
-		if x.value, err = x.encode(r.Value, x.value); err != nil {
-			return x.task.failed(x.name, err)
+		if x.value, err = x.encode(r.Value, x.value); err != nil && silently {
+			return false, nil
+		} else if err != nil {
+			return false, x.task.failed(x.name, err)
 		}
 	}
 	if err := x.put(r); err != nil {
-		return err
+		return false, err
 	}
 	overtaken := x.history > 0 && r.Time < x.outWas
 	if x.history > 0 && r.Value == nil && !overtaken {
 		x.ends.add(r.Time, r.Key)
 	}
-	if overtaken || r.Value == nil && x.out.Old == nil {
-		return nil
-	}
-	x.changes++
-	x.handing = true
-	err = forward(ctx, x.next, &x.out)
-	x.handing = false
-	return err
+	return !overtaken, nil
 }
 
 // expire forgets keys whose newest version is a deletion from before the history.

@@ -29,7 +29,7 @@ func (l *lookup) link() (err error) {
 	if l.table, err = l.task.table(l.op.Table); err != nil {
 		return err
 	}
-	_, l.decode = l.op.Table.Op.(*topology.Materialize).Rows.Open()
+	l.decode = l.task.decoder(l.op.Table.Name, "rows", &l.op.Table.Op.(*topology.Materialize).Rows)
 	return nil
 }
 
@@ -90,7 +90,7 @@ func (j *tableJoin) link() (err error) {
 		if s.table, err = j.task.table(n); err != nil {
 			return err
 		}
-		_, s.decode = n.Op.(*topology.Materialize).Rows.Open()
+		s.decode = j.task.decoder(n.Name, "rows", &n.Op.(*topology.Materialize).Rows)
 	}
 	return nil
 }

@@ -113,16 +113,16 @@ func TestGoldenTables(t *testing.T) {
 		return value
 	}
 	at := func(ms int) string { return fmt.Sprintf("%016x", ms) }
-	internal := func(v string) string { return "016b" + "01" + hex.EncodeToString([]byte(v)) } // columns k and V
+	internal := func(v string) string { return "00016b" + "01" + hex.EncodeToString([]byte(v)) } // its form, columns k and V
 
 	add("plain", "p", 300)
 	require.Equal(t, at(300)+internal("p"), row("0102"))
 	add("versioned", "v", 300)
 	add("versioned", "", 250)
 	add("versioned", "u", 200)
-	require.Equal(t, at(300)+"05"+internal("v")+at(250)+"00"+at(200)+"05"+internal("u"), row("0100"))
+	require.Equal(t, at(300)+"06"+internal("v")+at(250)+"00"+at(200)+"06"+internal("u"), row("0100"))
 	add("versioned", "w", 350)
-	require.Equal(t, at(350)+"05"+internal("w")+at(300)+"05"+internal("v"), row("0100"), "the deletion at the horizon, and before it nothing")
+	require.Equal(t, at(350)+"06"+internal("w")+at(300)+"06"+internal("v"), row("0100"), "the deletion at the horizon, and before it nothing")
 	add("versioned", "", 249)
 	require.EqualValues(t, 1, d.Dropped("late"))
 	add("plain", "", 351)
@@ -131,12 +131,14 @@ func TestGoldenTables(t *testing.T) {
 	for _, r := range d.Partition("golden--plain-regroup", 0) {
 		changes = append(changes, fmt.Sprintf("%s %x @%d", r.Key, r.Value, r.Timestamp))
 	}
-	pair := func(v string) string { return "016b" + "02" + hex.EncodeToString([]byte(v)) }
+	pair := func(v string) string {
+		return "09" + hex.EncodeToString([]byte("{k s;V s}")) + "016b" + "02" + hex.EncodeToString([]byte(v))
+	}
 	require.Equal(t, []string{
 		"pv 00" + "01" + pair("pv") + " @300",
-		"pv 06" + pair("pv") + "00 @350",
+		"pv 10" + pair("pv") + "00 @350",
 		"pw 00" + "01" + pair("pw") + " @350",
-		"pw 06" + pair("pw") + "00 @351",
+		"pw 10" + pair("pw") + "00 @351",
 	}, changes)
 }
 
