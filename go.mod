@@ -11,6 +11,7 @@ require (
 	github.com/dustin/go-humanize v1.1.0
 	github.com/golang/protobuf v1.5.4
 	github.com/jhump/protoreflect/v2 v2.0.0
+	github.com/linkedin/goavro/v2 v2.14.1
 	github.com/linxGnu/grocksdb v1.7.14
 	github.com/lovoo/goka v1.1.17
 	github.com/prometheus/client_golang v1.23.2
