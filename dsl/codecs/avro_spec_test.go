@@ -721,3 +721,19 @@ func TestAvroEventTimeOfTheModel(t *testing.T) {
 	require.EqualValues(t, 1764547200123000, row.N)
 	require.Same(t, c, WithModel[timed](c, c.inner.(*AvroCodec[timed]).form.model))
 }
+
+func FuzzAvroSchemas(f *testing.F) {
+	for _, schema := range []string{tradeAvro, debezium, fieldOf("s", `["null",{"type":"bytes","logicalType":"big-decimal"}]`), `["null",{"type":"record","name":"A","fields":[{"name":"n","type":["null","A"]}]}]`} {
+		f.Add(schema, []byte("\x02\x02\x00\x04ab\x06abc"))
+	}
+	f.Fuzz(func(t *testing.T, schema string, data []byte) { // panics and rows that cannot be written are what is looked for
+		if row, err := written[noted](t, schema, data); err == nil {
+			_, err = Avro[noted]().Encode(nil, &row)
+			require.NoError(t, err)
+		}
+		_, _ = written[envelope](t, schema, data)
+		_, _ = written[trade](t, schema, data)
+		_, _ = written[timed](t, schema, data)
+		_, _ = written[pricedOrNot](t, schema, data)
+	})
+}
