@@ -14,6 +14,7 @@ require (
 	github.com/golang/protobuf v1.5.4
 	github.com/jhump/protoreflect/v2 v2.0.0
 	github.com/klauspost/compress v1.20.3
+	github.com/linkedin/goavro/v2 v2.14.1
 	github.com/linxGnu/grocksdb v1.7.14
 	github.com/lovoo/goka v1.1.17
 	github.com/pierrec/lz4/v4 v4.1.33

@@ -25,15 +25,16 @@ type AvroCodec[T any] struct {
 //	int, int64, uint32, uint, uint64           long; a uint64 beyond it is an error, a time.Duration is nanoseconds
 //	float32, float64; string; []byte           float, double; string; bytes
 //	time.Time                                  long, timestamp-millis; with format us or ns timestamp-micros or -nanos
-//	apd.Decimal with precision and scale       bytes, decimal
+//	apd.Decimal with precision and scale       bytes, decimal; in a nested struct too
 //	pointer                                    union of null and that, null where a record does not have it
 //	slice; map of strings to scalars; struct   array; map; record
 //
 // By itself the codec writes the bare record, and reads only what was written with the very same schema. In a registry
-// ([Registered]) it reads what was written with other schemas too: columns are found by name, or where the case differs by that of any
-// case; one that is missing has its default or is zero, one that is null is zero; others are passed over; numbers are promoted.
+// ([Registered]) it reads what was written with other schemas too, by Avro's rules of resolution: columns are found by name, or where the case differs
+// by that of any case; one that is missing or null has its default or is zero; others are passed over; numbers are widened; times and decimals are
+// read by what the writer's schema says of them. docs/codecs.md has the rules as a table. A value that is null as a whole is [ErrNull].
 //
-// Refused are decimals beyond precision or scale, columns over their maxlen, and string columns that are not UTF-8. Where T is tagged
+// Refused are decimals beyond precision or scale, columns over their maxlen, and texts that are not UTF-8. Where T is tagged
 // relaxed the first two are rounded and cut ([Adjuster]), save keys and digits before the point.
 func Avro[T any]() *AvroCodec[T] { return avroOf[T](entity.For[T]()) }
 

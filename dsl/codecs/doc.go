@@ -26,10 +26,11 @@
 //
 // # The Avro library
 //
-// github.com/twmb/avro is used: it decodes a tick as views of the data without an allocation, appends to the caller's buffer, resolves the writer's schema
-// against the reader's with promotions, defaults and aliases, and takes custom types for decimals. github.com/hamba/avro is about as fast,
-// but allocates for each row and copies each string (bench/results/avro-libraries.txt). The library sees T through a struct type of the same fields
-// in the same places whose tags have the columns' names, so that nothing is copied.
+// github.com/twmb/avro writes: it appends to the caller's buffer, and takes custom types for decimals. github.com/hamba/avro is about as fast,
+// but allocates for each row (bench/results/avro-libraries.txt). The library sees T through a struct type of the same fields
+// in the same places whose tags have the columns' names, so that nothing is copied. Reading is done here (avro_schema.go, avro_resolve.go): a library
+// resolves the writer's schema against one of the reader's, which has no place for a default where a value is null, for the Go type's unit of time, or for an error of a branch.
+// Rows are views of the data, without an allocation, as before.
 //
 // # Caveats
 //

@@ -11,9 +11,13 @@
 //
 // # Caveats
 //
-// What was heard once is never asked again, so a registry may be down while all ids are known. An id that is not known waits for it up
+// A schema that was heard once is never asked for again, so a registry may be down while all ids are known. An id that is not known waits for it up
 // to Config.Patience; then the record fails with an error that wraps topology.ErrUnavailable, for which the engine does not drop it: the
-// partition starts anew from its last commit. An id that the registry does not know is not asked for again for half a minute.
+// partition starts again from its last commit. Whatever a registry answers that is no schema (not found, refused, unreadable, too large, a redirect to another
+// origin) is an error of the record, and the id is not asked for again for half a minute.
+//
+// Answers are bounded before they are in memory, and nothing is sent to another scheme, host or port than those of Config.URLs. The schemas that an Avro
+// schema refers to come with it; those of Protobuf and JSON Schema are not asked for, as values in them are read without the writer's schema.
 //
 // # Concurrency
 //
