@@ -251,7 +251,7 @@ func TestChangedStepIsRefused(t *testing.T) {
 	linked, err = b.Build()
 	require.NoError(t, err)
 	err = d.TryRestart(linked)
-	require.ErrorContains(t, err, `internal topic "app-numbers"`, "rows of another type may wait in it")
+	require.ErrorContains(t, err, `internal topic "app--numbers"`, "rows of another type may wait in it")
 	require.ErrorContains(t, err, "a rebuild (OnPlanChange) is not possible here")
 }
 
@@ -406,9 +406,12 @@ func TestRowsOfNobody(t *testing.T) {
 				log = append(log, task.Record{Key: other, Value: r.Value})
 			}
 		}
-		require.NoError(t, task.NewRestorer(store, task.LogID{}).Apply(log, 9))
+		require.NoError(t, task.NewRestorer(store, visitsLog).Apply(log, 9))
 		p := &kept{}
-		tk := openTask(t, visits(t, most("most"), summed("total", windows.Unbounded())), store, p)
+		cfg := taskConfig(visits(t, most("most"), summed("total", windows.Unbounded())), store, p)
+		cfg.ID = visitsLog
+		tk, err := task.New(cfg)
+		require.NoError(t, err)
 		one := visited(7, 2000)
 		require.NoError(t, tk.Process(t.Context(), &task.Batch{Topic: "visits", Next: 1, Records: []task.Record{{Key: one.Key, Value: one.Value, Timestamp: one.Timestamp}}}, func() {}))
 		require.NoError(t, tk.Commit(t.Context()))
@@ -434,6 +437,9 @@ func TestRowsOfNobody(t *testing.T) {
 		require.Empty(t, progress.Removing)
 	}
 }
+
+// visitsLog is the log of the only partition of visits.
+var visitsLog = task.LogID{Application: "app", Sub: "visits"}
 
 // kept keeps what is produced.
 type kept struct {
@@ -463,9 +469,9 @@ func TestNewerLayout(t *testing.T) {
 			}
 			log = append(log, task.Record{Key: r.Key, Value: r.Value})
 		}
-		require.NoError(t, task.NewRestorer(store, task.LogID{}).Apply(log, 9))
+		require.NoError(t, task.NewRestorer(store, visitsLog).Apply(log, 9))
 		cfg := taskConfig(plan, store, &discard{})
-		cfg.Rebuild = true // of what changed, not of what is newer
+		cfg.ID, cfg.Rebuild = visitsLog, true // of what changed, not of what is newer
 		_, err := task.New(cfg)
 		return err
 	}
@@ -473,7 +479,7 @@ func TestNewerLayout(t *testing.T) {
 	err := open(func(p *task.Progress) []byte { p.Operators[0].Layout = 2; return p.Append(nil) })
 	require.ErrorIs(t, err, task.ErrNewer)
 	require.ErrorContains(t, err, `aggregate "total": its rows have layout 2, this version of ashi knows 1`)
-	err = open(func(p *task.Progress) []byte { return append([]byte{3}, p.Append(nil)[1:]...) })
+	err = open(func(p *task.Progress) []byte { return append([]byte{4}, p.Append(nil)[1:]...) })
 	require.ErrorIs(t, err, task.ErrNewer)
 	require.False(t, strings.Contains(err.Error(), "damaged"))
 }
