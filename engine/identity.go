@@ -13,16 +13,14 @@ import (
 	"github.com/ashi-stream/ashi/engine/kafka"
 )
 
-// identify notes which topics the names of the plan are while this Engine runs, once all of them exist.
+// identify notes which topics the inputs and changelogs of the plan are while this Engine runs, once all of them exist. Nobody remembers an offset of
+// the others.
 func (e *Engine) identify(ctx context.Context, admin *kafka.Admin) error {
 	names := map[string]bool{}
 	for _, s := range e.subs {
 		names[s.changelog] = true
 		for _, topic := range s.sub.Topics() {
 			names[topic] = true
-		}
-		for _, k := range s.sub.Sinks() {
-			names[k.Topic] = true
 		}
 	}
 	var err error
@@ -47,7 +45,31 @@ func (e *Engine) topicIDs(s *subState) map[string]task.TopicID {
 	return ids
 }
 
-// others is an ErrOtherTopic that names the topics which are not those of the start any more. Topics that are missing are not among them.
+// look looks topics up, and is an ErrOtherTopic that names those which are not those of the start any more. Topics that are missing are not among
+// them. A broker that has just heard of a topic, or started, may know the one before for a moment: it is asked again.
+func (e *Engine) look(ctx context.Context, admin *kafka.Admin, topics ...string) (now kafka.Found, err error) {
+	for range lookAgain {
+		if now, err = admin.Topics(ctx, topics...); err != nil {
+			return now, err
+		}
+		if err = e.others(now, topics...); err == nil {
+			return now, nil
+		}
+		select {
+		case <-ctx.Done():
+			return now, err
+		case <-time.After(lookPause):
+		}
+	}
+	return now, err
+}
+
+const (
+	lookAgain = 5
+	lookPause = 200 * time.Millisecond
+)
+
+// others compares what was looked up with the start.
 func (e *Engine) others(now kafka.Found, topics ...string) error {
 	var errs []error
 	for _, topic := range topics {
@@ -76,22 +98,13 @@ func (e *Engine) watchTopics(ctx context.Context) error {
 	}
 	tick := time.NewTicker(identifyEvery)
 	defer tick.Stop()
-	again := 0
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		now, err := admin.Topics(ctx, topics...)
-		if err != nil {
-			continue // that nobody answers is said elsewhere
-		}
-		err = e.others(now, topics...)
-		if again++; err == nil {
-			again = 0
-		}
-		if again > 1 { // a broker that has just started may know an older topic
+		if _, err := e.look(ctx, admin, topics...); errors.Is(err, kafka.ErrOtherTopic) { // that nobody answers is said elsewhere
 			return fmt.Errorf("engine: %w", err)
 		}
 	}

@@ -78,11 +78,8 @@ func (g *purger) take() map[string]map[int32]int64 {
 // deletable is an error if one of the topics is another one than at start: offsets of the one before would delete records that nobody has read.
 // DeleteRecords itself knows names only.
 func (e *Engine) deletable(ctx context.Context, admin *kafka.Admin, topics ...string) error {
-	now, err := admin.Topics(ctx, topics...)
-	if err != nil {
-		return err
-	}
-	return e.others(now, topics...)
+	_, err := e.look(ctx, admin, topics...)
+	return err
 }
 
 // purge deletes until ctx is done. Failures cost disk space only: the next call deletes more. The first in a row is logged.

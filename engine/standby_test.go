@@ -283,15 +283,18 @@ func TestStandbyWarmsUp(t *testing.T) {
 	})
 }
 
-// Positions of stores on disk are known before any is opened.
+// Positions of stores on disk are known before any is opened. That of a store of another log means nothing: folder 5 has the state of partition 4.
 func TestPositionsAtStart(t *testing.T) {
 	p := newPipeline(t, "fx", "rates")
 	dir := t.TempDir()
-	for partition, position := range map[string]uint64{"0": 17, "11": 4} {
-		s, err := rocksdb.Open(filepath.Join(dir, "fx--rates-changelog", partition, "main.db"), rocksdb.Options{})
+	for folder, position := range map[int32]task.Position{
+		0: {Offset: 17}, 5: {Offset: 9, Log: task.LogID{Partition: 4}}, 11: {Offset: 4, Log: task.LogID{Partition: 11}},
+	} {
+		position.Log.Application, position.Log.Sub = "fx", "rates"
+		s, err := rocksdb.Open(filepath.Join(dir, "fx--rates-changelog", fmt.Sprint(folder), "main.db"), rocksdb.Options{})
 		require.NoError(t, err)
 		b := &stores.Batch{}
-		b.Put(stores.MetaKey("position"), binary.BigEndian.AppendUint64(nil, position))
+		b.Put(stores.MetaKey("position"), position.Append(nil))
 		require.NoError(t, s.Write(b))
 		require.NoError(t, s.Close())
 	}

@@ -181,10 +181,7 @@ func (e *Engine) partitionsOf(ctx context.Context, s *subState) (source int32, s
 		topics = append(topics, k.Topic)
 		written = append(written, k.Topic)
 	}
-	found, err := admin.Topics(ctx, append(topics[:len(topics):len(topics)], s.changelog)...)
-	if err == nil {
-		err = e.others(found, append(s.sub.Topics(), s.changelog)...)
-	}
+	found, err := e.look(ctx, admin, append(topics[:len(topics):len(topics)], s.changelog)...)
 	if err != nil {
 		return 0, nil, nil, err
 	}

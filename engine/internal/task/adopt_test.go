@@ -417,9 +417,12 @@ func TestRowsOfNobody(t *testing.T) {
 				log = append(log, task.Record{Key: other, Value: r.Value})
 			}
 		}
-		require.NoError(t, task.NewRestorer(store, task.LogID{}).Apply(log, 9))
+		require.NoError(t, task.NewRestorer(store, visitsLog).Apply(log, 9))
 		p := &kept{}
-		tk := openTask(t, visits(t, most("most"), summed("total", windows.Unbounded())), store, p)
+		cfg := taskConfig(visits(t, most("most"), summed("total", windows.Unbounded())), store, p)
+		cfg.ID = visitsLog
+		tk, err := task.New(cfg)
+		require.NoError(t, err)
 		one := visited(7, 2000)
 		require.NoError(t, tk.Process(t.Context(), &task.Batch{Topic: "visits", Next: 1, Records: []task.Record{{Key: one.Key, Value: one.Value, Timestamp: one.Timestamp}}}, func() {}))
 		require.NoError(t, tk.Commit(t.Context()))
@@ -445,6 +448,9 @@ func TestRowsOfNobody(t *testing.T) {
 		require.Empty(t, progress.Removing)
 	}
 }
+
+// visitsLog is the log of the only partition of visits.
+var visitsLog = task.LogID{Application: "app", Sub: "visits"}
 
 // kept keeps what is produced.
 type kept struct {
@@ -474,9 +480,9 @@ func TestNewerLayout(t *testing.T) {
 			}
 			log = append(log, task.Record{Key: r.Key, Value: r.Value})
 		}
-		require.NoError(t, task.NewRestorer(store, task.LogID{}).Apply(log, 9))
+		require.NoError(t, task.NewRestorer(store, visitsLog).Apply(log, 9))
 		cfg := taskConfig(plan, store, &discard{})
-		cfg.Rebuild = true // of what changed, not of what is newer
+		cfg.ID, cfg.Rebuild = visitsLog, true // of what changed, not of what is newer
 		_, err := task.New(cfg)
 		return err
 	}

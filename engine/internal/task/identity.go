@@ -150,8 +150,8 @@ func (t *Task) admitInputs(last *Progress) (rebuild bool, err error) {
 	var texts, others []string
 	internal := true
 	for _, source := range t.cfg.Sub.Sources() {
-		if _, known := last.Inputs[source.Topic]; !known {
-			continue
+		if last.Inputs[source.Topic] <= 0 {
+			continue // nothing of it was read
 		}
 		was, is := last.Topics[source.Topic], t.cfg.Topics[source.Topic]
 		if !was.Other(is) {
