@@ -73,7 +73,7 @@ func taskConfig(plan *topology.Plan, store stores.Store, p task.Producer) task.C
 	for _, s := range plan.Subs[0].Sinks() {
 		sinks[s.Topic] = 2
 	}
-	return task.Config{Sub: plan.Subs[0], ID: task.LogID{Application: plan.Name, Sub: plan.Subs[0].Name}, Partitions: 1, Sinks: sinks, Changelog: "log", PartitionOf: murmur.Partition,
+	return task.Config{Sub: plan.Subs[0], Partitions: 1, Sinks: sinks, Changelog: "log", PartitionOf: murmur.Partition,
 		Store: store, Producer: p, Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Drops: &task.Drops{},
 		CommitEvery: math.MaxInt64, CommitBytes: math.MaxInt, CheckpointEvery: math.MaxInt64, CheckpointBytes: math.MaxInt}
 }
