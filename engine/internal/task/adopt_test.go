@@ -419,8 +419,7 @@ func TestRowsOfNobody(t *testing.T) {
 		}
 		require.NoError(t, task.NewRestorer(store, visitsLog).Apply(log, 9))
 		p := &kept{}
-		cfg := taskConfig(visits(t, most("most"), summed("total", windows.Unbounded())), store, p)
-		cfg.ID = visitsLog
+		cfg := ownConfig(visits(t, most("most"), summed("total", windows.Unbounded())), store, p)
 		tk, err := task.New(cfg)
 		require.NoError(t, err)
 		one := visited(7, 2000)

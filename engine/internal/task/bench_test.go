@@ -78,6 +78,18 @@ func taskConfig(plan *topology.Plan, store stores.Store, p task.Producer) task.C
 		CommitEvery: math.MaxInt64, CommitBytes: math.MaxInt, CheckpointEvery: math.MaxInt64, CheckpointBytes: math.MaxInt}
 }
 
+// ownConfig is taskConfig for a store that is of the plan's changelog.
+func ownConfig(plan *topology.Plan, store stores.Store, p task.Producer) task.Config {
+	cfg := taskConfig(plan, store, p)
+	cfg.ID = ownerOf(plan)
+	return cfg
+}
+
+// ownerOf is the log of partition 0 of a plan's first sub-topology, as far as a driver knows it.
+func ownerOf(plan *topology.Plan) task.LogID {
+	return task.LogID{Application: plan.Name, Sub: plan.Subs[0].Name}
+}
+
 func openTask(t testing.TB, plan *topology.Plan, store stores.Store, p task.Producer) *task.Task {
 	tk, err := task.New(taskConfig(plan, store, p))
 	require.NoError(t, err)

@@ -214,7 +214,7 @@ func restored(t *testing.T, value []byte) stores.Store {
 		log = append(log, task.Record{Key: r.Key, Value: r.Value, Offset: int64(i)})
 	}
 	store := memory.New()
-	require.NoError(t, task.NewRestorer(store, task.LogID{}).Apply(log, int64(len(log))))
+	require.NoError(t, task.NewRestorer(store, ownerOf(goldenPlan(t))).Apply(log, int64(len(log))))
 	return store
 }
 
@@ -223,7 +223,8 @@ func TestDamagedRows(t *testing.T) {
 	row, err := hex.DecodeString(rowValue)
 	require.NoError(t, err)
 	use := func(value []byte, at windows.Time) error {
-		tk := openTask(t, goldenPlan(t), restored(t, value), &discard{})
+		tk, err := task.New(ownConfig(goldenPlan(t), restored(t, value), &discard{}))
+		require.NoError(t, err)
 		r := goldenTrades()[0]
 		return tk.Process(t.Context(), &task.Batch{Topic: "trades", Next: 3, Records: []task.Record{{Key: r.Key, Value: r.Value, Timestamp: at, Offset: 2}}}, func() {})
 	}
@@ -249,7 +250,7 @@ func TestForeignState(t *testing.T) {
 	}).Final()
 	other, err := b.Build()
 	require.NoError(t, err)
-	_, err = task.New(taskConfig(other, restored(t, row), &discard{}))
+	_, err = task.New(ownConfig(other, restored(t, row), &discard{}))
 	require.ErrorIs(t, err, task.ErrForeign)
 	require.ErrorContains(t, err, "give the application another name")
 
@@ -258,7 +259,7 @@ func TestForeignState(t *testing.T) {
 		var batch stores.Batch
 		batch.Put(damage.key, damage.value)
 		require.NoError(t, store.Write(&batch))
-		_, err = task.New(taskConfig(plan, store, &discard{}))
+		_, err = task.New(ownConfig(plan, store, &discard{}))
 		require.Error(t, err, fmt.Sprintf("%x", damage.key))
 	}
 }

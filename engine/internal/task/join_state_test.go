@@ -78,13 +78,13 @@ func joinStore(t testing.TB, change func(key string, value []byte) []byte) store
 		log = append(log, task.Record{Key: r.Key, Value: change(hex.EncodeToString(r.Key[:min(3, len(r.Key))]), r.Value), Offset: int64(i)})
 	}
 	store := memory.New()
-	require.NoError(t, task.NewRestorer(store, task.LogID{}).Apply(log, int64(len(log))))
+	require.NoError(t, task.NewRestorer(store, ownerOf(goldenJoin.build(t))).Apply(log, int64(len(log))))
 	return store
 }
 
 // useJoinStore opens a task on a store, and processes a record that matches right rows, and one that closes all.
 func useJoinStore(t testing.TB, store stores.Store) error {
-	tk, err := task.New(taskConfig(goldenJoin.build(t), store, &discard{}))
+	tk, err := task.New(ownConfig(goldenJoin.build(t), store, &discard{}))
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func FuzzState(f *testing.F) {
 		from, _ := stores.OperatorBounds(1 << 8)
 		log := append(logs[i][:len(logs[i]):len(logs[i])], task.Record{Key: append(from, key...), Value: append([]byte{}, value...)})
 		store := memory.New()
-		require.NoError(t, task.NewRestorer(store, task.LogID{}).Apply(log, int64(len(log))))
+		require.NoError(t, task.NewRestorer(store, ownerOf(plans[i])).Apply(log, int64(len(log))))
 		if err := useState(t, plans[i], store); err != nil {
 			require.True(t, errors.Is(err, task.ErrDamaged) || errors.Is(err, stores.ErrCorrupt), "%v", err)
 		}
@@ -72,7 +72,7 @@ func FuzzState(f *testing.F) {
 
 // useState opens a task, adds to what is open, closes it, and commits.
 func useState(t *testing.T, plan *topology.Plan, store stores.Store) error {
-	cfg := taskConfig(plan, store, &discard{})
+	cfg := ownConfig(plan, store, &discard{})
 	tk, err := task.New(cfg)
 	if err != nil {
 		return err
