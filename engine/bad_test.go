@@ -178,7 +178,7 @@ func TestBadRecords(t *testing.T) {
 	for _, reason := range []string{"null_value", "undecodable", "null_key", "negative_time", "ahead_of_clock"} {
 		require.Contains(t, lines.String(), "reason="+reason)
 	}
-	require.Equal(t, map[string]float64{"null_value": 1, "undecodable": 4, "null_key": 1, "negative_time": 1, "ahead_of_clock": 1, "late": 0, "failed": 0,
+	require.Equal(t, map[string]float64{"null_value": 2, "undecodable": 3, "null_key": 1, "negative_time": 1, "ahead_of_clock": 1, "late": 0, "failed": 0,
 		"too_large": 0, "refused": 0, "misplaced": 0},
 		droppedBy(t, e))
 }

@@ -345,7 +345,14 @@ func TestPurgeOfTopicMadeAgain(t *testing.T) {
 	require.NoError(t, err)
 	p := &post{Cluster: c, plan: plan}
 	r, _ := p.begin(t, "")
-	require.NoError(t, r.WaitReady(t.Context()))
+	require.Eventually(t, func() bool {
+		for _, s := range r.Status().SubTopologies {
+			if len(s.Tasks) == 0 || !s.Tasks[0].Open {
+				return false
+			}
+		}
+		return true
+	}, time.Minute, 10*time.Millisecond)
 	internal := plan.Internal[0].Topic
 	require.NoError(t, engine.Deletable(t.Context(), r.Engine, c.Admin(), internal))
 	require.NoError(t, c.Admin().Delete(t.Context(), internal))

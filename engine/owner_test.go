@@ -18,7 +18,7 @@ import (
 // minutes is an application that counts parcels in windows, and writes them where it does by default.
 func minutes(t *testing.T, c *kafkatest.Cluster, app, in string) *post {
 	b := dsl.New(app)
-	dsl.Aggregate(dsl.GroupBy(dsl.Stream[parcel](b, in), func(r *parcel) string { return r.City }), windows.Minutes(1), func(g dsl.Group[string, parcel]) parcels {
+	dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[parcel](b, in)), windows.Minutes(1), func(g dsl.Group[string, parcel]) parcels {
 		return parcels{City: g.Key(), Count: aggregates.Count(g)}
 	}).Final()
 	plan, err := b.Build()

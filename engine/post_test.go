@@ -48,7 +48,7 @@ func newPost(t *testing.T, c *kafkatest.Cluster, app, in string, partitions int3
 	b := dsl.New(app)
 	read := dsl.Stream[parcel](b, in)
 	read.To(p.out)
-	dsl.Aggregate(dsl.GroupBy(read, func(r *parcel) string { return r.City }), windows.Unbounded(), func(g dsl.Group[string, parcel]) parcels {
+	dsl.Aggregate(dsl.GroupByKey[string](read), windows.Unbounded(), func(g dsl.Group[string, parcel]) parcels {
 		return parcels{City: g.Key(), Count: aggregates.Count(g), Sum: aggregates.Sum(g, func(r *parcel) int64 { return r.N })}
 	}).As("counts").Changes().Named(func(windows.Kind) string { return p.counts })
 	var err error
