@@ -26,8 +26,6 @@ type Bar struct {
 	Ticks                  int64
 }
 
-func pair(r *Rate) string { return r.Pair }
-
 func bar(g dsl.Group[string, Rate]) Bar {
 	bid := func(r *Rate) float64 { return r.Bid }
 	return Bar{

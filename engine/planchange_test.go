@@ -31,7 +31,7 @@ func amongOthers(t *testing.T, app, topic string, before, behind []func(*dsl.Str
 	p.plan, err = b.Build()
 	require.NoError(t, err)
 	for _, sub := range p.plan.Subs {
-		sub.Dropped = []string{"all", "session", topic + "-table"}
+		sub.Dropped = []string{"all", "session", "last"}
 	}
 	return p
 }

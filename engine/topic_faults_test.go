@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/ashi-stream/ashi/engine"
 	"github.com/ashi-stream/ashi/engine/kafka"
@@ -73,18 +71,4 @@ func TestTopicDeleted(t *testing.T) {
 	require.NoError(t, r.stop())
 	require.ErrorContains(t, run(t, p.plan, cfg), "do not exist: "+topic)
 	requireFinals(t, c.Config(), p, rates, 1, time.Minute)
-}
-
-func addPartition(t *testing.T, c *kafkatest.Cluster, topic string) {
-	t.Helper()
-	opts := []kgo.Opt{kgo.SeedBrokers(c.Brokers...)}
-	if c.Dial != nil {
-		opts = append(opts, kgo.Dialer(c.Dial))
-	}
-	client, err := kgo.NewClient(opts...)
-	require.NoError(t, err)
-	defer client.Close()
-	resp, err := kadm.NewClient(client).CreatePartitions(t.Context(), 1, topic)
-	require.NoError(t, err)
-	require.NoError(t, resp.Error())
 }

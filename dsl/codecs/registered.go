@@ -127,12 +127,20 @@ func (c *RegisteredCodec[T]) withModel(m *entity.Model) Codec[T] {
 	return &RegisteredCodec[T]{schemas: c.schemas, inner: inner, subject: c.subject, topic: c.topic, key: c.key}
 }
 
+// modelled is a codec that reads by the model of a source.
+type modelled[T any] interface {
+	withModel(m *entity.Model) Codec[T]
+}
+
+var (
+	_ modelled[struct{}] = (*AvroCodec[struct{}])(nil)
+	_ modelled[struct{}] = (*RegisteredCodec[struct{}])(nil)
+)
+
 // WithModel is c for a source whose model says of the key and the event time other than the tags of T do: Avro reads the event time by the
 // unit in which it was written. Codecs that read all columns alike are as they were.
 func WithModel[T any](c Codec[T], m *entity.Model) Codec[T] {
-	if of, ok := c.(interface {
-		withModel(m *entity.Model) Codec[T]
-	}); ok && m != nil {
+	if of, ok := c.(modelled[T]); ok && m != nil {
 		return of.withModel(m)
 	}
 	return c

@@ -160,15 +160,3 @@ func strict(m *entity.Model, errs []error) (*entity.Model, []error) {
 	own.Relaxed = false
 	return &own, errs
 }
-
-// unlimited is the model without limits: what rows of a relaxed type are in state and on internal topics, where they are neither cut nor
-// counted, but handed on as they are to what puts them out.
-func unlimited(m *entity.Model) *entity.Model {
-	own := *m
-	own.Relaxed = false
-	own.Columns = append([]entity.Column(nil), m.Columns...)
-	for i := range own.Columns {
-		own.Columns[i].MaxLen, own.Columns[i].Precision, own.Columns[i].Scale = 0, 0, 0
-	}
-	return &own
-}

@@ -163,7 +163,7 @@ func (h hidden) Note() string { return h.note }
 
 type lossy struct{ level int }
 
-func (l lossy) MarshalText() ([]byte, error) { return []byte("level"), nil }
+func (l lossy) MarshalText() ([]byte, error) { return fmt.Append(nil, l.level > 0), nil }
 
 type oneWay struct{ n int }
 

@@ -56,8 +56,8 @@ func TestAnswersThatAreNoSchema(t *testing.T) {
 		"page":        {text(400, page), "<p>"},
 		"message":     {text(422, `{"error_code":42201,"message":"`+page+`"}`), "<p>"},
 		"not found":   {text(404, page), "there is no schema 5"},
-		"redirect":    {text(302, ""), "schema 5"},
-		"loop":        {func(w http.ResponseWriter, req *http.Request) { http.Redirect(w, req, req.URL.Path, 302) }, "redirects more than 3 times"},
+		"redirect":    {text(http.StatusFound, ""), "schema 5"},
+		"loop":        {func(w http.ResponseWriter, req *http.Request) { http.Redirect(w, req, req.URL.Path, http.StatusFound) }, "redirects more than 3 times"},
 		"too large": {func(w http.ResponseWriter, _ *http.Request) {
 			line := bytes.Repeat([]byte("a"), 1<<20)
 			for range 100 {
