@@ -71,9 +71,9 @@ func parts() []part {
 		[]part{{"count", func(g aggregates.Rows[event]) string { return show(aggregates.Count(g)) },
 			func(rows []event) string { return show(len(rows)) }}},
 		sums("price", price, sumOf, meanOf), extremes("price", price, lessFloat), ends("price", price),
-		sums("small", small, sumOf, meanOf), extremes("small", small, less), ends("small", small),
-		sums("big", big, sumOf, meanOf), extremes("big", big, less), ends("big", big),
-		sums("maybe", maybe, through(sumOf[float64]), through(meanOf[float64])), ends("maybe", maybe),
+		wholes("small", small), extremes("small", small, less), ends("small", small),
+		wholes("big", big), extremes("big", big, less), ends("big", big),
+		sums("maybe", maybe, through(sumOf[float64]), through(meanOf)), ends("maybe", maybe),
 		extremes("maybe", maybe, func(a, b *float64) bool { return lessFloat(*a, *b) }),
 		extremes("name", func(e *event) string { return e.Name }, less), ends("name", func(e *event) string { return e.Name }),
 		extremes("note", func(e *event) *string { return e.Note }, func(a, b *string) bool { return *a < *b }),
@@ -120,6 +120,17 @@ func sums[V aggregates.Summable](name string, column func(*event) V, sum, mean f
 		{"avg " + name, func(g aggregates.Rows[event]) string { return show(aggregates.Avg(g, column)) },
 			func(rows []event) string { return mean(values(rows, column)) }},
 	}
+}
+
+type integer interface{ int32 | uint64 }
+
+// wholes are a sum of integers, which wraps, and a mean, which does not; the mean may be off by a unit in its last place.
+func wholes[V integer](name string, column func(*event) V) []part {
+	both := sums(name, column, sumOf, wholeMean)
+	live, slow := both[1].live, both[1].slow
+	both[1].live = func(g aggregates.Rows[event]) string { return "~" + live(g) }
+	both[1].slow = func(rows []event) string { return "~" + slow(rows) }
+	return both
 }
 
 func extremes[V aggregates.Ordered](name string, column func(*event) V, less func(a, b V) bool) []part {
@@ -183,25 +194,24 @@ func sumOf[V aggregates.Number](vs []V) string {
 	return show(sum)
 }
 
-func meanOf[V aggregates.Number](vs []V) string {
-	if len(vs) == 0 {
-		return show(0.0)
-	}
-	var float float64
-	var whole int64
-	var natural uint64
+// meanOf is the mean of floats, whose sum rounds at each row.
+func meanOf(vs []float64) string {
+	sum := 0.0
 	for _, v := range vs {
-		float, whole, natural = float+float64(v), whole+int64(v), natural+uint64(v)
+		sum += v
 	}
-	n := float64(len(vs))
-	switch any(vs[0]).(type) {
-	case float64:
-		return show(float / n)
-	case uint64:
-		return show(float64(natural) / n)
-	default:
-		return show(float64(whole) / n)
+	return show(sum / float64(max(1, len(vs))))
+}
+
+// wholeMean is the mean of integers, whose sum is exact however large it is.
+func wholeMean[V integer](vs []V) string {
+	sum := new(big.Int)
+	for _, v := range vs {
+		one, _ := new(big.Int).SetString(fmt.Sprint(v), 10)
+		sum.Add(sum, one)
 	}
+	mean, _ := new(big.Rat).SetFrac(sum, big.NewInt(int64(max(1, len(vs))))).Float64()
+	return show(mean)
 }
 
 // addDecimals keeps 38 digits and rounds half away from zero at each step.

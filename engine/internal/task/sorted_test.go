@@ -21,6 +21,11 @@ func (nowhere) Produce(context.Context, *Output) {}
 func (nowhere) Commit(context.Context) error     { return nil }
 func (nowhere) Close() error                     { return nil }
 
+// bareTask has what rows need of a task, and no plan.
+func bareTask() *Task {
+	return &Task{cfg: Config{Store: memory.New(), Producer: nowhere{}}, pulse: new(Pulse)}
+}
+
 // Rows by the beginning of their keys, against a map: each once, in order, whether it is in memory, in the store or in both, and
 // none that was deleted.
 func TestRowsByPrefix(t *testing.T) {
@@ -28,7 +33,7 @@ func TestRowsByPrefix(t *testing.T) {
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	for range 200 {
-		tk := &Task{cfg: Config{Store: memory.New(), Producer: nowhere{}}}
+		tk := bareTask()
 		k := newSorted(tk, "rows", 0x0100)
 		want := map[string]string{}
 		for range r.IntN(400) {
@@ -68,7 +73,7 @@ func TestRowsByPrefix(t *testing.T) {
 
 // What each returns ends the scan, in memory and in the store.
 func TestRowsByPrefixStop(t *testing.T) {
-	tk := &Task{cfg: Config{Store: memory.New(), Producer: nowhere{}}}
+	tk := bareTask()
 	k := newSorted(tk, "rows", 0x0100)
 	for i := range 10 {
 		require.NoError(t, k.put(fmt.Appendf(nil, "k%d", i), []byte{1}))
