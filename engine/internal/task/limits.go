@@ -38,7 +38,8 @@ func (l *TopicLimits) choosy() bool { return l.Keyed || l.Before > 0 || l.After 
 // known it does.
 func (t *Task) refusal(o *Output) (f failure, refused bool) {
 	if t.cfg.Refused != nil {
-		if err := t.cfg.Refused(o); err != nil {
+		t.out = *o // o itself would go to the heap, for each row
+		if err := t.cfg.Refused(&t.out); err != nil {
 			return failure{reason: Refused, class: classRefused, err: err}, true
 		}
 	}
