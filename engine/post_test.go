@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -77,14 +78,20 @@ func (p *post) send(t *testing.T, n int) {
 			outputs = append(outputs, task.Output{Topic: p.in, Partition: partition, Key: fmt.Append(nil, "city", partition), Value: value,
 				Timestamp: windows.At(time.Now())})
 		}
-		producer, err := kafka.NewProducer(t.Context(), p.Config(), kafka.ProducerConfig{})
-		require.NoError(t, err)
-		for i := range outputs {
-			producer.Produce(t.Context(), &outputs[i])
-		}
-		require.NoError(t, producer.Commit(t.Context()))
-		require.NoError(t, producer.Close())
+		// A broker that has just made a topic again may not know it yet when it takes the first record.
+		require.Eventually(t, func() bool { return p.produce(t, outputs) == nil }, 20*time.Second, 50*time.Millisecond)
 	}
+}
+
+func (p *post) produce(t *testing.T, outputs []task.Output) error {
+	producer, err := kafka.NewProducer(t.Context(), p.Config(), kafka.ProducerConfig{})
+	if err != nil {
+		return err
+	}
+	for i := range outputs {
+		producer.Produce(t.Context(), &outputs[i])
+	}
+	return errors.Join(producer.Commit(t.Context()), producer.Close())
 }
 
 // remake deletes topics and makes the input again.
