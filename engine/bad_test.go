@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -45,6 +46,55 @@ func TestNoBroker(t *testing.T) {
 	err = run(t, newPipeline(t, "fx", "rates").plan, engine.Config{Brokers: []string{addr}, StartTimeout: 2 * time.Second})
 	require.ErrorContains(t, err, addr)
 	require.Less(t, time.Since(began), 30*time.Second)
+}
+
+// A start without a broker says so at once, not only when StartTimeout is over: with one warning, and in the readiness cause.
+func TestSilentBrokersAtStart(t *testing.T) {
+	for name, serve := range map[string]func(net.Listener){
+		"refuses": func(l net.Listener) { _ = l.Close() },
+		"hangs up": func(l net.Listener) {
+			for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
+				_ = conn.Close()
+			}
+		},
+		"is silent": func(l net.Listener) {
+			var open []net.Conn
+			for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
+				open = append(open, conn)
+			}
+			for _, conn := range open {
+				_ = conn.Close()
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			var serving sync.WaitGroup
+			defer serving.Wait()
+			defer l.Close()
+			serving.Go(func() { serve(l) })
+			lines := &logLines{}
+			e, err := engine.New(newPipeline(t, "fx", "rates").plan, engine.Config{Brokers: []string{l.Addr().String()}, StartTimeout: time.Minute,
+				Log: slog.New(slog.NewTextHandler(lines, nil))})
+			require.NoError(t, err)
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- e.Run(ctx) }()
+			var cause engine.Cause
+			for now := range e.ReadinessChanges(ctx) {
+				if cause = now.Causes[0]; cause.Err != nil {
+					break
+				}
+			}
+			require.Equal(t, engine.Starting, cause.Reason)
+			require.ErrorIs(t, cause.Err, kafka.ErrUnavailable)
+			require.ErrorContains(t, cause.Err, l.Addr().String())
+			cancel()
+			require.NoError(t, <-done)
+			require.Equal(t, 1, strings.Count(lines.String(), "no broker answers at start"), lines)
+		})
+	}
 }
 
 func TestMissingTopic(t *testing.T) {
@@ -119,7 +169,7 @@ func TestOtherPlan(t *testing.T) {
 func TestBadConfig(t *testing.T) {
 	p := newPipeline(t, "fx", "rates")
 	_, err := engine.New(p.plan, engine.Config{Brokers: []string{"localhost"}, CommitInterval: -1, MaxAhead: -5, Memory: -1, Guarantee: 7, OnPlanChange: 3, Standbys: -1})
-	for _, want := range []string{`"localhost": want host:port`, "CommitInterval", "MaxAhead", "Memory", "Guarantee of 7", "OnPlanChange of 3", "-1 Standbys"} {
+	for _, want := range []string{`"localhost": want host:port`, "CommitInterval", "MaxAhead", "Memory", "Guarantee of 7", "OnPlanChange of 3", "Standbys"} {
 		require.ErrorContains(t, err, want, "every mistake at once")
 	}
 	_, err = engine.New(nil, engine.Config{})

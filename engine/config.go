@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,7 +54,8 @@ func (p PlanChange) String() string {
 	return "refuse"
 }
 
-// Config says how an Engine runs. Only Brokers is needed; the zero of every other field stands for the default in its comment.
+// Config says how an Engine runs. Only Brokers is needed; the zero of every other field stands for the default in its comment. The bounds
+// of durations, sizes and counts are those of the keys of the same names in docs/configuration.md.
 type Config struct {
 	// Brokers are host:port addresses to begin with.
 	Brokers []string
@@ -155,40 +155,10 @@ func (c *Config) validate() error {
 			errs = append(errs, fmt.Errorf("broker %q: want host:port", b))
 		}
 	}
-	for _, d := range []struct {
-		name string
-		d    time.Duration
-	}{{"CommitInterval", c.CommitInterval}, {"CheckpointInterval", c.CheckpointInterval}, {"SessionTimeout", c.SessionTimeout},
-		{"StartTimeout", c.StartTimeout}} {
-		if d.d < 0 {
-			errs = append(errs, fmt.Errorf("a %s of %v must not be negative", d.name, d.d))
-		}
-	}
-	if c.MaxAhead < 0 && c.MaxAhead != NoBound {
-		errs = append(errs, fmt.Errorf("a MaxAhead of %v must not be negative; NoBound for none", c.MaxAhead))
-	}
-	if c.ReadyTimeout < 0 && c.ReadyTimeout != NoBound {
-		errs = append(errs, fmt.Errorf("a ReadyTimeout of %v must not be negative; NoBound for none", c.ReadyTimeout))
-	}
-	if c.StuckAfter < 0 && c.StuckAfter != NoBound {
-		errs = append(errs, fmt.Errorf("a StuckAfter of %v must not be negative; NoBound for none", c.StuckAfter))
-	}
-	if stuck := cmp.Or(c.StuckAfter, defaultStuckAfter); c.SlowAfter < 0 || stuck > 0 && c.SlowAfter > stuck {
-		errs = append(errs, fmt.Errorf("a SlowAfter of %v must not be negative, nor more than StuckAfter, %v", c.SlowAfter, stuck))
-	}
-	if c.MaxLag < 0 {
-		errs = append(errs, fmt.Errorf("a MaxLag of %d must not be negative", c.MaxLag))
-	}
 	if _, err := listenAddr(c.StatusAddr); err != nil {
 		errs = append(errs, err)
 	}
-	if c.Standbys < 0 {
-		errs = append(errs, fmt.Errorf("a number of %d Standbys must not be negative", c.Standbys))
-	}
-	if c.CommitBytes < 0 || c.CheckpointBytes < 0 || c.Memory < 0 {
-		errs = append(errs, errors.New("none of CommitBytes, CheckpointBytes and Memory may be negative"))
-	}
-	errs = append(errs, c.Tables.validate(), c.Topics.validate(), c.Security.Validate(), c.Client.Validate())
+	errs = append(errs, c.validateBounds(), c.Tables.validate(), c.Topics.validate(), c.Security.Validate(), c.Client.Validate())
 	if c.Guarantee > AtLeastOnce {
 		errs = append(errs, fmt.Errorf("a Guarantee of %d is none", c.Guarantee))
 	}

@@ -34,7 +34,7 @@ func (k *killRig) diskRun(t *testing.T, app, dir string, fault func()) error {
 		return nil
 	})
 	r := start(t, p.plan, engine.Config{Brokers: k.cluster.Brokers, StateDir: dir, CommitInterval: 20 * time.Millisecond,
-		CheckpointInterval: 50 * time.Millisecond, Memory: 8 << 20})
+		CheckpointInterval: 50 * time.Millisecond, Memory: 16 << 20})
 	if fault == nil {
 		awaitEnd(t, k.cluster, app, k.topic)
 		return r.stop()

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/ashi-stream/ashi/engine/kafka"
 	"github.com/ashi-stream/ashi/stores"
@@ -15,6 +16,9 @@ func OpenStores(e *Engine, open func(changelog string, partition int32, empty bo
 
 // Connection lets a test change how often brokers are asked, before Run.
 func Connection(e *Engine) *kafka.Config { return &e.kafka }
+
+// SetReadyTimeout lets a test have a bound that no start can keep, before Run.
+func SetReadyTimeout(e *Engine, d time.Duration) { e.cfg.ReadyTimeout = d }
 
 // Deletable is an error where the purge would not delete from topics.
 func Deletable(ctx context.Context, e *Engine, admin *kafka.Admin, topics ...string) error {

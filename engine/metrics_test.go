@@ -152,7 +152,7 @@ func TestMetrics(t *testing.T) {
 	p := newPipeline(t, app, topic)
 	rates := randomRates(rand.New(rand.NewPCG(1, 2)), dayStart, 1000, time.Second)
 	rates = append(rates, endRates(rates, partitions)...)
-	cfg := engine.Config{Brokers: c.Brokers, StateDir: t.TempDir(), CommitInterval: 50 * time.Millisecond, CheckpointBytes: 1}
+	cfg := engine.Config{Brokers: c.Brokers, StateDir: t.TempDir(), CommitInterval: 50 * time.Millisecond, CheckpointInterval: 10 * time.Millisecond}
 	e := start(t, p.plan, cfg)
 	await(t, e.Engine, 15*time.Second, isReady)
 	write(t, c.Config(), p, rates)

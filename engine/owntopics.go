@@ -93,9 +93,9 @@ func (t *Topics) validate() error {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.Of)) {
-		if s := t.Of[name]; s.Partitions < 0 || s.Replication < 0 {
-			errs = append(errs, fmt.Errorf("Topics.Of[%q]: neither Partitions nor Replication may be negative", name))
-		}
+		of := fmt.Sprintf("Topics.Of[%q]", name)
+		errs = append(errs, numberBound(of+".Partitions", int64(t.Of[name].Partitions), 1, 100_000).check(),
+			replicationBound(of+".Replication", t.Of[name].Replication).check())
 	}
 	return errors.Join(errs...)
 }

@@ -112,7 +112,7 @@ func TestTopicsMistakes(t *testing.T) {
 	_, err := engine.New(p.plan, engine.Config{Brokers: []string{"b:1"}, Topics: engine.Topics{Settings: map[string]string{"retention.ms": "1"},
 		Of: map[string]engine.TopicSettings{"fx-1m": {}, "fx-1min": {Partitions: -1}, "fx--rates-changelog": {Partitions: 3, Settings: map[string]string{"cleanup.policy": "delete"}}}}})
 	for _, want := range []string{"Topics.Settings: retention.ms of all topics would lose state or event times", `Topics.Of["fx-1m"]: the engine creates no such topic: it creates fx--rates-changelog, fx-1min, `,
-		`Topics.Of["fx-1min"]: neither Partitions`, `Topics.Of["fx--rates-changelog"]: its Partitions follow`, `Topics.Of["fx--rates-changelog"]: cleanup.policy cannot be set`} {
+		`Topics.Of["fx-1min"].Partitions: -1 is too small: give 1 or more`, `Topics.Of["fx--rates-changelog"]: its Partitions follow`, `Topics.Of["fx--rates-changelog"]: cleanup.policy cannot be set`} {
 		require.ErrorContains(t, err, want)
 	}
 }

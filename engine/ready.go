@@ -141,6 +141,19 @@ func (r *readiness) regained(c Cause) {
 	r.changeLocked(left)
 }
 
+// explain changes the error of a cause that is there.
+func (r *readiness) explain(c Cause) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	causes := slices.Clone(r.causes())
+	i := slices.IndexFunc(causes, c.same)
+	if i < 0 || causes[i].Err == nil && c.Err == nil {
+		return
+	}
+	causes[i].Err = c.Err
+	r.changeLocked(causes)
+}
+
 // set is lost or regained.
 func (r *readiness) set(lost bool, c Cause) {
 	if lost {

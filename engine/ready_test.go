@@ -140,7 +140,10 @@ func TestReadyAfterRestart(t *testing.T) {
 func TestReadyTimeout(t *testing.T) {
 	c := kafkatest.Start(t)
 	plan, topic, _ := slowTable(t, c, 20_000)
-	err := run(t, plan, engine.Config{Brokers: c.Brokers, StateDir: t.TempDir(), ReadyTimeout: time.Nanosecond})
+	e, err := engine.New(plan, engine.Config{Brokers: c.Brokers, StateDir: t.TempDir()})
+	require.NoError(t, err)
+	engine.SetReadyTimeout(e, time.Nanosecond) // less than Config allows: no table is as fast
+	err = e.Run(t.Context())
 	require.ErrorIs(t, err, engine.ErrNotReady)
 	require.ErrorContains(t, err, "not ready after 1ns (Config.ReadyTimeout)")
 	require.ErrorContains(t, err, "catching_up table "+topic)

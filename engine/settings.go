@@ -59,18 +59,12 @@ const (
 // validate returns every problem, joined.
 func (t *Tables) validate() error {
 	var errs []error
-	if t.Memory < 0 {
-		errs = append(errs, fmt.Errorf("Tables: a Memory of %d must not be negative", t.Memory))
-	}
+	errs = append(errs, sizeBound("Tables.Memory", t.Memory, leastTableCache).check())
 	check := func(name string, s TableSettings) {
-		if s.Cache < 0 {
-			errs = append(errs, fmt.Errorf("%s: a Cache of %d must not be negative", name, s.Cache))
-		}
+		errs = append(errs, sizeBound(name+".Cache", s.Cache, leastTableCache).check(),
+			durationBound(name+".Retention", s.Retention, time.Millisecond, 0).orNone().check())
 		if s.Compression > CompressionOff {
 			errs = append(errs, fmt.Errorf("%s: a Compression of %d is none", name, s.Compression))
-		}
-		if s.Retention != NoBound && (s.Retention < 0 || s.Retention > 0 && s.Retention < time.Millisecond) {
-			errs = append(errs, fmt.Errorf("%s: a Retention of %v: give a millisecond or more, or NoBound", name, s.Retention))
 		}
 	}
 	check("Tables.Default", t.Default)

@@ -50,7 +50,8 @@ func TestTableSettingsAreChecked(t *testing.T) {
 	cfg := Config{Brokers: []string{"127.0.0.1:1"}, Tables: Tables{Memory: -1, Default: TableSettings{Retention: -2, Compression: 7},
 		Of: map[string]TableSettings{"rates/window_5min": {Cache: -1}}}}
 	_, err := New(tablesPlan(t), cfg)
-	for _, text := range []string{"a Memory of -1", "a Retention of -2ns", "a Compression of 7", `Tables.Of["rates/window_5min"]: a Cache of -1`,
+	for _, text := range []string{"Tables.Memory: -1 is too small: give 1MiB or more", "Tables.Default.Retention: -2ns is too short: give 1ms or more, or NoBound",
+		"a Compression of 7", `Tables.Of["rates/window_5min"].Cache: -1 is too small`,
 		"there is no such table: there are quotes/main, quotes/window_15min, rates/main, rates/window_15min"} {
 		require.ErrorContains(t, err, text)
 	}

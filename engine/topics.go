@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ashi-stream/ashi/engine/internal/task"
@@ -19,6 +20,7 @@ import (
 func (e *Engine) prepare(ctx context.Context) (read map[string]int32, err error) {
 	ctx, cancel := context.WithTimeout(ctx, e.cfg.StartTimeout)
 	defer cancel()
+	defer e.reportSilence(ctx)()
 	admin, err := kafka.NewAdmin(e.kafka)
 	if err != nil {
 		return nil, fmt.Errorf("engine: start: %w", err)
@@ -68,6 +70,31 @@ func (e *Engine) prepare(ctx context.Context) (read map[string]int32, err error)
 		return nil, fmt.Errorf("engine: start: %w", err)
 	}
 	return counts, nil
+}
+
+// reportSilence logs one warning when no broker answers at start, and says so in the readiness cause, long before StartTimeout ends Run.
+// It does so until ctx or the function that it returns ends it.
+func (e *Engine) reportSilence(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		warned := false
+		told := func(err error) {
+			if err != nil && !warned {
+				warned = true
+				e.cfg.Log.Warn("no broker answers at start: trying again", "until", e.cfg.StartTimeout, "error", err)
+			}
+			e.readiness.explain(Cause{Reason: Starting, Err: err})
+		}
+		if err := kafka.Watch(ctx, e.kafka, told, nil, nil); err != nil {
+			e.cfg.Log.Debug("brokers are not watched at start", "error", err) // NewAdmin fails with the same
+		}
+	})
+	return func() {
+		cancel()
+		watching.Wait()
+		e.readiness.explain(Cause{Reason: Starting})
+	}
 }
 
 // startUp does all that the plan wants to be done first, and lists what has failed.

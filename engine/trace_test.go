@@ -36,7 +36,7 @@ func spansOf(t *testing.T) (tracetest.SpanStubs, string, int) {
 	provider := sdk.NewTracerProvider(sdk.WithSyncer(kept))
 	lines := &lockedBuffer{}
 	e, err := engine.New(p.plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, StateDir: t.TempDir(), CommitInterval: 50 * time.Millisecond,
-		CheckpointBytes: 1, TracerProvider: provider, Log: slog.New(slog.NewJSONHandler(lines, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+		CheckpointInterval: 10 * time.Millisecond, TracerProvider: provider, Log: slog.New(slog.NewJSONHandler(lines, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

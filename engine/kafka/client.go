@@ -45,9 +45,10 @@ type Client struct {
 	BatchBytes int32
 }
 
-// The least that a batch may be told to take, and what franz-go and Kafka take where nothing is told.
+// The least and the most that a batch may be told to take, and what franz-go and Kafka take where nothing is told.
 const (
 	leastBatchBytes   = 1 << 10
+	mostBatchBytes    = 1 << 30
 	defaultBatchBytes = 1_000_012
 )
 
@@ -72,8 +73,8 @@ func (c *Client) Validate() error {
 	if c.Compression != "" && !slices.Contains(Compressions(), c.Compression) {
 		errs = append(errs, fmt.Errorf("a Compression of %q is none: there are %v", c.Compression, Compressions()))
 	}
-	if c.BatchBytes != 0 && c.BatchBytes < leastBatchBytes {
-		errs = append(errs, fmt.Errorf("a BatchBytes of %d: give %d or more", c.BatchBytes, leastBatchBytes))
+	if c.BatchBytes != 0 && (c.BatchBytes < leastBatchBytes || c.BatchBytes > mostBatchBytes) {
+		errs = append(errs, fmt.Errorf("a BatchBytes of %d: give %d to %d", c.BatchBytes, leastBatchBytes, mostBatchBytes))
 	}
 	return errors.Join(errs...)
 }
