@@ -45,6 +45,13 @@ type Forms struct {
 // InternalTopic is the Kind of an internal topic.
 const InternalTopic = "internal topic"
 
+// Kinds of internal topics of changes that are written. Their readers undo what a change replaces, so all rows must have gone through: one that was
+// left out of the plan for a while has a gap.
+const (
+	ChangesTopic = "changes"
+	ChangesGap   = "changes with a gap"
+)
+
 // MostForms is how many forms rows of one kind may have had: a byte says which one is a row's.
 const MostForms = 256
 
@@ -63,8 +70,8 @@ type keptRows struct {
 	rows *Rows
 }
 
-// Operators are the operators with state, and the internal topics that are read, in the order of Nodes. Layout and Numbers.First are left to
-// whoever writes the rows.
+// Operators are the operators with state, the internal topics that are read, and those of changes that are written, in the order of Nodes. Layout
+// and Numbers.First are left to whoever writes the rows.
 func (s *SubTopology) Operators() []Operator {
 	of := map[*Node]string{} // tables to the topics that they are kept from
 	var all []Operator
@@ -78,6 +85,10 @@ func (s *SubTopology) Operators() []Operator {
 				if o.Table {
 					of[c] = o.Topic
 				}
+			}
+		case *Sink:
+			if o.Internal && o.Changes {
+				all = append(all, Operator{Name: n.Name, Kind: ChangesTopic})
 			}
 		case stateful:
 			meaning := o.meaning()

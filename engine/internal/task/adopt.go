@@ -27,7 +27,7 @@ const topNumber = math.MaxUint16 + 1
 // layout is the version of the layout of rows of a kind of operators. Whoever changes what is in keys or values of rows counts it up.
 func layout(kind string) uint16 {
 	switch kind {
-	case "aggregate", "subscriptions":
+	case "aggregate", "subscriptions", topology.ChangesTopic, topology.ChangesGap:
 		return 1
 	case "join", "table", "suppress", "foreign join", topology.InternalTopic:
 		return 2 // rows have their form
@@ -187,9 +187,18 @@ func (t *Task) assign(differences []topology.Difference, rebuild bool) error {
 	p := &t.progress
 	p.Operators = nil
 	filled := t.filled()
+	if !rebuild {
+		if err := t.toFeed(differences); err != nil {
+			return err
+		}
+	}
 	for _, d := range differences {
 		if err := t.countForms(d); err != nil {
 			return err
+		}
+		if d.Change == topology.Gone && d.Was.Kind == topology.ChangesGap && !rebuild {
+			p.Operators = append(p.Operators, d.Was)
+			continue
 		}
 		drop := rebuild || d.Change != topology.Kept
 		if d.Change == topology.Kept && !slices.EqualFunc(d.Was.Rows, d.Is.Rows, sameForms) {
@@ -210,6 +219,10 @@ func (t *Task) assign(differences []topology.Difference, rebuild bool) error {
 			delete(p.StreamTimes, d.Was.Name)
 		}
 		if d.Change == topology.Gone {
+			if gap := d.Was; !rebuild && gap.Kind == topology.ChangesTopic {
+				gap.Kind = topology.ChangesGap
+				p.Operators = append(p.Operators, gap)
+			}
 			continue
 		}
 		is := d.Is
@@ -248,6 +261,7 @@ func (t *Task) unreadable(err error) error {
 func (t *Task) tell(d topology.Difference, rebuild bool) {
 	switch log := t.cfg.Log.With("partition", t.cfg.Partition); {
 	case rebuild || t.progress.Sequence == 0:
+	case d.Change == topology.New && t.progress.Filling[d.Is.Name] > 0: // that is said already
 	case d.Change == topology.New:
 		log.Info("step is new in the plan: it counts from these positions on, and from the oldest record of topics that are new",
 			"step", d.Is.Name, "positions", t.progress.Inputs)

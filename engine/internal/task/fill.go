@@ -113,8 +113,8 @@ func fillAll(all []filler, r *topology.Record, offset int64) error {
 // fillCommit is how many records are read between two commits of a fill.
 const fillCommit = 20_000
 
-// Fill fills the tables that are new in the plan. It is to be called before the task gets its first batch, and may take as long as to read
-// their topics. Where there are none it does nothing.
+// Fill fills the tables that are new in the plan, and then the steps that need the rows of tables (feed.go). It is to be called before the task gets
+// its first batch, and may take as long as to read their topics. Where there are none it does nothing.
 func (t *Task) Fill(ctx context.Context) error {
 	if len(t.progress.Filling) == 0 {
 		return nil
@@ -125,6 +125,17 @@ func (t *Task) Fill(ctx context.Context) error {
 		}
 	}
 	t.begin(ctx)
+	if err := t.fillTables(ctx); err != nil {
+		return err
+	}
+	if err := t.feedSteps(ctx); err != nil {
+		return err
+	}
+	t.progress.Filling, t.changed = nil, true
+	return t.Commit(ctx)
+}
+
+func (t *Task) fillTables(ctx context.Context) error {
 	for i, in := range t.inputs {
 		all := t.fillers(t.cfg.Sub.Roots[i].Next)
 		if len(all) == 0 {
@@ -157,7 +168,10 @@ func (t *Task) Fill(ctx context.Context) error {
 			return fmt.Errorf("task: %s: filling tables from topic %s: %w", t.where(), in.topic, err)
 		}
 	}
-	t.progress.Filling, t.changed = nil, true
+	for name := range t.filled() {
+		delete(t.progress.Filling, name)
+	}
+	t.changed = true
 	return t.Commit(ctx)
 }
 
