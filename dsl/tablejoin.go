@@ -3,8 +3,12 @@ package dsl
 import "github.com/ashi-stream/ashi/topology"
 
 // JoinTable joins each row of a stream with the row that a table has for its key; rows without one are left out [ST1]. Stream and table
-// are read in the order of event times, of equal ones the table's first, so the result is the same whenever it is computed. The
-// topics must have the same number of partitions, and the same keys; PartitionBy gives rows of the stream the table's.
+// are read in the order of event times, of equal ones the table's first, as far as records of both are there. So a replay has the
+// same result where each topic is in the order of its event times, and no record of the table was written after rows of the stream
+// of its time or later were joined. A table without a timestamp column has the time at which its rows were written: loaded today, it
+// is not joined to rows of yesterday in a replay. Give it a timestamp column, or make it Versioned.
+//
+// The topics must have the same number of partitions, and the same keys; PartitionBy gives rows of the stream the table's.
 //
 // Only rows of the stream have results, with their key and event time; a row of the table that comes later has none. Where the table is
 // Versioned it is the row that was in force at the event time of the stream's row [ST3]. Rows without a key are dropped and counted [ST2],

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ashi-stream/ashi/engine/internal/task"
@@ -26,6 +27,14 @@ func (l *letter) place() string { return fmt.Sprintf("%d:%d", l.partition, l.off
 type filter struct {
 	source, class, application, step string
 	since, until                     time.Time
+}
+
+func (f *filter) setClass(class string) error {
+	if !slices.Contains(task.Classes(), class) {
+		return fmt.Errorf("there is no such class: there are %s", strings.Join(task.Classes(), ", "))
+	}
+	f.class = class
+	return nil
 }
 
 func (f *filter) matches(l *letter) bool {
@@ -61,6 +70,7 @@ func (c *command) read(ctx context.Context) ([]*letter, error) {
 	}
 	letters := make([][]*letter, len(ends))
 	sent := map[string]string{}
+	known, others := 0, 0 // letters and marks, and other records
 	err = kafka.Follow(ctx, c.kafka, kafka.FollowConfig{Topic: c.topic, From: from, Until: ends, Apply: func(p int32, records []task.Record, _ int64) error {
 		for i := range records {
 			r := &records[i]
@@ -68,9 +78,13 @@ func (c *command) read(ctx context.Context) ([]*letter, error) {
 			if !ok {
 				if place, to, ok := task.ParseMark(r); ok {
 					sent[place] = to
+					known++
+				} else {
+					others++
 				}
-				continue // or somebody else's
+				continue
 			}
+			known++
 			l := &letter{Letter: parsed, partition: p, offset: r.Offset, written: time.UnixMilli(int64(r.Timestamp)).UTC()}
 			if c.filter.matches(l) {
 				letters[p] = append(letters[p], l)
@@ -80,6 +94,9 @@ func (c *command) read(ctx context.Context) ([]*letter, error) {
 	}})
 	if err != nil {
 		return nil, err
+	}
+	if known == 0 && others > 0 {
+		return nil, fmt.Errorf("none of the %d records of topic %s is a dead letter: name the topic of the dead letters with -topic", others, c.topic)
 	}
 	all := slices.Concat(letters...)
 	for _, l := range all {

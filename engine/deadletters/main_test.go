@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -177,13 +178,46 @@ func TestConfigurationFile(t *testing.T) {
 
 func TestWrongArguments(t *testing.T) {
 	for want, args := range map[string][]string{
-		"want list, show or redrive": {"purge"},
-		"no address given":           {"list"},
-		"show wants one letter":      {"show", "-brokers", "x:1"},
-		"or -all, and not both":      {"redrive", "-brokers", "x:1"},
-		"not both":                   {"redrive", "-brokers", "x:1", "-all", "0:1"},
+		"want list, show or redrive":                {"purge"},
+		`"abc" is no letter: give PARTITION:OFFSET`: {"show", "-brokers", "x:1", "abc"},
+		`"-n" is no letter`:                         {"list", "-brokers", "x:1", "0:1", "-n"},
+		"there is no such class: there are decode, function, panic, encode, misplaced, too_large, refused, manual, null_value,": {"list", "-brokers", "x:1", "-class", "nosuch"},
+		"-nosuch: deadletters list -h prints the flags": {"list", "-nosuch"},
+		"no address given":      {"list"},
+		"show wants one letter": {"show", "-brokers", "x:1"},
+		"or -all, and not both": {"redrive", "-brokers", "x:1"},
+		"not both":              {"redrive", "-brokers", "x:1", "-all", "0:1"},
 	} {
 		var out bytes.Buffer
 		require.ErrorContains(t, run(t.Context(), args, &out, &out), want)
+		require.Empty(t, out.String(), "main prints the error, once")
+	}
+}
+
+// Help is no error, and says what there is.
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{{"-h"}, {"--help"}, {"help"}} {
+		var out bytes.Buffer
+		require.ErrorIs(t, run(t.Context(), args, &out, &out), flag.ErrHelp)
+		for _, want := range []string{"deadletters list", "deadletters show", "deadletters redrive"} {
+			require.Contains(t, out.String(), want)
+		}
+	}
+	var out bytes.Buffer
+	require.ErrorIs(t, run(t.Context(), []string{"list", "-h"}, &out, &out), flag.ErrHelp)
+	require.Contains(t, out.String(), strings.Join(task.Classes(), ", "))
+}
+
+// A topic of other records is no topic of dead letters; one that is empty has none.
+func TestTopicOfOtherRecords(t *testing.T) {
+	r := newRig(t)
+	r.letters = r.Topic(t, "quotes", 2)
+	out, err := r.do("list")
+	require.NoError(t, err)
+	require.Contains(t, out, "0 letters")
+	r.Write(t, r.letters, 2, task.Output{Key: []byte("EUR"), Value: []byte("1")}, task.Output{Key: []byte("USD"), Value: []byte("2")})
+	for _, command := range [][]string{{"list"}, {"show", "0:0"}, {"redrive", "-all"}} {
+		_, err = r.do(command[0], command[1:]...)
+		require.ErrorContains(t, err, "none of the 2 records of topic "+r.letters+" is a dead letter")
 	}
 }

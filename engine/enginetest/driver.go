@@ -41,7 +41,8 @@ type Options struct {
 	CheckpointEvery time.Duration
 	// Rebuild rebuilds the state of steps that Restart finds changed, in place of an error.
 	Rebuild bool
-	// Ahead bounds event times ahead of the clock. 0 is no bound.
+	// Ahead bounds event times ahead of the clock, as Config.MaxAhead does in production, where it is 1 h. 0 is no bound: the clock of a
+	// Driver stands still unless the test moves it, and records of a test are of any time.
 	Ahead time.Duration
 	// Limits are what topics take, as their settings on a broker would say. A topic that is not in it takes all.
 	Limits map[string]TopicLimits

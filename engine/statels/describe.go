@@ -26,25 +26,31 @@ import (
 // group is what is counted of the rows of an operator, or of a table.
 type group struct {
 	rows, bytes  int
+	timed        int   // rows of windows; the rows of sessions are timed only where they say when which group closes
 	oldest, last int64 // starts of windows
-	windowed     bool
 }
 
 func (g *group) add(e stores.Entry, start int64, windowed bool) {
-	if g.rows++; g.rows == 1 {
+	g.rows++
+	g.bytes += len(e.Key) + len(e.Value)
+	if !windowed {
+		return
+	}
+	if g.timed++; g.timed == 1 {
 		g.oldest, g.last = start, start
 	}
-	g.bytes += len(e.Key) + len(e.Value)
 	g.oldest, g.last = min(g.oldest, start), max(g.last, start)
-	g.windowed = g.windowed || windowed
 }
 
 func (g *group) String() string {
 	text := fmt.Sprintf("%d rows, %d bytes", g.rows, g.bytes)
-	if g.windowed {
-		text += fmt.Sprintf(", windows from %s to %s", at(g.oldest), at(g.last))
+	switch g.timed {
+	case 0:
+		return text
+	case g.rows:
+		return text + fmt.Sprintf(", windows from %s to %s", at(g.oldest), at(g.last))
 	}
-	return text
+	return text + fmt.Sprintf(", %d of them of times from %s to %s", g.timed, at(g.oldest), at(g.last))
 }
 
 // describe reads a whole store and says what is in it.

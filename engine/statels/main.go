@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/ashi-stream/ashi/stores/rocksdb"
@@ -29,6 +30,9 @@ func run(args []string, stdout, stderr io.Writer) error {
 	limit := f.Int("n", 100, "with -rows: at most so many; 0: all")
 	if err := f.Parse(args); err != nil {
 		return err
+	}
+	if i := slices.IndexFunc(f.Args(), func(arg string) bool { return strings.HasPrefix(arg, "-") }); i > 0 {
+		return fmt.Errorf("statels: %s is behind the state directory, where it is not read: statels [flags] DIR", f.Arg(i))
 	}
 	if f.NArg() != 1 {
 		return errors.New("statels: want one state directory: statels [flags] DIR")

@@ -106,6 +106,23 @@ func TestListing(t *testing.T) {
 	check()
 }
 
+// The rows of sessions are by group, without a time, and those that say when a group closes have one: only these have times in the listing.
+func TestSessionsHaveNoRowsOf1970(t *testing.T) {
+	dir, open := newState(t)
+	var b stores.Batch
+	b.Put(stores.AppendRowKey(nil, 300, 1398902400000, []byte("k")), nil)
+	b.Put(stores.AppendRowKey(nil, 300, 1398902460000, []byte("l")), nil)
+	require.NoError(t, open[len(open)-1].Write(&b))
+	require.NoError(t, open[len(open)-1].Flush())
+	var out strings.Builder
+	require.NoError(t, run([]string{dir}, &out, t.Output()))
+	require.Contains(t, out.String(), "operator 300: 3 rows, 37 bytes, 2 of them of times from 2014-05-01T00:00:00.000Z to 2014-05-01T00:01:00.000Z\n")
+	require.NotContains(t, out.String(), "1970")
+	for _, s := range open {
+		require.NoError(t, s.Close())
+	}
+}
+
 // A store that is damaged, or none, is named, and the others are listed.
 func TestDamagedStores(t *testing.T) {
 	dir, open := newState(t)
@@ -138,6 +155,7 @@ func TestRefuses(t *testing.T) {
 		{"ashi.json is damaged", []string{damaged}},
 		{"layout 2: this program reads layout 1", []string{newer}},
 		{"want one state directory", nil},
+		{`-rows is behind the state directory, where it is not read: statels [flags] DIR`, []string{bare, "-rows", "rates/main"}},
 		{"no such file", []string{"-rows", "rates/main", bare}},
 		{"is not in the state directory", []string{"-rows", "../x", bare}},
 		{"prefix \"0xz\"", []string{"-rows", "rates/main", "-prefix", "0xz", bare}},

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -27,12 +28,35 @@ const (
 var opening = time.Date(2014, 5, 1, 8, 0, 0, 0, time.UTC)
 
 func main() {
+	if err := parse(os.Args[1:], os.Stderr); errors.Is(err, flag.ErrHelp) {
+		return
+	} else if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "trades:", err)
 		os.Exit(1)
 	}
+}
+
+// parse refuses arguments, as there are none, and explains the program where -h asks for it.
+func parse(args []string, stderr io.Writer) error {
+	f := flag.NewFlagSet("trades", flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	err := f.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintln(stderr, "trades: prints what trading cost in a made-up market, minute by minute. It has no flags and needs no broker.")
+		return err
+	case err != nil:
+		return fmt.Errorf("trades: %w: there are no flags", err)
+	case f.NArg() > 0:
+		return fmt.Errorf("trades: there are no arguments, but %q is given", f.Arg(0))
+	}
+	return nil
 }
 
 // run prints what trading cost in the made-up market.

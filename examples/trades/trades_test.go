@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"flag"
 	"slices"
 	"strings"
 	"testing"
@@ -82,4 +83,13 @@ func TestPrints(t *testing.T) {
 	for _, p := range pairs {
 		require.Equal(t, int(span/time.Minute), strings.Count(out.String(), p.name))
 	}
+}
+
+func TestArguments(t *testing.T) {
+	var help strings.Builder
+	require.NoError(t, parse(nil, &help))
+	require.ErrorIs(t, parse([]string{"-h"}, &help), flag.ErrHelp)
+	require.Contains(t, help.String(), "what trading cost")
+	require.ErrorContains(t, parse([]string{"-pairs", "3"}, &help), "-pairs: there are no flags")
+	require.ErrorContains(t, parse([]string{"eurusd"}, &help), `"eurusd" is given`)
 }

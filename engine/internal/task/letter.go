@@ -23,6 +23,15 @@ const (
 // ClassManual is the class of letters that the program asks for: dsl.Dead, or sent from outside.
 const ClassManual = "manual"
 
+// Classes are all classes of letters, those first that policies are asked for.
+func Classes() []string {
+	all := []string{classDecode, classFunction, classPanic, classEncode, Misplaced.String(), classTooLarge, classRefused, ClassManual}
+	for _, r := range []Reason{NullValue, NullKey, Negative, Ahead} {
+		all = append(all, r.String())
+	}
+	return all
+}
+
 // Headers of dead letters. Their values are text, numbers in decimal; the names are close to those of Kafka Connect and Kafka Streams. The
 // record's own headers stand before them; the first one is where they begin.
 const (
