@@ -69,6 +69,9 @@ func (e *Engine) prepare(ctx context.Context) (read map[string]int32, err error)
 	if err := patient(ctx, func() error { return e.claim(ctx, admin) }); err != nil {
 		return nil, fmt.Errorf("engine: start: %w", err)
 	}
+	if err := patient(ctx, func() error { return e.warnOfVanished(ctx, admin) }); err != nil {
+		return nil, err
+	}
 	return counts, nil
 }
 

@@ -396,6 +396,33 @@ func (a *Admin) Commits(ctx context.Context, group, topic string) (map[int32]Com
 	return commits, err
 }
 
+// AllCommits is what the group has committed, by topic and partition, of all topics that this client may see.
+func (a *Admin) AllCommits(ctx context.Context, group string) (map[string]map[int32]Commit, error) {
+	commits := map[string]map[int32]Commit{}
+	err := a.ask(ctx, "look up offsets of group "+group, func(ctx context.Context) error {
+		fetched, err := a.client.FetchOffsets(ctx, group)
+		if errors.Is(err, kerr.GroupIDNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for topic, partitions := range fetched {
+			for partition, o := range partitions {
+				if o.Err != nil || o.At < 0 {
+					continue
+				}
+				if commits[topic] == nil {
+					commits[topic] = map[int32]Commit{}
+				}
+				commits[topic][partition] = Commit{Offset: o.At, Metadata: o.Metadata}
+			}
+		}
+		return nil
+	}, ACL{Resource: GroupID, Name: group, Operation: Describe})
+	return commits, err
+}
+
 // Note commits offset 0 of partition 0 of topic with a text, for a group that has no members. Brokers forget it when it was not written again for
 // offsets.retention.minutes, and when the topic is deleted.
 func (a *Admin) Note(ctx context.Context, group, topic, text string) error {
