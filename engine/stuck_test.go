@@ -77,8 +77,8 @@ func newHangingPlan(t *testing.T, app, topic string, h *hanging) *pipeline {
 	return p
 }
 
-// The program's code hangs, wherever it is: first that is reported, with the step and the record, then Run ends without it, and a successor goes on
-// from the last commit as if nothing had been.
+// The program's code hangs, wherever it is: first that is reported, with the step and the record,
+// then Run ends without it, and a successor goes on from the last commit as if nothing had been.
 func TestProgramCodeHangs(t *testing.T) {
 	for where, step := range map[string]string{"function": "", "codec": "", "key": "", "aggregate": "bars", "projection": "bars", "having": "bars"} {
 		t.Run(where, func(t *testing.T) {

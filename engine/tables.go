@@ -147,8 +147,9 @@ func (e *Engine) runTables(ctx context.Context, group *errgroup.Group) {
 	group.Go(func() error { return e.boundStart(ctx, all) })
 }
 
-// followBounded is follow, which the program's code may hold up: a codec of keys that does not return. When ctx has ended it is waited for
-// as long as for tasks; then the goroutine and the store stay behind, with ErrStuck.
+// followBounded is follow, which the program's code may hold up: a codec of keys that does not
+// return. When ctx has ended it is waited for as long as for tasks; then the goroutine and the
+// store stay behind, with ErrStuck.
 func (e *Engine) followBounded(ctx context.Context, t *table, caughtUp func()) error {
 	ended := make(chan error, 1)
 	go func() { ended <- e.follow(ctx, t, caughtUp) }()
@@ -178,8 +179,9 @@ func (e *Engine) endTimeout() time.Duration {
 	return end
 }
 
-// follow mirrors a table's topic until ctx ends. A store that is of another topic of the name, or not in the topic's past, or so old that it may have missed deletions, or has keys
-// of another format, is emptied and filled anew.
+// follow mirrors a table's topic until ctx ends. A store that is of another topic of the name, or
+// not in the topic's past, or so old that it may have missed deletions, or has keys of another
+// format, is emptied and filled anew.
 func (e *Engine) follow(ctx context.Context, t *table, caughtUp func()) error {
 	admin, err := kafka.NewAdmin(e.kafka)
 	if err != nil {
@@ -222,7 +224,8 @@ func (e *Engine) followOnce(ctx context.Context, t *table, admin *kafka.Admin, b
 	var asked time.Time
 	err := patient(ctx, func() (err error) {
 		asked = time.Now()
-		// Not the end of what is committed: that may be before a record that was acknowledged behind an open transaction of another program.
+		// Not the end of what is committed: that may be before a record that was acknowledged
+		// behind an open transaction of another program.
 		ends, err = admin.Ends(ctx, t.plan.Topic, false)
 		return err
 	})
@@ -281,7 +284,8 @@ func (e *Engine) followOnce(ctx context.Context, t *table, admin *kafka.Admin, b
 // errGrown ends a follower that does not follow all partitions.
 var errGrown = errors.New("its topic has got more partitions")
 
-// grow lets a table that is ready begin again if its topic has more partitions than it follows; one that is not yet does so when it is.
+// grow lets a table that is ready begin again if its topic has more partitions than it follows; one
+// that is not yet does so when it is.
 func (t *table) grow(partitions int32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -314,8 +318,9 @@ func (t *table) identify(ctx context.Context, admin *kafka.Admin) (task.TopicID,
 	}
 }
 
-// apply takes records over: at once in a table that can be read, else many together, up to ends, or up to where an open transaction is waited for. at is how far the table was, and will be once
-// what was gathered is written.
+// apply takes records over: at once in a table that can be read, else many together, up to ends, or
+// up to where an open transaction is waited for. at is how far the table was, and will be once what
+// was gathered is written.
 func (t *table) apply(p int32, records []task.Record, next int64, at, ends map[int32]int64) error {
 	if err := t.young(); err != nil {
 		return err
