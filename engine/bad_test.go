@@ -48,7 +48,8 @@ func TestNoBroker(t *testing.T) {
 	require.Less(t, time.Since(began), 30*time.Second)
 }
 
-// A start without a broker says so at once, not only when StartTimeout is over: with one warning, and in the readiness cause.
+// A start without a broker says so at once, not only when StartTimeout is over: with one warning,
+// and in the readiness cause.
 func TestSilentBrokersAtStart(t *testing.T) {
 	for name, serve := range map[string]func(net.Listener){
 		"refuses": func(l net.Listener) { _ = l.Close() },

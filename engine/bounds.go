@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// A bound is what the value of a field of Config may be. The zero of a field is its default and always allowed. The keys of package
-// engine/config have the same bounds in tags, and its errors the same words; a test there keeps them equal.
+// A bound is what the value of a field of Config may be. The zero of a field is its default and
+// always allowed. The keys of package engine/config have the same bounds in tags, and its errors
+// the same words; a test there keeps them equal.
 type bound[N ~int | ~int64] struct {
 	name        string
 	value       N

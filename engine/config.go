@@ -54,8 +54,9 @@ func (p PlanChange) String() string {
 	return "refuse"
 }
 
-// Config says how an Engine runs. Only Brokers is needed; the zero of every other field stands for the default in its comment. The bounds
-// of durations, sizes and counts are those of the keys of the same names in docs/configuration.md.
+// Config says how an Engine runs. Only Brokers is needed; the zero of every other field stands for
+// the default in its comment. The bounds of durations, sizes and counts are those of the keys of
+// the same names in docs/configuration.md.
 type Config struct {
 	// Brokers are host:port addresses to begin with.
 	Brokers []string
@@ -108,12 +109,15 @@ type Config struct {
 	Tables Tables
 	// WithoutTables switches the tables off for this process and says why. It is logged as a warning.
 	WithoutTables string
-	// SlowAfter is how long one call of the program's code in a task, such as a function of a step, a joiner or a codec, may take: 30 s. Then a warning
-	// says in which step and at which record it is, and the tables are not ready until it returns (TaskStuck). At most StuckAfter.
+	// SlowAfter is how long one call of the program's code in a task, such as a function of a step,
+	// a joiner or a codec, may take: 30 s. Then a warning says in which step and at which record it
+	// is, and the tables are not ready until it returns (TaskStuck). At most StuckAfter.
 	SlowAfter time.Duration
-	// StuckAfter is how long such a call may take before Run gives it up: 5 min, which is Kafka's max.poll.interval.ms. Run then ends with ErrStuck; the
-	// goroutine and the store of that task stay behind in the process, which should end (docs/operations.md). Another process goes on from
-	// the last commit. NoBound waits for ever, save where the partition is to move or Run is to end: that is always bounded.
+	// StuckAfter is how long such a call may take before Run gives it up: 5 min, which is Kafka's
+	// max.poll.interval.ms. Run then ends with ErrStuck; the goroutine and the store of that task
+	// stay behind in the process, which should end (docs/operations.md). Another process goes on
+	// from the last commit. NoBound waits for ever, save where the partition is to move or Run is
+	// to end: that is always bounded.
 	StuckAfter time.Duration
 	// SessionTimeout is how long a process may be silent before its partitions go to others: 45 s.
 	SessionTimeout time.Duration
@@ -140,8 +144,8 @@ type Config struct {
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
-// NoBound as Config.MaxAhead puts no bound on event times, as Config.ReadyTimeout none on the wait for tables, and as Config.StuckAfter none on calls
-// of the program's code.
+// NoBound as Config.MaxAhead puts no bound on event times, as Config.ReadyTimeout none on the wait
+// for tables, and as Config.StuckAfter none on calls of the program's code.
 const NoBound time.Duration = -1
 
 // validate returns every problem, joined.

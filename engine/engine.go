@@ -22,8 +22,9 @@ var (
 	// ErrNoMirror is returned for readers of tables that this process does not mirror: the plan says so (dsl's WithoutMirror), or
 	// Config.WithoutTables.
 	ErrNoMirror = errors.New("engine: table is not mirrored")
-	// ErrStuck is what Run ends with where the program's code in a task did not return in time (Config.StuckAfter): the error names step and record.
-	// A goroutine is left behind with what it holds; the process should end.
+	// ErrStuck is what Run ends with where the program's code in a task did not return in time
+	// (Config.StuckAfter): the error names step and record. A goroutine is left behind with what it
+	// holds; the process should end.
 	ErrStuck = kafka.ErrStuck
 	// ErrRunning is what a second Run returns while the first one is under way.
 	ErrRunning = errors.New("engine: engine is running")

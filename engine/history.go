@@ -8,9 +8,10 @@ import (
 )
 
 // history holds a changelog against a store that is to go on from its position: commits are numbered, so the first one behind that position
-// has a higher number than the store's. If not, a broker has lost the end of a log that this process had read, and others have written it again.
-// It is for that only: a topic that was made again has another id, which is compared before (task.OtherLogError). Compaction leaves gaps, which say
-// nothing.
+// has a higher number than the store's. If not, a broker has lost the end of a log that this
+// process had read, and others have written it again. It is for that only: a topic that was made
+// again has another id, which is compared before (task.OtherLogError). Compaction leaves gaps,
+// which say nothing.
 //
 // The zero history is that of an empty store, and takes every log: only the first commit is looked at, as with AtLeastOnce nothing fences a process
 // that was paused, which may write a commit behind those of its successor. A store that meets such a one first is rebuilt, once.

@@ -13,8 +13,8 @@ import (
 	"github.com/ashi-stream/ashi/engine/kafka"
 )
 
-// identify notes which topics the inputs and changelogs of the plan are while this Engine runs, once all of them exist. Nobody remembers an offset of
-// the others.
+// identify notes which topics the inputs and changelogs of the plan are while this Engine runs,
+// once all of them exist. Nobody remembers an offset of the others.
 func (e *Engine) identify(ctx context.Context, admin *kafka.Admin) error {
 	names := map[string]bool{}
 	for _, s := range e.subs {
@@ -45,8 +45,9 @@ func (e *Engine) topicIDs(s *subState) map[string]task.TopicID {
 	return ids
 }
 
-// look looks topics up, and is an ErrOtherTopic that names those which are not those of the start any more. Topics that are missing are not among
-// them. A broker that has just heard of a topic, or started, may know the one before for a moment: it is asked again.
+// look looks topics up, and is an ErrOtherTopic that names those which are not those of the start
+// any more. Topics that are missing are not among them. A broker that has just heard of a topic, or
+// started, may know the one before for a moment: it is asked again.
 func (e *Engine) look(ctx context.Context, admin *kafka.Admin, topics ...string) (now kafka.Found, err error) {
 	for range lookAgain {
 		if now, err = admin.Topics(ctx, topics...); err != nil {
@@ -84,8 +85,9 @@ func (e *Engine) others(now kafka.Found, topics ...string) error {
 // identifyEvery is the time between two looks at which topics there are.
 const identifyEvery = 30 * time.Second
 
-// watchTopics ends Run when a topic whose offsets this application remembers is another one. Fetches find that out at once; this is for
-// changelogs, which nobody may read, and for brokers that fetch by name.
+// watchTopics ends Run when a topic whose offsets this application remembers is another one.
+// Fetches find that out at once; this is for changelogs, which nobody may read, and for brokers
+// that fetch by name.
 func (e *Engine) watchTopics(ctx context.Context) error {
 	admin, err := kafka.NewAdmin(e.kafka)
 	if err != nil {
@@ -143,9 +145,10 @@ func readNote(text string) map[string]string {
 	return fields
 }
 
-// emptyLog judges a changelog's partition without a commit record: it is a first start, unless somebody knows better. The group does when it has
-// offsets of this task, which it is told only behind a commit record; known is the commit record of a store of this task, or nil.
-// If there was state, it is an ErrLogLost, or with OnPlanChange Rebuild a log line.
+// emptyLog judges a changelog's partition without a commit record: it is a first start, unless
+// somebody knows better. The group does when it has offsets of this task, which it is told only
+// behind a commit record; known is the commit record of a store of this task, or nil. If there was
+// state, it is an ErrLogLost, or with OnPlanChange Rebuild a log line.
 func (e *Engine) emptyLog(ctx context.Context, s *subState, partition int32, known *task.Progress) error {
 	evidence := e.storeKnows(s, known)
 	if evidence == "" {
@@ -167,7 +170,8 @@ func (e *Engine) emptyLog(ctx context.Context, s *subState, partition int32, kno
 		"or start again from nothing, as docs/operations.md says (Starting again)", task.ErrLogLost, s.changelog, partition, evidence)
 }
 
-// storeKnows says what the commit record of a store of this task tells; empty: nothing of what there is now was processed.
+// storeKnows says what the commit record of a store of this task tells; empty: nothing of what
+// there is now was processed.
 func (e *Engine) storeKnows(s *subState, known *task.Progress) string {
 	if known == nil || known.Log.OtherCluster(e.logID(s, known.Log.Partition)) {
 		return ""

@@ -23,7 +23,8 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// A changelog that was deleted while nothing ran does not mean that all is to be written again: the store knows better, and without it the group.
+// A changelog that was deleted while nothing ran does not mean that all is to be written again: the
+// store knows better, and without it the group.
 func TestChangelogDeleted(t *testing.T) {
 	for name, x := range map[string]struct{ diskGone, groupGone bool }{"disk and group": {}, "group": {diskGone: true}, "disk": {groupGone: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -58,7 +59,8 @@ func TestChangelogDeleted(t *testing.T) {
 	}
 }
 
-// What is legal is not refused: a first start, one that was killed before it committed, an idle partition, and a start from nothing.
+// What is legal is not refused: a first start, one that was killed before it committed, an idle
+// partition, and a start from nothing.
 func TestChangelogNeverWritten(t *testing.T) {
 	c := kafkatest.Start(t)
 	p := newPost(t, c, c.Name("fx"), c.Name("in"), 2)
@@ -218,7 +220,8 @@ func TestCommitsSayWhoseTheyAre(t *testing.T) {
 	require.Equal(t, int64(3), commits[0].Offset)
 }
 
-// Two applications whose names and topics, one behind the other, read alike have nothing in common: one after the other, in both orders, and at once.
+// Two applications whose names and topics, one behind the other, read alike have nothing in common:
+// one after the other, in both orders, and at once.
 func TestApplicationsWithNamesThatRunTogether(t *testing.T) {
 	for name, order := range map[string][]int{"one, then the other": {0, 1}, "the other, then one": {1, 0}, "both at once": nil} {
 		t.Run(name, func(t *testing.T) {
@@ -250,7 +253,8 @@ func TestApplicationsWithNamesThatRunTogether(t *testing.T) {
 	}
 }
 
-// A table's topic is deleted and made again, at rest and under way: rows of the one before are gone, and none of the new one is missing.
+// A table's topic is deleted and made again, at rest and under way: rows of the one before are
+// gone, and none of the new one is missing.
 func TestTableMadeAgain(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic := c.Topic(t, "holders", 2)
@@ -306,7 +310,8 @@ func TestTableMadeAgain(t *testing.T) {
 	require.NoError(t, r.stop())
 }
 
-// A changelog is deleted and made again while the application runs, with records behind it: what is in the new one is not the whole state.
+// A changelog is deleted and made again while the application runs, with records behind it: what is
+// in the new one is not the whole state.
 func TestChangelogMadeAgainUnderWay(t *testing.T) {
 	c := kafkatest.Start(t)
 	p := newPost(t, c, c.Name("fx"), c.Name("in"), 1)

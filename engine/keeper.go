@@ -93,8 +93,8 @@ func (k *keeper) positions() map[int32]int64 {
 	return known
 }
 
-// take gives a worker the store of its partition, which it must give back. doubt is why nothing of it must be used, nil if it may: then it is the
-// worker's to throw it away.
+// take gives a worker the store of its partition, which it must give back. doubt is why nothing of
+// it must be used, nil if it may: then it is the worker's to throw it away.
 func (k *keeper) take(partition int32) (store stores.Store, doubt, err error) {
 	s := k.slot(partition)
 	s.mu.Lock()
@@ -132,8 +132,8 @@ func (k *keeper) give(partition int32, store stores.Store) error {
 	return nil
 }
 
-// openLocked opens a slot's store, unless it is open. doubt says why it cannot be used: a worker or a follower did not trust it, it is damaged, or of
-// another log.
+// openLocked opens a slot's store, unless it is open. doubt says why it cannot be used: a worker or
+// a follower did not trust it, it is damaged, or of another log.
 func (k *keeper) openLocked(s *slot) (doubt, err error) {
 	if s.store == nil {
 		if s.store, err = k.engine.state.open(k.state.changelog, s.partition, k.engine.shareOf(k.state).store, k.engine.cfg.Log); err != nil {

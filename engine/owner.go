@@ -12,17 +12,20 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// Topics of results of windows have one owner. Their default names do not tell the application, and a reader of finals takes the first row of a window
-// for the right one: two applications that write one topic would each have some of the other's numbers. So the owner of a topic stands in Kafka, as
-// the text of an offset that a group of the topic's own has committed (topology.OwnerGroup). The group never has members. A claim that nobody
-// renews is forgotten by the brokers after offsets.retention.minutes, 7 days by default; that of a topic which was made again does not count.
+// Topics of results of windows have one owner. Their default names do not tell the application, and
+// a reader of finals takes the first row of a window for the right one: two applications that write
+// one topic would each have some of the other's numbers. So the owner of a topic stands in Kafka,
+// as the text of an offset that a group of the topic's own has committed (topology.OwnerGroup). The
+// group never has members. A claim that nobody renews is forgotten by the brokers after
+// offsets.retention.minutes, 7 days by default; that of a topic which was made again does not
+// count.
 
 // ErrOwned says that a topic of results is another application's.
 var ErrOwned = errors.New("engine: topic of results belongs to another application")
 
 const (
-	// claimSoon is when claims are read again after a start: of two applications that claim a topic at one time the one whose claim is overwritten
-	// finds out.
+	// claimSoon is when claims are read again after a start: of two applications that claim a topic
+	// at one time the one whose claim is overwritten finds out.
 	claimSoon = 5 * time.Second
 	// claimAgain is how often claims are renewed.
 	claimAgain = 10 * time.Minute
@@ -50,7 +53,8 @@ func resultTopics(p *topology.Plan) (topics []string) {
 	return slices.Compact(topics)
 }
 
-// claim makes the topics of results this application's, or is an ErrOwned that names who has one. Claims that are there already are written again.
+// claim makes the topics of results this application's, or is an ErrOwned that names who has one.
+// Claims that are there already are written again.
 func (e *Engine) claim(ctx context.Context, admin *kafka.Admin) error {
 	topics := resultTopics(e.plan)
 	found, err := admin.Topics(ctx, topics...)

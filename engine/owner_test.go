@@ -28,7 +28,8 @@ func minutes(t *testing.T, c *kafkatest.Cluster, app, in string) *post {
 	return p
 }
 
-// A second application that would write the topic of results of a first one is refused, whether that runs or not, until the topic is given over or made again.
+// A second application that would write the topic of results of a first one is refused, whether
+// that runs or not, until the topic is given over or made again.
 func TestResultsHaveOneOwner(t *testing.T) {
 	c := kafkatest.Start(t)
 	in := c.Topic(t, "in", 1)

@@ -75,8 +75,8 @@ func (g *purger) take() map[string]map[int32]int64 {
 	return taken
 }
 
-// deletable is an error if one of the topics is another one than at start: offsets of the one before would delete records that nobody has read.
-// DeleteRecords itself knows names only.
+// deletable is an error if one of the topics is another one than at start: offsets of the one
+// before would delete records that nobody has read. DeleteRecords itself knows names only.
 func (e *Engine) deletable(ctx context.Context, admin *kafka.Admin, topics ...string) error {
 	_, err := e.look(ctx, admin, topics...)
 	return err

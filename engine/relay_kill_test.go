@@ -98,8 +98,9 @@ func (in *inputs) awaitStable(t testing.TB, members int) {
 	awaitGroup(t, in.cluster, members, in.relay.plan.Name)
 }
 
-// awaitGroup returns when a group has so many members and none is joining. The embedded broker never gives up a member that is
-// killed while it joins, as a real one does after its session timeout.
+// awaitGroup returns when a group has so many members and none is joining. The embedded broker
+// never gives up a member that is killed while it joins, as a real one does after its session
+// timeout.
 func awaitGroup(t testing.TB, c *kafkatest.Cluster, members int, group string) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers...))

@@ -324,8 +324,8 @@ func (s *simulation) settle() {
 	}
 }
 
-// stall empties the group once: it may be kfake that lost a member and does not know, as a coordinator would that is elected anew. It is
-// counted, and told, since it may be ours.
+// stall empties the group once: it may be kfake that lost a member and does not know, as a
+// coordinator would that is elected anew. It is counted, and told, since it may be ours.
 func (s *simulation) stall(behind string) {
 	s.stalls++
 	s.logf("stalled: %s", behind)

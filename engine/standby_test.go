@@ -283,7 +283,8 @@ func TestStandbyWarmsUp(t *testing.T) {
 	})
 }
 
-// Positions of stores on disk are known before any is opened. That of a store of another log means nothing: folder 5 has the state of partition 4.
+// Positions of stores on disk are known before any is opened. That of a store of another log means
+// nothing: folder 5 has the state of partition 4.
 func TestPositionsAtStart(t *testing.T) {
 	p := newPipeline(t, "fx", "rates")
 	dir := t.TempDir()

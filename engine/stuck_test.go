@@ -77,8 +77,8 @@ func newHangingPlan(t *testing.T, app, topic string, h *hanging) *pipeline {
 	return p
 }
 
-// The program's code hangs, wherever it is: first that is reported, with the step and the record, then Run ends without it, and a successor goes on
-// from the last commit as if nothing had been.
+// The program's code hangs, wherever it is: first that is reported, with the step and the record,
+// then Run ends without it, and a successor goes on from the last commit as if nothing had been.
 func TestProgramCodeHangs(t *testing.T) {
 	for where, step := range map[string]string{"function": "", "codec": "", "key": "", "aggregate": "bars", "projection": "bars", "having": "bars"} {
 		t.Run(where, func(t *testing.T) {
@@ -155,4 +155,26 @@ func TestSlowFunctionIsForgiven(t *testing.T) {
 	close(release)
 	require.NoError(t, r.WaitReady(t.Context()))
 	require.NoError(t, r.stop())
+}
+
+// The codec of a table's keys hangs: the end of Run does not wait for it for ever, and says which table it was.
+func TestKeyCodecOfATableHangs(t *testing.T) {
+	c := kafkatest.Start(t)
+	plan, topic, _ := slowTable(t, c, 1)
+	h := newHanging(t, "key codec")
+	h.armed.Store(true)
+	plan.Tables[0].PlainKey = func(key []byte) ([]byte, error) {
+		h.at("key codec")
+		return key, nil
+	}
+	r := start(t, plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, SlowAfter: 500 * time.Millisecond, StuckAfter: time.Second})
+	require.Eventually(t, func() bool { return h.held.Load() == 1 }, 30*time.Second, time.Millisecond)
+	r.cancel()
+	select {
+	case err := <-r.done:
+		require.ErrorIs(t, err, engine.ErrStuck)
+		require.ErrorContains(t, err, "table "+topic)
+	case <-time.After(time.Minute):
+		t.Fatal("Run does not end")
+	}
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,8 @@ type table struct {
 	ready  atomic.Bool // it has caught up: what tasks ask; programs ask Engine.readiness
 
 	behindSince time.Time // more than MaxLag; owned by Engine.watch
+
+	abandoned atomic.Bool // its follower did not return: its store must stay open
 
 	grown chan struct{} // a token: its topic has more partitions than are followed
 
@@ -110,6 +113,9 @@ func (e *Engine) closeTables() error {
 	var errs []error
 	for _, t := range e.tables {
 		t.ready.Store(false)
+		if t.abandoned.Load() {
+			continue // its follower may come back, and would use a store that is closed
+		}
 		errs = append(errs, t.store.Close())
 	}
 	return errors.Join(errs...)
@@ -123,7 +129,8 @@ func (e *Engine) runTables(ctx context.Context, group *errgroup.Group) {
 		caughtUp := sync.OnceFunc(behind.Done)
 		group.Go(func() error {
 			defer caughtUp()
-			if err := e.follow(ctx, t, caughtUp); err != nil && ctx.Err() == nil {
+			err := e.followBounded(ctx, t, caughtUp)
+			if err != nil && (ctx.Err() == nil || errors.Is(err, ErrStuck)) {
 				e.readiness.lost(t.cause(FollowerStopped, err))
 				return fmt.Errorf("engine: table %s: %w", t.plan.Topic, err)
 			}
@@ -140,8 +147,41 @@ func (e *Engine) runTables(ctx context.Context, group *errgroup.Group) {
 	group.Go(func() error { return e.boundStart(ctx, all) })
 }
 
-// follow mirrors a table's topic until ctx ends. A store that is of another topic of the name, or not in the topic's past, or so old that it may have missed deletions, or has keys
-// of another format, is emptied and filled anew.
+// followBounded is follow, which the program's code may hold up: a codec of keys that does not
+// return. When ctx has ended it is waited for as long as for tasks; then the goroutine and the
+// store stay behind, with ErrStuck.
+func (e *Engine) followBounded(ctx context.Context, t *table, caughtUp func()) error {
+	ended := make(chan error, 1)
+	go func() { ended <- e.follow(ctx, t, caughtUp) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	bound := time.NewTimer(e.endTimeout())
+	defer bound.Stop()
+	select {
+	case err := <-ended:
+		return err
+	case <-bound.C:
+		t.abandoned.Store(true)
+		return fmt.Errorf("%w: its records are not applied: look in a dump of the goroutines for what the codec of its keys waits for, and end the process", ErrStuck)
+	}
+}
+
+// endTimeout is how long the program's code is waited for when Run is to end.
+func (e *Engine) endTimeout() time.Duration {
+	session := cmp.Or(e.cfg.SessionTimeout, kafka.DefaultSessionTimeout)
+	end := min(kafka.DefaultRebalanceTimeout, 5*session)
+	if e.cfg.StuckAfter > 0 {
+		end = min(end, e.cfg.StuckAfter)
+	}
+	return end
+}
+
+// follow mirrors a table's topic until ctx ends. A store that is of another topic of the name, or
+// not in the topic's past, or so old that it may have missed deletions, or has keys of another
+// format, is emptied and filled anew.
 func (e *Engine) follow(ctx context.Context, t *table, caughtUp func()) error {
 	admin, err := kafka.NewAdmin(e.kafka)
 	if err != nil {
@@ -184,7 +224,8 @@ func (e *Engine) followOnce(ctx context.Context, t *table, admin *kafka.Admin, b
 	var asked time.Time
 	err := patient(ctx, func() (err error) {
 		asked = time.Now()
-		// Not the end of what is committed: that may be before a record that was acknowledged behind an open transaction of another program.
+		// Not the end of what is committed: that may be before a record that was acknowledged
+		// behind an open transaction of another program.
 		ends, err = admin.Ends(ctx, t.plan.Topic, false)
 		return err
 	})
@@ -243,7 +284,8 @@ func (e *Engine) followOnce(ctx context.Context, t *table, admin *kafka.Admin, b
 // errGrown ends a follower that does not follow all partitions.
 var errGrown = errors.New("its topic has got more partitions")
 
-// grow lets a table that is ready begin again if its topic has more partitions than it follows; one that is not yet does so when it is.
+// grow lets a table that is ready begin again if its topic has more partitions than it follows; one
+// that is not yet does so when it is.
 func (t *table) grow(partitions int32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -276,8 +318,9 @@ func (t *table) identify(ctx context.Context, admin *kafka.Admin) (task.TopicID,
 	}
 }
 
-// apply takes records over: at once in a table that can be read, else many together, up to ends, or up to where an open transaction is waited for. at is how far the table was, and will be once
-// what was gathered is written.
+// apply takes records over: at once in a table that can be read, else many together, up to ends, or
+// up to where an open transaction is waited for. at is how far the table was, and will be once what
+// was gathered is written.
 func (t *table) apply(p int32, records []task.Record, next int64, at, ends map[int32]int64) error {
 	if err := t.young(); err != nil {
 		return err

@@ -15,8 +15,8 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// prepare asks the brokers for the topics that are read, and creates or checks those that are written. read is the topics that sub-topologies read, with their
-// partitions.
+// prepare asks the brokers for the topics that are read, and creates or checks those that are
+// written. read is the topics that sub-topologies read, with their partitions.
 func (e *Engine) prepare(ctx context.Context) (read map[string]int32, err error) {
 	ctx, cancel := context.WithTimeout(ctx, e.cfg.StartTimeout)
 	defer cancel()
@@ -75,8 +75,9 @@ func (e *Engine) prepare(ctx context.Context) (read map[string]int32, err error)
 	return counts, nil
 }
 
-// reportSilence logs one warning when no broker answers at start, and says so in the readiness cause, long before StartTimeout ends Run.
-// It does so until ctx or the function that it returns ends it.
+// reportSilence logs one warning when no broker answers at start, and says so in the readiness
+// cause, long before StartTimeout ends Run. It does so until ctx or the function that it returns
+// ends it.
 func (e *Engine) reportSilence(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var watching sync.WaitGroup
@@ -198,7 +199,8 @@ func (e *Engine) sameName(ctx context.Context, admin *kafka.Admin, s *subState) 
 	return nil
 }
 
-// partitionsOf asks for the partitions of a sub-topology's sources and of its sinks, and for what the topics take that it writes.
+// partitionsOf asks for the partitions of a sub-topology's sources and of its sinks, and for what
+// the topics take that it writes.
 func (e *Engine) partitionsOf(ctx context.Context, s *subState) (source int32, sinks map[string]int32, limits map[string]task.TopicLimits, err error) {
 	admin, err := kafka.NewAdmin(e.kafka)
 	if err != nil {

@@ -135,8 +135,8 @@ func (w *worker) Stuck(now time.Time) (where string, since time.Time) {
 	return fmt.Sprintf("task %s: %v", call.Task, call), call.Since
 }
 
-// Abandon cuts the producer off: whatever the worker's goroutine may still do, none of it is written. Its store stays open and is its own; RocksDB
-// would be used after it is freed.
+// Abandon cuts the producer off: whatever the worker's goroutine may still do, none of it is
+// written. Its store stays open and is its own; RocksDB would be used after it is freed.
 func (w *worker) Abandon() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -173,8 +173,9 @@ func (w *worker) restored(ctx context.Context) (stores.Store, error) {
 	return store, doubt
 }
 
-// rebuilt throws a store away and restores a new one from the start of the changelog. A store that knows of commits which the changelog does not
-// have stays, with an error: it may be all that knows of them.
+// rebuilt throws a store away and restores a new one from the start of the changelog. A store that
+// knows of commits which the changelog does not have stays, with an error: it may be all that knows
+// of them.
 func (w *worker) rebuilt(ctx context.Context, store stores.Store, reason error) (stores.Store, error) {
 	known := w.known(store, reason)
 	if known != nil && w.engine.cfg.OnPlanChange != Rebuild {
@@ -194,8 +195,8 @@ func (w *worker) rebuilt(ctx context.Context, store stores.Store, reason error) 
 	return store, w.restore(ctx, store)
 }
 
-// known is the commit record of a store that the changelog does not bear out: of another life of the topic, or beyond its end. Nil: it tells
-// nothing.
+// known is the commit record of a store that the changelog does not bear out: of another life of
+// the topic, or beyond its end. Nil: it tells nothing.
 func (w *worker) known(store stores.Store, reason error) *task.Progress {
 	var other *task.OtherLogError
 	if errors.As(reason, &other) && other.OtherLife() || errors.Is(reason, kafka.ErrOutOfRange) {
@@ -268,7 +269,8 @@ func (w *worker) restore(ctx context.Context, store stores.Store) error {
 	if err := tooOld(r.Since(), kept); err != nil {
 		return err
 	}
-	// Of all that is written: the last owner's transaction is settled, as the producer is open, but another's may be open in the log, with acknowledged records behind it.
+	// Of all that is written: the last owner's transaction is settled, as the producer is open, but
+	// another's may be open in the log, with acknowledged records behind it.
 	ends, err := admin.Ends(ctx, w.state.changelog, false)
 	if err != nil {
 		return err

@@ -28,8 +28,9 @@ type TopicSpec struct {
 	Replication int16
 	// Config are topic settings by Kafka's names, such as cleanup.policy. An existing topic must have the same values.
 	Config map[string]string
-	// Extra are further settings. If an existing topic has others, that is logged as a warning. More than what is wanted is no other value of
-	// max.message.bytes and delete.retention.ms, and a setting that the broker does not know is none.
+	// Extra are further settings. If an existing topic has others, that is logged as a warning.
+	// More than what is wanted is no other value of max.message.bytes and delete.retention.ms, and
+	// a setting that the broker does not know is none.
 	Extra map[string]string
 }
 
@@ -89,8 +90,8 @@ func (f Found) partitions() map[string]int32 {
 	return counts
 }
 
-// Topics looks topics up. Those that do not exist are not in the answer. Brokers hear of a new topic one after the other: a topic that the first one
-// does not know is asked of all.
+// Topics looks topics up. Those that do not exist are not in the answer. Brokers hear of a new
+// topic one after the other: a topic that the first one does not know is asked of all.
 func (a *Admin) Topics(ctx context.Context, topics ...string) (Found, error) {
 	found := Found{Topics: make(map[string]FoundTopic, len(topics))}
 	if len(topics) == 0 {
@@ -174,8 +175,9 @@ func (a *Admin) Ensure(ctx context.Context, s TopicSpec) error {
 	return a.checkConfig(ctx, s)
 }
 
-// create reports false where somebody else was faster. Who may not know which version the broker has may have taken limits of timestamps
-// that it does not know: then it is asked with those of other versions, and with none, as a version without them has no limit.
+// create reports false where somebody else was faster. Who may not know which version the broker
+// has may have taken limits of timestamps that it does not know: then it is asked with those of
+// other versions, and with none, as a version without them has no limit.
 func (a *Admin) create(ctx context.Context, s TopicSpec) (created bool, err error) {
 	all := s.settings()
 	created, err = a.createWith(ctx, s, all)
@@ -221,7 +223,8 @@ func (a *Admin) createWith(ctx context.Context, s TopicSpec, settings map[string
 	return created, a.awaitPartitions(ctx, s.Name, 1)
 }
 
-// awaitPartitions returns when the metadata knows a topic that was just created, or grown, here or elsewhere: on a real cluster that takes a moment.
+// awaitPartitions returns when the metadata knows a topic that was just created, or grown, here or
+// elsewhere: on a real cluster that takes a moment.
 func (a *Admin) awaitPartitions(ctx context.Context, name string, partitions int32) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -324,9 +327,10 @@ func (a *Admin) Starts(ctx context.Context, topic string) (map[int32]int64, erro
 	return a.offsets(ctx, topic, "oldest", a.client.ListStartOffsets)
 }
 
-// Ends is the offset after the last record of each partition of topic: of all that is written, or, committed, the end that readers of committed
-// records can reach now. Who wants all that was acknowledged waits for the former: the latter is before every open transaction of anybody, and the markers
-// of one just committed may not be written yet.
+// Ends is the offset after the last record of each partition of topic: of all that is written, or,
+// committed, the end that readers of committed records can reach now. Who wants all that was
+// acknowledged waits for the former: the latter is before every open transaction of anybody, and
+// the markers of one just committed may not be written yet.
 func (a *Admin) Ends(ctx context.Context, topic string, committed bool) (map[int32]int64, error) {
 	if committed {
 		return a.offsets(ctx, topic, "committed end", a.client.ListCommittedOffsets)
@@ -423,8 +427,9 @@ func (a *Admin) AllCommits(ctx context.Context, group string) (map[string]map[in
 	return commits, err
 }
 
-// Note commits offset 0 of partition 0 of topic with a text, for a group that has no members. Brokers forget it when it was not written again for
-// offsets.retention.minutes, and when the topic is deleted.
+// Note commits offset 0 of partition 0 of topic with a text, for a group that has no members.
+// Brokers forget it when it was not written again for offsets.retention.minutes, and when the topic
+// is deleted.
 func (a *Admin) Note(ctx context.Context, group, topic, text string) error {
 	return a.ask(ctx, "write a note of group "+group, func(ctx context.Context) error {
 		var offsets kadm.Offsets

@@ -19,9 +19,10 @@ const (
 	userVersion = 2
 )
 
-// assignor is the group's balancer. Cooperative: what moves is revoked in one rebalance and given in the next, and all else
-// continues. Members say when they join which sub-topologies they have, and what state of their tasks; the leader divides the tasks
-// of each (division.go); each member reads its standbys from its assignment.
+// assignor is the group's balancer. Cooperative: what moves is revoked in one rebalance and given
+// in the next, and all else continues. Members say when they join which sub-topologies they have,
+// and what state of their tasks; the leader divides the tasks of each (division.go); each member
+// reads its standbys from its assignment.
 type assignor struct {
 	gc        *GroupConfig
 	log       *slog.Logger
@@ -148,9 +149,9 @@ type sub struct {
 	division   // of indexes of members
 }
 
-// shared is the sub-topologies of all members, in the order of their names. Members of different versions of a program may differ
-// in what reads a topic. No topic can be read twice in a group, so what more members have goes first, and the rest waits until the
-// others have ended.
+// shared is the sub-topologies of all members, in the order of their names. Members of different
+// versions of a program may differ in what reads a topic. No topic can be read twice in a group, so
+// what more members have goes first, and the rest waits until the others have ended.
 func (a *assignor) shared(all []joiner) []*sub {
 	found := make(map[string]*sub)
 	for _, j := range all {
@@ -211,8 +212,8 @@ func membersOf(b *kgo.ConsumerBalancer) (all []joiner) {
 	return all
 }
 
-// contenderOf is a member's side of a sub-topology. A claim counts only if nobody claims the partition in a newer generation: who
-// missed rebalances may claim what was given to another since.
+// contenderOf is a member's side of a sub-topology. A claim counts only if nobody claims the
+// partition in a newer generation: who missed rebalances may claim what was given to another since.
 func contenderOf(j joiner, state subState, all []joiner) contender {
 	c := contender{owned: make(map[int32]bool), standbys: make(map[int32]bool), positions: state.positions}
 	for _, topic := range state.topics {

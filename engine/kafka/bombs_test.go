@@ -66,8 +66,8 @@ func read(t *testing.T, batches ...[]byte) (records []task.Record, allocated uin
 	return records, after.TotalAlloc - before.TotalAlloc
 }
 
-// Few bytes that stand for very many are not taken into memory, whatever compressed them: the batch is one record with an error, and what is behind
-// it is read.
+// Few bytes that stand for very many are not taken into memory, whatever compressed them: the batch
+// is one record with an error, and what is behind it is read.
 func TestBombsAreRecordsWithAnError(t *testing.T) {
 	after := packed(t, 1, 0, kmsg.Record{Value: []byte("after")})
 	for name, codec := range map[string]int16{"gzip": codecGzip, "snappy": codecSnappy, "lz4": codecLz4, "zstd": codecZstd} {

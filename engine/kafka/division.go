@@ -35,7 +35,8 @@ type divider struct {
 	division
 }
 
-// spares is how many partitions more than the even share each member of a group has, over the sub-topologies divided so far.
+// spares is how many partitions more than the even share each member of a group has, over the
+// sub-topologies divided so far.
 type spares []*int
 
 // of is the counts of some members.
@@ -49,8 +50,9 @@ func (s *spares) of(members []int) (counts []*int) {
 	return counts
 }
 
-// divide shares out n partitions of a sub-topology, with so many standbys each. Where they cannot be shared evenly, the members take
-// one more by turns over the sub-topologies of the group: extra counts how many each has so far, and is brought up to date.
+// divide shares out n partitions of a sub-topology, with so many standbys each. Where they cannot
+// be shared evenly, the members take one more by turns over the sub-topologies of the group: extra
+// counts how many each has so far, and is brought up to date.
 func divide(members []contender, n int32, standbys int, extra []*int) division {
 	if len(members) == 0 {
 		return division{}
@@ -102,8 +104,9 @@ func (d *divider) better(p int32, load []int) func(a, b int) int {
 	}
 }
 
-// quota is what is left of an even share: everyone may take base, and spare members one more: those who have the fewest spares of
-// other sub-topologies, so that over all of them the members differ by one partition at most.
+// quota is what is left of an even share: everyone may take base, and spare members one more: those
+// who have the fewest spares of other sub-topologies, so that over all of them the members differ
+// by one partition at most.
 type quota struct {
 	load        []int
 	base, spare int

@@ -326,8 +326,8 @@ func TestAssignmentOfManySubTopologies(t *testing.T) {
 	require.Equal(t, owned, again, "nothing moves any more")
 }
 
-// Two versions of a program in one group: what both have is shared, what one has is its own, and a topic that they read in different
-// sub-topologies goes to the version that more members have.
+// Two versions of a program in one group: what both have is shared, what one has is its own, and a
+// topic that they read in different sub-topologies goes to the version that more members have.
 func TestAssignmentOfDifferentPlans(t *testing.T) {
 	topics := map[string]int32{"x": 2, "y": 2, "z": 2}
 	old := assigning(SubTopology{Name: "x", Topics: []string{"x"}}, SubTopology{Name: "y", Topics: []string{"y", "z"}})

@@ -42,10 +42,11 @@ type FollowConfig struct {
 }
 
 // Follow reads the committed records of a topic's partitions and hands them to Apply. It returns nil when every partition's
-// position has reached its bound, Apply's error, the context's, ErrOutOfRange for an offset that the log does not have, or ErrOtherTopic.
-// The bound is a position: a log that ends in a marker, in aborted or in compacted data ends nevertheless; one whose end is
-// still open (a transaction under way) is waited for. Trouble with brokers, or a topic that is missing, is retried for ever,
-// with a log line now and then.
+// position has reached its bound, Apply's error, the context's, ErrOutOfRange for an offset that
+// the log does not have, or ErrOtherTopic. The bound is a position: a log that ends in a marker, in
+// aborted or in compacted data ends nevertheless; one whose end is still open (a transaction under
+// way) is waited for. Trouble with brokers, or a topic that is missing, is retried for ever, with a
+// log line now and then.
 func Follow(ctx context.Context, cfg Config, fc FollowConfig) error {
 	cfg, err := cfg.withDefaults()
 	if err != nil {

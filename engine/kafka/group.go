@@ -144,7 +144,8 @@ func (g *Group) Rejoin() {
 	}
 }
 
-// Refresh looks now for partitions that its topics have got; the member that leads the group then divides them. It does not wait for it. Safe for concurrent use.
+// Refresh looks now for partitions that its topics have got; the member that leads the group then
+// divides them. It does not wait for it. Safe for concurrent use.
 func (g *Group) Refresh() {
 	if m := g.member.Load(); m != nil {
 		m.membership.ForceMetadataRefresh()

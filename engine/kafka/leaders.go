@@ -138,10 +138,12 @@ func (f *fetcher) assign(resp *kmsg.MetadataResponse, starts kadm.ListedOffsets)
 	return fresh, err
 }
 
-// anotherLimit is how many answers in a row must know another topic: a broker that has just started may still know the one before.
+// anotherLimit is how many answers in a row must know another topic: a broker that has just started
+// may still know the one before.
 const anotherLimit = 5
 
-// another is an error while a topic has another id than the one that a feed is of; it ends the fetcher when that stays so. The lock is held.
+// another is an error while a topic has another id than the one that a feed is of; it ends the
+// fetcher when that stays so. The lock is held.
 func (f *fetcher) another(d *feed, id task.TopicID) error {
 	if !id.Other(d.topicID) {
 		d.others = 0

@@ -10,7 +10,8 @@ import (
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
 )
 
-// Offsets of a topic with an id are not read from another one of its name, whether that is there from the start or made again while it is followed.
+// Offsets of a topic with an id are not read from another one of its name, whether that is there
+// from the start or made again while it is followed.
 func TestFollowOfTopicMadeAgain(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic := c.Topic(t, "t", 1)

@@ -43,7 +43,8 @@ type ProducerConfig struct {
 	Log string
 	// Buffer bounds the bytes of records that wait for the broker: beyond it Produce waits. Default, and most: 64 MiB; least: 4 MiB.
 	Buffer int
-	// Limits are what topics take, as Admin.Limits tells it; a batch of a topic that is not in it has Client.BatchBytes at most.
+	// Limits are what topics take, as Admin.Limits tells it; a batch of a topic that is not in it
+	// has Client.BatchBytes at most.
 	Limits map[string]task.TopicLimits
 }
 
@@ -360,8 +361,9 @@ func (p *Producer) Close() error {
 	return nil
 }
 
-// CutOff is for a producer whose goroutine does not return: what was not acknowledged when CutOff returns never gets into the log, except for
-// the requests that were already sent, which belong to a transaction that nobody commits. Any goroutine may call it; Close may follow.
+// CutOff is for a producer whose goroutine does not return: what was not acknowledged when CutOff
+// returns never gets into the log, except for the requests that were already sent, which belong to
+// a transaction that nobody commits. Any goroutine may call it; Close may follow.
 func (p *Producer) CutOff() { p.client.Close() }
 
 // abort ends the transaction under way. That it may fail is no loss: the broker aborts at the transaction's timeout, or when

@@ -98,9 +98,10 @@ func (d *decoder) start(c *chunk) {
 	}
 }
 
-// fill decodes up to len(dst) records and returns how many; fewer at the end of the chunk, and where they have very many headers. Batches
-// that hold nothing for us (markers, aborted or compacted away) are passed over, and position with them. A record that is too large has its
-// Err, and a batch that is stands for one such record.
+// fill decodes up to len(dst) records and returns how many; fewer at the end of the chunk, and
+// where they have very many headers. Batches that hold nothing for us (markers, aborted or
+// compacted away) are passed over, and position with them. A record that is too large has its Err,
+// and a batch that is stands for one such record.
 func (d *decoder) fill(dst []task.Record) (int, error) {
 	n, headers := 0, 0
 	for {

@@ -242,9 +242,10 @@ func (s *session) consumeClaim(c *claim) {
 	}
 }
 
-// await waits for the end of a session that is to stop: for the worker's grace, then, having told the worker that its work does not count, a
-// little longer. Then its debts are paid, so that goka does not wait for them too. A worker that is in user code then is left behind; one that
-// is not, as a slow disk may hold it, has the rest of what a rebalance may take.
+// await waits for the end of a session that is to stop: for the worker's grace, then, having told
+// the worker that its work does not count, a little longer. Then its debts are paid, so that goka
+// does not wait for them too. A worker that is in user code then is left behind; one that is not,
+// as a slow disk may hold it, has the rest of what a rebalance may take.
 func (s *session) await(ended <-chan struct{}) {
 	select {
 	case <-s.stopping:

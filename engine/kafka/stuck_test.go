@@ -58,8 +58,8 @@ func within(t *testing.T, bound time.Duration, stop func() error) error {
 	}
 }
 
-// A worker that hangs, and looks at no context, does not hold up the end of its member; its neighbour closes with a last commit, and a successor
-// has both partitions right away.
+// A worker that hangs, and looks at no context, does not hold up the end of its member; its
+// neighbour closes with a last commit, and a successor has both partitions right away.
 func TestStuckWorkerIsAbandoned(t *testing.T) {
 	b := newBench(t, kafkatest.Start(t), 2, "a")
 	h := b.hang(t, func(p int32) bool { return p == 1 })
@@ -81,7 +81,8 @@ func TestStuckWorkerIsAbandoned(t *testing.T) {
 	require.NoError(t, stop())
 }
 
-// Past the bound a member ends by itself, whether all of its workers hang or one; what hangs writes nothing any more when it wakes.
+// Past the bound a member ends by itself, whether all of its workers hang or one; what hangs writes
+// nothing any more when it wakes.
 func TestStuckWorkerEndsItsMember(t *testing.T) {
 	for name, hangs := range map[string]func(int32) bool{
 		"one": func(p int32) bool { return p == 2 },
@@ -145,7 +146,8 @@ func TestSlowWorkerIsNotAbandoned(t *testing.T) {
 	require.False(t, worker.Load().abandoned.Load())
 }
 
-// A partition that is to move while its worker hangs moves all the same, and the healthy ones with it: the member that cannot give it up ends.
+// A partition that is to move while its worker hangs moves all the same, and the healthy ones with
+// it: the member that cannot give it up ends.
 func TestStuckWorkerHoldsUpNoRebalance(t *testing.T) {
 	b := newBench(t, kafkatest.Start(t), 4, "a")
 	var hung atomic.Bool

@@ -78,8 +78,9 @@ func (t *tenure) leave(err error) {
 	})
 }
 
-// run works on the partition until it is given back or lost, or returns what is fatal. Goka and the worker have goroutines of their own, which
-// nobody waits for once they are left behind: user code that hangs must hold up neither a rebalance nor the end of the program.
+// run works on the partition until it is given back or lost, or returns what is fatal. Goka and the
+// worker have goroutines of their own, which nobody waits for once they are left behind: user code
+// that hangs must hold up neither a rebalance nor the end of the program.
 func (t *tenure) run() error {
 	defer close(t.done)
 	ended := make(chan error, 1)

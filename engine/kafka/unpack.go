@@ -14,14 +14,17 @@ import (
 	"github.com/pierrec/lz4/v4"
 )
 
-// What a record of an input may cost beyond its own bytes. A few kilobytes of a compressed batch can stand for gigabytes, and whoever may write to a
-// topic can write them; so every size is looked at before memory is taken for it.
+// What a record of an input may cost beyond its own bytes. A few kilobytes of a compressed batch
+// can stand for gigabytes, and whoever may write to a topic can write them; so every size is looked
+// at before memory is taken for it.
 const (
-	// unpackedLeast and unpackedTimes bound a batch that is decompressed: 32 MiB, or 8 times its compressed bytes if that is more. A batch of
-	// Kafka's own clients is at most 1 MiB before it is compressed, unless they are told otherwise.
+	// unpackedLeast and unpackedTimes bound a batch that is decompressed: 32 MiB, or 8 times its
+	// compressed bytes if that is more. A batch of Kafka's own clients is at most 1 MiB before it
+	// is compressed, unless they are told otherwise.
 	unpackedLeast = 32 << 20
 	unpackedTimes = 8
-	// maxHeaders bounds the headers of one record, headersAtOnce those of the records that are decoded at a time, but for the last of them.
+	// maxHeaders bounds the headers of one record, headersAtOnce those of the records that are
+	// decoded at a time, but for the last of them.
 	maxHeaders    = 4096
 	headersAtOnce = 8 * maxHeaders
 )

@@ -9,8 +9,9 @@ import (
 
 var errUserData = errors.New("kafka: user data of a member is not ours")
 
-// subState is what a member says of one of its sub-topologies when it joins: its inputs, up to which offset of the changelog it has
-// the state of each partition, and of which partitions it keeps copies.
+// subState is what a member says of one of its sub-topologies when it joins: its inputs, up to
+// which offset of the changelog it has the state of each partition, and of which partitions it
+// keeps copies.
 type subState struct {
 	name      string
 	topics    []string
@@ -18,8 +19,8 @@ type subState struct {
 	standbys  []int32
 }
 
-// appendStates is a member's user data. All numbers are uvarints but positions, which are varints; texts and lists have their
-// length before them.
+// appendStates is a member's user data. All numbers are uvarints but positions, which are varints;
+// texts and lists have their length before them.
 func appendStates(b []byte, states []subState) []byte {
 	b = append(b, userVersion)
 	b = binary.AppendUvarint(b, uint64(len(states)))
@@ -91,8 +92,8 @@ func readStandbys(data []byte) (map[string][]int32, error) {
 	return standbys, r.end()
 }
 
-// userData reads what another member wrote, or something else: bad is set by the first thing that cannot be, and all that follows
-// is zero.
+// userData reads what another member wrote, or something else: bad is set by the first thing that
+// cannot be, and all that follows is zero.
 type userData struct {
 	rest []byte
 	bad  bool

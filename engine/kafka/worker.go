@@ -43,12 +43,14 @@ type Worker interface {
 	// somebody else may own the partition already. It must return soon after ctx is done.
 	Close(ctx context.Context, clean bool) error
 
-	// Stuck says in which piece of work the worker is, and since when; the zero Time: in none that could hang. It is called by other
-	// goroutines, each second, while other methods are under way, and must not wait for them.
+	// Stuck says in which piece of work the worker is, and since when; the zero Time: in none that
+	// could hang. It is called by other goroutines, each second, while other methods are under way,
+	// and must not wait for them.
 	Stuck(now time.Time) (where string, since time.Time)
 
-	// Abandon is called by another goroutine when a method of the worker does not return (ErrStuck): from when Abandon returns nothing that
-	// the worker does may be seen by anybody. Its own goroutine may still use what it has, so none of that may be freed. If the method ever
+	// Abandon is called by another goroutine when a method of the worker does not return
+	// (ErrStuck): from when Abandon returns nothing that the worker does may be seen by anybody.
+	// Its own goroutine may still use what it has, so none of that may be freed. If the method ever
 	// returns, Close follows.
 	Abandon()
 }
@@ -64,16 +66,17 @@ type GroupConfig struct {
 	Subs []SubTopology
 	// Tick is how long a partition may be idle before its worker's Tick; 0 means 100 ms.
 	Tick time.Duration
-	// Ahead bounds, roughly, the bytes that are fetched and not yet processed, of all partitions together. A partition takes
-	// 64 KiB at least and 8 MiB at most, which is also the default.
+	// Ahead bounds, roughly, the bytes that are fetched and not yet processed, of all partitions
+	// together. A partition takes 64 KiB at least and 8 MiB at most, which is also the default.
 	Ahead int
 	// Standbys is how many other members keep a copy of each task's state: as many as there are members for. 0: none, but
 	// see OnStandby. All members should have the same; what the group's leader has counts.
 	Standbys int
-	// Instance names this member for longer than a process lives (KIP-345): one that comes back within SessionTimeout takes
-	// its tasks up again, without a rebalance. It must be unique in the group; Run ends if it is not. A member with an
-	// Instance does not leave its group when it ends: the others take its tasks after SessionTimeout. Empty: membership ends
-	// with the process.
+	// Instance names this member for longer than a process lives (KIP-345): one that comes back
+	// within SessionTimeout takes its tasks up again, without a rebalance. It must be unique in the
+	// group; Run ends if it is not. A member with an Instance does not leave its group when it
+	// ends: the others take its tasks after SessionTimeout. Empty: membership ends with the
+	// process.
 	Instance string
 	// StuckAfter is how long a worker may be in one piece of work (Worker.Stuck) before the member ends without it, with
 	// ErrStuck; 0: for ever. Where the worker is to end, as its partition moves or Run's context is done, that is bounded
@@ -85,8 +88,9 @@ type GroupConfig struct {
 	OnRebalance func(began time.Time)
 }
 
-// SubTopology is what a group knows of one sub-topology. Its tasks are the partitions of its inputs: a task has the partition of
-// that number of each. Members whose sub-topologies of one name have other inputs share no tasks of it.
+// SubTopology is what a group knows of one sub-topology. Its tasks are the partitions of its
+// inputs: a task has the partition of that number of each. Members whose sub-topologies of one name
+// have other inputs share no tasks of it.
 type SubTopology struct {
 	// Name is unique in the group, and the same in all members.
 	Name string
@@ -104,16 +108,16 @@ type SubTopology struct {
 	NewWorker func(partition int32) Worker
 	// Positions, if not nil, says for each partition whose state this member has, as an open task, as a standby or as a
 	// store on its disk, up to which offset of the changelog it has it. It is called whenever the member joins, also while
-	// workers open and close, by one goroutine at a time, and must be quick. The map is not kept. Nil: the member never has
-	// any state.
+	// workers open and close, by one goroutine at a time, and must be quick. The map is not kept.
+	// Nil: the member never has any state.
 	Positions func() map[int32]int64
 	// OnStandby, if not nil, is called with the partitions, ascending, of which this member is to keep copies: at each
 	// change, empty when there are none any more, and also with Standbys 0, as a member that is to take a partition over
 	// copies its state first and then calls Rejoin. A partition that becomes this member's own is taken from the standbys,
-	// and OnStandby has returned, before NewWorker is called for it; one that moves away may be a standby once its worker is
-	// closed, never before. A member that is thrown out of its group keeps its standbys until the group names others; one
-	// that ends has none, and OnStandby is called while its workers close. Calls come one at a time, in order; they must not
-	// block.
+	// and OnStandby has returned, before NewWorker is called for it; one that moves away may be a
+	// standby once its worker is closed, never before. A member that is thrown out of its group
+	// keeps its standbys until the group names others; one that ends has none, and OnStandby is
+	// called while its workers close. Calls come one at a time, in order; they must not block.
 	OnStandby func(partitions []int32)
 	// OnAssigned, if not nil, is called with the member's partitions, ascending, whenever they may have changed: before
 	// NewWorker is called for those that came, after those that went are closed. It must not block.

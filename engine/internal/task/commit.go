@@ -28,7 +28,8 @@ type Progress struct {
 	Operators []topology.Operator
 	Removing  []topology.Numbers
 	Next      uint32
-	// Filling are new tables that are not filled yet, each with the position in its topic that it is filled up to (fill.go); nil: none.
+	// Filling are new tables that are not filled yet, each with the position in its topic that it
+	// is filled up to (fill.go); nil: none.
 	Filling map[string]int64
 }
 
@@ -71,8 +72,10 @@ func ParsePosition(b []byte) (*Position, error) {
 // progressVersion is the first byte of an encoded Progress, its layout. Layouts of rows have versions of their own (layout).
 const progressVersion = 3
 
-// Append appends p as it is stored: version, log, sequence, rows, the next number, operators, numbers that are removed, inputs, stream times, and
-// tables that are filled, with uvarint lengths and counts, the last three in the order of their names. An input is its offset in 8 bytes and the id of its topic in 16.
+// Append appends p as it is stored: version, log, sequence, rows, the next number, operators,
+// numbers that are removed, inputs, stream times, and tables that are filled, with uvarint lengths
+// and counts, the last three in the order of their names. An input is its offset in 8 bytes and the
+// id of its topic in 16.
 func (p *Progress) Append(dst []byte) []byte {
 	dst = p.Log.append(append(dst, progressVersion))
 	dst = binary.AppendUvarint(dst, p.Sequence)

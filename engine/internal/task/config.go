@@ -50,9 +50,11 @@ type Config struct {
 	Past Past
 	// Limits are what topics take; a topic that is not in it takes all, as far as is known.
 	Limits map[string]TopicLimits
-	// Refused is why the broker does not take an output, nil if it has not refused it so far: those of a RefusedError. Nil: none are known.
+	// Refused is why the broker does not take an output, nil if it has not refused it so far: those
+	// of a RefusedError. Nil: none are known.
 	Refused func(*Output) error
-	// Sound is asked right before each commit. Its error ends the task without it: what was processed must not count. Nil: all is well.
+	// Sound is asked right before each commit. Its error ends the task without it: what was
+	// processed must not count. Nil: all is well.
 	Sound func(ctx context.Context) error
 	// RetryTime bounds the waits of all retries for one record together. 0 is no bound.
 	RetryTime time.Duration

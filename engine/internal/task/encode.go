@@ -91,7 +91,8 @@ func numbers[N ~int64](d *decoder) map[string]N {
 	return m
 }
 
-// appendOperator appends name, kind, layout, the parts of the meaning (name, text, 1 for a list), the forms of each kind of rows, and the numbers.
+// appendOperator appends name, kind, layout, the parts of the meaning (name, text, 1 for a list),
+// the forms of each kind of rows, and the numbers.
 func appendOperator(dst []byte, o *topology.Operator) []byte {
 	dst = appendString(appendString(dst, o.Name), o.Kind)
 	dst = binary.AppendUvarint(dst, uint64(o.Layout))

@@ -136,7 +136,8 @@ func TestCodecsOfOnesOwn(t *testing.T) {
 	require.Equal(t, `x={"id":"x","Cents":22}`, valuesOf(d, "sums"))
 }
 
-// What a row holds comes out of an internal topic as it went in, whether or not any codec for topics of others could say it.
+// What a row holds comes out of an internal topic as it went in, whether or not any codec for
+// topics of others could say it.
 func TestRowsOfStepsAreKept(t *testing.T) {
 	type reading struct {
 		At    time.Time

@@ -192,7 +192,8 @@ func (t *Task) joined(place uint64, step string, join func(left, right any) (any
 	return row, err
 }
 
-// begin notes the context of a call from outside, for all that user code's failures need, to wait and to write letters; and its time.
+// begin notes the context of a call from outside, for all that user code's failures need, to wait
+// and to write letters; and its time.
 func (t *Task) begin(ctx context.Context) { t.ctx, t.waited, t.clock = ctx, 0, windows.At(t.cfg.Now()) }
 
 // name is the task's, for messages.

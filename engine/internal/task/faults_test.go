@@ -147,8 +147,9 @@ func TestFinalWithoutANumber(t *testing.T) {
 	require.Contains(t, string(final[0].Value), `"NaN"`)
 }
 
-// A group that belongs to another partition would be two groups. A plan that assumes that none does may be wrong for a record: its policy
-// decides, and the record leaves no trace in the aggregate, whose stream time is that of the others.
+// A group that belongs to another partition would be two groups. A plan that assumes that none does
+// may be wrong for a record: its policy decides, and the record leaves no trace in the aggregate,
+// whose stream time is that of the others.
 func TestGroupElsewhere(t *testing.T) {
 	program := func(policy dsl.Policy) *enginetest.Driver {
 		b := dsl.New("quotes")
@@ -200,7 +201,8 @@ func TestGroupOfAnotherKeyElsewhere(t *testing.T) {
 	require.Positive(t, d.Dropped("misplaced"))
 }
 
-// A record whose key is none of the group's type is dropped where it is grouped. Found out when the row is emitted it would end the task.
+// A record whose key is none of the group's type is dropped where it is grouped. Found out when the
+// row is emitted it would end the task.
 func TestGroupByAKeyOfAnotherType(t *testing.T) {
 	type count struct {
 		N int64

@@ -64,7 +64,8 @@ func goldenTrades() []enginetest.Record {
 const (
 	// rowKey is a row's key of operator 0x0100 (aggregate 1, size 0) in the window of 22:13:00.
 	rowKey = "01" + "0100" + "0000018bcfe519e0" + "455552"
-	// rowValue is newest event time; count; that there is a latest; max and that there is one; that there is a sum; the parts: X, 3.50.
+	// rowValue is newest event time; count; that there is a latest; max and that there is one; that
+	// there is a sum; the parts: X, 3.50.
 	rowValue = "0000018bcfe56800" + "0200000000000000" + "01" + "000000000000f83f" + "01" + "01" + "01" + "58" + "04" + "332e3530"
 )
 

@@ -13,8 +13,9 @@ import (
 // mostCounted is how many rows of a step that is gone are counted: a look at more would hold the start up.
 const mostCounted = 100_000
 
-// admitGone is an error where steps that hold something are not in the plan any more, unless it says that they may go. A step whose name alone has
-// changed would else begin empty, and nobody would see that windows have only half of their records.
+// admitGone is an error where steps that hold something are not in the plan any more, unless it
+// says that they may go. A step whose name alone has changed would else begin empty, and nobody
+// would see that windows have only half of their records.
 func (t *Task) admitGone(differences []topology.Difference) error {
 	if t.cfg.Rebuild && len(of(differences, topology.Changed)) > 0 {
 		return nil // all state goes, by the program's word

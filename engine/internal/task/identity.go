@@ -12,13 +12,14 @@ import (
 	"github.com/ashi-stream/ashi/stores"
 )
 
-// An offset means something in one log only. A topic that was deleted and made again has the name of the one before, and so has one of another
-// cluster; folders of a disk can be swapped. So whatever remembers an offset remembers of which log it is: a store with its position (LogID), a
-// commit record of itself and of each input (Progress.Log and Topics), a table for each partition (package tables). What is of another log is
-// never taken up.
+// An offset means something in one log only. A topic that was deleted and made again has the name
+// of the one before, and so has one of another cluster; folders of a disk can be swapped. So
+// whatever remembers an offset remembers of which log it is: a store with its position (LogID), a
+// commit record of itself and of each input (Progress.Log and Topics), a table for each partition
+// (package tables). What is of another log is never taken up.
 
-// TopicID is the id that Kafka gives a topic when it is made: it tells it from every other topic, those of its name too. The zero TopicID is not
-// known: brokers before 2.8 have none.
+// TopicID is the id that Kafka gives a topic when it is made: it tells it from every other topic,
+// those of its name too. The zero TopicID is not known: brokers before 2.8 have none.
 type TopicID [16]byte
 
 // String is the id as Kafka's own tools write it.
@@ -72,8 +73,8 @@ func (id LogID) String() string {
 	return fmt.Sprintf("%s, changelog with topic id %s in cluster %s", id.Owner(), id.Topic, cluster)
 }
 
-// append appends the id as it is in stores and commit records: cluster, application and sub-topology with uvarint lengths, the partition as a
-// uvarint, the 16 bytes of the topic's id.
+// append appends the id as it is in stores and commit records: cluster, application and
+// sub-topology with uvarint lengths, the partition as a uvarint, the 16 bytes of the topic's id.
 func (id LogID) append(dst []byte) []byte {
 	dst = appendString(appendString(appendString(dst, id.Cluster), id.Application), id.Sub)
 	dst = binary.AppendUvarint(dst, uint64(uint32(id.Partition)))
@@ -93,7 +94,8 @@ func (d *decoder) topicID() (id TopicID) {
 	return id
 }
 
-// OtherLogError says that a store is of another log than the one that it is to follow. To errors.Is it is ErrDamaged: nothing of the store may be used.
+// OtherLogError says that a store is of another log than the one that it is to follow. To errors.Is
+// it is ErrDamaged: nothing of the store may be used.
 type OtherLogError struct{ Found, Want LogID }
 
 func (e *OtherLogError) Error() string {
@@ -103,12 +105,14 @@ func (e *OtherLogError) Error() string {
 // Is makes it an ErrDamaged.
 func (e *OtherLogError) Is(target error) bool { return target == ErrDamaged }
 
-// OtherLife reports that the store is of a changelog of this very partition and cluster which was deleted since, and made again.
+// OtherLife reports that the store is of a changelog of this very partition and cluster which was
+// deleted since, and made again.
 func (e *OtherLogError) OtherLife() bool {
 	return e.Found.SameOwner(e.Want) && !e.Found.OtherCluster(e.Want)
 }
 
-// Errors of logs that are not the ones that are remembered. A rebuild mends them where the plan allows it; they end Run otherwise.
+// Errors of logs that are not the ones that are remembered. A rebuild mends them where the plan
+// allows it; they end Run otherwise.
 var (
 	// ErrOwner says that the changelog has the state of somebody else.
 	ErrOwner = errors.New("task: changelog belongs to another task")
@@ -122,8 +126,8 @@ var (
 const WhatToDo = "\n  Either set OnPlanChange to Rebuild once, to drop the state of the sub-topology and read what there is now from the oldest record on; " +
 	"or give the application another name, to start beside what was there"
 
-// admitLogs compares which logs the commit record is of, its own and those of its inputs, with what they are now. It says whether the state is to
-// be dropped and all be read again.
+// admitLogs compares which logs the commit record is of, its own and those of its inputs, with what
+// they are now. It says whether the state is to be dropped and all be read again.
 func (t *Task) admitLogs(last *Progress) (rebuild bool, err error) {
 	if last == nil {
 		return false, nil
@@ -144,8 +148,9 @@ func (t *Task) admitLogs(last *Progress) (rebuild bool, err error) {
 	return t.admitInputs(last)
 }
 
-// admitInputs is admitLogs for the inputs. Positions in an internal topic that is another one are forgotten by a rebuild, and the state stays: the
-// rows that it was made from are nowhere else any more.
+// admitInputs is admitLogs for the inputs. Positions in an internal topic that is another one are
+// forgotten by a rebuild, and the state stays: the rows that it was made from are nowhere else any
+// more.
 func (t *Task) admitInputs(last *Progress) (rebuild bool, err error) {
 	var texts, others []string
 	internal := true
@@ -178,7 +183,8 @@ func (t *Task) admitInputs(last *Progress) (rebuild bool, err error) {
 	return true, nil
 }
 
-// twice is what a line about a rebuild adds where steps in other sub-topologies get records again that they have counted.
+// twice is what a line about a rebuild adds where steps in other sub-topologies get records again
+// that they have counted.
 func (t *Task) twice() string {
 	if t.cfg.Linked {
 		return "; records go through internal topics a second time"
@@ -186,7 +192,8 @@ func (t *Task) twice() string {
 	return ""
 }
 
-// Processed reports that records of a topic with an id were processed, as far as a commit record tells: of a topic that is another one now none were.
+// Processed reports that records of a topic with an id were processed, as far as a commit record
+// tells: of a topic that is another one now none were.
 func (p *Progress) Processed(topic string, id TopicID) bool {
 	return p.Inputs[topic] > 0 && !p.Topics[topic].Other(id)
 }

@@ -50,8 +50,9 @@ func TestOtherLogs(t *testing.T) {
 	}
 }
 
-// A commit record of another task ends a task that finds it in its changelog, with the owner's name; a rebuild does not get over that.
-// One of another topic of the changelog's name, or with other inputs, is for a rebuild.
+// A commit record of another task ends a task that finds it in its changelog, with the owner's
+// name; a rebuild does not get over that. One of another topic of the changelog's name, or with
+// other inputs, is for a rebuild.
 func TestCommitRecordOfAnother(t *testing.T) {
 	input := map[string]task.TopicID{"trades": {9}}
 	for name, x := range map[string]struct {

@@ -28,7 +28,8 @@ type Record struct {
 	Headers    []Header
 	Timestamp  windows.Time
 	Offset     int64
-	// Err, if not nil, says why the record, or the batch that it stands for, could not be taken into memory: what else it should have is missing.
+	// Err, if not nil, says why the record, or the batch that it stands for, could not be taken
+	// into memory: what else it should have is missing.
 	Err error
 }
 
@@ -42,7 +43,8 @@ type Batch struct {
 
 // Past reads topics of the task's partition beside its inputs.
 type Past interface {
-	// Bounds are the oldest offset that a topic has, and the one behind its last record that counts. Both are 0 if there is no such topic.
+	// Bounds are the oldest offset that a topic has, and the one behind its last record that
+	// counts. Both are 0 if there is no such topic.
 	Bounds(topic string) (oldest, end int64, err error)
 	// Read hands on the records of a topic from its oldest one to before an offset.
 	Read(ctx context.Context, topic string, until int64, apply func([]Record) error) error

@@ -124,7 +124,8 @@ func sums[V aggregates.Summable](name string, column func(*event) V, sum, mean f
 
 type integer interface{ int32 | uint64 }
 
-// wholes are a sum of integers, which wraps, and a mean, which does not; the mean may be off by a unit in its last place.
+// wholes are a sum of integers, which wraps, and a mean, which does not; the mean may be off by a
+// unit in its last place.
 func wholes[V integer](name string, column func(*event) V) []part {
 	both := sums(name, column, sumOf, wholeMean)
 	live, slow := both[1].live, both[1].slow

@@ -7,12 +7,15 @@ import (
 	"time"
 )
 
-// Pulse shows others where a task is, so that they see when it does not come back: a function of the plan has no context, and nothing else
-// could tell that one hangs. The task moves it before each piece of work that may run the program's code, and lets it rest while it waits for
-// a broker, writes to its store, or has nothing to do. Who looks twice and finds it in the same place has found a task that gets no further.
+// Pulse shows others where a task is, so that they see when it does not come back: a function of
+// the plan has no context, and nothing else could tell that one hangs. The task moves it before
+// each piece of work that may run the program's code, and lets it rest while it waits for a broker,
+// writes to its store, or has nothing to do. Who looks twice and finds it in the same place has
+// found a task that gets no further.
 //
-// The task's stores are plain. An atomic one costs as much as a filter on some machines, several times for each record. What is read
-// beside them is single words: a reader may be late by a moment, never in between, and it judges by seconds.
+// The task's stores are plain. An atomic one costs as much as a filter on some machines, several
+// times for each record. What is read beside them is single words: a reader may be late by a
+// moment, never in between, and it judges by seconds.
 type Pulse struct {
 	// Written by the task's goroutine.
 	word   uint64 // number of moves << placeBits | place; place 0: at rest
@@ -89,8 +92,8 @@ func (p *Pulse) record(topic uint64, offset int64) { p.topic, p.offset = topic, 
 // none says that no record is at work.
 func (p *Pulse) none() { p.offset = noOffset }
 
-// Look says which piece of work the task is in, and since when at least that is known; ok is false where it is at rest. It is to be called
-// every now and then, by any goroutine.
+// Look says which piece of work the task is in, and since when at least that is known; ok is false
+// where it is at rest. It is to be called every now and then, by any goroutine.
 func (p *Pulse) Look(now time.Time) (c Call, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -40,7 +40,8 @@ type Restorer struct {
 func NewRestorer(store stores.Store, log LogID) *Restorer { return &Restorer{store: store, log: log} }
 
 // Position is the changelog offset that the store stands for: the one to read next. False: the store is empty. Rows without a position are
-// what is left of a first checkpoint: of which log nobody knows, so they are damage. A store of another log is an *OtherLogError.
+// what is left of a first checkpoint: of which log nobody knows, so they are damage. A store of
+// another log is an *OtherLogError.
 func (r *Restorer) Position() (offset int64, ok bool, err error) {
 	b, ok, err := r.store.Get(nil, positionKey)
 	switch {

@@ -7,9 +7,10 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// A row in the state of an operator begins with a byte: which of the forms that rows of its kind have had is its own. The commit record has them
-// (topology.Forms), so that a plan with other columns reads what those of before have left, and writes its own. Rows are not
-// written again for that.
+// A row in the state of an operator begins with a byte: which of the forms that rows of its kind
+// have had is its own. The commit record has them (topology.Forms), so that a plan with other
+// columns reads what those of before have left, and writes its own. Rows are not written again for
+// that.
 
 // formsOf are the forms that rows of an operator have had.
 func (t *Task) formsOf(name, of string) []string {

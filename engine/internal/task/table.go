@@ -11,8 +11,9 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// table is a topology.Materialize at work: the last row of each key. A row is its event time, 8 bytes big-endian, and its value (rows.go);
-// with a history it is the versions that are kept (versions.go).
+// table is a topology.Materialize at work: the last row of each key. A row is its event time, 8
+// bytes big-endian, and its value (rows.go); with a history it is the versions that are kept
+// (versions.go).
 type table struct {
 	task    *Task
 	name    string
@@ -52,8 +53,8 @@ func (x *table) process(ctx context.Context, r *topology.Record) error {
 	return err
 }
 
-// take makes a change part of the table, and x.out what is to be handed on; newest is false where nothing is. A record that cannot be taken over is
-// passed over, silently or by its policy.
+// take makes a change part of the table, and x.out what is to be handed on; newest is false where
+// nothing is. A record that cannot be taken over is passed over, silently or by its policy.
 func (x *table) take(r *topology.Record, silently bool) (newest bool, err error) {
 	if r.Key == nil {
 		if !silently {

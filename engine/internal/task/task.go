@@ -197,7 +197,8 @@ func (t *Task) passLate(step, topic string) {
 	t.hand(step, Output{Topic: topic, Partition: partition, Key: r.Key, Value: r.Value, Headers: r.Headers, Timestamp: r.Timestamp})
 }
 
-// produce hands state, or what the plan itself needs, to the producer. There is no going on without it: the task ends where its topic does not take it.
+// produce hands state, or what the plan itself needs, to the producer. There is no going on without
+// it: the task ends where its topic does not take it.
 func (t *Task) produce(ctx context.Context, o Output) {
 	if f, refused := t.refusal(&o); refused {
 		if t.broken == nil {

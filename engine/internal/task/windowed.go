@@ -184,9 +184,10 @@ func (w *windowed) evaluate(r *topology.Record) (err error) {
 var errElsewhere = errors.New("the group's key belongs to another partition than the record is in: leave AssumeCopartitioned out, " +
 	"or give the rows that key before with PartitionBy or Repartition; where the keys of the topic are in another format, name it with ReadKeys")
 
-// checkPartition makes sure that a group is this task's. Rows of one record key are in one partition, whoever wrote the topic, so a group
-// with the record's own key is in its place. Any other belongs where its hash says: elsewhere another task would have a part of the group.
-// It comes before the record has any effect, as its policy decides what becomes of it.
+// checkPartition makes sure that a group is this task's. Rows of one record key are in one
+// partition, whoever wrote the topic, so a group with the record's own key is in its place. Any
+// other belongs where its hash says: elsewhere another task would have a part of the group. It
+// comes before the record has any effect, as its policy decides what becomes of it.
 func (w *windowed) checkPartition(r *topology.Record) error {
 	if w.agg.Global || !w.agg.Rekeyed && string(w.key) == string(r.Key) {
 		return nil
