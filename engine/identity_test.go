@@ -264,16 +264,14 @@ func TestTableMadeAgain(t *testing.T) {
 	require.NoError(t, err)
 	p := &post{Cluster: c, plan: plan, in: topic, partitions: 2}
 	put := func(from, to int) (accounts []string) {
-		producer, err := kafka.NewProducer(t.Context(), c.Config(), kafka.ProducerConfig{})
-		require.NoError(t, err)
+		var outputs []task.Output
 		for i := range to - from {
 			accounts = append(accounts, fmt.Sprintf("a%02d", from+i))
 			value, err := declared.StreamRef().Encode(nil, &holder{accounts[i], "desk"})
 			require.NoError(t, err)
-			producer.Produce(t.Context(), &task.Output{Topic: topic, Partition: task.OnKey, Key: []byte(accounts[i]), Value: value, Timestamp: windows.At(time.Now())})
+			outputs = append(outputs, task.Output{Topic: topic, Partition: task.OnKey, Key: []byte(accounts[i]), Value: value, Timestamp: windows.At(time.Now())})
 		}
-		require.NoError(t, producer.Commit(t.Context()))
-		require.NoError(t, producer.Close())
+		p.write(t, outputs)
 		return accounts
 	}
 	rows := func(r *running) (all []string) {

@@ -78,9 +78,15 @@ func (p *post) send(t *testing.T, n int) {
 			outputs = append(outputs, task.Output{Topic: p.in, Partition: partition, Key: fmt.Append(nil, "city", partition), Value: value,
 				Timestamp: windows.At(time.Now())})
 		}
-		// A broker that has just made a topic again may not know it yet when it takes the first record.
-		require.Eventually(t, func() bool { return p.produce(t, outputs) == nil }, 20*time.Second, 50*time.Millisecond)
+		p.write(t, outputs)
 	}
+}
+
+// write produces outputs. A broker that has just made a topic again may not know it yet when it takes
+// the first record.
+func (p *post) write(t *testing.T, outputs []task.Output) {
+	t.Helper()
+	require.Eventually(t, func() bool { return p.produce(t, outputs) == nil }, 20*time.Second, 50*time.Millisecond)
 }
 
 func (p *post) produce(t *testing.T, outputs []task.Output) error {
