@@ -82,7 +82,7 @@ func TestProjectionsThatBranchOrPanic(t *testing.T) {
 			dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[row](b, "rows")), windows.Minutes(1), c.project).Final()
 			_, err := b.Build()
 			require.ErrorContains(t, err, c.want)
-			require.ErrorContains(t, err, "refused_test.go:")
+			require.ErrorContains(t, err, "projections_test.go:")
 		})
 	}
 }
