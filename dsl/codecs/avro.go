@@ -131,8 +131,8 @@ func readerOfAvro(writer topology.Schema, resolve func(*avroType) (avroRead, err
 // Index implements [Framed].
 func (c *AvroCodec[T]) Index() []byte { return nil }
 
-// withModel is c for a model that differs in the key and the column of the event time.
-func (c *AvroCodec[T]) withModel(m *entity.Model) Codec[T] {
+// ForModel is c for a model that differs in the key and the column of the event time.
+func (c *AvroCodec[T]) ForModel(m *entity.Model) Codec[T] {
 	if c.err != nil || m == c.form.model {
 		return c
 	}

@@ -119,7 +119,8 @@ func (c *RegisteredCodec[T]) Of(topic string, key bool) Codec[T] {
 	return &RegisteredCodec[T]{schemas: c.schemas, inner: c.inner, subject: c.subject, topic: topic, key: key}
 }
 
-func (c *RegisteredCodec[T]) withModel(m *entity.Model) Codec[T] {
+// ForModel is c for the model of a source: see [WithModel].
+func (c *RegisteredCodec[T]) ForModel(m *entity.Model) Codec[T] {
 	inner, ok := WithModel[T](c.inner, m).(Framed[T])
 	if !ok || inner == c.inner {
 		return c
@@ -129,7 +130,7 @@ func (c *RegisteredCodec[T]) withModel(m *entity.Model) Codec[T] {
 
 // modelled is a codec that reads by the model of a source.
 type modelled[T any] interface {
-	withModel(m *entity.Model) Codec[T]
+	ForModel(m *entity.Model) Codec[T]
 }
 
 var (
@@ -141,7 +142,7 @@ var (
 // unit in which it was written. Codecs that read all columns alike are as they were.
 func WithModel[T any](c Codec[T], m *entity.Model) Codec[T] {
 	if of, ok := c.(modelled[T]); ok && m != nil {
-		return of.withModel(m)
+		return of.ForModel(m)
 	}
 	return c
 }
