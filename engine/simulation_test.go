@@ -139,7 +139,7 @@ func runSimulation(t *testing.T, seed uint64, tally *simTally) {
 type simPace struct{ commit, checkpoint, session, heartbeat, fetch, watch, idle, metadata time.Duration }
 
 func newSimPace(r *rand.Rand) simPace {
-	p := simPace{commit: between(r, time.Second, time.Minute), session: between(r, 30*time.Second, 10*time.Minute),
+	p := simPace{commit: between(r, time.Second, 30*time.Second), session: between(r, 30*time.Second, 10*time.Minute),
 		fetch: between(r, 20*time.Second, 10*time.Minute), watch: between(r, time.Minute, 5*time.Minute),
 		idle: between(r, time.Minute, 15*time.Minute), metadata: between(r, 5*time.Minute, 15*time.Minute)}
 	p.checkpoint = between(r, p.commit, 30*p.commit)
