@@ -344,7 +344,10 @@ func TestPlansAgainstOracle(t *testing.T) {
 	from, end := rand.Uint64N(1<<40), time.Now().Add(time.Duration(*plansMinutes)*time.Minute)
 	n := uint64(0)
 	for ; n < 25 || time.Now().Before(end); n++ {
-		drawPlan(from+n).check(t, from+n)
+		// A test of its own gives back what its drivers hold, before the next one.
+		if !t.Run(fmt.Sprint(from+n), func(t *testing.T) { drawPlan(from+n).check(t, from+n) }) {
+			return
+		}
 		if *plansMinutes > 0 && n%500 == 499 {
 			fmt.Printf("oracle-plans: %d plans without a difference\n", n+1)
 		}
