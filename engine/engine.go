@@ -100,7 +100,7 @@ func New(plan *topology.Plan, cfg Config) (*Engine, error) {
 	connection, codecs := cfg.Kafka(plan), cfg.Log.With(component, "serialization") // before core is named: a line has one component
 	cfg.Log = cfg.Log.With(component, "core")
 	e := &Engine{plan: plan, cfg: cfg, kafka: connection, tables: map[string]*table{}, purger: newPurger(plan), readiness: newReadiness(cfg.Log),
-		meters: newMeters(plan.Name), codecs: codecs, done: make(chan struct{})}
+		meters: newMeters(plan.Name), codecs: codecs, done: make(chan struct{}), adder: newAdder()}
 	if cfg.TracerProvider != nil {
 		e.tracer = cfg.TracerProvider.Tracer(tracerName)
 	}

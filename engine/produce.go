@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/ashi-stream/ashi/engine/internal/rare"
@@ -17,9 +16,11 @@ import (
 
 // adder is the producer behind Add: made when it is first needed, shared by all callers.
 type adder struct {
-	mu       sync.Mutex // guards producer
+	turn     chan struct{} // room for one: who has put something in may use producer. A caller waits for its turn no longer than its ctx lasts
 	producer *kafka.Producer
 }
+
+func newAdder() adder { return adder{turn: make(chan struct{}, 1)} }
 
 // Add writes rows to a stream's or table's topic and returns when the broker has them. The key is made of the row's key columns,
 // the timestamp is its event time, or now if it has none. Local tables change only once the rows come back from Kafka: a read right
@@ -54,8 +55,14 @@ func Add[R any](ctx context.Context, e *Engine, to interface{ StreamRef() topolo
 }
 
 func (a *adder) add(ctx context.Context, e *Engine, outputs []task.Output) (err error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	select {
+	case a.turn <- struct{}{}:
+		defer func() { <-a.turn }()
+	case <-ctx.Done():
+		return fmt.Errorf("engine: add: %w", ctx.Err())
+	case <-e.done:
+		return e.ended()
+	}
 	select {
 	case <-e.done:
 		return e.ended()
@@ -78,8 +85,8 @@ func (a *adder) add(ctx context.Context, e *Engine, outputs []task.Output) (err 
 }
 
 func (a *adder) close() error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.turn <- struct{}{}
+	defer func() { <-a.turn }()
 	if a.producer == nil {
 		return nil
 	}

@@ -32,13 +32,15 @@ type worker struct {
 	had      *task.Progress // commit record of a store that was thrown away, which the changelog did not bear out; nil: there is none
 	pauses   time.Duration  // of the run under way: commits and checkpoints
 
-	pulse     *task.Pulse
+	pulse *task.Pulse
+	// The lock is never held while a broker is waited for: who closes a client may wait for one.
 	mu        sync.Mutex // guards what follows, and producer where others than the worker's goroutine look
 	abandoned bool
+	cut       chan struct{} // closed when an abandoned worker's producer is cut off
 }
 
 func newWorker(e *Engine, s *subState, partition int32) *worker {
-	return &worker{engine: e, state: s, partition: partition, pulse: new(task.Pulse)}
+	return &worker{engine: e, state: s, partition: partition, pulse: new(task.Pulse), cut: make(chan struct{})}
 }
 
 var _ task.Meter = (*worker)(nil)
@@ -118,11 +120,14 @@ func (w *worker) connect(ctx context.Context, pc kafka.ProducerConfig) error {
 		return err
 	}
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.abandoned {
+	abandoned := w.abandoned
+	if !abandoned {
+		w.producer = p
+	}
+	w.mu.Unlock()
+	if abandoned {
 		return errors.Join(task.ErrFenced, p.Close())
 	}
-	w.producer = p
 	return nil
 }
 
@@ -139,11 +144,17 @@ func (w *worker) Stuck(now time.Time) (where string, since time.Time) {
 // written. Its store stays open and is its own; RocksDB would be used after it is freed.
 func (w *worker) Abandon() {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	first, p := !w.abandoned, w.producer
 	w.abandoned = true
-	if w.producer != nil {
-		w.producer.CutOff()
+	w.mu.Unlock()
+	if !first {
+		<-w.cut
+		return
 	}
+	if p != nil {
+		p.CutOff()
+	}
+	close(w.cut)
 }
 
 // taskConfig is what all tasks of a sub-topology share.

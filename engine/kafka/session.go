@@ -104,12 +104,14 @@ func (s *session) watch() {
 // stuck waits until the session is to stop, which is true, or its worker is stuck: then the session ends without it.
 func (s *session) stuck() (stops bool) {
 	bound := s.group().gc.StuckAfter
+	every := max(min(lookEvery, bound/4), time.Millisecond)
 	var looks <-chan time.Time
 	if bound > 0 {
-		tick := time.NewTicker(max(min(lookEvery, bound/4), time.Millisecond))
+		tick := time.NewTicker(every)
 		defer tick.Stop()
 		looks = tick.C
 	}
+	still := stillness{most: 2 * every}
 	for {
 		select {
 		case <-s.tenure.revoked:
@@ -120,12 +122,35 @@ func (s *session) stuck() (stops bool) {
 			return true
 		case <-looks:
 			now := time.Now()
-			if where, since := s.lane.stuck(now); !since.IsZero() && now.Sub(since) >= bound {
+			where, since := s.lane.stuck(now)
+			if still.look(now, since) >= bound {
 				s.leave(fmt.Sprintf("%s, since %v", where, now.Sub(since).Round(time.Second)))
 				return false
 			}
 		}
 	}
+}
+
+// stillness measures for how long a worker has been in one place, by looks. A gap between two looks
+// counts for most at the longest: where the whole process was stopped, as by SIGSTOP or with its
+// machine, the worker had no chance to move either.
+type stillness struct {
+	most  time.Duration
+	since time.Time // of the place; zero: at rest
+	last  time.Time // look
+	total time.Duration
+}
+
+// look takes since when the worker is in its place, zero if it rests, and returns how long of that
+// was observed.
+func (s *stillness) look(now, since time.Time) time.Duration {
+	if since.IsZero() || since != s.since {
+		s.since, s.last, s.total = since, now, 0
+		return 0
+	}
+	s.total += min(now.Sub(s.last), s.most)
+	s.last = now
+	return s.total
 }
 
 // leave ends the session without the goroutine of its worker.

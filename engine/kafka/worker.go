@@ -49,7 +49,7 @@ type Worker interface {
 	Stuck(now time.Time) (where string, since time.Time)
 
 	// Abandon is called by another goroutine when a method of the worker does not return
-	// (ErrStuck): from when Abandon returns nothing that the worker does may be seen by anybody.
+	// (ErrStuck), and maybe by two: from when Abandon returns nothing that the worker does may be seen by anybody.
 	// Its own goroutine may still use what it has, so none of that may be freed. If the method ever
 	// returns, Close follows.
 	Abandon()

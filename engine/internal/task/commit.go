@@ -190,13 +190,13 @@ func (t *Task) Commit(ctx context.Context) error {
 	if t.broken != nil {
 		return t.broken
 	}
+	t.pulse.move(rest)
 	if t.cfg.Sound != nil {
 		if err := t.cfg.Sound(ctx); err != nil {
 			t.broken = fmt.Errorf("task %s: %w", t.name(), err)
 			return t.broken
 		}
 	}
-	t.pulse.move(rest)
 	if err := t.cfg.Producer.Commit(ctx); err != nil {
 		return fmt.Errorf("task: commit %d of %s/%d: %w", t.progress.Sequence, t.cfg.Sub.Name, t.cfg.Partition, err)
 	}

@@ -153,6 +153,7 @@ func (t *Task) fillTables(ctx context.Context) error {
 		}
 		n := 0
 		err := t.cfg.Past.Read(ctx, in.topic, until, func(records []Record) error {
+			defer t.pulse.move(rest) // the next records are a broker's to bring
 			for j := range records {
 				if err := in.fillFrom(&records[j], all); err != nil {
 					return err
