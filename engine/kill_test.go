@@ -228,8 +228,11 @@ func (k *killRig) requireSame(t *testing.T, app string) {
 // as often without it.
 func TestKilled(t *testing.T) {
 	kills := 10
-	if soakMinutes(t) > 0 {
+	switch {
+	case soakMinutes(t) > 0:
 		kills = 50
+	case testing.Short():
+		kills = 3
 	}
 	k := newLongRig(t, 1200*kills)
 	for _, keep := range []bool{true, false} {
