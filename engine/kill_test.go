@@ -137,7 +137,7 @@ func awaitEnd(t *testing.T, c *kafkatest.Cluster, app, topic string) {
 // awaitRead returns when a group has committed all that a topic holds.
 func awaitRead(t *testing.T, c *kafkatest.Cluster, group, topic string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	ends, err := c.Admin().Ends(ctx, topic, false)
 	for err != nil && ctx.Err() == nil { // its leader may just have been killed

@@ -352,7 +352,7 @@ func (s *simulation) stall(behind string) {
 
 // behind is what is not yet done, and where topics end.
 func (s *simulation) behind() (behind, ends string) {
-	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
 	for _, sub := range s.plan.plan.Subs {
 		group := s.plan.plan.Name
