@@ -48,8 +48,7 @@ test-long: ## all tests in full length, and the concurrent packages again with t
 vet:
 	@$(rocksdb) go vet ./...
 
-# ./engine is not in it for now: TestBrokerRefusesRecords needs more sessions in a row than the detector leaves time for, and the
-# rest of its new tests has not been run under it (make race RACE_PKGS=./engine).
+# ./engine is not in it for now: its new tests have not all been run under the detector (make race RACE_PKGS=./engine).
 # Races live where goroutines do: a task has one, so engine/internal/task is left out. Long simulations cost ten times as much under the detector: they shorten themselves when
 # testing.Short() says so. Tests of virtual days are left out: the detector itself breaks down in some of them ("CHECK failed: tsan_rtl.cpp", SIGSEGV in its own
 # memory). The detector needs cgo.

@@ -83,7 +83,7 @@ func until(t *testing.T, plan *topology.Plan, final *dsl.OutputOf[string, stage]
 	require.NoError(t, err)
 	table, err := engine.Table(e, final.Size(time.Minute))
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx) }()
@@ -192,7 +192,7 @@ func begin(t *testing.T, plan *topology.Plan, cfg engine.Config) {
 		require.Eventually(t, func() bool {
 			ends, err := admin.Ends(ctx, topology.ChangelogName(plan.Name, sub.Name), true)
 			return err == nil && ends[0]+ends[1] > 0
-		}, 20*time.Second, 10*time.Millisecond)
+		}, patience, 10*time.Millisecond)
 	}
 	cancel()
 	require.NoError(t, <-done)
@@ -215,7 +215,7 @@ func TestACLsOfATable(t *testing.T) {
 	require.Equal(t, []kafka.ACL{{Resource: kafka.Topic, Name: "rates", Operation: kafka.Read}}, needed)
 	_, fx := secured(t, needed)
 	e := start(t, plan, fx)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	require.NoError(t, e.WaitReady(ctx))
 	require.NoError(t, e.stop())

@@ -30,7 +30,7 @@ func run(t *testing.T, plan *topology.Plan, cfg engine.Config) error {
 	t.Helper()
 	e, err := engine.New(plan, cfg)
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	err = e.Run(ctx)
 	require.NoError(t, ctx.Err(), "Run did not end by itself")

@@ -60,7 +60,7 @@ func put[R any](t testing.TB, c *kafkatest.Cluster, to interface{ StreamRef() to
 // awaitTable returns when a table has the rows that are wanted.
 func awaitTable[K comparable, R comparable](t testing.TB, e *engine.Engine, of interface{ Ref() topology.TableOf[K, R] }, want map[K]R, key func(R) K) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	require.NoError(t, e.WaitReady(ctx))
 	table, err := engine.Table(e, of)
@@ -115,7 +115,7 @@ func TestJoinBroadcast(t *testing.T) {
 	awaitTable(t, reader.Engine, table, want, soldID)
 
 	put(t, c, people, map[string]*person{"p1": {"p1", "Rome"}, "p2": nil})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	awaitTable(t, joining.Engine, people, peopleAfter(persons), func(p person) string { return p.Name })
 	require.NoError(t, engine.Add(ctx, joining.Engine, sales, sale{"s1", "p1"}))

@@ -37,7 +37,7 @@ func TestPipeline(t *testing.T) {
 
 	cfg := engine.Config{Brokers: c.Brokers, Dial: c.Dial, StateDir: t.TempDir(), CommitInterval: 100 * time.Millisecond}
 	r := start(t, p.plan, cfg)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	require.NoError(t, r.WaitReady(ctx))
 	require.ErrorContains(t, r.Run(ctx), "Run was called before")

@@ -104,7 +104,7 @@ func TestTopicGrowsWithoutState(t *testing.T) {
 		require.Eventually(t, func() bool {
 			counts, err := c.Admin().Partitions(t.Context(), out)
 			return err == nil && counts[out] > 0 && len(bids(t, c, rates, out)) >= written
-		}, 30*time.Second, 50*time.Millisecond)
+		}, patience, 50*time.Millisecond)
 		got := bids(t, c, rates, out)
 		require.Equal(t, written, len(got), "each once")
 		require.Equal(t, written, len(slices.Compact(got)))
@@ -129,7 +129,7 @@ func TestTopicGrowsForAnAdministrator(t *testing.T) {
 	plan, _ := copied(t, app, topic, c.Name("out"), dsl.Fail, asTheyAre)
 	cfg := engine.Config{Brokers: c.Brokers}
 	r := start(t, plan, cfg)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	require.NoError(t, r.WaitReady(ctx))
 	require.NoError(t, r.stop())
@@ -168,7 +168,7 @@ func TestTopicGrowsBeforeAnInternalTopic(t *testing.T) {
 		}
 		return rows, ticks
 	}
-	require.Eventually(t, func() bool { rows, _ := count(); return rows >= 40 }, 20*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { rows, _ := count(); return rows >= 40 }, patience, 50*time.Millisecond)
 	require.NoError(t, r.stop())
 	rows, ticks := count()
 	require.Equal(t, []any{40, int64(600)}, []any{rows, ticks})
@@ -192,7 +192,7 @@ func TestTableGrows(t *testing.T) {
 	}
 	put(1, "before")
 	r := start(t, plan, engine.Config{Brokers: c.Brokers})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	require.NoError(t, r.WaitReady(ctx))
 	put(grow(t, c, topic, 2), "after")
@@ -201,7 +201,7 @@ func TestTableGrows(t *testing.T) {
 	require.Eventually(t, func() bool {
 		rows, err := table.ToList(t.Context())
 		return err == nil && len(rows) == 20 && !slices.ContainsFunc(rows, func(h holder) bool { return h.Desk != "after" })
-	}, 20*time.Second, 20*time.Millisecond)
+	}, patience, 20*time.Millisecond)
 	require.NoError(t, engine.WaitApplied(ctx, r.Engine, holders))
 	require.NoError(t, r.stop())
 }

@@ -288,7 +288,7 @@ func TestTableMadeAgain(t *testing.T) {
 	}
 	has := func(r *running, want []string) {
 		t.Helper()
-		require.Eventually(t, func() bool { return slices.Equal(want, rows(r)) }, time.Minute, 20*time.Millisecond, "want %v", want)
+		require.Eventually(t, func() bool { return slices.Equal(want, rows(r)) }, patience, 20*time.Millisecond, "want %v", want)
 	}
 	dir := t.TempDir()
 	first := put(0, 20)
@@ -355,7 +355,7 @@ func TestPurgeOfTopicMadeAgain(t *testing.T) {
 			}
 		}
 		return true
-	}, time.Minute, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	internal := plan.Internal[0].Topic
 	require.NoError(t, engine.Deletable(t.Context(), r.Engine, c.Admin(), internal))
 	require.NoError(t, c.Admin().Delete(t.Context(), internal))

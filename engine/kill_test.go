@@ -137,7 +137,7 @@ func awaitEnd(t *testing.T, c *kafkatest.Cluster, app, topic string) {
 // awaitRead returns when a group has committed all that a topic holds.
 func awaitRead(t *testing.T, c *kafkatest.Cluster, group, topic string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	ends, err := c.Admin().Ends(ctx, topic, false)
 	for err != nil && ctx.Err() == nil { // its leader may just have been killed
@@ -228,8 +228,11 @@ func (k *killRig) requireSame(t *testing.T, app string) {
 // as often without it.
 func TestKilled(t *testing.T) {
 	kills := 10
-	if soakMinutes(t) > 0 {
+	switch {
+	case soakMinutes(t) > 0:
 		kills = 50
+	case testing.Short():
+		kills = 3
 	}
 	k := newLongRig(t, 1200*kills)
 	for _, keep := range []bool{true, false} {

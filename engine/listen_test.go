@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
@@ -31,7 +30,7 @@ func TestRows(t *testing.T) {
 	e, err := engine.New(plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, e.Close()) }()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 
 	sum, n := int64(0), 0
@@ -110,7 +109,7 @@ func TestPassedOver(t *testing.T) {
 	defer func() { require.NoError(t, e.Close()) }()
 	require.Nil(t, e.Status().PassedOver)
 	require.Empty(t, gathered(t, e)["ashi_passed_over_records_total"])
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var outputs []task.Output
 	for _, value := range [][]byte{[]byte("{"), nil, []byte("[]"), []byte(`{"account":"a","Amount":5}`)} {
@@ -149,7 +148,7 @@ func TestAdjustedValues(t *testing.T) {
 	var text bytes.Buffer
 	e, err := engine.New(plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, Log: slog.New(slog.NewTextHandler(&text, nil))})
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	done := make(chan error)
 	go func() { done <- e.Run(ctx) }()

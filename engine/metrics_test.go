@@ -154,7 +154,7 @@ func TestMetrics(t *testing.T) {
 	rates = append(rates, endRates(rates, partitions)...)
 	cfg := engine.Config{Brokers: c.Brokers, StateDir: t.TempDir(), CommitInterval: 50 * time.Millisecond, CheckpointInterval: 10 * time.Millisecond}
 	e := start(t, p.plan, cfg)
-	await(t, e.Engine, 15*time.Second, isReady)
+	await(t, e.Engine, patience, isReady)
 	write(t, c.Config(), p, rates)
 	awaitRows(t, e.Engine, p, rates, partitions)
 
@@ -193,8 +193,8 @@ func TestMetrics(t *testing.T) {
 	// Another process restores what is not in its stores.
 	cfg.StateDir = t.TempDir()
 	e = start(t, p.plan, cfg)
-	await(t, e.Engine, 15*time.Second, isReady)
-	require.Eventually(t, func() bool { return total(gathered(t, e.Engine)["ashi_restored_records_total"], "", "") > 0 }, 15*time.Second, 20*time.Millisecond)
+	await(t, e.Engine, patience, isReady)
+	require.Eventually(t, func() bool { return total(gathered(t, e.Engine)["ashi_restored_records_total"], "", "") > 0 }, patience, 20*time.Millisecond)
 	require.Positive(t, total(gathered(t, e.Engine)["ashi_restored_bytes_total"], "", ""))
 	require.NoError(t, e.stop())
 }

@@ -76,7 +76,11 @@ func slowAcks(t *testing.T, seed uint64, guarantee engine.Guarantee) {
 		return startMember(t, v.plan, v.cluster, func(c *engine.Config) { c.Guarantee, c.CommitInterval = guarantee, time.Second })
 	}
 	m := join()
-	for range 12 {
+	deaths := 12
+	if testing.Short() {
+		deaths = 5
+	}
+	for range deaths {
 		v.feed(t, 20*time.Second+time.Duration(v.random.Int64N(int64(10*time.Second))))
 		for before := slow.seen(); slow.seen() == before; { // finals come once a minute
 			v.feed(t, time.Second)

@@ -70,7 +70,7 @@ func TestTableBehindAnOpenTransaction(t *testing.T) {
 			require.ErrorIs(t, err, engine.ErrNotReady)
 
 			open.end(how)
-			long, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			long, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			require.NoError(t, r.WaitReady(long))
 			rows, err := table.ToList(t.Context())
@@ -129,7 +129,7 @@ func TestBroadcastBehindAnOpenTransaction(t *testing.T) {
 	require.Eventually(t, func() bool {
 		ends, err := c.Admin().Ends(t.Context(), out, true)
 		return err == nil && ends[0] > 0
-	}, 20*time.Second, 20*time.Millisecond)
+	}, patience, 20*time.Millisecond)
 	require.NoError(t, r.stop())
 	records := committed(t, c.Config(), out)[0]
 	require.Len(t, records, 1)

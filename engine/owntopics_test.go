@@ -65,7 +65,7 @@ func TestTopicsOfAnAdministrator(t *testing.T) {
 func startReady(t *testing.T, p *pipeline, cfg engine.Config) *running {
 	t.Helper()
 	r := start(t, p.plan, cfg)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	require.NoError(t, r.WaitReady(ctx))
 	return r
@@ -82,7 +82,7 @@ func TestTopicsWithOtherSettings(t *testing.T) {
 	require.NoError(t, c.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: output, Partitions: 1, Replication: -1, Config: map[string]string{"cleanup.policy": "delete"}}))
 	cfg := engine.Config{Brokers: c.Brokers}
 	r, lines := logged(t, p, cfg)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	require.NoError(t, r.WaitReady(ctx))
 	require.NoError(t, r.stop())
@@ -99,7 +99,7 @@ func TestTopicsWithOtherSettings(t *testing.T) {
 	require.Eventually(t, func() bool { // a real broker deletes at its leisure
 		counts, err := c.Admin().Partitions(t.Context(), changelog)
 		return err == nil && counts[changelog] == 0
-	}, 20*time.Second, 20*time.Millisecond)
+	}, patience, 20*time.Millisecond)
 	require.NoError(t, c.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: changelog, Partitions: 1, Replication: -1,
 		Config: map[string]string{"cleanup.policy": "delete", "retention.ms": "1000000"}}))
 	err := run(t, p.plan, cfg)
@@ -131,7 +131,7 @@ func TestSecretsAreNotServed(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		r := &running{Engine: e, cancel: cancel, done: make(chan error, 1)}
 		go func() { r.done <- e.Run(ctx) }()
-		require.Eventually(t, func() bool { return e.StatusAddr() != "" }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return e.StatusAddr() != "" }, patience, time.Millisecond)
 		var served []string
 		for _, path := range []string{"/status", "/status.html", "/readyz", "/healthz"} {
 			_, body, _ := fetch(t, r, path, "")

@@ -51,6 +51,6 @@ func TestInternalTopicFits(t *testing.T) {
 		counts, err := c.Admin().Partitions(t.Context(), plan.Internal[0].Topic, c.Name("all"))
 		require.NoError(t, err)
 		return counts[plan.Internal[0].Topic] == 2 && counts[c.Name("all")] > 0
-	}, 20*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	require.NoError(t, r.stop())
 }

@@ -240,7 +240,7 @@ func (k *poisoned) kill(t *testing.T, spec memberSpec, times int) {
 		m := spawn(t, spec)
 		<-m.first
 		if i%2 == 1 {
-			require.Eventually(t, func() bool { return k.written(t, spec.App) > before }, time.Minute, 5*time.Millisecond)
+			require.Eventually(t, func() bool { return k.written(t, spec.App) > before }, patience, 5*time.Millisecond)
 		}
 		time.Sleep(time.Duration(k.random.Int64N(int64(150 * time.Millisecond)))) // a random point, not a wait for something
 		m.kill(t)
@@ -294,7 +294,7 @@ func TestSendDead(t *testing.T) {
 	topic, app := c.Topic(t, "rates", 1), c.Name("fx")
 	p := newPoisoned(t, app, topic, "dlq", func() {})
 	r := start(t, p.plan, engine.Config{Brokers: c.Brokers})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	require.NoError(t, r.WaitReady(ctx))
 	require.Equal(t, app+"-letters", r.DeadLetters())
@@ -330,7 +330,7 @@ func TestSendDeadOfTables(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, engine.ACLs(plan, engine.Config{}), kafka.ACL{Resource: kafka.Topic, Name: topic + "-letters", Operation: kafka.Write})
 	r := start(t, plan, engine.Config{Brokers: c.Brokers})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	require.NoError(t, r.WaitReady(ctx))
 	require.NoError(t, engine.SendDead(ctx, r.Engine, engine.Letter{Topic: topic, Key: []byte("k"), Offset: -1}, "unknown pair"))

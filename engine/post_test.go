@@ -86,7 +86,7 @@ func (p *post) send(t *testing.T, n int) {
 // the first record.
 func (p *post) write(t *testing.T, outputs []task.Output) {
 	t.Helper()
-	require.Eventually(t, func() bool { return p.produce(t, outputs) == nil }, 20*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return p.produce(t, outputs) == nil }, patience, 50*time.Millisecond)
 }
 
 func (p *post) produce(t *testing.T, outputs []task.Output) error {
@@ -141,7 +141,7 @@ func rebuilding(c *engine.Config) { c.OnPlanChange = engine.Rebuild }
 func (p *post) work(t *testing.T, dir string, with ...func(*engine.Config)) string {
 	t.Helper()
 	r, lines := p.begin(t, dir, with...)
-	ready, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ready, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	require.NoError(t, r.WaitReady(ready), lines)
 	ends, err := p.Admin().Ends(t.Context(), p.in, true)
@@ -162,7 +162,7 @@ func (p *post) work(t *testing.T, dir string, with ...func(*engine.Config)) stri
 			}
 		}
 		return true
-	}, time.Minute, 20*time.Millisecond)
+	}, patience, 20*time.Millisecond)
 	require.NoError(t, r.stop(), lines)
 	return lines.String()
 }

@@ -59,7 +59,7 @@ func awaitTasks(t *testing.T, e *engine.Engine, n int) {
 			}
 		}
 		return open == n
-	}, 20*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 }
 
 // A broker that is stopped is noticed within 2 s, reads say so, and all is well again by itself when it is back.
@@ -73,14 +73,14 @@ func TestBrokerLostAndBack(t *testing.T) {
 	e := start(t, p.plan, engine.Config{Brokers: broker.Addrs(), StateDir: t.TempDir(), StatusAddr: "0", CommitInterval: 50 * time.Millisecond})
 	bars, err := engine.Table(e.Engine, p.final.Size(time.Minute))
 	require.NoError(t, err)
-	await(t, e.Engine, 15*time.Second, isReady)
+	await(t, e.Engine, patience, isReady)
 	_, err = bars.ToList(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 200, httpStatus(t, e, "/readyz"))
 
 	awaitTasks(t, e.Engine, 2)
 	broker.Close()
-	lost := await(t, e.Engine, 2*time.Second, hasReason(engine.BrokerLost))
+	lost := await(t, e.Engine, patience, hasReason(engine.BrokerLost))
 	require.False(t, lost.Ready)
 	_, err = bars.ToList(t.Context())
 	require.ErrorIs(t, err, engine.ErrNotReady)
@@ -93,7 +93,7 @@ func TestBrokerLostAndBack(t *testing.T) {
 
 	broker, err = embedded.Start(cfg)
 	require.NoError(t, err)
-	await(t, e.Engine, 20*time.Second, isReady)
+	await(t, e.Engine, patience, isReady)
 	_, err = bars.ToList(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 200, httpStatus(t, e, "/readyz"))
@@ -128,11 +128,11 @@ func TestReadyAfterRestart(t *testing.T) {
 	plan, topic, _ := slowTable(t, c, 100)
 	cfg := engine.Config{Brokers: c.Brokers, StateDir: t.TempDir()}
 	e := start(t, plan, cfg)
-	await(t, e.Engine, 15*time.Second, isReady)
+	await(t, e.Engine, patience, isReady)
 	require.NoError(t, e.stop())
 	c.Write(t, topic, 2, task.Output{Key: []byte("one more"), Value: []byte(`{"account":"one more","Desk":"d"}`), Timestamp: 5})
 	e = start(t, plan, cfg)
-	await(t, e.Engine, 15*time.Second, isReady)
+	await(t, e.Engine, patience, isReady)
 	require.NoError(t, e.stop())
 }
 
@@ -167,7 +167,7 @@ func TestStateDirLost(t *testing.T) {
 			p := newPipeline(t, c.Name("fx"), c.Topic(t, "rates", 1))
 			dir := filepath.Join(t.TempDir(), "state")
 			e := start(t, p.plan, engine.Config{Brokers: c.Brokers, StateDir: dir})
-			await(t, e.Engine, 15*time.Second, isReady)
+			await(t, e.Engine, patience, isReady)
 			require.NoError(t, lose.do(dir))
 			select {
 			case err := <-e.done:

@@ -55,13 +55,13 @@ func TestRegistryOutage(t *testing.T) {
 	e, err := engine.New(plan, engine.Config{Brokers: c.Brokers, CommitInterval: 50 * time.Millisecond, StartTimeout: 30 * time.Second,
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	running, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	r.Down(true) // before the engine starts: it waits
 	go func() { done <- e.Run(running) }()
-	require.Eventually(t, func() bool { return r.Requests() > 2 }, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return r.Requests() > 2 }, patience, 5*time.Millisecond)
 	r.Down(false)
 
 	rows, errAll := 0, errors.New("all")
@@ -74,7 +74,7 @@ func TestRegistryOutage(t *testing.T) {
 		before := r.Requests()
 		write(9999) // that of a schema that there is none of
 		write(met)
-		assert.Eventually(t, func() bool { return r.Requests() > before+5 }, 30*time.Second, 5*time.Millisecond)
+		assert.Eventually(t, func() bool { return r.Requests() > before+5 }, patience, 5*time.Millisecond)
 		r.Down(false)
 		return nil
 	})
@@ -99,7 +99,7 @@ func TestReadersWaitForTheRegistry(t *testing.T) {
 	e, err := engine.New(plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, e.Close()) }()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	row := Rate{Pair: "EURUSD", Bid: 1.5, At: time.UnixMilli(1700006400000).UTC()}
 	require.NoError(t, engine.Add(ctx, e, rates, row))
@@ -114,14 +114,14 @@ func TestReadersWaitForTheRegistry(t *testing.T) {
 	go func() {
 		ended <- engine.ForEach(short, e, reader, func(Rate) error { return errors.New("there is no schema") })
 	}()
-	require.Eventually(t, func() bool { return r.Requests() > asked+3 }, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return r.Requests() > asked+3 }, patience, 5*time.Millisecond)
 	end()
 	require.ErrorIs(t, <-ended, context.Canceled)
 	asked = r.Requests()
 	up := make(chan struct{})
 	go func() {
 		defer close(up)
-		assert.Eventually(t, func() bool { return r.Requests() > asked+3 }, 20*time.Second, 5*time.Millisecond)
+		assert.Eventually(t, func() bool { return r.Requests() > asked+3 }, patience, 5*time.Millisecond)
 		r.Down(false)
 	}()
 	for got, err := range engine.Rows(ctx, e, reader) {
@@ -138,7 +138,7 @@ func TestTableKeysInARegistry(t *testing.T) {
 	r := registrytest.Start(t)
 	c := kafkatest.Start(t)
 	topic, dir := c.Topic(t, "last", 2), t.TempDir()
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	// open runs an engine over the table, lets f use it, and ends it.
 	open := func(keyed bool, patience time.Duration, f func(e *engine.Engine, table *dsl.TableOf[string, Rate])) {
@@ -186,7 +186,7 @@ func TestTableKeysInARegistry(t *testing.T) {
 	r.Down(true)
 	open(true, 200*time.Millisecond, func(e *engine.Engine, table *dsl.TableOf[string, Rate]) {
 		asked := r.Requests()
-		require.Eventually(t, func() bool { return r.Requests() > asked+3 }, 20*time.Second, 5*time.Millisecond)
+		require.Eventually(t, func() bool { return r.Requests() > asked+3 }, patience, 5*time.Millisecond)
 		require.False(t, e.Readiness().Ready)
 		r.Down(false)
 		require.Equal(t, 11, count(e, table))

@@ -114,5 +114,5 @@ func awaitGroup(t testing.TB, c *kafkatest.Cluster, members int, group string) {
 			}
 		}
 		return err == nil && len(described) == 1
-	}, time.Minute, 20*time.Millisecond)
+	}, patience, 20*time.Millisecond)
 }

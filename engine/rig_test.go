@@ -24,6 +24,9 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
+// patience bounds waits for what comes. A test that passes never waits so long, on a machine that stands still for seconds either.
+const patience = 3 * time.Minute
+
 type Rate struct {
 	Pair string    `ashi:"pair,key" json:"pair"`
 	Bid  float64   `ashi:"bid"`
@@ -247,7 +250,7 @@ func (r *running) stop() error {
 // awaitRows returns when the finals of the largest size are all in the table of e, which is when all others are written too.
 func awaitRows(t testing.TB, e *engine.Engine, p *pipeline, rates []Rate, partitions int32) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	require.NoError(t, e.WaitReady(ctx))
 	for _, size := range []time.Duration{time.Minute, 5 * time.Minute} {
@@ -261,7 +264,7 @@ func awaitRows(t testing.TB, e *engine.Engine, p *pipeline, rates []Rate, partit
 		for got := -1; got < want; {
 			select {
 			case <-ctx.Done():
-				t.Fatalf("%d rows of %v in the table after a minute, want %d", got, size, want)
+				t.Fatalf("%d rows of %v in the table after %v, want %d", got, size, patience, want)
 			case <-tick.C:
 			}
 			rows, err := table.ToList(ctx)

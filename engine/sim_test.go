@@ -62,7 +62,7 @@ func (w *wire) sever() {
 func TestSimulatedDay(t *testing.T) {
 	seed, hours := simSeed(t), 24
 	if testing.Short() {
-		hours = 3
+		hours = 1
 	}
 	synctest.Test(t, func(t *testing.T) { simulate(t, seed, hours) })
 }

@@ -46,6 +46,8 @@ func (h *holders) start(t *testing.T, dir string) (*running, *logLines) {
 	lines := &logLines{}
 	e, err := engine.New(h.plan, engine.Config{Brokers: h.Brokers, Dial: h.Dial, StateDir: dir, Log: slog.New(slog.NewTextHandler(lines, nil))})
 	require.NoError(t, err)
+	c := engine.Connection(e)
+	c.FetchWait, c.WatchInterval = 14*time.Second, 30*time.Second // more often than a table may be silent; idle hours cost little
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{Engine: e, cancel: cancel, done: make(chan error, 1)}
 	go func() { r.done <- e.Run(ctx) }()

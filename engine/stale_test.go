@@ -16,6 +16,16 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
+// unhurried lets an engine in virtual time ask its brokers seldom, before Run: idle hours cost little then. Its tables would be
+// taken for silent.
+func unhurried(e *engine.Engine) {
+	c := engine.Connection(e)
+	c.HeartbeatInterval, c.FetchWait, c.WatchInterval = 15*time.Second, time.Minute, 30*time.Second
+}
+
+// seldom commits as seldom as an idle day needs.
+func seldom(c *engine.Config) { c.CommitInterval = 10 * time.Second }
+
 // startOnDisk starts a member whose stores are on a disk, which outlives it.
 func startOnDisk(t *testing.T, plan *topology.Plan, c *kafkatest.Cluster, disk *simDisk, settings ...func(*engine.Config)) (*running, *logLines) {
 	lines := &logLines{}
@@ -27,6 +37,7 @@ func startOnDisk(t *testing.T, plan *topology.Plan, c *kafkatest.Cluster, disk *
 	e, err := engine.New(plan, cfg)
 	require.NoError(t, err)
 	engine.OpenStores(e, disk.open)
+	unhurried(e)
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{Engine: e, cancel: cancel, done: make(chan error, 1)}
 	go func() { r.done <- e.Run(ctx) }()
@@ -78,12 +89,12 @@ func TestIdleStore(t *testing.T) {
 					v.feed(t, time.Minute)
 				}
 				first := newSimDisk(nil)
-				r, _ := startOnDisk(t, v.plan, v.cluster, first)
+				r, _ := startOnDisk(t, v.plan, v.cluster, first, seldom)
 				time.Sleep(time.Minute) // of the bubble
 				require.NoError(t, r.stop())
 
 				disk := newSimDisk(first.crash(nil))
-				r, _ = startOnDisk(t, v.plan, v.cluster, disk)
+				r, _ = startOnDisk(t, v.plan, v.cluster, disk, seldom)
 				time.Sleep(14 * time.Hour) // of the bubble
 				var kept map[string]stores.Store
 				if x.killed {

@@ -45,6 +45,7 @@ func startCopies(t *testing.T, p *pipeline, c *kafkatest.Cluster, kept map[int32
 		Log: slog.New(slog.NewTextHandler(k.lines, nil))})
 	require.NoError(t, err)
 	engine.OpenStores(k.Engine, k.open)
+	unhurried(k.Engine)
 	k.Keeper = engine.KeeperOf(k.Engine, func() {
 		k.rejoins.Add(1)
 		go k.Positions() // as the group does that it joins again
@@ -234,7 +235,7 @@ func TestStandbyIsRebuilt(t *testing.T) {
 func TestStandbyOfQuietLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newVirtualRig(t, 6)
-		m := startMember(t, v.plan, v.cluster)
+		owner, _ := startOnDisk(t, v.plan, v.cluster, newSimDisk(nil), seldom)
 		k := startCopies(t, v.pipeline, v.cluster, nil)
 		k.Name(0, 1, 2, 3)
 		v.feed(t, time.Minute)
@@ -249,7 +250,7 @@ func TestStandbyOfQuietLog(t *testing.T) {
 		v.feed(t, time.Minute)
 		require.NotContains(t, k.lines.String(), "rebuilt")
 		require.NoError(t, k.stop())
-		v.finish(t, m)
+		v.finish(t, &member{running: owner})
 	})
 }
 

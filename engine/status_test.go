@@ -45,7 +45,7 @@ func TestStatus(t *testing.T) {
 	topic, app := c.Topic(t, "rates", partitions), c.Name("fx")
 	p := newPipeline(t, app, topic)
 	e := start(t, p.plan, engine.Config{Brokers: c.Brokers, StateDir: t.TempDir(), StatusAddr: "0", CommitInterval: 50 * time.Millisecond})
-	await(t, e.Engine, 15*time.Second, isReady)
+	await(t, e.Engine, patience, isReady)
 	rates := randomRates(rand.New(rand.NewPCG(1, 2)), dayStart, 1000, time.Second)
 	rates = append(rates, endRates(rates, partitions)...)
 	write(t, c.Config(), p, rates)
@@ -62,7 +62,7 @@ func TestStatus(t *testing.T) {
 	require.Equal(t, app, s.Application)
 	require.True(t, s.Readiness.Ready)
 	require.Equal(t, int64(len(rates)), s.SubTopologies[0].Records)
-	require.Eventually(t, func() bool { return e.Status().SubTopologies[0].Rate > 0 }, 15*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return e.Status().SubTopologies[0].Rate > 0 }, patience, 50*time.Millisecond)
 	require.Len(t, s.SubTopologies[0].Tasks, partitions)
 	next := int64(0)
 	for i, task := range s.SubTopologies[0].Tasks {

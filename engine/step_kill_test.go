@@ -194,7 +194,7 @@ func (k *stepRig) live(t *testing.T, dir string, d *doom) []string {
 // awaitDeathOrEnd returns how the process has ended, by itself or told to at the end of the input.
 func (k *stepRig) awaitDeathOrEnd(t *testing.T, cmd *exec.Cmd, done chan error) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -33,7 +33,7 @@ func newHanging(t *testing.T, where string) *hanging {
 	h := &hanging{where: where, awake: make(chan struct{})}
 	t.Cleanup(func() {
 		close(h.awake)
-		require.Eventually(t, func() bool { return h.held.Load() == 0 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return h.held.Load() == 0 }, patience, time.Millisecond)
 	})
 	return h
 }
@@ -105,12 +105,12 @@ func TestProgramCodeHangs(t *testing.T) {
 					}
 				}
 				return true
-			}, 30*time.Second, 5*time.Millisecond)
+			}, patience, 5*time.Millisecond)
 			h.armed.Store(true)
 			write(t, c.Config(), p, rates[1:])
 
 			place := "record at offset"
-			require.Eventually(t, func() bool { return e.Readiness().Causes != nil }, 30*time.Second, 5*time.Millisecond)
+			require.Eventually(t, func() bool { return e.Readiness().Causes != nil }, patience, 5*time.Millisecond)
 			cause := e.Readiness().Causes[0]
 			require.Equal(t, engine.TaskStuck, cause.Reason)
 			require.ErrorContains(t, cause.Err, place)
@@ -130,7 +130,7 @@ func TestProgramCodeHangs(t *testing.T) {
 			require.ErrorContains(t, err, place)
 
 			r := start(t, newHangingPlan(t, app, topic, newHanging(t, "nowhere")).plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, CommitInterval: 10 * time.Millisecond})
-			require.Eventually(t, func() bool { return len(committed(t, c.Config(), app+"-1min")[0]) == 1 }, 30*time.Second, 20*time.Millisecond)
+			require.Eventually(t, func() bool { return len(committed(t, c.Config(), app+"-1min")[0]) == 1 }, patience, 20*time.Millisecond)
 			require.NoError(t, r.stop())
 		})
 	}
@@ -151,7 +151,7 @@ func TestSlowFunctionIsForgiven(t *testing.T) {
 	r := start(t, p.plan, cfg)
 	require.NoError(t, r.WaitReady(t.Context()))
 	write(t, c.Config(), p, []Rate{{Pair: "P", Bid: 7, At: dayStart}})
-	require.Eventually(t, func() bool { return !r.Readiness().Ready }, 30*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return !r.Readiness().Ready }, patience, 5*time.Millisecond)
 	close(release)
 	require.NoError(t, r.WaitReady(t.Context()))
 	require.NoError(t, r.stop())
@@ -168,7 +168,7 @@ func TestKeyCodecOfATableHangs(t *testing.T) {
 		return key, nil
 	}
 	r := start(t, plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, SlowAfter: 500 * time.Millisecond, StuckAfter: time.Second})
-	require.Eventually(t, func() bool { return h.held.Load() == 1 }, 30*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return h.held.Load() == 1 }, patience, time.Millisecond)
 	r.cancel()
 	select {
 	case err := <-r.done:

@@ -54,7 +54,7 @@ func TestJoinedTablesInGroups(t *testing.T) {
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	amounts, desks := map[string]int64{}, map[string]string{}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for range 2 {
 		e := start(t, plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, StateDir: t.TempDir(), CommitInterval: 50 * time.Millisecond})

@@ -191,7 +191,7 @@ func measureTakeOver(t *testing.T, keys, standbys int) {
 	awaitEnd(t, c, app, topic)
 	within := func(pass func(s engine.SubTopologyStatus) bool) {
 		t.Helper()
-		require.Eventually(t, func() bool { return pass(survivor.Status().SubTopologies[0]) }, time.Minute, 2*time.Millisecond,
+		require.Eventually(t, func() bool { return pass(survivor.Status().SubTopologies[0]) }, patience, 2*time.Millisecond,
 			"%+v", survivor.Status().SubTopologies[0])
 	}
 	within(func(s engine.SubTopologyStatus) bool {

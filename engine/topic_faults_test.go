@@ -67,7 +67,7 @@ func TestTopicDeleted(t *testing.T) {
 	write(t, c.Config(), p, rates)
 	awaitEnd(t, c, app, topic)
 	require.NoError(t, c.Admin().Delete(t.Context(), topic))
-	require.Eventually(t, func() bool { return strings.Contains(lines.String(), "topic="+topic) }, 20*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(lines.String(), "topic="+topic) }, patience, 20*time.Millisecond)
 	require.NoError(t, r.stop())
 	require.ErrorContains(t, run(t, p.plan, cfg), "do not exist: "+topic)
 	requireFinals(t, c.Config(), p, rates, 1, time.Minute)

@@ -129,7 +129,7 @@ func TestFencedTransactionIsSeen(t *testing.T) {
 	rates := randomRates(rand.New(rand.NewPCG(1, 2)), dayStart, 300, time.Second)
 	write(t, c.Config(), p, rates)
 	committed := func() bool { return total(gathered(t, e.Engine)["ashi_commit_seconds"], "", "") > 0 }
-	require.Eventually(t, committed, 15*time.Second, 10*time.Millisecond)
+	require.Eventually(t, committed, patience, 10*time.Millisecond)
 	usurper, err := kafka.NewProducer(t.Context(), c.Config(), kafka.ProducerConfig{TransactionalID: topology.TransactionalID(app, p.plan.Subs[0].Name, 0)})
 	require.NoError(t, err)
 	require.NoError(t, usurper.Close())

@@ -22,7 +22,7 @@ func TestAddAndWait(t *testing.T) {
 	plan, err := b.Build()
 	require.NoError(t, err)
 	cfg := engine.Config{Brokers: c.Brokers, Dial: c.Dial, StateDir: t.TempDir()}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	e := start(t, plan, cfg)
 	table, err := engine.Table(e.Engine, positions)

@@ -101,7 +101,7 @@ func TestFollowManyPartitions(t *testing.T) {
 		until, err = c.Admin().Ends(t.Context(), topic, true)
 		require.NoError(t, err)
 		return maps.Equal(all, until)
-	}, 10*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 	seen := 0
 	require.NoError(t, kafka.Follow(t.Context(), c.Config(), kafka.FollowConfig{Topic: topic, From: from, Until: until,
 		Apply: func(p int32, records []task.Record, _ int64) error {

@@ -18,6 +18,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// patience bounds waits for what comes. A test that passes never waits so long, on a machine that stands still for seconds either.
+const patience = 3 * time.Minute
+
 // state is what a toy worker keeps: how far it has read each input, and how many records of it it counted.
 type state struct {
 	Next  map[string]int64
@@ -307,7 +310,7 @@ func (b *bench) await(n int64) {
 				}
 			}
 			return true
-		}, 60*time.Second, 20*time.Millisecond, "partition %d", partition)
+		}, patience, 20*time.Millisecond, "partition %d", partition)
 	}
 }
 
@@ -323,7 +326,7 @@ func TestOneMemberCountsEverythingOnce(t *testing.T) {
 			offsets, err := b.cluster.Admin().CommittedOffsets(t.Context(), b.id, topic)
 			require.NoError(t, err)
 			return offsets[0] == 5010 && offsets[1] == 5010 && offsets[2] == 5010
-		}, 5*time.Second, 10*time.Millisecond)
+		}, patience, 10*time.Millisecond)
 	}
 	require.NoError(t, stop())
 	require.Equal(t, int32(3), b.opened.Load())
@@ -411,7 +414,7 @@ func TestSlowPartitionDoesNotStallItsNeighbour(t *testing.T) {
 	}
 	b.fill(100_000)
 	stop := b.run()
-	require.Eventually(t, func() bool { return readState(t.Context(), b, 1).Count[b.topics[0]] == 100_000 }, 30*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return readState(t.Context(), b, 1).Count[b.topics[0]] == 100_000 }, patience, 20*time.Millisecond)
 	require.Zero(t, readState(t.Context(), b, 0).Count[b.topics[0]])
 	close(gate)
 	b.await(100_000)
@@ -434,7 +437,7 @@ func TestZombieIsFenced(t *testing.T) {
 	b.fill(100)
 	stall.Lock()
 	stopFirst := b.run()
-	require.Eventually(t, func() bool { return frozen.Load() != nil }, 10*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return frozen.Load() != nil }, patience, 5*time.Millisecond)
 
 	successor, err := kafka.NewProducer(t.Context(), b.config(), kafka.ProducerConfig{TransactionalID: fmt.Sprintf("%s-%d", b.id, 0)})
 	require.NoError(t, err)

@@ -52,7 +52,7 @@ func (k *taken) len() int {
 // requireOrder waits for n records and checks that none was older than the one before it.
 func (k *taken) requireOrder(t *testing.T, n int) {
 	t.Helper()
-	require.Eventually(t, func() bool { return k.len() >= n }, 30*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return k.len() >= n }, patience, 5*time.Millisecond)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	require.Len(t, k.times, n)
@@ -126,7 +126,7 @@ func TestTopicWithoutAnswer(t *testing.T) {
 	k := watch(b)
 	b.put(b.topics[0], 3000, 0, 1)
 	stop := b.run()
-	require.Eventually(t, func() bool { return refused.Load() > 3 }, 30*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return refused.Load() > 3 }, patience, 5*time.Millisecond)
 	require.Zero(t, k.len())
 	answers.Store(true)
 	k.requireOrder(t, 3000)
@@ -182,7 +182,7 @@ func TestHalfUsedBatches(t *testing.T) {
 // awaitCounts waits until a partition's committed state counts what is wanted.
 func (b *bench) awaitCounts(partition int32, want map[string]int64) {
 	b.t.Helper()
-	require.Eventually(b.t, func() bool { return maps.Equal(want, readState(b.t.Context(), b, partition).Count) }, 30*time.Second, 5*time.Millisecond)
+	require.Eventually(b.t, func() bool { return maps.Equal(want, readState(b.t.Context(), b, partition).Count) }, patience, 5*time.Millisecond)
 }
 
 // What is deleted is gone for those who begin at the oldest record; deleting it again, or less, is no error.

@@ -33,7 +33,7 @@ func TestFirstTransactionIsCommitted(t *testing.T) {
 		until, err = c.Admin().Ends(t.Context(), topic, true)
 		require.NoError(t, err)
 		return until[0] == 4
-	}, 10*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 	var got []byte
 	require.NoError(t, kafka.Follow(t.Context(), c.Config(), kafka.FollowConfig{Topic: topic, From: map[int32]int64{0: kafka.Oldest}, Until: until,
 		Apply: func(_ int32, records []task.Record, _ int64) error {

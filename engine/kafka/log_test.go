@@ -87,7 +87,7 @@ func settledEnd(t testing.TB, c *kafkatest.Cluster, topic string) (end int64) {
 		require.NoError(t, err)
 		end = committedEnd(t, c, topic)
 		return end == all[0]
-	}, 10*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 	return end
 }
 
@@ -139,7 +139,7 @@ func TestFollowReachesTheEndOfEveryKindOfLog(t *testing.T) {
 			if tc.name != "open transaction" {
 				end = settledEnd(t, c, topic)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			values, position, err := follow(ctx, c, topic, kafka.Oldest, end)
 			require.NoError(t, err)
@@ -192,7 +192,7 @@ func TestFollowCompactedLog(t *testing.T) {
 	end := cluster.PartitionInfo("compacted", 0).LastStableOffset
 	for round := range 3 {
 		cluster.Compact()
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		var position int64
 		err := kafka.Follow(ctx, cfg, kafka.FollowConfig{
 			Topic: "compacted", From: map[int32]int64{0: kafka.Oldest}, Until: map[int32]int64{0: end},

@@ -41,7 +41,7 @@ func (b *bench) hang(t *testing.T, hangs func(partition int32) bool) *hang {
 // wake lets all workers go on, and waits until those that were left behind have closed.
 func (h *hang) wake() {
 	h.once.Do(func() { close(h.release) })
-	require.Eventually(h.bench.t, func() bool { return h.held.Load() == 0 && h.bench.opened.Load() == h.bench.closed.Load() }, 30*time.Second, 5*time.Millisecond)
+	require.Eventually(h.bench.t, func() bool { return h.held.Load() == 0 && h.bench.opened.Load() == h.bench.closed.Load() }, patience, 5*time.Millisecond)
 }
 
 // within is what stop returns, which must not take longer than a bound.
@@ -69,7 +69,7 @@ func TestStuckWorkerIsAbandoned(t *testing.T) {
 	stop := b.runWith(cfg)
 	<-h.entered
 	eventually(t, func() bool { return readState(t.Context(), b, 0).Count[b.topics[0]] == 10 })
-	err := within(t, 15*time.Second, stop)
+	err := within(t, patience, stop)
 	require.ErrorIs(t, err, kafka.ErrStuck)
 	require.ErrorContains(t, err, "partition 1: ")
 	require.ErrorContains(t, err, "processing")
@@ -96,7 +96,7 @@ func TestStuckWorkerEndsItsMember(t *testing.T) {
 			ended := make(chan error, 1)
 			g, _ := b.stuckGroup(300 * time.Millisecond)
 			go func() { ended <- g.Run(t.Context()) }()
-			require.ErrorIs(t, within(t, 30*time.Second, func() error { return <-ended }), kafka.ErrStuck)
+			require.ErrorIs(t, within(t, patience, func() error { return <-ended }), kafka.ErrStuck)
 			require.Positive(t, h.held.Load())
 
 			healed.Store(true) // for the workers to come: those that hang go on doing so
@@ -161,7 +161,7 @@ func TestStuckWorkerHoldsUpNoRebalance(t *testing.T) {
 	third := b.runWith(cfg)
 	fourth := b.runWith(cfg) // with as many members as partitions all but one must move
 	b.await(10)
-	require.ErrorIs(t, within(t, 30*time.Second, first), kafka.ErrStuck)
+	require.ErrorIs(t, within(t, patience, first), kafka.ErrStuck)
 	for _, stop := range []func() error{second, third, fourth} {
 		require.NoError(t, stop())
 	}

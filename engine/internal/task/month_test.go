@@ -237,7 +237,7 @@ func TestSimulatedMonth(t *testing.T) {
 	if os.Getenv("ASHI_SOAK_MINUTES") != "" {
 		days, births = 30, 50
 	} else if testing.Short() {
-		days = 3
+		days, births = 3, 2
 	}
 	if s := os.Getenv("ASHI_MONTH_BIRTHS"); s != "" {
 		var err error

@@ -39,7 +39,7 @@ func TestCheckpointCutShort(t *testing.T) {
 				require.GreaterOrEqual(t, most, 2, "writes of a checkpoint")
 				step := 1
 				if testing.Short() {
-					step = 3
+					step = 7
 				}
 				for cut := 1; cut < whole.store.Calls(storetest.CallWrite); cut += step {
 					l := newLarge(t, plan, bound)
