@@ -23,6 +23,7 @@ import (
 	"github.com/ashi-stream/ashi/stores"
 	"github.com/ashi-stream/ashi/stores/memory"
 	"github.com/ashi-stream/ashi/stores/storetest"
+	"github.com/ashi-stream/ashi/topology"
 )
 
 var errDisk = errors.New("the disk does not take it")
@@ -131,7 +132,7 @@ func (s *simulation) logf(format string, args ...any) {
 
 // revive starts members anew that have ended with an error.
 func (s *simulation) revive() {
-	for _, m := range s.members {
+	for _, m := range s.all() {
 		select {
 		case err := <-m.done:
 			require.NotErrorIs(s.t, err, task.ErrForeign)
@@ -293,6 +294,7 @@ func (b *simBroker) heal() {
 // simMember is a process: it has a wire and a disk, and lives more than once.
 type simMember struct {
 	sim  *simulation
+	plan *topology.Plan
 	name int
 	wire *simWire
 	disk *simDisk
@@ -310,7 +312,7 @@ func (m *simMember) start() {
 	if s.static {
 		instance = fmt.Sprint("member", m.name)
 	}
-	e, err := engine.New(s.plan.plan, engine.Config{Brokers: s.cluster.Brokers, Dial: m.wire.Dial, CommitInterval: s.pace.commit, CheckpointInterval: s.pace.checkpoint,
+	e, err := engine.New(m.plan, engine.Config{Brokers: s.cluster.Brokers, Dial: m.wire.Dial, CommitInterval: s.pace.commit, CheckpointInterval: s.pace.checkpoint,
 		Guarantee: s.guarantee, SessionTimeout: s.pace.session, WithoutTables: "simulation", Standbys: s.standbys, InstanceID: instance,
 		Log: slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: level})).With("member", m.name)})
 	require.NoError(s.t, err)
@@ -342,14 +344,20 @@ func (m *simMember) stop() {
 
 // kill ends the member where it is: nothing that it does on its way out reaches the broker or the disk, which is kept, or lost.
 func (m *simMember) kill() {
-	m.wire.sever()
-	kept := m.disk.crash(m.sim.r)
-	m.cancel()
-	<-m.done
+	kept := m.crash(m.sim.r)
 	if m.sim.r.IntN(2) == 0 {
 		kept = nil
 	}
 	m.disk = newSimDisk(kept)
+}
+
+// crash is kill without what becomes of the disk, which it returns.
+func (m *simMember) crash(r *rand.Rand) map[string]stores.Store {
+	m.wire.sever()
+	kept := m.disk.crash(r)
+	m.cancel()
+	<-m.done
+	return kept
 }
 
 // simDisk is where a process keeps its stores, for one life.

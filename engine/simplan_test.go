@@ -104,7 +104,7 @@ func declared[S interface {
 			return s
 		}
 		in := like
-		in.name = fmt.Sprint(sort, i)
+		in.name = fmt.Sprint(sort, "-", i)
 		s := make(in.name)
 		in.encode = s.StreamRef().Encode
 		have[i] = s
@@ -117,10 +117,16 @@ func (p *simPlan) put(topic string, last bool, least simLeastRule) {
 	p.outputs = append(p.outputs, simOutput{topic, last, least})
 }
 
-func simGroup(r *simRow) string { return r.Group }
+func simGroup(r *simRow) string {
+	simGate.pass()
+	return r.Group
+}
 
 func simStatOf(g dsl.Group[string, simRow]) simStat {
-	n := func(r *simRow) int64 { return r.N }
+	n := func(r *simRow) int64 {
+		simGate.pass()
+		return r.N
+	}
 	return simStat{g.Key(), g.WindowStart(), aggregates.Count(g), aggregates.Sum(g, n), aggregates.Min(g, n), aggregates.Max(g, n)}
 }
 
@@ -131,6 +137,7 @@ func simPaired(l, r *simRow) (simPair, error) {
 		}
 		return fmt.Sprint(r.ID, r.N)
 	}
+	simGate.pass()
 	if l != nil && l.N%17 == 0 {
 		return simPair{}, errSimRow
 	}

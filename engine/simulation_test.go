@@ -132,6 +132,8 @@ func runSimulation(t *testing.T, seed uint64, tally *simTally) {
 		}
 		s.end()
 		s.compare()
+		s.lives.compare(s)
+		s.lives.afterlife(s)
 		s.count(tally)
 	})
 }
@@ -181,6 +183,7 @@ type simulation struct {
 	stalls     int
 	rows       int // compared
 	commits    int
+	lives      *simLives
 	next       time.Time  // where the next phase begins, at the earliest
 	fed        []simBatch // all input, in order
 }
@@ -200,6 +203,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 	more := rand.New(rand.NewPCG(seed, 9)) // of its own, so that older seeds stay what they were
 	s.standbys, s.static = more.IntN(3), more.IntN(4) == 0
 	s.guarantee, s.calm = simGuarantee(seed)
+	s.lives = newSimLives(seed)
 	t.Logf("%q, %d partitions, %d standbys, static %v, %v, calm %v, %+v", s.plan.parts, s.partitions, s.standbys, s.static, s.guarantee, s.calm, s.pace)
 	ports := []int{9092}
 	if s.guarantee == engine.AtLeastOnce {
@@ -217,10 +221,11 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 		s.broker.inputs = append(s.broker.inputs, s.broker.kfake.TopicInfo(in.name).TopicID)
 	}
 	for i := range 1 + s.r.IntN(3) {
-		m := &simMember{sim: s, name: i, disk: newSimDisk(nil)}
+		m := &simMember{sim: s, plan: s.plan.plan, name: i, disk: newSimDisk(nil)}
 		s.members = append(s.members, m)
 		m.start()
 	}
+	s.lives.begin(s)
 	return s
 }
 
@@ -230,8 +235,10 @@ func (s *simulation) phase() {
 		s.next = now
 	}
 	s.next = s.next.Truncate(time.Millisecond)
+	s.lives.feed(s)
 	for _, in := range s.plan.inputs {
 		records := s.plan.records(s.t, in, s.next)
+		s.lives.hang(s)
 		switch x := s.r.IntN(4); {
 		case s.calm, x == 0:
 			s.feed(in.name, records)
@@ -241,6 +248,7 @@ func (s *simulation) phase() {
 			s.feed(in.name, records)
 			s.sleep(2 * s.pace.commit)
 			s.mishap()
+			s.lives.mishap(s)
 		}
 		s.settle()
 	}
@@ -276,12 +284,14 @@ func (s *simulation) end() {
 		s.feed(in.name, records)
 		s.settle()
 	}
+	s.lives.end(s)
 	s.broker.heal()
-	for _, m := range s.members {
+	for _, m := range s.all() {
 		m.wire.heal()
 	}
+	s.lives.release(s)
 	s.settle()
-	for _, m := range s.members {
+	for _, m := range s.all() {
 		m.stop()
 	}
 	s.broker.heal()
@@ -313,6 +323,9 @@ func (s *simulation) settle() {
 		}
 		was = ends
 		s.broker.evict(s.t, s.client, s.plan.plan.Name, len(s.members))
+		if other := s.lives.other; other != nil {
+			s.broker.evict(s.t, s.client, other.plan.Name, 1)
+		}
 		if at := time.Since(began); at > most/2 && !stalled {
 			stalled = true
 			s.stall(behind)
@@ -354,20 +367,21 @@ func (s *simulation) stall(behind string) {
 func (s *simulation) behind() (behind, ends string) {
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
-	for _, sub := range s.plan.plan.Subs {
-		group := s.plan.plan.Name
-		for _, topic := range sub.Topics() {
-			end, err := s.cluster.Admin().Ends(ctx, topic, false)
-			if err != nil {
-				return err.Error(), ""
-			}
-			at, err := s.cluster.Admin().CommittedOffsets(ctx, group, topic)
-			for p := range end {
-				if err != nil || at[p] != end[p] {
-					behind = fmt.Sprintf("%s has committed %s up to %v (%v), want %v", group, topic, at, err, end)
+	for _, plan := range s.plans() {
+		for _, sub := range plan.Subs {
+			for _, topic := range sub.Topics() {
+				end, err := s.cluster.Admin().Ends(ctx, topic, false)
+				if err != nil {
+					return err.Error(), ""
 				}
+				at, err := s.cluster.Admin().CommittedOffsets(ctx, plan.Name, topic)
+				for p := range end {
+					if err != nil || at[p] != end[p] {
+						behind = fmt.Sprintf("%s has committed %s up to %v (%v), want %v", plan.Name, topic, at, err, end)
+					}
+				}
+				ends += fmt.Sprint(topic, end)
 			}
-			ends += fmt.Sprint(topic, end)
 		}
 	}
 	return behind, ends
