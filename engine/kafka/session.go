@@ -104,7 +104,7 @@ func (s *session) watch() {
 // stuck waits until the session is to stop, which is true, or its worker is stuck: then the session ends without it.
 func (s *session) stuck() (stops bool) {
 	bound := s.group().gc.StuckAfter
-	every := max(min(lookEvery, bound/4), time.Millisecond)
+	every := max(min(lookEvery, bound/10), time.Millisecond)
 	var looks <-chan time.Time
 	if bound > 0 {
 		tick := time.NewTicker(every)

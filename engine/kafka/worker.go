@@ -129,8 +129,9 @@ type SubTopology struct {
 
 const (
 	defaultTick = 100 * time.Millisecond
-	// lookEvery is how often a session looks whether its worker is stuck, at least.
-	lookEvery = time.Second
+	// lookEvery is how often a session looks whether its worker is stuck, at least; ten times in StuckAfter,
+	// if that is more often. A process may have thousands of sessions.
+	lookEvery = 30 * time.Second
 
 	// closeTimeout bounds the abandoning of a worker, and the wait for one that does not notice that its context is done.
 	closeTimeout = 5 * time.Second
