@@ -20,18 +20,21 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Every Go block of the README and of docs/*.md is compiled, and what is marked is run. Words behind ```go say how:
+// Every Go block of the README and of docs/*.md is compiled, and what is marked is run. Words
+// behind ```go say how:
 //
 //	(none)           a whole program, declarations, or statements: compiled
 //	build            statements that declare steps in b: their plan is built too
 //	spec             an expression, a windows.Spec: the table that follows is held against what the engine does (docs/testdata/snippets)
 //	file=NAME/FILE   a file of the program NAME: its tests are run, and then the program; a block ```text output=NAME is what it prints
 //
-// All blocks of a page are one package: declarations in one are seen by the others. What a page does not show, such as the
-// rows that it speaks of, is in docs/testdata/PAGE/*.go, a package of that name; its function Declare is called with b before
-// each block of statements that is run. Imports are added by the names in use.
+// All blocks of a page are one package: declarations in one are seen by the others. What a page
+// does not show, such as the rows that it speaks of, is in docs/testdata/PAGE/*.go, a package of
+// that name; its function Declare is called with b before each block of statements that is run.
+// Imports are added by the names in use.
 
-var updateTables = flag.Bool("docs.update", false, "write the worked tables of the pages anew: read them before you commit them")
+var updateTables = flag.Bool("docs.update", false,
+	"write the worked tables of the pages anew: read them before you commit them")
 
 // block is the code between two fences.
 type block struct {
@@ -66,9 +69,11 @@ func TestDocsCompileAndRun(t *testing.T) {
 		g.add(b)
 	}
 	overlay := g.write()
-	goCommand(t, append([]string{"build", "-overlay=" + overlay}, g.packages()...)...) // what is undefined belongs into docs/testdata/PAGE/page.go
+	// what is undefined belongs into docs/testdata/PAGE/page.go
+	goCommand(t, append([]string{"build", "-overlay=" + overlay}, g.packages()...)...)
 	built := t.TempDir() + "/"
-	tests := append([]string{"test", "-c", "-vet=off", "-overlay=" + overlay, "-o", built, "./" + snippets}, g.programs...)
+	tests := append([]string{"test", "-c", "-vet=off", "-overlay=" + overlay, "-o", built, "./" + snippets},
+		g.programs...)
 	goCommand(t, tests...)
 	run(t, snippets, built+"snippets.test", fmt.Sprintf("-docs.update=%v", *updateTables))
 	for _, program := range g.programs {
@@ -87,7 +92,8 @@ func TestDocsCompileAndRun(t *testing.T) {
 func TestLinksOfPages(t *testing.T) {
 	code := regexp.MustCompile("(?s)```.*?```|`[^`\n]*`")
 	for _, page := range readPages(t) {
-		for _, link := range regexp.MustCompile(`\]\(([^)#\s]+)[^)]*\)`).FindAllStringSubmatch(code.ReplaceAllString(page.text, ""), -1) {
+		for _, link := range regexp.MustCompile(`\]\(([^)#\s]+)[^)]*\)`).FindAllStringSubmatch(
+			code.ReplaceAllString(page.text, ""), -1) {
 			target := path.Join(path.Dir(page.name), link[1])
 			if strings.Contains(link[1], "://") {
 				continue
@@ -144,7 +150,8 @@ func readBlocks(t *testing.T) (blocks []block) {
 // snippets is the package that runs plans and tables; its list of them is generated.
 const snippets = "docs/testdata/snippets"
 
-// generated collects the files that are made of blocks. They exist in an overlay of the go command only.
+// generated collects the files that are made of blocks. They exist in an overlay of the go command
+// only.
 type generated struct {
 	t        *testing.T
 	files    map[string]string // by path relative to the root
@@ -179,7 +186,8 @@ func (g *generated) add(b block) {
 	case strings.HasPrefix(b.code, "package main"): // not as main, which the go command would link
 		g.put(folder+"/"+strings.ToLower(id)+"/main.go", strings.Replace(code, "package main", "package program", 1))
 	case spec:
-		g.put(file, g.header(b, "windows")+fmt.Sprintf("func %s() windows.Spec {\nreturn (\n//line %s:%d\n%s)\n}\n", id, b.page, b.line, strings.TrimSuffix(b.code, "\n")))
+		g.put(file, g.header(b, "windows")+fmt.Sprintf("func %s() windows.Spec {\nreturn (\n//line %s:%d\n%s)\n}\n", id,
+			b.page, b.line, strings.TrimSuffix(b.code, "\n")))
 		g.run(b, "tables", fmt.Sprintf("{%q, %d, %s.%s()}", b.page, b.line, alias(b), id))
 	case isDeclarations(b.code):
 		g.put(file, g.header(b)+code)
@@ -211,9 +219,12 @@ func (g *generated) run(b block, list, entry string) {
 func alias(b block) string { return "page" + strings.ReplaceAll(b.name(), "-", "") }
 
 // known are the packages that blocks may use without importing them.
-var known = []string{"bytes", "context", "encoding/binary", "errors", "fmt", "log", "math", "net/http", "os", "strings", "testing", "time", module + "/aggregates", module + "/dsl",
-	module + "/dsl/codecs", module + "/dsl/entity", module + "/engine", module + "/engine/config", module + "/engine/embedded", module + "/engine/enginetest", module + "/engine/kafka", module + "/engine/registry", module + "/topology",
-	module + "/windows", "github.com/stretchr/testify/require", "github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_golang/prometheus/promhttp", "log/slog"}
+var known = []string{"bytes", "context", "encoding/binary", "errors", "fmt", "log", "math", "net/http", "os", "strings",
+	"testing", "time", module + "/aggregates", module + "/dsl", module + "/dsl/codecs", module + "/dsl/entity",
+	module + "/engine", module + "/engine/config", module + "/engine/embedded", module + "/engine/enginetest",
+	module + "/engine/kafka", module + "/engine/registry", module + "/topology", module + "/windows",
+	"github.com/stretchr/testify/require", "github.com/prometheus/client_golang/prometheus",
+	"github.com/prometheus/client_golang/prometheus/promhttp", "log/slog"}
 
 // header is package clause and imports of a block that has none.
 func (g *generated) header(b block, also ...string) string {
@@ -235,7 +246,8 @@ func isDeclarations(code string) bool {
 	return err == nil
 }
 
-// used is a statement that uses all that the statements of a block define: a page may stop before it does.
+// used is a statement that uses all that the statements of a block define: a page may stop before
+// it does.
 func used(t *testing.T, b block) string {
 	file, err := parser.ParseFile(token.NewFileSet(), "", "package p\nfunc _() {\n"+b.code+"\n}", 0)
 	require.NoError(t, err, "%s, counted from two lines above it", b.place())
@@ -263,7 +275,8 @@ func used(t *testing.T, b block) string {
 
 // write writes the overlay, and returns its path.
 func (g *generated) write() string {
-	g.put(snippets+"/list_test.go", "package snippets\n\nimport (\n"+strings.Join(g.imports, "")+")\n\n"+g.list.String())
+	g.put(snippets+"/list_test.go", "package snippets\n\nimport (\n"+strings.Join(g.imports, "")+")\n\n"+
+		g.list.String())
 	dir := g.t.TempDir()
 	root, err := os.Getwd()
 	require.NoError(g.t, err)

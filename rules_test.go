@@ -19,8 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The rules that hold for every file of the project. Each is a function from files to complaints, so that its test can
-// also feed it a file that breaks it.
+// The rules that hold for every file of the project. Each is a function from files to complaints,
+// so that its test can also feed it a file that breaks it.
 
 const module = "github.com/ashi-stream/ashi"
 
@@ -97,10 +97,13 @@ func TestImportRulesCanFail(t *testing.T) {
 	file := func(path string, imports ...string) []source { return []source{{path: path, imports: imports}} }
 	require.Len(t, forbiddenImports(file("windows/session/a.go", module+"/stores"), forbidden), 1)
 	require.Len(t, forbiddenImports(file("dsl/entity/a.go", module+"/engine/kafka", modules["kfake"]), forbidden), 2)
-	require.Empty(t, forbiddenImports(file("windows/a.go", module+"/windows/session", "time"), forbidden), "a folder may import itself")
-	require.Empty(t, forbiddenImports(file("dsl/a.go", module+"/enginetest"), forbidden), "a folder's name is no prefix of another's")
+	require.Empty(t, forbiddenImports(file("windows/a.go", module+"/windows/session", "time"), forbidden),
+		"a folder may import itself")
+	require.Empty(t, forbiddenImports(file("dsl/a.go", module+"/enginetest"), forbidden),
+		"a folder's name is no prefix of another's")
 	require.Len(t, foreignImports(file("engine/a.go", modules["franz-go"]+"/pkg/kgo"), owners), 1)
-	require.Len(t, foreignImports(file("engine/embedded/a.go", modules["franz-go"]+"/pkg/kgo", modules["kfake"]), owners), 1)
+	require.Len(t, foreignImports(file("engine/embedded/a.go", modules["franz-go"]+"/pkg/kgo", modules["kfake"]),
+		owners), 1)
 	require.Empty(t, foreignImports(file("bench/e2e/a.go", modules["kfake"]), owners))
 	require.Len(t, withoutRow(file("extras/a.go"), design), 1)
 
@@ -113,16 +116,19 @@ func TestImportRulesCanFail(t *testing.T) {
 func TestEveryPackageHasADocComment(t *testing.T) {
 	require.Empty(t, undocumented(load(t)))
 
-	require.Len(t, undocumented([]source{{path: "a/a.go", pkg: "a"}, {path: "a/a_test.go", pkg: "a", doc: "Package a"}}), 1)
+	require.Len(t, undocumented([]source{{path: "a/a.go", pkg: "a"}, {path: "a/a_test.go", pkg: "a",
+		doc: "Package a"}}), 1)
 	require.Len(t, undocumented([]source{{path: "a/a.go", pkg: "a", doc: "Package b is another."}}), 1)
-	require.Empty(t, undocumented([]source{{path: "a/a.go", pkg: "a"}, {path: "a/doc.go", pkg: "a", doc: "Package a is."}}))
+	require.Empty(t, undocumented([]source{{path: "a/a.go", pkg: "a"},
+		{path: "a/doc.go", pkg: "a", doc: "Package a is."}}))
 }
 
 func TestLongFilesSayWhy(t *testing.T) {
 	require.Empty(t, tooLong(load(t)))
 
 	require.Len(t, tooLong([]source{{path: "a.go", lines: maxLines + 1}}), 1)
-	require.Empty(t, tooLong([]source{{path: "a.go", lines: maxLines + 1, excused: true}, {path: "b.go", lines: maxLines}}))
+	require.Empty(t, tooLong([]source{{path: "a.go", lines: maxLines + 1, excused: true},
+		{path: "b.go", lines: maxLines}}))
 	require.True(t, longReason.MatchString("package a\n\n// Long file: one table.\n"))
 	require.False(t, longReason.MatchString("package a\n\n// Long file:\n"))
 }
@@ -136,7 +142,8 @@ func forbiddenImports(files []source, rules []rule) (complaints []string) {
 			}
 			for _, imported := range f.imports {
 				if within(imported, r.path) && !within(imported, module+"/"+r.folder) {
-					complaints = append(complaints, fmt.Sprintf("%s imports %s, but %s must not import %s", f.path, imported, r.folder, r.word))
+					complaints = append(complaints, fmt.Sprintf("%s imports %s, but %s must not import %s", f.path,
+						imported, r.folder, r.word))
 				}
 			}
 		}
@@ -144,8 +151,8 @@ func forbiddenImports(files []source, rules []rule) (complaints []string) {
 	return complaints
 }
 
-// foreignImports holds the second table of the design against the files. Where two rows fit an import, the one with the
-// longer path is meant.
+// foreignImports holds the second table of the design against the files. Where two rows fit an
+// import, the one with the longer path is meant.
 func foreignImports(files []source, owners []owner) (complaints []string) {
 	for _, f := range files {
 		if f.test() || within(f.folder(), "bench") || within(f.folder(), "examples") {
@@ -160,7 +167,8 @@ func foreignImports(files []source, owners []owner) (complaints []string) {
 			}
 			mine := func(folder string) bool { return within(f.folder(), folder) }
 			if o.path != "" && !slices.ContainsFunc(o.folders, mine) {
-				complaints = append(complaints, fmt.Sprintf("%s imports %s, but only %s may import %s", f.path, imported, o.folders, o.word))
+				complaints = append(complaints, fmt.Sprintf("%s imports %s, but only %s may import %s", f.path,
+					imported, o.folders, o.word))
 			}
 		}
 	}
@@ -194,7 +202,8 @@ func undocumented(files []source) (complaints []string) {
 	}
 	for folder, right := range documented {
 		if !right {
-			complaints = append(complaints, fmt.Sprintf("the package in %s has no doc comment that starts with its name", folder))
+			complaints = append(complaints,
+				fmt.Sprintf("the package in %s has no doc comment that starts with its name", folder))
 		}
 	}
 	return complaints
@@ -203,7 +212,9 @@ func undocumented(files []source) (complaints []string) {
 func tooLong(files []source) (complaints []string) {
 	for _, f := range files {
 		if f.lines > maxLines && !f.excused && !f.generated {
-			complaints = append(complaints, fmt.Sprintf("%s has %d lines: cut it, or say why not in a line that starts with \"// Long file: \"", f.path, f.lines))
+			complaints = append(complaints,
+				fmt.Sprintf("%s has %d lines: cut it, or say why not in a line that starts with \"// Long file: \"",
+					f.path, f.lines))
 		}
 	}
 	return complaints
@@ -288,8 +299,8 @@ func words(cell string) (list []string) {
 	return list
 }
 
-// load reads every Go file of the module. It parses files rather than asking the go command for packages, which would
-// hide the files that this machine's build constraints leave out.
+// load reads every Go file of the module. It parses files rather than asking the go command for
+// packages, which would hide the files that this machine's build constraints leave out.
 func load(t *testing.T) []source {
 	t.Helper()
 	var files []source
@@ -310,7 +321,8 @@ func load(t *testing.T) []source {
 	return files
 }
 
-// skipped reports whether a folder holds no package of this module: the names that the go command skips, and other modules.
+// skipped reports whether a folder holds no package of this module: the names that the go command
+// skips, and other modules.
 func skipped(name, base string) bool {
 	_, err := os.Stat(filepath.Join(name, "go.mod"))
 	return base[0] == '.' || base[0] == '_' || base == "testdata" || err == nil

@@ -57,13 +57,14 @@ func project(r *Recorder[tick]) results {
 	u := func(t *tick) uint64 { return t.u }
 	n := func(t *tick) int32 { return t.n }
 	return results{
-		count: Count(g), open: EarliestByOffset(g, bid), high: Max(g, bid), low: Min(g, bid), close: LatestByOffset(g, bid),
-		sum: Sum(g, bid), avg: Avg(g, bid),
-		named: Max(g, func(t *tick) price { return t.named }), nSum: Sum(g, n), nAvg: Avg(g, n), uMin: Min(g, u), uMax: Max(g, u),
-		first: EarliestByOffset(g, name), last: LatestByOffset(g, name), least: Min(g, name), most: Max(g, name),
-		atMin: Min(g, at), atMax: Max(g, at), size: Sum(g, size), sizeMax: Max(g, size), sizeAvg: Avg(g, size),
-		maybeMax: Max(g, maybe), maybeSum: Sum(g, maybe), maybeLast: LatestByOffset(g, func(t *tick) *string { return t.maybeS }),
-		ok: LatestByOffset(g, func(t *tick) bool { return t.ok }),
+		count: Count(g), open: EarliestByOffset(g, bid), high: Max(g, bid), low: Min(g, bid),
+		close: LatestByOffset(g, bid), sum: Sum(g, bid), avg: Avg(g, bid),
+		named: Max(g, func(t *tick) price { return t.named }), nSum: Sum(g, n), nAvg: Avg(g, n), uMin: Min(g, u),
+		uMax: Max(g, u), first: EarliestByOffset(g, name), last: LatestByOffset(g, name), least: Min(g, name),
+		most: Max(g, name), atMin: Min(g, at), atMax: Max(g, at), size: Sum(g, size), sizeMax: Max(g, size),
+		sizeAvg: Avg(g, size), maybeMax: Max(g, maybe), maybeSum: Sum(g, maybe),
+		maybeLast: LatestByOffset(g, func(t *tick) *string { return t.maybeS }),
+		ok:        LatestByOffset(g, func(t *tick) bool { return t.ok }),
 	}
 }
 
@@ -107,14 +108,17 @@ func TestResults(t *testing.T) {
 	p := recorded(t)
 	s := NewState(p)
 	empty := read(t, p, s)
-	require.Equal(t, results{maybeSum: nil}, func() results { e := empty; e.maybeSum = nil; return e }(), "nothing seen: zero values")
+	require.Equal(t, results{maybeSum: nil}, func() results { e := empty; e.maybeSum = nil; return e }(),
+		"nothing seen: zero values")
 	require.Equal(t, 0.0, *empty.maybeSum, "SUM of nothing is 0, not null")
 
 	two, text := 2.0, "x"
 	day := time.Date(2014, 5, 1, 0, 0, 0, 0, time.UTC)
 	add(t, p, s,
-		tick{bid: 3, named: 1, n: math.MaxInt32, u: 5, name: "m", at: day, size: dec("1.10"), maybe: nil, maybeS: &text, ok: true},
-		tick{bid: 9, named: 7, n: 1, u: math.MaxUint64, name: "b", at: day.Add(-time.Hour), size: dec("2.20"), maybe: &two},
+		tick{bid: 3, named: 1, n: math.MaxInt32, u: 5, name: "m", at: day, size: dec("1.10"), maybe: nil, maybeS: &text,
+			ok: true},
+		tick{bid: 9, named: 7, n: 1, u: math.MaxUint64, name: "b", at: day.Add(-time.Hour), size: dec("2.20"),
+			maybe: &two},
 		tick{bid: 1, named: 3, n: 0, u: 6, name: "z", at: day.Add(time.Hour), size: dec("-0.30"), maybe: nil, ok: true},
 		tick{bid: 4, named: 3, n: 0, u: 6, name: "c", at: day, size: dec("0.00"), maybe: nil, ok: false})
 	got := read(t, p, s)
@@ -122,12 +126,14 @@ func TestResults(t *testing.T) {
 	require.Equal(t, "2.20", got.sizeMax.String())
 	got.size, got.sizeMax = apd.Decimal{}, apd.Decimal{}
 	require.Equal(t, results{count: 4, open: 3, high: 9, low: 1, close: 4, sum: 17, avg: 4.25, named: 7,
-		nSum: math.MinInt32, nAvg: (math.MaxInt32 + 1.0) / 4, uMin: 5, uMax: math.MaxUint64, first: "m", last: "c", least: "b", most: "z",
-		atMin: day.Add(-time.Hour), atMax: day.Add(time.Hour), sizeAvg: 0.75, maybeMax: &two, maybeSum: &two, maybeLast: &text}, got)
+		nSum: math.MinInt32, nAvg: (math.MaxInt32 + 1.0) / 4, uMin: 5, uMax: math.MaxUint64, first: "m", last: "c",
+		least: "b", most: "z", atMin: day.Add(-time.Hour), atMax: day.Add(time.Hour), sizeAvg: 0.75, maybeMax: &two,
+		maybeSum: &two, maybeLast: &text}, got)
 }
 
 func TestFloatOrderIsJavas(t *testing.T) {
-	order := []float64{math.Inf(-1), -1, math.Copysign(0, -1), 0, math.SmallestNonzeroFloat64, 1, math.Inf(1), math.NaN()}
+	order := []float64{math.Inf(-1), -1, math.Copysign(0, -1), 0, math.SmallestNonzeroFloat64, 1, math.Inf(1),
+		math.NaN()}
 	for i := range order {
 		for j := range order {
 			a, b := kindFloat.order(math.Float64bits(order[i])), kindFloat.order(math.Float64bits(order[j]))
@@ -151,7 +157,8 @@ func TestLayoutIsPinned(t *testing.T) {
 	require.Equal(t, "avg int,count,latest text,max float,sum decimal,sum float", p.Signature())
 	s := NewState(p)
 	add(t, p, s, tick{bid: 1.5, n: -2, name: "né", size: dec("1.50")}, tick{bid: 1, n: 1, name: "ab", size: dec("10")})
-	require.Equal(t, "ffffffffffffffffffffffffffffffff0200000000000000"+"0200000000000000"+"01"+"000000000000f83f01"+"01"+
+	require.Equal(t, "ffffffffffffffffffffffffffffffff0200000000000000"+"0200000000000000"+"01"+"000000000000f83f01"+
+		"01"+
 		"0000000000000440"+"026162"+"0531312e3530", stored(t, p, s))
 }
 
@@ -216,7 +223,8 @@ func TestNoAllocation(t *testing.T) {
 	p, s, cells := sevenAggregates(t)
 	tk := tick{bid: 1.5}
 	require.Zero(t, testing.AllocsPerRun(100, func() { _ = p.Eval(cells, &tk); _ = p.Add(s, cells, At{}) }))
-	q, err := Record(func(r *Recorder[tick]) { LatestByOffset(rows{r}, func(t *tick) string { return t.name }) }, Needs{})
+	q, err := Record(func(r *Recorder[tick]) { LatestByOffset(rows{r}, func(t *tick) string { return t.name }) },
+		Needs{})
 	require.NoError(t, err)
 	s, cells = NewState(q), make([]Cell, q.Cells())
 	tk.name = "EUR/USD"

@@ -9,8 +9,8 @@ import (
 	"github.com/ashi-stream/ashi/aggregates"
 )
 
-// One aggregate of one record: the columns, and the Add. Columns have 100 different values, 10 of the strings. The bytes are of the
-// row at the end, as it is stored.
+// One aggregate of one record: the columns, and the Add. Columns have 100 different values, 10 of
+// the strings. The bytes are of the row at the end, as it is stored.
 func BenchmarkEach(b *testing.B) {
 	for _, c := range []struct {
 		name    string
@@ -173,7 +173,8 @@ func TestNoAllocationPerRecord(t *testing.T) {
 	}
 }
 
-// Merging states, as finals of hopping windows do for each slice: seven fixed-size aggregates, then objects of 100 values.
+// Merging states, as finals of hopping windows do for each slice: seven fixed-size aggregates, then
+// objects of 100 values.
 func BenchmarkMerge(b *testing.B) {
 	for _, c := range []struct {
 		name    string

@@ -5,13 +5,16 @@ import (
 	"math"
 )
 
-// Moments of a column are kept about its first value, the origin: distances from it are exact where the values are close to each other,
-// whatever they are themselves, and those of a constant column are 0. sum is of the distances, m2 of the squares of their distances
-// from their mean. The formulas are Youngs and Cramer's and, to merge, Chan's: one pass without cancellation. As the origin is one
-// of the values, the mean is at most sqrt(n) standard deviations from it, which bounds the loss.
+// Moments of a column are kept about its first value, the origin: distances from it are exact where
+// the values are close to each other, whatever they are themselves, and those of a constant column
+// are 0. sum is of the distances, m2 of the squares of their distances from their mean. The
+// formulas are Youngs and Cramer's and, to merge, Chan's: one pass without cancellation. As the
+// origin is one of the values, the mean is at most sqrt(n) standard deviations from it, which
+// bounds the loss.
 //
-// Floats are multiplied by a scale, a power of two, so that squares of the largest fit, and those of the smallest do not vanish. The
-// level says by which: it follows the largest value, and what is negligible beside that may vanish.
+// Floats are multiplied by a scale, a power of two, so that squares of the largest fit, and those
+// of the smallest do not vanish. The level says by which: it follows the largest value, and what is
+// negligible beside that may vanish.
 type moments struct {
 	level  uint64
 	origin uint64
@@ -19,7 +22,8 @@ type moments struct {
 	m2     float64
 }
 
-// comoments is the moments of two columns, and the sum of products of the distances from both means.
+// comoments is the moments of two columns, and the sum of products of the distances from both
+// means.
 type comoments struct {
 	n    uint64
 	x, y moments
@@ -44,7 +48,8 @@ func (k kind) level(bits uint64) uint64 {
 	return 2
 }
 
-// begin starts with a first value. It returns 0, or NaN if the value is none that can be counted with.
+// begin starts with a first value. It returns 0, or NaN if the value is none that can be counted
+// with.
 func (m *moments) begin(k kind, bits uint64) float64 {
 	zero := k.float(bits)
 	zero -= zero
@@ -52,7 +57,8 @@ func (m *moments) begin(k kind, bits uint64) float64 {
 	return zero
 }
 
-// raise goes to a level that is not below the current one, and returns by what products with another column change.
+// raise goes to a level that is not below the current one, and returns by what products with
+// another column change.
 func (m *moments) raise(level uint64) float64 {
 	if level <= m.level {
 		return 1
@@ -82,7 +88,8 @@ func (m *moments) distance(k kind, bits uint64) float64 {
 	return -float64(m.origin - bits)
 }
 
-// add counts a value as the nth, from the second on, and returns its n-fold distance from the mean. share is 1/(n*(n-1)).
+// add counts a value as the nth, from the second on, and returns its n-fold distance from the mean.
+// share is 1/(n*(n-1)).
 func (m *moments) add(k kind, bits uint64, n, share float64) float64 {
 	d := m.distance(k, bits)
 	m.sum += d
@@ -91,7 +98,8 @@ func (m *moments) add(k kind, bits uint64, n, share float64) float64 {
 	return d
 }
 
-// merge adds the moments of b others, at the same level, to those of a, and returns how far the means are apart.
+// merge adds the moments of b others, at the same level, to those of a, and returns how far the
+// means are apart.
 func (m *moments) merge(k kind, other *moments, a, b float64) float64 {
 	origins := m.distance(k, other.origin)
 	d := origins + other.sum/b - m.sum/a
@@ -100,7 +108,8 @@ func (m *moments) merge(k kind, other *moments, a, b float64) float64 {
 	return d
 }
 
-// In a row: the number of rows, with the levels in its four highest bits; then the rest, column by column.
+// In a row: the number of rows, with the levels in its four highest bits; then the rest, column by
+// column.
 const (
 	countBits       = 60
 	countMask       = 1<<countBits - 1

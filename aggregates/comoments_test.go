@@ -29,7 +29,8 @@ func (l *lab) apart(r *rand.Rand, rows []reading) *held {
 	return all
 }
 
-// A line is a line wherever it is: near 0 or so far off that only the last bits change, and at any scale that floats have.
+// A line is a line wherever it is: near 0 or so far off that only the last bits change, and at any
+// scale that floats have.
 func TestCorrelationOfALineIsOne(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -48,19 +49,22 @@ func TestCorrelationOfALineIsOne(t *testing.T) {
 					got := l.results(h)
 					require.InDelta(t, want, got.Correlation, 1e-13, "%d rows, offset %v, scale %v", n, offset, scale)
 					require.InDelta(t, -1, got.CorrelationInts, 1e-13, "%d rows, offset %v", n, offset)
-					require.InEpsilon(t, float64(n)*float64(n+1)/12, got.VarianceInt, 1e-12, "%d rows, offset %v", n, offset)
+					require.InEpsilon(t, float64(n)*float64(n+1)/12, got.VarianceInt, 1e-12, "%d rows, offset %v", n,
+						offset)
 				}
 			}
 		}
 	}
 }
 
-// A price that rises by the same step each second, and prices beside each other: neither is a straight line in floats to the last bit.
+// A price that rises by the same step each second, and prices beside each other: neither is a
+// straight line in floats to the last bit.
 func TestCorrelationOfPrices(t *testing.T) {
 	l := newLab(t, plain)
 	h, book := l.empty(), l.empty()
 	for i := range 60 {
-		l.add(h, reading{x: float64(1764547200000 + 1000*i), y: 1.1 + 0.00001*float64(i), n: 1764547200000000000 + 1e9*int64(i), u: uint64(i)})
+		l.add(h, reading{x: float64(1764547200000 + 1000*i), y: 1.1 + 0.00001*float64(i), n: 1764547200000000000 +
+			1e9*int64(i), u: uint64(i)})
 		bid := 98000.1 + 0.1*float64(i%7)
 		l.add(book, reading{x: bid, y: -bid})
 	}
@@ -75,7 +79,8 @@ func TestConstantColumnHasNoCorrelation(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	for _, needs := range []aggregates.Needs{merges, {Merge: true, Undo: true}} {
 		l := newLab(t, needs)
-		for _, constant := range []float64{0, 0.1, -1.0 / 3, 98000.1, 1e15 + 0.3, 1e300, math.MaxFloat64, math.SmallestNonzeroFloat64} {
+		for _, constant := range []float64{0, 0.1, -1.0 / 3, 98000.1, 1e15 + 0.3, 1e300, math.MaxFloat64,
+			math.SmallestNonzeroFloat64} {
 			var rows []reading
 			for range 20 {
 				rows = append(rows, reading{x: constant, y: r.NormFloat64(), n: math.MinInt64, u: r.Uint64()})
@@ -90,7 +95,8 @@ func TestConstantColumnHasNoCorrelation(t *testing.T) {
 	}
 }
 
-// Random columns of any offset, spread and scale, alone and mixed: moments are right to twelve digits, and means of integers to the last.
+// Random columns of any offset, spread and scale, alone and mixed: moments are right to twelve
+// digits, and means of integers to the last.
 func TestMomentsAreRight(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -160,7 +166,8 @@ func TestCorrelationIsWithinOne(t *testing.T) {
 	}
 }
 
-// Sums of nanoseconds since 1970 and of durations are beyond 64 bits after a few rows: of either sign, and of the largest numbers.
+// Sums of nanoseconds since 1970 and of durations are beyond 64 bits after a few rows: of either
+// sign, and of the largest numbers.
 func TestMeansOfIntegersDoNotWrap(t *testing.T) {
 	type event struct {
 		at   int64
@@ -170,8 +177,10 @@ func TestMeansOfIntegersDoNotWrap(t *testing.T) {
 	}
 	const instant, long = int64(1764547200000000000), time.Duration(math.MinInt64)
 	rows := func(g aggregates.Rows[event]) [4]float64 {
-		return [...]float64{aggregates.Avg(g, func(e *event) int64 { return e.at }), aggregates.Avg(g, func(e *event) time.Duration { return e.took }),
-			aggregates.Avg(g, func(e *event) uint64 { return e.u }), aggregates.Avg(g, func(e *event) *int64 { return e.n })}
+		return [...]float64{aggregates.Avg(g, func(e *event) int64 { return e.at }),
+			aggregates.Avg(g, func(e *event) time.Duration { return e.took }),
+			aggregates.Avg(g, func(e *event) uint64 { return e.u }),
+			aggregates.Avg(g, func(e *event) *int64 { return e.n })}
 	}
 	for _, needs := range []aggregates.Needs{plain, merges, undoes, {Merge: true, Undo: true}} {
 		p, err := aggregates.Record(func(r *aggregates.Recorder[event]) { rows(groupOf[event]{r}) }, needs)
@@ -195,6 +204,7 @@ func TestMeansOfIntegersDoNotWrap(t *testing.T) {
 		}
 		r := aggregates.NewReader(p)
 		r.Reset(s)
-		require.Equal(t, [...]float64{float64(instant), float64(long), math.MaxUint64, float64(instant)}, rows(groupOf[event]{r}), "%+v", needs)
+		require.Equal(t, [...]float64{float64(instant), float64(long), math.MaxUint64, float64(instant)},
+			rows(groupOf[event]{r}), "%+v", needs)
 	}
 }

@@ -10,11 +10,13 @@ import (
 // histogramKeys is how many keys a Histogram has at most, as in ksqlDB.
 const histogramKeys = 1000
 
-// Histogram is how often each of the column's values occurs. It has at most 1000 keys: new ones beyond that are ignored, those that it
-// has still count. Null counts under "null", as ksqlDB shows it (semantics.md [U18]).
+// Histogram is how often each of the column's values occurs. It has at most 1000 keys: new ones
+// beyond that are ignored, those that it has still count. Null counts under "null", as ksqlDB shows
+// it (semantics.md [U18]).
 func Histogram[T any, V ~string | *string](g Rows[T], column func(*T) V) map[string]int64 {
 	r := g.Recorder()
-	c := counted(r, "Histogram", &counters{title: "histogram", limit: histogramKeys, layout: layout{kind: kindText}}, columnOf(r, column))
+	c := counted(r, "Histogram", &counters{title: "histogram", limit: histogramKeys, layout: layout{kind: kindText}},
+		columnOf(r, column))
 	h := make(map[string]int64, len(c))
 	for d, n := range c {
 		if d.null {
@@ -25,11 +27,13 @@ func Histogram[T any, V ~string | *string](g Rows[T], column func(*T) V) map[str
 	return h
 }
 
-// Attr is the column's value if all rows agree on it, null being a value; else nil, or zero if V is no pointer (semantics.md [U19]).
-// It counts every value, so that rows can be undone: for columns with few.
+// Attr is the column's value if all rows agree on it, null being a value; else nil, or zero if V is
+// no pointer (semantics.md [U19]). It counts every value, so that rows can be undone: for columns
+// with few.
 func Attr[T any, V Value](g Rows[T], column func(*T) V) (v V) {
 	r := g.Recorder()
-	c := counted(r, "Attr", &counters{title: "attr", layout: layout{kind: kindFor[T, V](r, "Attr")}}, columnOf(r, column))
+	c := counted(r, "Attr", &counters{title: "attr", layout: layout{kind: kindFor[T, V](r, "Attr")}},
+		columnOf(r, column))
 	if len(c) == 1 {
 		for d := range c {
 			return valueOf[V](d)
@@ -110,7 +114,8 @@ func (k *counters) undo(o Object, cells []Cell) {
 	}
 }
 
-// merge takes the values of src in their order, so that which are beyond the limit does not depend on chance.
+// merge takes the values of src in their order, so that which are beyond the limit does not depend
+// on chance.
 func (k *counters) merge(dst, src Object) {
 	s := src.(*counter)
 	for _, d := range s.values() {

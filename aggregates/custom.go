@@ -6,24 +6,29 @@ import (
 	"reflect"
 )
 
-// Definition is an aggregate of the user's: it turns values of type In into a State and that into an Out. Its functions are called
-// by many tasks at once, so they must not share anything that changes; they get no clock, and must give equal results for equal
-// arguments.
+// Definition is an aggregate of the user's: it turns values of type In into a State and that into
+// an Out. Its functions are called by many tasks at once, so they must not share anything that
+// changes; they get no clock, and must give equal results for equal arguments.
 type Definition[In, State, Out any] struct {
 	// Name stands in the signature of the row: a new name for a new meaning or layout of State.
 	Name string
-	// Init is the State before any value, which merged with another changes nothing; nil for the zero State.
+	// Init is the State before any value, which merged with another changes nothing; nil for the
+	// zero State.
 	Init func() State
-	// Add returns s with v in it. It may change what s refers to. v is what the column returned, a nil pointer for null. If it
-	// panics the row is not counted, by no accumulator of the group and window.
+	// Add returns s with v in it. It may change what s refers to. v is what the column returned, a
+	// nil pointer for null. If it panics the row is not counted, by no accumulator of the group and
+	// window.
 	Add func(s State, v In) State
-	// Merge returns the State of the values of both. It may change what a refers to, but not b. Which of the two is earlier is not
-	// known. Nil: only for windows that need no merging, which is checked when the plan is built.
+	// Merge returns the State of the values of both. It may change what a refers to, but not b.
+	// Which of the two is earlier is not known. Nil: only for windows that need no merging, which
+	// is checked when the plan is built.
 	Merge func(a, b State) State
-	// Undo returns s without v, under the rules of Add. Nil: only for streams, which is checked when the plan is built.
+	// Undo returns s without v, under the rules of Add. Nil: only for streams, which is checked
+	// when the plan is built.
 	Undo func(s State, v In) State
-	// Encode appends s; equal States should be equal bytes. Decode reads that; it must not keep b. States that refer to nothing (no
-	// pointer, slice or map in them) are cheapest: for all others Encode runs before each Add, to go back to if that panics.
+	// Encode appends s; equal States should be equal bytes. Decode reads that; it must not keep b.
+	// States that refer to nothing (no pointer, slice or map in them) are cheapest: for all others
+	// Encode runs before each Add, to go back to if that panics.
 	Encode func(dst []byte, s State) []byte
 	Decode func(b []byte) (State, error)
 	// Result is the outcome. It must not change what s refers to.
@@ -68,7 +73,8 @@ func (d *Definition[In, State, Out]) validate(mergeable bool) error {
 // boxedID identifies a boxed column: the same function may be a plain one too.
 type boxedID struct{ closure }
 
-// boxed is a column whose cell holds a pointer to the value, the same one for each record: no allocation.
+// boxed is a column whose cell holds a pointer to the value, the same one for each record: no
+// allocation.
 func boxed[T, In any](f func(*T) In) input[T] {
 	return input[T]{id: boxedID{closureID(f)}, made: madeUpBox[In], any: func(row *T, c *Cell) {
 		box, ok := c.Other.(*In)
@@ -94,7 +100,8 @@ func refers(t reflect.Type) bool {
 		return false
 	case reflect.String: // nobody can change one
 		return false
-	case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface, reflect.Chan, reflect.Func, reflect.UnsafePointer:
+	case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface, reflect.Chan, reflect.Func,
+		reflect.UnsafePointer:
 		return true
 	}
 	return false
@@ -107,8 +114,8 @@ type custom[In, S, Out any] struct {
 	refers bool // a State is not copied by assigning it
 }
 
-// customState is its state. next is what stage has worked out; before is state as it was then, encoded, if it is not copied by
-// assigning it.
+// customState is its state. next is what stage has worked out; before is state as it was then,
+// encoded, if it is not copied by assigning it.
 type customState[S any] struct {
 	encode      func([]byte, S) []byte
 	state, next S

@@ -9,12 +9,12 @@ import (
 	"github.com/ashi-stream/ashi/aggregates"
 )
 
-// A panic in Add leaves every accumulator as it was, also those of Customs that had run before it and have changed what their State
-// refers to.
+// A panic in Add leaves every accumulator as it was, also those of Customs that had run before it
+// and have changed what their State refers to.
 func TestPanicInAddLeavesTheRowAlone(t *testing.T) {
 	b := over(t, merges, func(g rows) string {
-		return show(aggregates.Count(g), aggregates.Custom(g, letters, ps), aggregates.Custom(g, product, n), aggregates.Custom(g, moody, n),
-			aggregates.Sum(g, n))
+		return show(aggregates.Count(g), aggregates.Custom(g, letters, ps), aggregates.Custom(g, product, n),
+			aggregates.Custom(g, moody, n), aggregates.Sum(g, n))
 	})
 	text := "b"
 	bad := quote{n: 4, ps: &text}
@@ -73,7 +73,8 @@ func TestCustomsThatFail(t *testing.T) {
 			func(d *aggregates.Definition[int32, []byte, int]) {
 				d.Decode = func([]byte) ([]byte, error) { return nil, broken }
 			},
-			func(b table[int], s aggregates.State) error { return b.add(s, quote{n: 4}, aggregates.At{}) }, aggregates.ErrState},
+			func(b table[int], s aggregates.State) error { return b.add(s, quote{n: 4}, aggregates.At{}) },
+			aggregates.ErrState},
 		"Merge": {
 			func(d *aggregates.Definition[int32, []byte, int]) {
 				d.Merge = func(a, b []byte) []byte { panic(broken) }

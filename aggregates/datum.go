@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// datum is a value as objects keep it. Data are comparable: floats by their bits with one NaN, decimals by how they print, as
-// Java compares for equality.
+// datum is a value as objects keep it. Data are comparable: floats by their bits with one NaN,
+// decimals by how they print, as Java compares for equality.
 type datum struct {
 	bits uint64
 	text string // strings, and decimals as they print
@@ -68,8 +68,8 @@ func (l layout) String() string {
 	return s
 }
 
-// append appends d: text with its length plus 1 before it, 0 for null; else 8 bytes little-endian, after a byte that is 1 for
-// null if there are nulls.
+// append appends d: text with its length plus 1 before it, 0 for null; else 8 bytes little-endian,
+// after a byte that is 1 for null if there are nulls.
 func (l layout) append(dst []byte, d datum) []byte {
 	if l.kind.variable() {
 		if d.null {
@@ -111,7 +111,8 @@ type item struct {
 // itemBytes is what an item takes beside its text.
 const itemBytes = 40
 
-// appendItems appends a count, then each item, with the distance of its sequence number from the one before.
+// appendItems appends a count, then each item, with the distance of its sequence number from the
+// one before.
 func (l layout) appendItems(dst []byte, items []item) []byte {
 	if len(items) == 0 {
 		return dst

@@ -10,22 +10,25 @@ import (
 // ErrOverflow says that a sum of decimals has become too large for its precision.
 var ErrOverflow = errors.New("aggregates: decimal overflow")
 
-// decimalPrecision is the number of digits that sums of decimals keep, as ksqlDB's widest DECIMAL; more are rounded half up.
+// decimalPrecision is the number of digits that sums of decimals keep, as ksqlDB's widest DECIMAL;
+// more are rounded half up.
 const decimalPrecision = 38
 
 var decimals = apd.Context{Precision: decimalPrecision, Rounding: apd.RoundHalfUp,
 	MaxExponent: apd.MaxExponent, MinExponent: apd.MinExponent}
 
-// SumDecimal is the sum of a column that is a DECIMAL(precision, scale) of ksqlDB: each value is rounded half up to scale digits
-// behind the point, and the sum has that scale too. A row that would bring the sum to 10^(precision-scale) or beyond is refused
-// with ErrOverflow: no accumulator of its group and window counts it (in ksqlDB it stops the query; semantics.md [U3]). Neither
-// Undo nor Merge looks at the bound, as in ksqlDB: for hopping windows each row is added to each of its windows, which costs more than
-// the slices of other aggregates, and of sessions the sum counts that the record makes. precision is from 1 to 38, scale from 0 to
-// precision.
+// SumDecimal is the sum of a column that is a DECIMAL(precision, scale) of ksqlDB: each value is
+// rounded half up to scale digits behind the point, and the sum has that scale too. A row that
+// would bring the sum to 10^(precision-scale) or beyond is refused with ErrOverflow: no accumulator
+// of its group and window counts it (in ksqlDB it stops the query; semantics.md [U3]). Neither Undo
+// nor Merge looks at the bound, as in ksqlDB: for hopping windows each row is added to each of its
+// windows, which costs more than the slices of other aggregates, and of sessions the sum counts
+// that the record makes. precision is from 1 to 38, scale from 0 to precision.
 func SumDecimal[T any, V apd.Decimal | *apd.Decimal](g Rows[T], precision, scale int, column func(*T) V) V {
 	r := g.Recorder()
 	if precision < 1 || precision > decimalPrecision || scale < 0 || scale > precision {
-		r.fail("SumDecimal: DECIMAL(%d, %d): want a precision of 1 to %d and a scale of 0 to the precision", precision, scale, decimalPrecision)
+		r.fail("SumDecimal: DECIMAL(%d, %d): want a precision of 1 to %d and a scale of 0 to the precision", precision,
+			scale, decimalPrecision)
 	}
 	if !r.reading {
 		r.program.bounded = true
@@ -92,7 +95,8 @@ func (k *boundedSums) stage(o *Object, cells []Cell, undo bool) error {
 }
 
 // wide has room for what is too large, to say so.
-var wide = apd.Context{Precision: 4 * decimalPrecision, Rounding: apd.RoundHalfUp, MaxExponent: apd.MaxExponent, MinExponent: apd.MinExponent}
+var wide = apd.Context{Precision: 4 * decimalPrecision, Rounding: apd.RoundHalfUp, MaxExponent: apd.MaxExponent,
+	MinExponent: apd.MinExponent}
 
 // round sets v to d with the column's scale.
 func (k *boundedSums) round(v, d *apd.Decimal) error {
@@ -129,7 +133,8 @@ func (s *boundedSum) Append(dst []byte) []byte {
 
 func (s *boundedSum) Bytes() int { return 128 }
 
-// decimalExponent bounds exponents, so that a value of a few bytes, such as 1e90000, does not make a sum of many.
+// decimalExponent bounds exponents, so that a value of a few bytes, such as 1e90000, does not make
+// a sum of many.
 const decimalExponent = 10_000
 
 // checkDecimal says what keeps a decimal from being counted with.
@@ -142,7 +147,8 @@ func checkDecimal(d *apd.Decimal) error {
 
 func checkExponent(e int64) error {
 	if e < -decimalExponent || e > decimalExponent {
-		return fmt.Errorf("aggregates: decimal with exponent %d, want one from -%d to %d", e, decimalExponent, decimalExponent)
+		return fmt.Errorf("aggregates: decimal with exponent %d, want one from -%d to %d", e, decimalExponent,
+			decimalExponent)
 	}
 	return nil
 }
@@ -154,13 +160,15 @@ func parseDecimal(text []byte) *apd.Decimal {
 	}
 	d, _, err := apd.NewFromString(string(text))
 	if err != nil {
-		// Eval lets finite decimals in only, and stored rows are checksummed: this is a bug or a broken store.
+		// Eval lets finite decimals in only, and stored rows are checksummed: this is a bug or a
+		// broken store.
 		panic(fmt.Sprintf("aggregates: decimal in a row: %q: %v", text, err))
 	}
 	return d
 }
 
-// mustAdd adds d to sum. Both are finite and the exponents bounded, so that what Add can report is rounding.
+// mustAdd adds d to sum. Both are finite and the exponents bounded, so that what Add can report is
+// rounding.
 func mustAdd(sum, d *apd.Decimal) {
 	if _, err := decimals.Add(sum, sum, d); err != nil {
 		panic("aggregates: sum of decimals: " + err.Error())

@@ -9,9 +9,10 @@ import (
 	"github.com/cockroachdb/apd/v3"
 )
 
-// CountDistinct is the exact number of different values that are not null. It keeps them all, and all are written at each commit
-// that changed the row: about 20 bytes in memory and 8 in the log for a number, 50 and 2 more than its length for a string. See
-// CountDistinctApprox for many. Decimals that are equal are one value, whatever their scale.
+// CountDistinct is the exact number of different values that are not null. It keeps them all, and
+// all are written at each commit that changed the row: about 20 bytes in memory and 8 in the log
+// for a number, 50 and 2 more than its length for a string. See CountDistinctApprox for many.
+// Decimals that are equal are one value, whatever their scale.
 func CountDistinct[T any, V Value](g Rows[T], column func(*T) V) int64 {
 	r := g.Recorder()
 	k := &distincts{kind: kindFor[T, V](r, "CountDistinct")}
@@ -22,8 +23,9 @@ func CountDistinct[T any, V Value](g Rows[T], column func(*T) V) int64 {
 	return int64(len(d.numbers) + len(d.texts))
 }
 
-// CountDistinctApprox is roughly the number of different values that are not null: a HyperLogLog with 2^14 registers, as ksqlDB's
-// COUNT_DISTINCT, so its standard error is 0.8 %, and less for a few thousand. It takes up to 16 KB a row, in the log too.
+// CountDistinctApprox is roughly the number of different values that are not null: a HyperLogLog
+// with 2^14 registers, as ksqlDB's COUNT_DISTINCT, so its standard error is 0.8 %, and less for a
+// few thousand. It takes up to 16 KB a row, in the log too.
 func CountDistinctApprox[T any, V Value](g Rows[T], column func(*T) V) int64 {
 	r := g.Recorder()
 	k := &approxes{kind: kindFor[T, V](r, "CountDistinctApprox")}
@@ -168,8 +170,9 @@ func (k *approxes) merge(dst, src Object) {
 	}
 }
 
-// Append writes the sketch in its library's format, version 2, which pins the hash function. Estimate sorts what was inserted since
-// the last time: without it the bytes would depend on the order of a map.
+// Append writes the sketch in its library's format, version 2, which pins the hash function.
+// Estimate sorts what was inserted since the last time: without it the bytes would depend on the
+// order of a map.
 func (a *approx) Append(dst []byte) []byte {
 	if a.sketch.Estimate() == 0 {
 		return dst

@@ -8,9 +8,10 @@ import (
 	"slices"
 )
 
-// exactSum is a sum of numbers, or of products of two, without rounding: what is added and undone leaves nothing behind, in whatever
-// order. It is an integer in two's complement, in units of the smallest product there is, of which only the limbs in use are kept: four
-// for prices, 72 at most. NaN and infinities are counted beside it.
+// exactSum is a sum of numbers, or of products of two, without rounding: what is added and undone
+// leaves nothing behind, in whatever order. It is an integer in two's complement, in units of the
+// smallest product there is, of which only the limbs in use are kept: four for prices, 72 at most.
+// NaN and infinities are counted beside it.
 type exactSum struct {
 	low     int      // place of limbs[0]: it counts 2^(64*low-exactBias)
 	limbs   []uint64 // the last is nothing but sign: 0 or all ones. None: 0
@@ -19,8 +20,8 @@ type exactSum struct {
 	scratch [4]uint64
 }
 
-// exactBias makes the place of every bit positive: the smallest product is 2^-2148. A load is damaged beyond exactLimbs, which has
-// room for 2^63 of the largest.
+// exactBias makes the place of every bit positive: the smallest product is 2^-2148. A load is
+// damaged beyond exactLimbs, which has room for 2^63 of the largest.
 const (
 	exactBias  = 34 * 64
 	exactLimbs = 72
@@ -42,7 +43,8 @@ func (k kind) number(b uint64) number {
 		return number{mantissa: b, finite: true, float: float64(b)}
 	case kindFloat:
 		f, exponent := math.Float64frombits(b), int(b>>52&0x7ff)
-		n := number{mantissa: b & (1<<52 - 1), exponent: exponent - 1075, negative: b>>63 == 1, finite: exponent != 0x7ff, float: f}
+		n := number{mantissa: b & (1<<52 - 1), exponent: exponent - 1075, negative: b>>63 == 1,
+			finite: exponent != 0x7ff, float: f}
 		if exponent == 0 {
 			n.exponent++ // subnormal
 		} else {
@@ -115,7 +117,8 @@ func (s *exactSum) shifted(hi, lo uint64, exponent int, subtract bool) {
 	s.grow()
 }
 
-// cover makes room for n limbs from place on and one of sign above them. It returns how many limbs there are from place on.
+// cover makes room for n limbs from place on and one of sign above them. It returns how many limbs
+// there are from place on.
 func (s *exactSum) cover(place, n int) int {
 	if len(s.limbs) == 0 {
 		s.low = place
@@ -213,7 +216,8 @@ func nearest(a, b *big.Int, exponent int) float64 {
 	return f
 }
 
-// quotient is a/b*2^exponent, with a last bit that says whether anything is behind it: so it still rounds as the whole would.
+// quotient is a/b*2^exponent, with a last bit that says whether anything is behind it: so it still
+// rounds as the whole would.
 func quotient(a, b *big.Int, exponent int) *big.Float {
 	shift := max(0, quotientBits+b.BitLen()-a.BitLen())
 	q, rest := new(big.Int).QuoRem(new(big.Int).Lsh(a, uint(shift)), b, new(big.Int))
@@ -228,8 +232,9 @@ func quotient(a, b *big.Int, exponent int) *big.Float {
 	return f.SetMantExp(f, exponent-shift-1)
 }
 
-// append appends the sum, the same bytes for the same sum: the bytes from the first to the last that says anything, with their place, and
-// the counts of what is no number if there are any. Nothing that the sum has forgotten shows.
+// append appends the sum, the same bytes for the same sum: the bytes from the first to the last
+// that says anything, with their place, and the counts of what is no number if there are any.
+// Nothing that the sum has forgotten shows.
 func (s *exactSum) append(dst []byte) []byte {
 	b := make([]byte, 0, 8*exactLimbs)
 	for _, l := range s.limbs {
@@ -240,7 +245,8 @@ func (s *exactSum) append(dst []byte) []byte {
 		first++
 	}
 	sign := byte(s.sign())
-	for len(b) > first && b[len(b)-1] == sign && (len(b) == first+1 && sign == 0 || len(b) > first+1 && b[len(b)-2]>>7 == sign>>7) {
+	for len(b) > first && b[len(b)-1] == sign && (len(b) == first+1 && sign == 0 || len(b) > first+1 &&
+		b[len(b)-2]>>7 == sign>>7) {
 		b = b[:len(b)-1]
 	}
 	head := uint64(len(b)-first) << 1

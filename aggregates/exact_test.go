@@ -122,7 +122,8 @@ func (l *lab) results(h *held) numbers {
 	return n
 }
 
-// wild makes rows up of ordinary values, of large and tiny ones that take them along, and of what is no number.
+// wild makes rows up of ordinary values, of large and tiny ones that take them along, and of what
+// is no number.
 func wild(r *rand.Rand) reading {
 	float := func() float64 {
 		switch r.IntN(8) {
@@ -130,20 +131,22 @@ func wild(r *rand.Rand) reading {
 			odd := []float64{math.NaN(), math.Inf(1), math.Inf(-1), math.MaxFloat64, -math.MaxFloat64}
 			return odd[r.IntN(len(odd))]
 		case 1:
-			odd := []float64{0, math.Copysign(0, -1), 1e17, -1e17, 1e16, 1, 1e-300, math.SmallestNonzeroFloat64, 1e200, -1e154, 0x1p-53}
+			odd := []float64{0, math.Copysign(0, -1), 1e17, -1e17, 1e16, 1, 1e-300, math.SmallestNonzeroFloat64, 1e200,
+				-1e154, 0x1p-53}
 			return odd[r.IntN(len(odd))]
 		case 2:
 			return math.Float64frombits(r.Uint64())
 		}
 		return float64(r.IntN(20000)) / 10000
 	}
-	decimals := []string{"1E38", "-1E38", "0.1", "0.2", "3.50", "1E-30", "99999999999999999999999999999999999999", "1E900", "0", "10000000000000001"}
+	decimals := []string{"1E38", "-1E38", "0.1", "0.2", "3.50", "1E-30", "99999999999999999999999999999999999999",
+		"1E900", "0", "10000000000000001"}
 	d, _, _ := apd.NewFromString(decimals[r.IntN(len(decimals))])
 	return reading{x: float(), y: float(), n: int64(r.Uint64()) >> r.IntN(63), u: r.Uint64() >> r.IntN(63), d: *d}
 }
 
-// Whatever is added, undone, merged, stored and loaded, in whatever order: the results of a program that undoes are those of the rows
-// that are left, rounded once.
+// Whatever is added, undone, merged, stored and loaded, in whatever order: the results of a program
+// that undoes are those of the rows that are left, rounded once.
 func TestResultsAreThoseOfTheRowsThatAreLeft(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -184,8 +187,8 @@ func requireExact(t *testing.T, rows []reading, got numbers) {
 	t.Helper()
 	want := exactly(rows)
 	want.AvgInt, want.AvgUint = near(want.AvgInt, got.AvgInt), near(want.AvgUint, got.AvgUint)
-	want.StdDev, want.Correlation, want.CorrelationInts = near(want.StdDev, got.StdDev), near(want.Correlation, got.Correlation),
-		near(want.CorrelationInts, got.CorrelationInts)
+	want.StdDev, want.Correlation, want.CorrelationInts = near(want.StdDev, got.StdDev),
+		near(want.Correlation, got.Correlation), near(want.CorrelationInts, got.CorrelationInts)
 	require.Equal(t, show(want), show(got), "of %+v", rows)
 }
 
@@ -207,7 +210,8 @@ func exactly(rows []reading) (n numbers) {
 		ds = append(ds, ofRat(d))
 	}
 	n.Sum, n.Avg = total(xs).float(), ratio(total(xs), count(xs))
-	n.AvgInt, n.AvgUint, n.AvgDecimal = ratio(total(ns), count(ns)), ratio(total(us), count(us)), ratio(total(ds), count(ds))
+	n.AvgInt, n.AvgUint, n.AvgDecimal = ratio(total(ns), count(ns)), ratio(total(us), count(us)),
+		ratio(total(ds), count(ds))
 	n.Variance, n.Population, n.VarianceInt = variance(xs, 1).float(), variance(ys, 0).float(), variance(ns, 1).float()
 	n.StdDev = root(variance(xs, 1))
 	n.Correlation, n.CorrelationInts = pearson(xs, ys), pearson(ns, us)
@@ -242,7 +246,8 @@ func (a term) float() float64 { return a.f }
 
 func count(ts []term) term { return ofRat(new(big.Rat).SetInt64(int64(len(ts)))) }
 
-// total is NaN or infinite if one is among the terms, as floats have it: a sum of numbers that is too large is none.
+// total is NaN or infinite if one is among the terms, as floats have it: a sum of numbers that is
+// too large is none.
 func total(ts []term) term {
 	sum, special := new(big.Rat), 0.0
 	for _, a := range ts {

@@ -8,7 +8,8 @@ import (
 	"github.com/ashi-stream/ashi/aggregates"
 )
 
-// Whatever bytes a row has, Load reads them or says that they are no state; what it reads is stored and read again as the same bytes.
+// Whatever bytes a row has, Load reads them or says that they are no state; what it reads is stored
+// and read again as the same bytes.
 func FuzzLoad(f *testing.F) {
 	p := over(f, aggregates.Needs{Merge: true, Undo: true}, func(g rows) int {
 		aggregates.Count(g)

@@ -9,7 +9,8 @@ func keep[T any](r *Recorder[T], title string, k keeper, l layout, columns ...in
 	return r.state.Objs[o.obj]
 }
 
-// keeper is an accumulator whose state is an Object. Its methods get the objects that its own empty or load made.
+// keeper is an accumulator whose state is an Object. Its methods get the objects that its own empty
+// or load made.
 type keeper interface {
 	// String is its name with all parameters that its state depends on.
 	String() string
@@ -19,15 +20,17 @@ type keeper interface {
 	canUndo() bool
 	empty() Object
 	load(b []byte) (Object, error)
-	// add and undo get rows whose first column is not null, unless null is a value to the accumulator.
+	// add and undo get rows whose first column is not null, unless null is a value to the
+	// accumulator.
 	add(o Object, cells []Cell, at At)
 	undo(o Object, cells []Cell)
 	// merge adds src to dst and leaves src alone.
 	merge(dst, src Object)
 }
 
-// stager is a keeper whose work may fail. stage does it beside the state of *o, which it makes if it is nil; then either add or
-// undo puts it in place, or cancel forgets it. If stage fails it has left *o as it was.
+// stager is a keeper whose work may fail. stage does it beside the state of *o, which it makes if
+// it is nil; then either add or undo puts it in place, or cancel forgets it. If stage fails it has
+// left *o as it was.
 type stager interface {
 	keeper
 	stage(o *Object, cells []Cell, undo bool) error

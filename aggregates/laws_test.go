@@ -39,9 +39,10 @@ type quote struct {
 
 func random(r *rand.Rand) quote {
 	odd := []float64{math.NaN(), math.Inf(1), math.Inf(-1), 0, math.Copysign(0, -1), 1, -1, math.MaxFloat64}
-	q := quote{f: float64(r.IntN(20) - 10), x: odd[r.IntN(len(odd))], n: int32(r.IntN(9) - 4), u: r.Uint64() >> r.IntN(64), s: text(r),
-		at: moment(r), d: decimal(r), ok: r.IntN(2) == 0}
-	q.pf, q.pn, q.ps, q.pat = maybe(r, float64(r.IntN(6))), maybe(r, int32(r.IntN(6))), maybe(r, text(r)), maybe(r, moment(r))
+	q := quote{f: float64(r.IntN(20) - 10), x: odd[r.IntN(len(odd))], n: int32(r.IntN(9) - 4),
+		u: r.Uint64() >> r.IntN(64), s: text(r), at: moment(r), d: decimal(r), ok: r.IntN(2) == 0}
+	q.pf, q.pn, q.ps, q.pat = maybe(r, float64(r.IntN(6))), maybe(r, int32(r.IntN(6))), maybe(r, text(r)),
+		maybe(r, moment(r))
 	q.pok = maybe(r, r.IntN(2) == 0)
 	if r.IntN(3) > 0 {
 		d := decimal(r)
@@ -93,7 +94,8 @@ func asFloats(v ...float64) []float64 { return v }
 
 type rows = aggregates.Rows[quote]
 
-// readable puts what pointers point to in their place, so that results compare as text: NaN with NaN, decimals with their scale.
+// readable puts what pointers point to in their place, so that results compare as text: NaN with
+// NaN, decimals with their scale.
 func readable(vs []any) []any {
 	out := make([]any, 0, 2*len(vs))
 	for _, v := range vs {
@@ -142,23 +144,27 @@ var exact = map[string]func(rows) string{
 		return show(aggregates.Count(g), aggregates.CountOf(g, pf), aggregates.CountOf(g, ps), aggregates.CountOf(g, d))
 	},
 	"sum": func(g rows) string {
-		return show(aggregates.Sum(g, f), aggregates.Sum(g, n), aggregates.Sum(g, u), aggregates.Sum(g, d), aggregates.Sum(g, pf),
-			aggregates.Sum(g, pn), aggregates.Sum(g, pd))
+		return show(aggregates.Sum(g, f), aggregates.Sum(g, n), aggregates.Sum(g, u), aggregates.Sum(g, d),
+			aggregates.Sum(g, pf), aggregates.Sum(g, pn), aggregates.Sum(g, pd))
 	},
 	"sum list": func(g rows) string { return show(aggregates.SumList(g, list), aggregates.SumList(g, plist)) },
 	"avg": func(g rows) string {
-		return show(aggregates.Avg(g, f), aggregates.Avg(g, n), aggregates.Avg(g, u), aggregates.Avg(g, d), aggregates.Avg(g, pf), aggregates.Avg(g, pd))
+		return show(aggregates.Avg(g, f), aggregates.Avg(g, n), aggregates.Avg(g, u), aggregates.Avg(g, d),
+			aggregates.Avg(g, pf), aggregates.Avg(g, pd))
 	},
 	"min": func(g rows) string {
-		return show(aggregates.Min(g, x), aggregates.Min(g, n), aggregates.Min(g, u), aggregates.Min(g, s), aggregates.Min(g, at), aggregates.Min(g, d),
-			aggregates.Min(g, pf), aggregates.Min(g, pn), aggregates.Min(g, ps), aggregates.Min(g, pat), aggregates.Min(g, pd))
+		return show(aggregates.Min(g, x), aggregates.Min(g, n), aggregates.Min(g, u), aggregates.Min(g, s),
+			aggregates.Min(g, at), aggregates.Min(g, d), aggregates.Min(g, pf), aggregates.Min(g, pn),
+			aggregates.Min(g, ps), aggregates.Min(g, pat), aggregates.Min(g, pd))
 	},
 	"max": func(g rows) string {
-		return show(aggregates.Max(g, x), aggregates.Max(g, n), aggregates.Max(g, u), aggregates.Max(g, s), aggregates.Max(g, at), aggregates.Max(g, d),
-			aggregates.Max(g, pf), aggregates.Max(g, pn), aggregates.Max(g, ps), aggregates.Max(g, pat), aggregates.Max(g, pd))
+		return show(aggregates.Max(g, x), aggregates.Max(g, n), aggregates.Max(g, u), aggregates.Max(g, s),
+			aggregates.Max(g, at), aggregates.Max(g, d), aggregates.Max(g, pf), aggregates.Max(g, pn),
+			aggregates.Max(g, ps), aggregates.Max(g, pat), aggregates.Max(g, pd))
 	},
 	"earliest": func(g rows) string {
-		return show(aggregates.EarliestByOffset(g, x), aggregates.EarliestByOffset(g, s), aggregates.EarliestByOffset(g, at),
+		return show(aggregates.EarliestByOffset(g, x), aggregates.EarliestByOffset(g, s), aggregates.EarliestByOffset(g,
+			at),
 			aggregates.EarliestByOffset(g, d), aggregates.EarliestByOffset(g, ok), aggregates.EarliestByOffset(g, pf),
 			aggregates.EarliestByOffset(g, ps), aggregates.EarliestByOffset(g, pd), aggregates.EarliestByOffset(g, pok))
 	},
@@ -169,48 +175,57 @@ var exact = map[string]func(rows) string{
 	},
 	"earliest with nulls": func(g rows) string {
 		return show(aggregates.EarliestByOffsetWithNulls(g, pf), aggregates.EarliestByOffsetWithNulls(g, ps),
-			aggregates.EarliestByOffsetWithNulls(g, pd), aggregates.EarliestByOffsetWithNulls(g, pat), aggregates.EarliestByOffsetWithNulls(g, pok))
+			aggregates.EarliestByOffsetWithNulls(g, pd), aggregates.EarliestByOffsetWithNulls(g, pat),
+			aggregates.EarliestByOffsetWithNulls(g, pok))
 	},
 	"latest with nulls": func(g rows) string {
 		return show(aggregates.LatestByOffsetWithNulls(g, pf), aggregates.LatestByOffsetWithNulls(g, ps),
-			aggregates.LatestByOffsetWithNulls(g, pd), aggregates.LatestByOffsetWithNulls(g, pat), aggregates.LatestByOffsetWithNulls(g, pok))
+			aggregates.LatestByOffsetWithNulls(g, pd), aggregates.LatestByOffsetWithNulls(g, pat),
+			aggregates.LatestByOffsetWithNulls(g, pok))
 	},
 	"first by time": func(g rows) string {
-		return show(aggregates.FirstByTime(g, x), aggregates.FirstByTime(g, s), aggregates.FirstByTime(g, d), aggregates.FirstByTime(g, pf),
-			aggregates.FirstByTime(g, ps), aggregates.FirstByTime(g, pok))
+		return show(aggregates.FirstByTime(g, x), aggregates.FirstByTime(g, s), aggregates.FirstByTime(g, d),
+			aggregates.FirstByTime(g, pf), aggregates.FirstByTime(g, ps), aggregates.FirstByTime(g, pok))
 	},
 	"last by time": func(g rows) string {
-		return show(aggregates.LastByTime(g, x), aggregates.LastByTime(g, s), aggregates.LastByTime(g, d), aggregates.LastByTime(g, pf),
-			aggregates.LastByTime(g, ps), aggregates.LastByTime(g, pok))
+		return show(aggregates.LastByTime(g, x), aggregates.LastByTime(g, s), aggregates.LastByTime(g, d),
+			aggregates.LastByTime(g, pf), aggregates.LastByTime(g, ps), aggregates.LastByTime(g, pok))
 	},
 	"times of extremes": func(g rows) string {
-		return show(aggregates.TimeOfMin(g, x), aggregates.TimeOfMax(g, x), aggregates.TimeOfMin(g, s), aggregates.TimeOfMax(g, pd),
-			aggregates.TimeOfMin(g, pn), aggregates.TimeOfMax(g, ps))
+		return show(aggregates.TimeOfMin(g, x), aggregates.TimeOfMax(g, x), aggregates.TimeOfMin(g, s),
+			aggregates.TimeOfMax(g, pd), aggregates.TimeOfMin(g, pn), aggregates.TimeOfMax(g, ps))
 	},
 	"earliest n": func(g rows) string {
-		return each(aggregates.EarliestByOffsetN(g, 3, x)) + each(aggregates.EarliestByOffsetN(g, 1, s)) + each(aggregates.EarliestByOffsetN(g, 4, pd)) +
-			each(aggregates.EarliestByOffsetNWithNulls(g, 3, pf)) + each(aggregates.EarliestByOffsetNWithNulls(g, 2, ps))
+		return each(aggregates.EarliestByOffsetN(g, 3, x)) + each(aggregates.EarliestByOffsetN(g, 1, s)) +
+			each(aggregates.EarliestByOffsetN(g, 4, pd)) +
+			each(aggregates.EarliestByOffsetNWithNulls(g, 3, pf)) + each(aggregates.EarliestByOffsetNWithNulls(g, 2,
+			ps))
 	},
 	"latest n": func(g rows) string {
-		return each(aggregates.LatestByOffsetN(g, 3, x)) + each(aggregates.LatestByOffsetN(g, 1, s)) + each(aggregates.LatestByOffsetN(g, 4, pd)) +
+		return each(aggregates.LatestByOffsetN(g, 3, x)) + each(aggregates.LatestByOffsetN(g, 1, s)) +
+			each(aggregates.LatestByOffsetN(g, 4, pd)) +
 			each(aggregates.LatestByOffsetNWithNulls(g, 3, pf)) + each(aggregates.LatestByOffsetNWithNulls(g, 2, ps))
 	},
 	"collect list": func(g rows) string {
-		return each(aggregates.CollectList(g, aggregates.Unlimited, x)) + each(aggregates.CollectList(g, aggregates.Unlimited, ps))
+		return each(aggregates.CollectList(g, aggregates.Unlimited, x)) +
+			each(aggregates.CollectList(g, aggregates.Unlimited, ps))
 	},
 	"collect set": func(g rows) string {
 		return each(aggregates.CollectSet(g, aggregates.Unlimited, x)) + each(aggregates.CollectSet(g, 2, ps)) +
 			each(aggregates.CollectSet(g, 3, pd)) + each(aggregates.CollectSet(g, aggregates.Unlimited, u))
 	},
 	"count distinct": func(g rows) string {
-		return show(aggregates.CountDistinct(g, x), aggregates.CountDistinct(g, ps), aggregates.CountDistinct(g, d), aggregates.CountDistinct(g, pf))
+		return show(aggregates.CountDistinct(g, x), aggregates.CountDistinct(g, ps), aggregates.CountDistinct(g, d),
+			aggregates.CountDistinct(g, pf))
 	},
 	"count distinct approx": func(g rows) string {
-		return show(aggregates.CountDistinctApprox(g, x), aggregates.CountDistinctApprox(g, ps), aggregates.CountDistinctApprox(g, d))
+		return show(aggregates.CountDistinctApprox(g, x), aggregates.CountDistinctApprox(g, ps),
+			aggregates.CountDistinctApprox(g, d))
 	},
 	"top k": func(g rows) string {
 		return each(aggregates.TopK(g, 3, x)) + each(aggregates.TopK(g, 1, ps)) + each(aggregates.TopK(g, 4, d)) +
-			each(aggregates.TopKDistinct(g, 3, x)) + each(aggregates.TopKDistinct(g, 2, ps)) + each(aggregates.TopKDistinct(g, 4, pd))
+			each(aggregates.TopKDistinct(g, 3, x)) + each(aggregates.TopKDistinct(g, 2, ps)) +
+			each(aggregates.TopKDistinct(g, 4, pd))
 	},
 	"top k by": func(g rows) string {
 		out := ""
@@ -224,10 +239,12 @@ var exact = map[string]func(rows) string{
 	},
 	"histogram": func(g rows) string { return show(aggregates.Histogram(g, s), aggregates.Histogram(g, ps)) },
 	"attr": func(g rows) string {
-		return show(aggregates.Attr(g, ok), aggregates.Attr(g, pok), aggregates.Attr(g, pf), aggregates.Attr(g, ps), aggregates.Attr(g, d))
+		return show(aggregates.Attr(g, ok), aggregates.Attr(g, pok), aggregates.Attr(g, pf), aggregates.Attr(g, ps),
+			aggregates.Attr(g, d))
 	},
 	"quantile": func(g rows) string {
-		return show(aggregates.Quantile(g, 0.5, f), aggregates.Quantile(g, 0, x), aggregates.Quantiles(g, asFloats(0, 0.1, 0.9, 1), pf))
+		return show(aggregates.Quantile(g, 0.5, f), aggregates.Quantile(g, 0, x),
+			aggregates.Quantiles(g, asFloats(0, 0.1, 0.9, 1), pf))
 	},
 	"sum decimal": func(g rows) string {
 		return show(aggregates.SumDecimal(g, 10, 1, d), aggregates.SumDecimal(g, 12, 4, pd))
@@ -236,7 +253,8 @@ var exact = map[string]func(rows) string{
 		return show(aggregates.SumDecimal(g, 4, 2, d), aggregates.Count(g), aggregates.Custom(g, moody, n))
 	},
 	"custom": func(g rows) string {
-		return show(aggregates.Custom(g, product, n), aggregates.Custom(g, letters, ps), aggregates.Custom(g, extent, f))
+		return show(aggregates.Custom(g, product, n), aggregates.Custom(g, letters, ps),
+			aggregates.Custom(g, extent, f))
 	},
 }
 
@@ -316,12 +334,14 @@ var moody = func() aggregates.Definition[int32, []byte, int] {
 func TestLawsOfExactAggregates(t *testing.T) {
 	for name, project := range exact {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
-			aggregatetest.Laws[quote, string]{Project: project, Row: random, Runs: 100, Ordered: name == "collect list"}.Check(t)
+			aggregatetest.Laws[quote, string]{Project: project, Row: random, Runs: 100,
+				Ordered: name == "collect list"}.Check(t)
 		})
 	}
 }
 
-// What has no number, or takes others along, leaves nothing behind: for everything that can undo, to the last bit.
+// What has no number, or takes others along, leaves nothing behind: for everything that can undo,
+// to the last bit.
 func TestLawsOfUndoAfterSpecialValues(t *testing.T) {
 	row := func(r *rand.Rand) quote {
 		q := random(r)
@@ -339,21 +359,25 @@ func TestLawsOfUndoAfterSpecialValues(t *testing.T) {
 	for name, project := range map[string]func(rows) string{
 		"counts": func(g rows) string { return show(aggregates.Count(g), aggregates.CountOf(g, pf)) },
 		"sums": func(g rows) string {
-			return show(aggregates.Sum(g, x), aggregates.Sum(g, pf), aggregates.SumList(g, plist), aggregates.SumList(g, list),
-				aggregates.Sum(g, func(q *quote) float32 { return float32(q.x) }), aggregates.Sum(g, d), aggregates.Sum(g, pd))
+			return show(aggregates.Sum(g, x), aggregates.Sum(g, pf), aggregates.SumList(g, plist),
+				aggregates.SumList(g, list), aggregates.Sum(g, func(q *quote) float32 { return float32(q.x) }),
+				aggregates.Sum(g, d), aggregates.Sum(g, pd))
 		},
 		"means": func(g rows) string {
-			return show(aggregates.Avg(g, x), aggregates.Avg(g, pf), aggregates.Avg(g, u), aggregates.Avg(g, d), aggregates.Avg(g, pd))
+			return show(aggregates.Avg(g, x), aggregates.Avg(g, pf), aggregates.Avg(g, u), aggregates.Avg(g, d),
+				aggregates.Avg(g, pd))
 		},
 		"spread": func(g rows) string {
-			return show(aggregates.VarianceSample(g, x), aggregates.StdDevSample(g, pf), aggregates.VariancePopulation(g, u),
-				aggregates.StdDevPopulation(g, x))
+			return show(aggregates.VarianceSample(g, x), aggregates.StdDevSample(g, pf),
+				aggregates.VariancePopulation(g, u), aggregates.StdDevPopulation(g, x))
 		},
 		"correlation": func(g rows) string {
-			return show(aggregates.Correlation(g, x, f), aggregates.Correlation(g, pf, pn), aggregates.Correlation(g, u, x))
+			return show(aggregates.Correlation(g, x, f), aggregates.Correlation(g, pf, pn),
+				aggregates.Correlation(g, u, x))
 		},
 		"weighted mean": func(g rows) string {
-			return show(aggregates.WeightedMean(g, x, f), aggregates.WeightedMean(g, n, x), aggregates.WeightedMean(g, pf, pf), aggregates.WeightedMean(g, u, u))
+			return show(aggregates.WeightedMean(g, x, f), aggregates.WeightedMean(g, n, x),
+				aggregates.WeightedMean(g, pf, pf), aggregates.WeightedMean(g, u, u))
 		},
 		"values": func(g rows) string {
 			return show(aggregates.Attr(g, x), aggregates.Attr(g, pd), aggregates.Histogram(g, ps))
@@ -370,8 +394,9 @@ func TestLawsOfUndoAfterSpecialValues(t *testing.T) {
 func TestLawsOfRoundedAggregates(t *testing.T) {
 	for name, project := range map[string]func(rows) []float64{
 		"spread": func(g rows) []float64 {
-			return asFloats(aggregates.VarianceSample(g, f), aggregates.StdDevSample(g, n), aggregates.VariancePopulation(g, pf),
-				aggregates.StdDevPopulation(g, pn), aggregates.VarianceSample(g, pn))
+			return asFloats(aggregates.VarianceSample(g, f), aggregates.StdDevSample(g, n),
+				aggregates.VariancePopulation(g, pf), aggregates.StdDevPopulation(g, pn),
+				aggregates.VarianceSample(g, pn))
 		},
 		"correlation": func(g rows) []float64 {
 			return asFloats(aggregates.Correlation(g, f, n), aggregates.Correlation(g, pf, pn))
@@ -408,7 +433,8 @@ func TestCheckUndoNamesTheCulprits(t *testing.T) {
 		aggregates.Custom(group{r}, letters, ps)
 	}, plain)
 	require.NoError(t, err)
-	require.EqualError(t, p.CheckUndo(), "aggregates: no undo, so not over a table: max float, custom letters map[int32]bool")
+	require.EqualError(t, p.CheckUndo(),
+		"aggregates: no undo, so not over a table: max float, custom letters map[int32]bool")
 }
 
 type group struct{ r *aggregates.Recorder[quote] }

@@ -12,13 +12,15 @@ import (
 	"github.com/ashi-stream/ashi/aggregates"
 )
 
-// The bytes of every accumulator outlive the process: if one of these changes, rows that are stored cannot be read, and its signature
-// has to change too. Each state holds the same two rows, the second of them with nulls. * is of a program that merges, - of one that undoes.
+// The bytes of every accumulator outlive the process: if one of these changes, rows that are stored
+// cannot be read, and its signature has to change too. Each state holds the same two rows, the
+// second of them with nulls. * is of a program that merges, - of one that undoes.
 func TestLayoutsArePinned(t *testing.T) {
 	needs := map[byte]aggregates.Needs{'*': merges, '-': undoes}
 	f1, n1, s1, d1 := 1.5, int32(3), "né", *apd.New(150, -2)
 	two := []quote{
-		{f: 1.5, x: math.NaN(), n: 2, s: "né", d: d1, ok: true, pf: &f1, pn: &n1, ps: &s1, pd: &d1, list: []int64{1, 2}},
+		{f: 1.5, x: math.NaN(), n: 2, s: "né", d: d1, ok: true, pf: &f1, pn: &n1, ps: &s1, pd: &d1,
+			list: []int64{1, 2}},
 		{f: -1, x: math.Inf(1), n: 5, s: "a", d: *apd.New(1, 1), list: []int64{3}},
 	}
 	for _, c := range []struct {

@@ -5,33 +5,40 @@ import (
 	"slices"
 )
 
-// EarliestByOffsetN is the column's first n values that are not null, in the order of processing; empty where there are none. n is at
-// least 1 (semantics.md [U35]).
+// EarliestByOffsetN is the column's first n values that are not null, in the order of processing;
+// empty where there are none. n is at least 1 (semantics.md [U35]).
 func EarliestByOffsetN[T any, V Value](g Rows[T], n int, column func(*T) V) []V {
 	return listed[T, V, V](g, "EarliestByOffsetN", &lists{title: "earliest", n: n}, column)
 }
 
-// LatestByOffsetN is the column's last n values that are not null, in the order of processing, the oldest of them first; empty where
-// there are none. n is at least 1 (semantics.md [U32]; merged states keep the last n, where ksqlDB keeps the first [U33]).
+// LatestByOffsetN is the column's last n values that are not null, in the order of processing, the
+// oldest of them first; empty where there are none. n is at least 1 (semantics.md [U32]; merged
+// states keep the last n, where ksqlDB keeps the first [U33]).
 func LatestByOffsetN[T any, V Value](g Rows[T], n int, column func(*T) V) []V {
 	return listed[T, V, V](g, "LatestByOffsetN", &lists{title: "latest", n: n, last: true}, column)
 }
 
-// EarliestByOffsetNWithNulls is the column's values in the n rows that were processed first, nil for null.
+// EarliestByOffsetNWithNulls is the column's values in the n rows that were processed first, nil
+// for null.
 func EarliestByOffsetNWithNulls[T any, V Scalar](g Rows[T], n int, column func(*T) *V) []*V {
-	return listed[T, *V, *V](g, "EarliestByOffsetNWithNulls", &lists{title: "earliest", n: n, layout: layout{nulls: true}}, column)
+	return listed[T, *V, *V](g, "EarliestByOffsetNWithNulls", &lists{title: "earliest", n: n,
+		layout: layout{nulls: true}}, column)
 }
 
-// LatestByOffsetNWithNulls is the column's values in the n rows that were processed last, the oldest first, nil for null.
+// LatestByOffsetNWithNulls is the column's values in the n rows that were processed last, the
+// oldest first, nil for null.
 func LatestByOffsetNWithNulls[T any, V Scalar](g Rows[T], n int, column func(*T) *V) []*V {
-	return listed[T, *V, *V](g, "LatestByOffsetNWithNulls", &lists{title: "latest", n: n, last: true, layout: layout{nulls: true}}, column)
+	return listed[T, *V, *V](g, "LatestByOffsetNWithNulls", &lists{title: "latest", n: n, last: true,
+		layout: layout{nulls: true}}, column)
 }
 
-// CollectList is all of the column's values in the order of processing, nulls too, up to limit; what comes after is ignored. A limit
-// of Unlimited is none: then nothing bounds the row but its window. Undo takes out the last equal value, if there is one
-// (semantics.md [U16]). The whole list is written at each commit that changed it.
+// CollectList is all of the column's values in the order of processing, nulls too, up to limit;
+// what comes after is ignored. A limit of Unlimited is none: then nothing bounds the row but its
+// window. Undo takes out the last equal value, if there is one (semantics.md [U16]). The whole list
+// is written at each commit that changed it.
 func CollectList[T any, V Value](g Rows[T], limit int, column func(*T) V) []V {
-	return listed[T, V, V](g, "CollectList", &lists{title: "collectlist", n: limit, undoes: true, layout: layout{nulls: true}}, column)
+	return listed[T, V, V](g, "CollectList", &lists{title: "collectlist", n: limit, undoes: true,
+		layout: layout{nulls: true}}, column)
 }
 
 // Unlimited is no limit, for CollectList and CollectSet.
@@ -61,8 +68,8 @@ type lists struct {
 	undoes bool
 }
 
-// list is their state, by ascending sequence number. If the last n are wanted there may be up to n more, which come first: they are
-// cut off all at once.
+// list is their state, by ascending sequence number. If the last n are wanted there may be up to n
+// more, which come first: they are cut off all at once.
 type list struct {
 	op    *lists
 	items []item

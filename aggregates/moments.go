@@ -1,31 +1,35 @@
 package aggregates
 
-// VarianceSample is the sample variance of the column's values that are not null: M2/(n-1), 0 for fewer than two. ksqlDB calls this
-// STDDEV_SAMP (semantics.md [U10], [U12]). A NaN or an infinity among the values makes it NaN.
+// VarianceSample is the sample variance of the column's values that are not null: M2/(n-1), 0 for
+// fewer than two. ksqlDB calls this STDDEV_SAMP (semantics.md [U10], [U12]). A NaN or an infinity
+// among the values makes it NaN.
 func VarianceSample[T any, V Numeric](g Rows[T], column func(*T) V) float64 {
 	return spread(g, "VarianceSample", 1, false, column)
 }
 
-// StdDevSample is the square root of VarianceSample, as ksqlDB's STDDEV_SAMPLE. It is right also where the variance is beyond what a
-// float64 holds.
+// StdDevSample is the square root of VarianceSample, as ksqlDB's STDDEV_SAMPLE. It is right also
+// where the variance is beyond what a float64 holds.
 func StdDevSample[T any, V Numeric](g Rows[T], column func(*T) V) float64 {
 	return spread(g, "StdDevSample", 1, true, column)
 }
 
-// VariancePopulation is the variance of the column's values that are not null: M2/n, 0 where there are none.
+// VariancePopulation is the variance of the column's values that are not null: M2/n, 0 where there
+// are none.
 func VariancePopulation[T any, V Numeric](g Rows[T], column func(*T) V) float64 {
 	return spread(g, "VariancePopulation", 0, false, column)
 }
 
-// StdDevPopulation is the square root of VariancePopulation, as StdDevSample is that of VarianceSample.
+// StdDevPopulation is the square root of VariancePopulation, as StdDevSample is that of
+// VarianceSample.
 func StdDevPopulation[T any, V Numeric](g Rows[T], column func(*T) V) float64 {
 	return spread(g, "StdDevPopulation", 0, true, column)
 }
 
-// Correlation is Pearson's coefficient of two columns, from -1 to 1, over the rows where neither is null. It is NaN for fewer than two
-// rows, where a column is constant, as in ksqlDB [U13], and where a NaN or an infinity is among the values; JSON knows no NaN, so a
-// result that goes there has to be checked. Unlike ksqlDB's it does not depend on the offset or the unit of a column: a straight line is
-// 1 or -1 within rounding.
+// Correlation is Pearson's coefficient of two columns, from -1 to 1, over the rows where neither is
+// null. It is NaN for fewer than two rows, where a column is constant, as in ksqlDB [U13], and
+// where a NaN or an infinity is among the values; JSON knows no NaN, so a result that goes there
+// has to be checked. Unlike ksqlDB's it does not depend on the offset or the unit of a column: a
+// straight line is 1 or -1 within rounding.
 func Correlation[T any, X, Y Numeric](g Rows[T], x func(*T) X, y func(*T) Y) float64 {
 	r := g.Recorder()
 	kinds := [2]kind{kindFor[T, X](r, "Correlation"), kindFor[T, Y](r, "Correlation")}
@@ -42,9 +46,9 @@ func Correlation[T any, X, Y Numeric](g Rows[T], x func(*T) X, y func(*T) Y) flo
 	return c.correlation()
 }
 
-// WeightedMean is the sum of value times weight by the sum of weights, over the rows where neither is null; 0 where the weights add up
-// to 0. With price and size it is the volume-weighted average price. Each product is a float64, also of integers: one that is too large
-// is infinite.
+// WeightedMean is the sum of value times weight by the sum of weights, over the rows where neither
+// is null; 0 where the weights add up to 0. With price and size it is the volume-weighted average
+// price. Each product is a float64, also of integers: one that is too large is infinite.
 func WeightedMean[T any, V, W Numeric](g Rows[T], value func(*T) V, weight func(*T) W) float64 {
 	r := g.Recorder()
 	kinds := [2]kind{kindFor[T, V](r, "WeightedMean"), kindFor[T, W](r, "WeightedMean")}

@@ -44,8 +44,8 @@ const (
 	opKeep
 )
 
-var opNames = [...]string{"", "count", "sum", "avg", "min", "max", "earliest", "latest", "countof", "first", "last", "timeofmin",
-	"timeofmax", "moments", "correlation", "weighted", "keep"}
+var opNames = [...]string{"", "count", "sum", "avg", "min", "max", "earliest", "latest", "countof", "first", "last",
+	"timeofmin", "timeofmax", "moments", "correlation", "weighted", "keep"}
 
 // String is the op as signatures have it.
 func (o op) String() string {
@@ -146,7 +146,8 @@ func (o *op) addPlain(f []byte, bits uint64, seq int64) {
 	}
 }
 
-// setEnd sets an Earliest or Latest, with its sequence number if it keeps that. Rows are added in the order of these numbers.
+// setEnd sets an Earliest or Latest, with its sequence number if it keeps that. Rows are added in
+// the order of these numbers.
 func (o *op) setEnd(f []byte, bits uint64, seq int64) {
 	setValue(f, bits)
 	if o.seq {

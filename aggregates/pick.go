@@ -8,9 +8,10 @@ import (
 	"github.com/cockroachdb/apd/v3"
 )
 
-// This file holds the accumulators that keep one of the values: Min and Max, Earliest and Latest by offset, First and Last by
-// time, and the times of extremes. In State.Fixed each has the value (8 bytes, if the kind has a fixed size; else it is a
-// part), a byte that says what there is, the event time if it goes by that, and the sequence number if it needs that.
+// This file holds the accumulators that keep one of the values: Min and Max, Earliest and Latest by
+// offset, First and Last by time, and the times of extremes. In State.Fixed each has the value (8
+// bytes, if the kind has a fixed size; else it is a part), a byte that says what there is, the
+// event time if it goes by that, and the sequence number if it needs that.
 
 // What the byte says.
 const (
@@ -19,8 +20,8 @@ const (
 	pickNull
 )
 
-// Min is the smallest of the column's values that are not null. Floats are in Java's order: -0 is less than +0, NaN is the
-// largest. Strings compare by bytes.
+// Min is the smallest of the column's values that are not null. Floats are in Java's order: -0 is
+// less than +0, NaN is the largest. Strings compare by bytes.
 func Min[T any, V Ordered](g Rows[T], column func(*T) V) V {
 	return pick(g, op{code: opMin}, "Min", column)
 }
@@ -30,46 +31,50 @@ func Max[T any, V Ordered](g Rows[T], column func(*T) V) V {
 	return pick(g, op{code: opMax}, "Max", column)
 }
 
-// EarliestByOffset is the column's first value that is not null, in the order in which rows are processed, whatever their
-// event times (semantics.md [U34]).
+// EarliestByOffset is the column's first value that is not null, in the order in which rows are
+// processed, whatever their event times (semantics.md [U34]).
 func EarliestByOffset[T any, V Value](g Rows[T], column func(*T) V) V {
 	return pick(g, op{code: opEarliest}, "EarliestByOffset", column)
 }
 
-// LatestByOffset is the column's last value that is not null, in the order in which rows are processed, whatever their event
-// times (semantics.md [U30]).
+// LatestByOffset is the column's last value that is not null, in the order in which rows are
+// processed, whatever their event times (semantics.md [U30]).
 func LatestByOffset[T any, V Value](g Rows[T], column func(*T) V) V {
 	return pick(g, op{code: opLatest}, "LatestByOffset", column)
 }
 
-// EarliestByOffsetWithNulls is the column's value in the row that was processed first, nil if it was null there: ksqlDB's
-// EARLIEST_BY_OFFSET(x, false).
+// EarliestByOffsetWithNulls is the column's value in the row that was processed first, nil if it
+// was null there: ksqlDB's EARLIEST_BY_OFFSET(x, false).
 func EarliestByOffsetWithNulls[T any, V Scalar](g Rows[T], column func(*T) *V) *V {
 	return pick(g, op{code: opEarliest, nulls: true}, "EarliestByOffsetWithNulls", column)
 }
 
-// LatestByOffsetWithNulls is the column's value in the row that was processed last, nil if it is null there: ksqlDB's
-// LATEST_BY_OFFSET(x, false).
+// LatestByOffsetWithNulls is the column's value in the row that was processed last, nil if it is
+// null there: ksqlDB's LATEST_BY_OFFSET(x, false).
 func LatestByOffsetWithNulls[T any, V Scalar](g Rows[T], column func(*T) *V) *V {
 	return pick(g, op{code: opLatest, nulls: true}, "LatestByOffsetWithNulls", column)
 }
 
-// FirstByTime is the column's value that is not null with the earliest event time; of several the one processed first.
+// FirstByTime is the column's value that is not null with the earliest event time; of several the
+// one processed first.
 func FirstByTime[T any, V Value](g Rows[T], column func(*T) V) V {
 	return pick(g, op{code: opFirst}, "FirstByTime", column)
 }
 
-// LastByTime is the column's value that is not null with the latest event time; of several the one processed last.
+// LastByTime is the column's value that is not null with the latest event time; of several the one
+// processed last.
 func LastByTime[T any, V Value](g Rows[T], column func(*T) V) V {
 	return pick(g, op{code: opLast}, "LastByTime", column)
 }
 
-// TimeOfMin is the event time of the value that Min is, the earliest if there are several; the zero time where there is none.
+// TimeOfMin is the event time of the value that Min is, the earliest if there are several; the zero
+// time where there is none.
 func TimeOfMin[T any, V Ordered](g Rows[T], column func(*T) V) time.Time {
 	return pickTime(g, opTimeOfMin, "TimeOfMin", column)
 }
 
-// TimeOfMax is the event time of the value that Max is, the earliest if there are several; the zero time where there is none.
+// TimeOfMax is the event time of the value that Max is, the earliest if there are several; the zero
+// time where there is none.
 func TimeOfMax[T any, V Ordered](g Rows[T], column func(*T) V) time.Time {
 	return pickTime(g, opTimeOfMax, "TimeOfMax", column)
 }
@@ -122,7 +127,8 @@ func (o *op) pickSize() int {
 	return n
 }
 
-// flag is where the byte that says what there is stands; the time follows it, then the sequence number.
+// flag is where the byte that says what there is stands; the time follows it, then the sequence
+// number.
 func (o *op) flag() int {
 	if o.kind.variable() {
 		return 0

@@ -11,9 +11,11 @@ import (
 
 // Aggregator is a Program without the type of its rows, as plans hold it and tasks run it.
 //
-// Add, Undo, Merge and Load may be called for one State by one goroutine at a time; all else may be called at any time.
+// Add, Undo, Merge and Load may be called for one State by one goroutine at a time; all else may be
+// called at any time.
 type Aggregator interface {
-	// Size is the length of State.Fixed, Vars the number of parts of State.Vars, Objs that of State.Objs.
+	// Size is the length of State.Fixed, Vars the number of parts of State.Vars, Objs that of
+	// State.Objs.
 	Size() int
 	Vars() int
 	Objs() int
@@ -21,26 +23,31 @@ type Aggregator interface {
 	Cells() int
 	// Eval runs the columns on a row, a *T. It is the user's code: it may panic.
 	Eval(cells []Cell, row any) error
-	// Add adds a row's cells to a state. If it returns an error s is as it was: the row cannot be counted in it. It never panics.
+	// Add adds a row's cells to a state. If it returns an error s is as it was: the row cannot be
+	// counted in it. It never panics.
 	Add(s State, cells []Cell, at At) error
-	// Undo takes a row's cells out of a state that they were added to, under the contract of Add: the result is then that of the rows that
-	// are left, whatever has gone. The program must have been recorded for it, and CheckUndo must have passed.
+	// Undo takes a row's cells out of a state that they were added to, under the contract of Add:
+	// the result is then that of the rows that are left, whatever has gone. The program must have
+	// been recorded for it, and CheckUndo must have passed.
 	Undo(s State, cells []Cell, at At) error
-	// Merge adds the rows of src to dst, in any order of the two: the program must have been recorded for it. src stays as
-	// it is and shares nothing with dst. After an error, which only the code of a Custom can cause, dst is of no use.
+	// Merge adds the rows of src to dst, in any order of the two: the program must have been
+	// recorded for it. src stays as it is and shares nothing with dst. After an error, which only
+	// the code of a Custom can cause, dst is of no use.
 	Merge(dst, src State) error
 	// Append appends a state as it is stored, and Load reads that.
 	Append(dst []byte, s State) ([]byte, error)
 	Load(s State, b []byte) error
-	// CheckUndo is nil if every accumulator can undo, else it names those that cannot: tables need it.
+	// CheckUndo is nil if every accumulator can undo, else it names those that cannot: tables need
+	// it.
 	CheckUndo() error
 	// Mergeable says that Merge may be called.
 	Mergeable() bool
-	// Bounded says that Add may refuse a row for what the state holds already (SumDecimal): whoever wants to know whether a row counts
-	// in a window must add it to the state of that very window.
+	// Bounded says that Add may refuse a row for what the state holds already (SumDecimal): whoever
+	// wants to know whether a row counts in a window must add it to the state of that very window.
 	Bounded() bool
-	// Signature names the accumulators and their layout: states of equal signatures can be read by each other's programs. It does not
-	// depend on the order of the calls, but accumulators of one name are told apart by theirs.
+	// Signature names the accumulators and their layout: states of equal signatures can be read by
+	// each other's programs. It does not depend on the order of the calls, but accumulators of one
+	// name are told apart by theirs.
 	Signature() string
 }
 
@@ -61,18 +68,21 @@ type Program[T any] struct {
 type Needs struct {
 	// Merge: what goes by the order of processing keeps it, 8 bytes.
 	Merge bool
-	// Undo: what is made of sums of floats or decimals has them without rounding, in an object of some 15 bytes a sum for most columns,
-	// and 600 for the widest floats. Results are rounded once.
+	// Undo: what is made of sums of floats or decimals has them without rounding, in an object of
+	// some 15 bytes a sum for most columns, and 600 for the widest floats. Results are rounded
+	// once.
 	Undo bool
 }
 
-// input evaluates one function of the user's. One of the three is set; the first two spare the common types a step.
+// input evaluates one function of the user's. One of the three is set; the first two spare the
+// common types a step.
 type input[T any] struct {
 	float func(*T) float64
 	int   func(*T) int64
 	any   func(*T, *Cell)
 	made  func(c *Cell, x int64, null bool) // fills c for Samples
-	id    any                               // identifies the function, so that several accumulators share one evaluation
+	// identifies the function, so that several accumulators share one evaluation
+	id any
 }
 
 // Size is the length of State.Fixed.
@@ -93,7 +103,8 @@ func (p *Program[T]) Mergeable() bool { return p.needs.Merge }
 // Bounded says that Add may refuse a row for what the state holds already.
 func (p *Program[T]) Bounded() bool { return p.bounded }
 
-// Signature is the accumulators in the order of their names, such as "count,latest text,max float". It is that of their states in a row.
+// Signature is the accumulators in the order of their names, such as "count,latest text,max float".
+// It is that of their states in a row.
 func (p *Program[T]) Signature() string {
 	names := p.names()
 	slices.Sort(names)
@@ -109,8 +120,8 @@ func (p *Program[T]) names() []string {
 	return names
 }
 
-// place gives each accumulator its place in a State: by name, so that calls of different names can change places; those of one name
-// stay in the order of their calls.
+// place gives each accumulator its place in a State: by name, so that calls of different names can
+// change places; those of one name stay in the order of their calls.
 func (p *Program[T]) place() {
 	names, order := p.names(), make([]int, len(p.ops))
 	for i := range order {
@@ -227,7 +238,8 @@ func (p *Program[T]) Merge(dst, src State) (err error) {
 	return nil
 }
 
-// stage lets the accumulators that may fail do their work beside their state. If one fails all forget it.
+// stage lets the accumulators that may fail do their work beside their state. If one fails all
+// forget it.
 func (p *Program[T]) stage(s State, cells []Cell, undo bool) error {
 	for n, i := range p.staged {
 		o := &p.ops[i]

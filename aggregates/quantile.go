@@ -8,18 +8,21 @@ import (
 	"github.com/DataDog/sketches-go/ddsketch/store"
 )
 
-// quantileAccuracy is how far a quantile may be off, as a share of its value; quantileBins how many bins a sketch has at most. Beyond
-// them those nearest to 0 are put together: that takes values that are 10^17 apart.
+// quantileAccuracy is how far a quantile may be off, as a share of its value; quantileBins how many
+// bins a sketch has at most. Beyond them those nearest to 0 are put together: that takes values
+// that are 10^17 apart.
 const (
 	quantileAccuracy = 0.01
 	quantileBins     = 2048
 )
 
-// Quantile is roughly the value below which a share q, from 0 to 1, of the column's values lie: within 1 % of the value that is there
-// in order (rank q*(n-1), rounded down; among negative values up). 0.5 is the median. Nulls, NaN and infinities are skipped; 0 where there are no values.
+// Quantile is roughly the value below which a share q, from 0 to 1, of the column's values lie:
+// within 1 % of the value that is there in order (rank q*(n-1), rounded down; among negative values
+// up). 0.5 is the median. Nulls, NaN and infinities are skipped; 0 where there are no values.
 //
-// It is a DDSketch: merging loses nothing. The row takes 8 bytes for each 2 % of the values' range, at most 16 KB for the positive and
-// the negative each, and in the log about 3 bytes for each such step that has values.
+// It is a DDSketch: merging loses nothing. The row takes 8 bytes for each 2 % of the values' range,
+// at most 16 KB for the positive and the negative each, and in the log about 3 bytes for each such
+// step that has values.
 func Quantile[T any, V Numeric](g Rows[T], q float64, column func(*T) V) float64 {
 	r := g.Recorder()
 	s := quantiles[T, V](r, "Quantile", []float64{q}, columnOf(r, column))
@@ -37,7 +40,8 @@ func Quantiles[T any, V Numeric](g Rows[T], qs []float64, column func(*T) V) []f
 	return values
 }
 
-// quantiles finds the sketch. Which quantiles are read from it does not show in the signature: the state is the same.
+// quantiles finds the sketch. Which quantiles are read from it does not show in the signature: the
+// state is the same.
 func quantiles[T, V any](r *Recorder[T], name string, qs []float64, column input[T]) *sketch {
 	for _, q := range qs {
 		if !(q >= 0 && q <= 1) {
@@ -99,8 +103,9 @@ func (s *sketch) stores() [2]store.Store {
 	return [...]store.Store{s.dd.GetPositiveValueStore(), s.dd.GetNegativeValueStore()}
 }
 
-// Append writes our own layout, which does not depend on the order in which values came: the count of zeroes, then for the positive and
-// for the negative store the number of bins in use, and for each the distance of its index from the one before, and its count.
+// Append writes our own layout, which does not depend on the order in which values came: the count
+// of zeroes, then for the positive and for the negative store the number of bins in use, and for
+// each the distance of its index from the one before, and its count.
 func (s *sketch) Append(dst []byte) []byte {
 	if s.dd.IsEmpty() {
 		return dst

@@ -11,12 +11,14 @@ import (
 	"github.com/cockroachdb/apd/v3"
 )
 
-// Rows is a group of rows of type T, as a projection gets it and hands it on to the functions of this package.
+// Rows is a group of rows of type T, as a projection gets it and hands it on to the functions of
+// this package.
 type Rows[T any] interface {
 	Recorder() *Recorder[T]
 }
 
-// Recorder stands between the calls of a projection and a Program: it writes the Program down, or reads results by it.
+// Recorder stands between the calls of a projection and a Program: it writes the Program down, or
+// reads results by it.
 type Recorder[T any] struct {
 	program *Program[T]
 	reading bool
@@ -25,13 +27,13 @@ type Recorder[T any] struct {
 	err     error
 }
 
-// ErrUnstable says that a projection did not make the same calls in the same order each time it ran. It must make every call
-// on every path: no call may depend on data.
+// ErrUnstable says that a projection did not make the same calls in the same order each time it
+// ran. It must make every call on every path: no call may depend on data.
 var ErrUnstable = errors.New("aggregates: the projection does not make the same aggregate calls on each run: " +
 	"call every aggregate on every path, in the same order, and choose between their results afterwards")
 
-// Record runs project, which must hand the Recorder to the functions of this package, and returns what it called. It runs it
-// twice: if the calls differ the error wraps ErrUnstable.
+// Record runs project, which must hand the Recorder to the functions of this package, and returns
+// what it called. It runs it twice: if the calls differ the error wraps ErrUnstable.
 //
 // States can be merged, and rows undone, only as far as the program was recorded for that.
 func Record[T any](project func(*Recorder[T]), needs Needs) (*Program[T], error) {
@@ -44,7 +46,8 @@ func Record[T any](project func(*Recorder[T]), needs Needs) (*Program[T], error)
 	project(second)
 	a, b := first.program, second.program
 	if !slices.Equal(a.names(), b.names()) || len(a.columns) != len(b.columns) {
-		return nil, fmt.Errorf("%w: first %q, then %q", ErrUnstable, strings.Join(a.names(), ","), strings.Join(b.names(), ","))
+		return nil, fmt.Errorf("%w: first %q, then %q", ErrUnstable, strings.Join(a.names(), ","),
+			strings.Join(b.names(), ","))
 	}
 	if len(a.ops) == 0 {
 		return nil, errors.New("aggregates: the projection calls no aggregate")
@@ -61,7 +64,8 @@ func NewReader[T any](p *Program[T]) *Recorder[T] {
 // Reset makes the next calls read s, from the first accumulator on.
 func (r *Recorder[T]) Reset(s State) { r.state, r.next, r.err = s, 0, nil }
 
-// Done returns an error that wraps ErrUnstable if the calls since Reset were not those of the Program.
+// Done returns an error that wraps ErrUnstable if the calls since Reset were not those of the
+// Program.
 func (r *Recorder[T]) Done() error {
 	if r.err == nil && r.next != len(r.program.ops) {
 		return fmt.Errorf("%w: %d calls, want %d", ErrUnstable, r.next, len(r.program.ops))
@@ -107,7 +111,8 @@ func (r *Recorder[T]) call(o op, columns ...input[T]) *op {
 
 // same says that two calls are of one function and one type of value.
 func (o *op) same(other *op) bool {
-	return o.code == other.code && o.kind == other.kind && o.kind2 == other.kind2 && o.nulls == other.nulls && o.title == other.title
+	return o.code == other.code && o.kind == other.kind && o.kind2 == other.kind2 && o.nulls == other.nulls &&
+		o.title == other.title
 }
 
 // addColumn adds c unless the same function is there already.
@@ -130,7 +135,8 @@ func kindFor[T, V any](r *Recorder[T], name string) kind {
 	return k
 }
 
-// closure identifies a function: two are one when they are the same closure, told by the pointer that a func value is.
+// closure identifies a function: two are one when they are the same closure, told by the pointer
+// that a func value is.
 type closure struct {
 	pointer unsafe.Pointer
 	typ     reflect.Type

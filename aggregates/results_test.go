@@ -101,14 +101,23 @@ func TestResultsOfKsqlDB(t *testing.T) {
 		want any
 	}{
 		{"[U10] variance", over(t, plain, func(g rows) float64 { return aggregates.VarianceSample(g, f) }), 2.5},
-		{"STDDEV_SAMPLE", over(t, plain, func(g rows) float64 { return aggregates.StdDevSample(g, f) }), math.Sqrt(2.5)},
+		{"STDDEV_SAMPLE", over(t, plain, func(g rows) float64 { return aggregates.StdDevSample(g, f) }),
+			math.Sqrt(2.5)},
 		{"population", over(t, plain, func(g rows) float64 { return aggregates.VariancePopulation(g, f) }), 2.0},
-		{"population's root", over(t, plain, func(g rows) float64 { return aggregates.StdDevPopulation(g, f) }), math.Sqrt(2)},
+		{"population's root", over(t, plain, func(g rows) float64 { return aggregates.StdDevPopulation(g, f) }),
+			math.Sqrt(2)},
 		{"[U14]", over(t, plain, func(g rows) []float64 { return aggregates.TopK(g, 3, f) }), []float64{5, 4, 3}},
-		{"[U32]", over(t, plain, func(g rows) []float64 { return aggregates.LatestByOffsetN(g, 2, f) }), []float64{4, 5}},
-		{"[U35]", over(t, plain, func(g rows) []float64 { return aggregates.EarliestByOffsetN(g, 2, f) }), []float64{1, 2}},
-		{"[U16]", over(t, plain, func(g rows) []float64 { return aggregates.CollectList(g, 3, f) }), []float64{1, 2, 3}},
-		{"median", over(t, plain, func(g rows) bool { q := aggregates.Quantile(g, 0.5, f); return q > 2.96 && q < 3.04 }), true},
+		{"[U32]", over(t, plain, func(g rows) []float64 { return aggregates.LatestByOffsetN(g, 2, f) }),
+			[]float64{4, 5}},
+		{"[U35]", over(t, plain, func(g rows) []float64 { return aggregates.EarliestByOffsetN(g, 2, f) }),
+			[]float64{1, 2}},
+		{"[U16]", over(t, plain, func(g rows) []float64 { return aggregates.CollectList(g, 3, f) }),
+			[]float64{1, 2, 3}},
+		{"median", over(t, plain, func(g rows) bool {
+			q := aggregates.Quantile(g, 0.5, f)
+			return q > 2.96 &&
+				q < 3.04
+		}), true},
 	} {
 		switch b := c.got.(type) {
 		case table[float64]:
@@ -116,7 +125,8 @@ func TestResultsOfKsqlDB(t *testing.T) {
 			require.Zero(t, b.result(aggregates.NewState(b.program)), "%s: of nothing", c.rule)
 		case table[[]float64]:
 			require.Equal(t, c.want, b.result(b.of(0, floats(1, 2, 3, 4, 5)...)), c.rule)
-			require.Equal(t, []float64{}, b.result(aggregates.NewState(b.program)), "%s: of nothing, empty and not nil", c.rule)
+			require.Equal(t, []float64{}, b.result(aggregates.NewState(b.program)), "%s: of nothing, empty and not nil",
+				c.rule)
 		case table[bool]:
 			require.Equal(t, c.want, b.result(b.of(0, floats(1, 2, 3, 4, 5)...)), c.rule)
 		}
@@ -133,15 +143,17 @@ func TestResultsOfKsqlDB(t *testing.T) {
 func TestNulls(t *testing.T) {
 	qs := nullable(null, 2, 1, 2, null)
 	b := over(t, plain, func(g rows) string {
-		return show(aggregates.CountOf(g, pf), aggregates.EarliestByOffset(g, pf), aggregates.EarliestByOffsetWithNulls(g, pf),
-			aggregates.LatestByOffset(g, pf), aggregates.LatestByOffsetWithNulls(g, pf), aggregates.Attr(g, pf),
-			aggregates.CountDistinct(g, pf), aggregates.CountDistinctApprox(g, pf), aggregates.Histogram(g, ps)) +
+		return show(aggregates.CountOf(g, pf), aggregates.EarliestByOffset(g, pf),
+			aggregates.EarliestByOffsetWithNulls(g, pf), aggregates.LatestByOffset(g, pf),
+			aggregates.LatestByOffsetWithNulls(g, pf), aggregates.Attr(g, pf), aggregates.CountDistinct(g, pf),
+			aggregates.CountDistinctApprox(g, pf), aggregates.Histogram(g, ps)) +
 			each(aggregates.EarliestByOffsetN(g, 2, pf)) + each(aggregates.EarliestByOffsetNWithNulls(g, 2, pf)) +
 			each(aggregates.LatestByOffsetNWithNulls(g, 2, pf)) + each(aggregates.CollectList(g, 9, pf)) +
-			each(aggregates.CollectSet(g, 9, pf)) + each(aggregates.TopK(g, 2, pf)) + each(aggregates.TopKDistinct(g, 2, pf))
+			each(aggregates.CollectSet(g, 9, pf)) + each(aggregates.TopK(g, 2, pf)) + each(aggregates.TopKDistinct(g, 2,
+			pf))
 	})
-	require.Equal(t, "3|2|nil|2|nil|nil|2|2|map[1:1 2:2 null:2]|"+"[2|1|]"+"[nil|2|]"+"[2|nil|]"+"[nil|2|1|2|nil|]"+"[nil|2|1|]"+"[2|2|]"+"[2|1|]",
-		b.result(b.of(0, qs...)))
+	require.Equal(t, "3|2|nil|2|nil|nil|2|2|map[1:1 2:2 null:2]|"+"[2|1|]"+"[nil|2|]"+"[2|nil|]"+"[nil|2|1|2|nil|]"+
+		"[nil|2|1|]"+"[2|2|]"+"[2|1|]", b.result(b.of(0, qs...)))
 }
 
 func TestAttrIsTheOneValue(t *testing.T) {
@@ -168,10 +180,12 @@ func TestLatestOfMergedSessions(t *testing.T) {
 	}
 }
 
-// What is earliest goes by sequence numbers also when they are older than a restart [U31], and times do not matter to it.
+// What is earliest goes by sequence numbers also when they are older than a restart [U31], and
+// times do not matter to it.
 func TestOrderOfProcessingAndOfTime(t *testing.T) {
 	b := over(t, merges, func(g rows) []float64 {
-		return asFloats(aggregates.EarliestByOffset(g, f), aggregates.LatestByOffset(g, f), aggregates.FirstByTime(g, f), aggregates.LastByTime(g, f))
+		return asFloats(aggregates.EarliestByOffset(g, f), aggregates.LatestByOffset(g, f),
+			aggregates.FirstByTime(g, f), aggregates.LastByTime(g, f))
 	})
 	a, c := aggregates.NewState(b.program), aggregates.NewState(b.program)
 	require.NoError(t, b.add(a, quote{f: 1}, aggregates.At{Time: 50, Seq: 10}))
@@ -189,7 +203,8 @@ func TestTimesOfHighAndLow(t *testing.T) {
 	require.Equal(t, [2]time.Time{}, b.result(aggregates.NewState(b.program)))
 	s := b.of(1000, floats(5, 9, 5, 9, 5)...)
 	require.NoError(t, b.add(s, quote{f: 5}, aggregates.At{Time: 999, Seq: 2000}))
-	require.Equal(t, [...]time.Time{time.UnixMilli(1001).UTC(), time.UnixMilli(999).UTC()}, b.result(s), "the earliest of equal ones, in time")
+	require.Equal(t, [...]time.Time{time.UnixMilli(1001).UTC(), time.UnixMilli(999).UTC()}, b.result(s),
+		"the earliest of equal ones, in time")
 }
 
 func TestLimits(t *testing.T) {
@@ -212,10 +227,12 @@ func TestLimits(t *testing.T) {
 		return each(aggregates.CollectList(g, 3, f)) + each(aggregates.CollectSet(g, 2, f))
 	})
 	late, early := l.of(10, floats(4, 5, 6, 7)...), l.of(1, floats(1, 1)...)
-	require.Equal(t, "[1|1|4|][1|4|]", l.result(l.merged(late, early)), "the first by processing, whatever the order of merging")
+	require.Equal(t, "[1|1|4|][1|4|]", l.result(l.merged(late, early)),
+		"the first by processing, whatever the order of merging")
 }
 
-// What is cut off must not stay in memory: lists of the latest are bounded, as rows of quiet windows live long.
+// What is cut off must not stay in memory: lists of the latest are bounded, as rows of quiet
+// windows live long.
 func TestLatestIsBounded(t *testing.T) {
 	b := over(t, plain, func(g rows) []string { return aggregates.LatestByOffsetN(g, 10, s) })
 	state := aggregates.NewState(b.program)
@@ -239,7 +256,8 @@ func TestSketchesAreCloseEnough(t *testing.T) {
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	b := over(t, merges, func(g rows) []float64 {
-		return append(aggregates.Quantiles(g, asFloats(0.01, 0.5, 0.99), f), float64(aggregates.CountDistinctApprox(g, f)))
+		return append(aggregates.Quantiles(g, asFloats(0.01, 0.5, 0.99), f),
+			float64(aggregates.CountDistinctApprox(g, f)))
 	})
 	s := aggregates.NewState(b.program)
 	const many = 100_000
@@ -259,7 +277,8 @@ func TestSketchesAreCloseEnough(t *testing.T) {
 
 func TestSumDecimalRefusesOverflow(t *testing.T) {
 	b := over(t, undoes, func(g rows) string {
-		return show(aggregates.Count(g), aggregates.SumDecimal(g, 5, 2, d), aggregates.Sum(g, f), aggregates.CollectList(g, 9, s))
+		return show(aggregates.Count(g), aggregates.SumDecimal(g, 5, 2, d), aggregates.Sum(g, f),
+			aggregates.CollectList(g, 9, s))
 	})
 	row := func(coefficient int64, exponent int32) quote {
 		return quote{d: *apd.New(coefficient, exponent), f: 1, s: fmt.Sprint(coefficient)}
@@ -276,17 +295,36 @@ func TestSumDecimalRefusesOverflow(t *testing.T) {
 
 func TestWrongCalls(t *testing.T) {
 	for want, project := range map[string]func(rows){
-		"EarliestByOffsetN: 0 values, want at least 1":            func(g rows) { aggregates.EarliestByOffsetN(g, 0, f) },
-		"LatestByOffsetN: -1 values, want at least 1":             func(g rows) { aggregates.LatestByOffsetN(g, aggregates.Unlimited, f) },
-		"CollectList: -2 values, want at least 1":                 func(g rows) { aggregates.CollectList(g, -2, f) },
-		"CollectSet: limit of 0, want at least 1":                 func(g rows) { aggregates.CollectSet(g, 0, f) },
-		"TopK: 0 values, want at least 1":                         func(g rows) { aggregates.TopK(g, 0, f) },
-		"Quantile: 1.5 is not from 0 to 1":                        func(g rows) { aggregates.Quantile(g, 1.5, f) },
-		"Quantiles: NaN is not from 0 to 1":                       func(g rows) { aggregates.Quantiles(g, asFloats(math.NaN()), f) },
+		"EarliestByOffsetN: 0 values, want at least 1": func(g rows) {
+			aggregates.EarliestByOffsetN(g, 0,
+				f)
+		},
+		"LatestByOffsetN: -1 values, want at least 1": func(g rows) {
+			aggregates.LatestByOffsetN(g,
+				aggregates.Unlimited, f)
+		},
+		"CollectList: -2 values, want at least 1": func(g rows) { aggregates.CollectList(g, -2, f) },
+		"CollectSet: limit of 0, want at least 1": func(g rows) { aggregates.CollectSet(g, 0, f) },
+		"TopK: 0 values, want at least 1":         func(g rows) { aggregates.TopK(g, 0, f) },
+		"Quantile: 1.5 is not from 0 to 1":        func(g rows) { aggregates.Quantile(g, 1.5, f) },
+		"Quantiles: NaN is not from 0 to 1": func(g rows) {
+			aggregates.Quantiles(g,
+				asFloats(math.NaN()), f)
+		},
 		"SumDecimal: DECIMAL(39, 2): want a precision of 1 to 38": func(g rows) { aggregates.SumDecimal(g, 39, 2, d) },
-		`Custom "moody": no Merge, which windows of this kind`:    func(g rows) { m := moody; m.Merge = nil; aggregates.Custom(g, m, n) },
-		`Custom "": no Name`:                                      func(g rows) { m := moody; m.Name = ""; aggregates.Custom(g, m, n) },
-		`Custom "moody": Add, Encode, Decode and Result are`:      func(g rows) { m := moody; m.Decode = nil; aggregates.Custom(g, m, n) },
+		`Custom "moody": no Merge, which windows of this kind`: func(
+			g rows) {
+			m := moody
+			m.Merge = nil
+			aggregates.Custom(g, m, n)
+		},
+		`Custom "": no Name`: func(g rows) { m := moody; m.Name = ""; aggregates.Custom(g, m, n) },
+		`Custom "moody": Add, Encode, Decode and Result are`: func(
+			g rows) {
+			m := moody
+			m.Decode = nil
+			aggregates.Custom(g, m, n)
+		},
 	} {
 		_, err := aggregates.Record(func(r *aggregates.Recorder[quote]) { project(group{r}) }, merges)
 		require.ErrorContains(t, err, want)

@@ -10,10 +10,12 @@ import (
 	"github.com/cockroachdb/apd/v3"
 )
 
-// many is how many rows the largest sample has: more than a list of results that somebody counts on.
+// many is how many rows the largest sample has: more than a list of results that somebody counts
+// on.
 const many = 1000
 
-// sample is a group of made-up rows: each has one number, from which all its columns are made, or null where they can be.
+// sample is a group of made-up rows: each has one number, from which all its columns are made, or
+// null where they can be.
 type sample struct {
 	name string
 	rows []int64
@@ -32,8 +34,9 @@ var samples = []sample{
 	{"many rows", nil, nil},
 }
 
-// Samples yields states of made-up groups with what they are: one row, several, nulls, large values. They are for whoever wants to find out whether a
-// projection can cope with all of them. The functions of the columns are not called, those of a Custom are. A row that an accumulator
+// Samples yields states of made-up groups with what they are: one row, several, nulls, large
+// values. They are for whoever wants to find out whether a projection can cope with all of them.
+// The functions of the columns are not called, those of a Custom are. A row that an accumulator
 // refuses is left out.
 func (p *Program[T]) Samples() iter.Seq2[string, State] {
 	return func(yield func(string, State) bool) {
@@ -70,7 +73,8 @@ func (p *Program[T]) fill(made *sample) (s State, ok bool) {
 	return s, ok
 }
 
-// madeUp fills a cell as a column of type V does that returns x, in the way that its type has numbers.
+// madeUp fills a cell as a column of type V does that returns x, in the way that its type has
+// numbers.
 func madeUp[V any](c *Cell, x int64, null bool) {
 	var v V
 	*c = Cell{}

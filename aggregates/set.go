@@ -5,15 +5,16 @@ import (
 	"slices"
 )
 
-// CollectSet is the column's different values in the order in which they were first seen, a null among them if there was one, up to
-// limit; new ones after that are ignored. A limit of Unlimited is none (semantics.md [U17]). The whole set is written at each commit
-// that changed it.
+// CollectSet is the column's different values in the order in which they were first seen, a null
+// among them if there was one, up to limit; new ones after that are ignored. A limit of Unlimited
+// is none (semantics.md [U17]). The whole set is written at each commit that changed it.
 func CollectSet[T any, V Value](g Rows[T], limit int, column func(*T) V) []V {
 	r := g.Recorder()
 	if limit < 1 && limit != Unlimited {
 		r.fail("CollectSet: limit of %d, want at least 1", limit)
 	}
-	k := &sets{limit: limit, layout: layout{kind: kindFor[T, V](r, "CollectSet"), nulls: true, seq: r.program.needs.Merge}}
+	k := &sets{limit: limit, layout: layout{kind: kindFor[T, V](r, "CollectSet"), nulls: true,
+		seq: r.program.needs.Merge}}
 	s, _ := keep(r, "CollectSet", k, k.layout, columnOf(r, column)).(*set)
 	if s == nil {
 		return []V{}
@@ -29,7 +30,8 @@ type sets struct {
 	limit int
 }
 
-// set is its state: the values by first appearance, and where each is once there are too many to look through.
+// set is its state: the values by first appearance, and where each is once there are too many to
+// look through.
 type set struct {
 	op    *sets
 	items []item

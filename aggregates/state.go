@@ -6,21 +6,24 @@ import (
 	"fmt"
 )
 
-// ErrState says that stored state cannot be read: it is damaged, or the Decode of a [Definition] is wrong.
+// ErrState says that stored state cannot be read: it is damaged, or the Decode of a [Definition] is
+// wrong.
 var ErrState = errors.New("aggregates: state cannot be read")
 
-// State is what the accumulators of one group and window know: Program.Size bytes, all 0 at the start; Program.Vars parts of any
-// length, empty at the start; and Program.Objs objects, nil until something is added to them.
+// State is what the accumulators of one group and window know: Program.Size bytes, all 0 at the
+// start; Program.Vars parts of any length, empty at the start; and Program.Objs objects, nil until
+// something is added to them.
 type State struct {
 	Fixed []byte
 	Vars  [][]byte
 	Objs  []Object
 }
 
-// Object is the state of an accumulator that would be too slow as bytes: a set, a list, a sketch. It belongs to one State.
+// Object is the state of an accumulator that would be too slow as bytes: a set, a list, a sketch.
+// It belongs to one State.
 type Object interface {
-	// Append appends the object as it is stored; nothing if it is as good as nil. The bytes depend on the history of the state
-	// only: equal input in equal order gives equal bytes.
+	// Append appends the object as it is stored; nothing if it is as good as nil. The bytes depend
+	// on the history of the state only: equal input in equal order gives equal bytes.
 	Append(dst []byte) []byte
 	// Bytes is roughly the memory that it takes. It may cost as much as Append.
 	Bytes() int
@@ -30,7 +33,8 @@ type Object interface {
 type At struct {
 	// Time is the row's event time, in milliseconds since 1970.
 	Time int64
-	// Seq is the row's place in the order of processing: larger than that of any row before it in the task, across restarts too.
+	// Seq is the row's place in the order of processing: larger than that of any row before it in
+	// the task, across restarts too.
 	Seq int64
 }
 
@@ -50,8 +54,8 @@ func (s State) Bytes() int {
 	return n
 }
 
-// Append appends s as it is stored: Fixed, then each part and each object with its length before it as a uvarint. It fails where
-// the Encode of a Custom panics.
+// Append appends s as it is stored: Fixed, then each part and each object with its length before it
+// as a uvarint. It fails where the Encode of a Custom panics.
 func (p *Program[T]) Append(dst []byte, s State) (_ []byte, err error) {
 	if p.user {
 		defer guard("Encode", &err)
@@ -83,8 +87,8 @@ func lengthBefore(b []byte, start int) []byte {
 	return b
 }
 
-// Load fills s, a state of p of whatever content, from what Append wrote. It copies: b may be reused. Its errors wrap ErrState,
-// and s is then of no use.
+// Load fills s, a state of p of whatever content, from what Append wrote. It copies: b may be
+// reused. Its errors wrap ErrState, and s is then of no use.
 func (p *Program[T]) Load(s State, b []byte) (err error) {
 	if p.user {
 		defer func() {

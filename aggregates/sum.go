@@ -8,24 +8,26 @@ import (
 	"github.com/cockroachdb/apd/v3"
 )
 
-// Sum is the sum of the column's values that are not null; 0 where there are none, as in ksqlDB. Integers wrap around at the
-// size of V, also as in ksqlDB. Floats are added as they come: their sum rounds at each row. Sums of decimals keep 38 digits and round
-// half up; see SumDecimal for a bound. Over a table the sum is that of the rows in it, rounded once.
+// Sum is the sum of the column's values that are not null; 0 where there are none, as in ksqlDB.
+// Integers wrap around at the size of V, also as in ksqlDB. Floats are added as they come: their
+// sum rounds at each row. Sums of decimals keep 38 digits and round half up; see SumDecimal for a
+// bound. Over a table the sum is that of the rows in it, rounded once.
 func Sum[T any, V Summable](g Rows[T], column func(*T) V) V {
 	r := g.Recorder()
 	return summed[T, V](r, kindFor[T, V](r, "Sum"), columnOf(r, column))
 }
 
-// SumList is the sum of all elements of the column's lists, as SUM of an ARRAY in ksqlDB; elements that are null are skipped.
-// It is otherwise as Sum.
+// SumList is the sum of all elements of the column's lists, as SUM of an ARRAY in ksqlDB; elements
+// that are null are skipped. It is otherwise as Sum.
 func SumList[T any, V Summable](g Rows[T], column func(*T) []V) V {
 	r := g.Recorder()
 	k := kindFor[T, V](r, "SumList")
 	return summed[T, V](r, k, sumOfList(r, k, column))
 }
 
-// Avg is the mean of the column's values that are not null; 0 where there are none, as in ksqlDB. Integers, also durations, are summed in
-// 128 bits (ksqlDB's AVG of an INT wraps at 32). The sum behind a mean of floats is as Sum: beyond 1.8e308 it is infinite.
+// Avg is the mean of the column's values that are not null; 0 where there are none, as in ksqlDB.
+// Integers, also durations, are summed in 128 bits (ksqlDB's AVG of an INT wraps at 32). The sum
+// behind a mean of floats is as Sum: beyond 1.8e308 it is infinite.
 func Avg[T any, V Summable](g Rows[T], column func(*T) V) float64 {
 	r := g.Recorder()
 	k, c := kindFor[T, V](r, "Avg"), columnOf(r, column)
@@ -81,30 +83,31 @@ func sumOfList[T, V any](r *Recorder[T], k kind, f func(*T) []V) input[T] {
 	if f == nil {
 		r.fail("the function of a column is nil")
 	}
-	return input[T]{id: closureID(f), made: func(c *Cell, x int64, _ bool) { madeUp[V](c, x, false) }, any: func(row *T, c *Cell) {
-		var sum, one Cell
-		var decimal *apd.Decimal
-		if k == kindDecimal {
-			decimal = new(apd.Decimal) // apart: the others need no memory
-		}
-		list := f(row)
-		for i := range list {
-			fill(&one, &list[i])
-			switch {
-			case one.Null:
-			case k == kindDecimal && checkDecimal(one.Decimal) != nil:
-				c.Decimal, c.Null = one.Decimal, false // Eval reports it
-				return
-			case k == kindDecimal:
-				mustAdd(decimal, one.Decimal)
-			case k == kindFloat:
-				sum.Bits = math.Float64bits(math.Float64frombits(sum.Bits) + math.Float64frombits(one.Bits))
-			default:
-				sum.Bits += one.Bits
+	return input[T]{id: closureID(f), made: func(c *Cell, x int64, _ bool) { madeUp[V](c, x, false) },
+		any: func(row *T, c *Cell) {
+			var sum, one Cell
+			var decimal *apd.Decimal
+			if k == kindDecimal {
+				decimal = new(apd.Decimal) // apart: the others need no memory
 			}
-		}
-		c.Bits, c.Decimal, c.Null = sum.Bits, decimal, false
-	}}
+			list := f(row)
+			for i := range list {
+				fill(&one, &list[i])
+				switch {
+				case one.Null:
+				case k == kindDecimal && checkDecimal(one.Decimal) != nil:
+					c.Decimal, c.Null = one.Decimal, false // Eval reports it
+					return
+				case k == kindDecimal:
+					mustAdd(decimal, one.Decimal)
+				case k == kindFloat:
+					sum.Bits = math.Float64bits(math.Float64frombits(sum.Bits) + math.Float64frombits(one.Bits))
+				default:
+					sum.Bits += one.Bits
+				}
+			}
+			c.Bits, c.Decimal, c.Null = sum.Bits, decimal, false
+		}}
 }
 
 func (o *op) sum(f []byte, b uint64) {
@@ -196,7 +199,8 @@ func (o *op) average(s State) float64 {
 		}
 		return 0
 	}
-	return wideMean(binary.LittleEndian.Uint64(f), binary.LittleEndian.Uint64(f[8:]), int64(binary.LittleEndian.Uint64(f[16:])))
+	return wideMean(binary.LittleEndian.Uint64(f), binary.LittleEndian.Uint64(f[8:]),
+		int64(binary.LittleEndian.Uint64(f[16:])))
 }
 
 // wideMean is a sum of 128 bits by n; 0 if n is 0. It is off by less than a unit in its last place.

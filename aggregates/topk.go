@@ -6,13 +6,14 @@ import (
 	"slices"
 )
 
-// TopK is the k largest of the column's values that are not null, the largest first, in the order of Max; k is at least 1
-// (semantics.md [U14]).
+// TopK is the k largest of the column's values that are not null, the largest first, in the order
+// of Max; k is at least 1 (semantics.md [U14]).
 func TopK[T any, V Ordered](g Rows[T], k int, column func(*T) V) []V {
 	return ranked[T, V](g, "TopK", &rankings{title: "topk", k: k}, column)
 }
 
-// TopKDistinct is the k largest different values of those that are not null, the largest first (semantics.md [U15]).
+// TopKDistinct is the k largest different values of those that are not null, the largest first
+// (semantics.md [U15]).
 func TopKDistinct[T any, V Ordered](g Rows[T], k int, column func(*T) V) []V {
 	return ranked[T, V](g, "TopKDistinct", &rankings{title: "topkdistinct", k: k, distinct: true}, column)
 }
@@ -23,8 +24,9 @@ type Ranked[V, W any] struct {
 	Value W
 }
 
-// TopKBy is the k rows with the largest values of by that are not null, the largest first, of equal ones the row processed first:
-// TOPK with an extra column in ksqlDB. Each is given by its value of by and its value of column, which may be null.
+// TopKBy is the k rows with the largest values of by that are not null, the largest first, of equal
+// ones the row processed first: TOPK with an extra column in ksqlDB. Each is given by its value of
+// by and its value of column, which may be null.
 func TopKBy[T any, V Ordered, W Value](g Rows[T], k int, by func(*T) V, column func(*T) W) []Ranked[V, W] {
 	r := g.Recorder()
 	op := &rankings{title: "topkby", k: k, extra: &layout{kind: kindFor[T, W](r, "TopKBy"), nulls: true}}
@@ -137,7 +139,8 @@ func (r *ranking) place(it item) (int, bool) {
 	return place, !found
 }
 
-// order sorts the larger value first, and of equal ones the one processed first, as far as that is known.
+// order sorts the larger value first, and of equal ones the one processed first, as far as that is
+// known.
 func (k *rankings) order(a, b item) int {
 	if order := k.kind.compare(b.datum, a.datum); order != 0 || k.distinct {
 		return order
@@ -164,7 +167,8 @@ func (k *rankings) merge(dst, src Object) {
 	}
 }
 
-// Append writes a count, then each value, with its sequence number and its extra column where there are.
+// Append writes a count, then each value, with its sequence number and its extra column where there
+// are.
 func (r *ranking) Append(dst []byte) []byte {
 	if len(r.items) == 0 {
 		return dst

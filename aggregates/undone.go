@@ -6,8 +6,8 @@ import (
 	"math/big"
 )
 
-// Plans that take rows out of groups have their sums of floats, and what is made of them, without rounding: see exactSum. These
-// are the terms of each.
+// Plans that take rows out of groups have their sums of floats, and what is made of them, without
+// rounding: see exactSum. These are the terms of each.
 type exactTerm struct{ first, second int } // which columns to multiply; second -1: the first alone
 
 var exactTerms = map[opcode][]exactTerm{
@@ -208,7 +208,8 @@ func (s *exactState) noNumber() bool {
 	return false
 }
 
-// moment is n times the sum of products less the product of the sums of a and b, in units of 2^exponent.
+// moment is n times the sum of products less the product of the sums of a and b, in units of
+// 2^exponent.
 func (s *exactState) moment(a, b, products int) (_ *big.Int, exponent int) {
 	x, e := s.sums[a].integer()
 	y, f := s.sums[b].integer()

@@ -10,14 +10,15 @@ import (
 	"github.com/cockroachdb/apd/v3"
 )
 
-// exactDecimals is Sum and Avg of decimals in plans that take rows out of groups: the sum has as many digits as it needs, and the
-// scale of the rows that are in it.
+// exactDecimals is Sum and Avg of decimals in plans that take rows out of groups: the sum has as
+// many digits as it needs, and the scale of the rows that are in it.
 type exactDecimals struct {
 	title string
 	col   int
 }
 
-// exactDecimalState is coefficient*10^exponent, and how many rows there are of each exponent, lowest first. None is counted 0 times.
+// exactDecimalState is coefficient*10^exponent, and how many rows there are of each exponent,
+// lowest first. None is counted 0 times.
 type exactDecimalState struct {
 	coefficient big.Int
 	exponent    int32
@@ -30,7 +31,8 @@ type decimalScale struct {
 }
 
 func exactDecimal[T any](r *Recorder[T], title string, column input[T]) *exactDecimalState {
-	s, _ := keep(r, title, &exactDecimals{title: strings.ToLower(title)}, layout{kind: kindDecimal}, column).(*exactDecimalState)
+	s, _ := keep(r, title, &exactDecimals{title: strings.ToLower(title)}, layout{kind: kindDecimal},
+		column).(*exactDecimalState)
 	return s
 }
 
@@ -72,7 +74,8 @@ func (s *exactDecimalState) plus(c *big.Int, exponent int32) {
 func power10(n int32) *big.Int { return new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil) }
 
 func (s *exactDecimalState) rows(exponent int32, n int64) {
-	i, has := slices.BinarySearchFunc(s.scales, exponent, func(d decimalScale, e int32) int { return cmp.Compare(d.exponent, e) })
+	i, has := slices.BinarySearchFunc(s.scales, exponent,
+		func(d decimalScale, e int32) int { return cmp.Compare(d.exponent, e) })
 	if !has {
 		s.scales = slices.Insert(s.scales, i, decimalScale{exponent: exponent})
 	}
@@ -81,7 +84,8 @@ func (s *exactDecimalState) rows(exponent int32, n int64) {
 	}
 }
 
-// trim brings the exponent to the lowest that a row has, so that those that have gone leave no digits.
+// trim brings the exponent to the lowest that a row has, so that those that have gone leave no
+// digits.
 func (s *exactDecimalState) trim() {
 	exponent := int32(0)
 	if len(s.scales) > 0 {
@@ -111,7 +115,8 @@ func (k *exactDecimals) merge(dst, src Object) {
 	d.trim()
 }
 
-// Append writes the scales with their rows, then the exponent, the sign and the bytes of the coefficient; nothing if nothing is in it.
+// Append writes the scales with their rows, then the exponent, the sign and the bytes of the
+// coefficient; nothing if nothing is in it.
 func (s *exactDecimalState) Append(dst []byte) []byte {
 	if len(s.scales) == 0 && s.coefficient.Sign() == 0 {
 		return dst

@@ -67,8 +67,8 @@ func (k kind) String() string { return kindNames[k] }
 // variable says that values of this kind have no fixed size.
 func (k kind) variable() bool { return k == kindText || k == kindDecimal }
 
-// order maps bits to an int64 with the order of the values. Floats are in Java's order, which is that of ksqlDB: -0 before
-// +0, NaN last.
+// order maps bits to an int64 with the order of the values. Floats are in Java's order, which is
+// that of ksqlDB: -0 before +0, NaN last.
 func (k kind) order(bits uint64) int64 {
 	switch k {
 	case kindFloat:
@@ -84,7 +84,8 @@ func (k kind) order(bits uint64) int64 {
 	}
 }
 
-// kindOf is how values of type t are kept; 0 if they cannot be. A pointer has the kind of what it points to.
+// kindOf is how values of type t are kept; 0 if they cannot be. A pointer has the kind of what it
+// points to.
 func kindOf(t reflect.Type) kind {
 	switch {
 	case t.Kind() == reflect.Pointer:
@@ -109,8 +110,8 @@ func kindOf(t reflect.Type) kind {
 	return 0
 }
 
-// fill puts v into c. The common types are told apart without reflection; it must not keep v, which would put every value on
-// the heap.
+// fill puts v into c. The common types are told apart without reflection; it must not keep v, which
+// would put every value on the heap.
 func fill[V any](c *Cell, v *V) {
 	c.Null = false
 	switch p := any(v).(type) {

@@ -31,7 +31,8 @@ func ship(o *order, c *customer) (shipped, error) {
 	return shipped{o.ID, c.Name + " in " + c.City}, nil
 }
 
-// Orders by their id find customers by name, wherever those are; each sees the table as it is when it comes.
+// Orders by their id find customers by name, wherever those are; each sees the table as it is when
+// it comes.
 func TestJoinBroadcast(t *testing.T) {
 	b := dsl.New("shop")
 	orders := dsl.Stream[order](b, "orders")
@@ -62,13 +63,16 @@ func TestJoinBroadcast(t *testing.T) {
 	enginetest.Add(d, customers, customer{"ann", "Rome"}, customer{"bob", "Oslo"})
 	require.Empty(t, rows("inner"), "a row of the table has no results")
 	d.Crash()
-	enginetest.Add(d, orders, order{"1", "ann", 5, noon.Add(-time.Hour)}, order{"2", "bob", 5, noon}, order{"3", "cid", 5, noon})
+	enginetest.Add(d, orders, order{"1", "ann", 5, noon.Add(-time.Hour)}, order{"2", "bob", 5, noon},
+		order{"3", "cid", 5, noon})
 	want := []string{`{"id":"1","City":"ann in Rome"}`, `{"id":"2","City":"bob in Oslo"}`}
 	require.ElementsMatch(t, want, rows("inner"))
 	require.ElementsMatch(t, append(want, `{"id":"3","City":"unknown"}`), rows("left"))
 
-	d.AddRaw("customers", enginetest.Record{Key: []byte("ann")}, enginetest.Record{Key: []byte("bob"), Value: []byte("{")})
-	enginetest.Add(d, orders, order{"4", "ann", 5, noon}, order{"5", "bob", 5, noon}, order{"6", "panic", 5, noon}, order{"7", "ann", -1, noon})
+	d.AddRaw("customers", enginetest.Record{Key: []byte("ann")}, enginetest.Record{Key: []byte("bob"),
+		Value: []byte("{")})
+	enginetest.Add(d, orders, order{"4", "ann", 5, noon}, order{"5", "bob", 5, noon}, order{"6", "panic", 5, noon},
+		order{"7", "ann", -1, noon})
 	require.Empty(t, rows("inner"))
 	require.Equal(t, []string{`{"id":"4","City":"unknown"}`}, rows("left"))
 	require.EqualValues(t, 2, d.Dropped("undecodable"), "5 in each join")
@@ -85,7 +89,8 @@ func TestJoinBroadcastMistakes(t *testing.T) {
 	require.ErrorContains(t, err, "JoinBroadcast: table orders-table is in no topic")
 
 	b = dsl.New("shop")
-	dsl.JoinBroadcast(dsl.Stream[order](b, "orders"), dsl.Table[string, customer](other, "customers"), name, ship).To("out")
+	dsl.JoinBroadcast(dsl.Stream[order](b, "orders"), dsl.Table[string, customer](other, "customers"), name,
+		ship).To("out")
 	_, err = b.Build()
 	require.ErrorContains(t, err, `table "customers" is not declared in this plan`)
 }

@@ -26,11 +26,12 @@ type Builder struct {
 	noted     map[error]bool // the errors in errs that others have made
 }
 
-// New starts the plan of an application. Its name is that of the consumer group, and the names of changelogs, internal topics and transactional
-// ids begin with it and "--": it says which state a process continues. It must be a legal Kafka name without "--" in it and "-" at its end.
+// New starts the plan of an application. Its name is that of the consumer group, and the names of
+// changelogs, internal topics and transactional ids begin with it and "--": it says which state a
+// process continues. It must be a legal Kafka name without "--" in it and "-" at its end.
 func New(application string) *Builder {
-	return &Builder{plan: topology.Plan{Name: application, Place: place()}, names: map[string]bool{}, counted: map[string]string{}, topics: map[string]string{}, adjusters: map[any]bool{},
-		noted: map[error]bool{}}
+	return &Builder{plan: topology.Plan{Name: application, Place: place()}, names: map[string]bool{},
+		counted: map[string]string{}, topics: map[string]string{}, adjusters: map[any]bool{}, noted: map[error]bool{}}
 }
 
 // Build returns the plan, or every mistake in it, joined.
@@ -106,13 +107,16 @@ func (b *Builder) cut() {
 	}
 }
 
-// warnOfCounted warns of state under names that go by the order of declarations: a step that is added before takes them over, state and all.
+// warnOfCounted warns of state under names that go by the order of declarations: a step that is
+// added before takes them over, state and all.
 func (b *Builder) warnOfCounted() {
 	for _, sub := range b.plan.Subs {
 		for _, o := range sub.Operators() {
 			if at, ok := b.counted[topology.CutInternal(b.plan.Name, o.Name)]; ok {
-				b.plan.Warnings = append(b.plan.Warnings, fmt.Sprintf("%s: %s has its name from the order of declarations: name it (As, Repartition), "+
-					"or declare others of its kind behind it, so that it keeps its state when the plan is changed", at, o))
+				b.plan.Warnings = append(b.plan.Warnings,
+					fmt.Sprintf("%s: %s has its name from the order of declarations: name it (As, Repartition), "+
+						"or declare others of its kind behind it, so that it keeps its state when the plan is changed",
+						at, o))
 			}
 		}
 	}
@@ -131,8 +135,9 @@ func place() string {
 	}
 }
 
-// wrong notes a mistake at a place. Of an error that joins several each is one, and one that was noted is not noted again: what is wrong with the tags
-// of a type is also what is wrong with each codec of it.
+// wrong notes a mistake at a place. Of an error that joins several each is one, and one that was
+// noted is not noted again: what is wrong with the tags of a type is also what is wrong with each
+// codec of it.
 func (b *Builder) wrong(place, format string, args ...any) {
 	for i, arg := range args {
 		err, ok := arg.(error)

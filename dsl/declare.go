@@ -9,8 +9,9 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// Key says which columns make the key of the topic, and in which order, in place of those that the tags of T say. Columns are named as in
-// messages. It must be called before any step is put below the stream.
+// Key says which columns make the key of the topic, and in which order, in place of those that the
+// tags of T say. Columns are named as in messages. It must be called before any step is put below
+// the stream.
 func (s *StreamOf[T]) Key(columns ...string) *StreamOf[T] {
 	if !s.own("Key") {
 		return s
@@ -20,11 +21,14 @@ func (s *StreamOf[T]) Key(columns ...string) *StreamOf[T] {
 	return s
 }
 
-// Timestamp says which column has the event time, in place of the one that the tags of T say. It must be called before any step is put
-// below the stream.
+// Timestamp says which column has the event time, in place of the one that the tags of T say. It
+// must be called before any step is put below the stream.
 func (s *StreamOf[T]) Timestamp(column string) *StreamOf[T] {
 	if s.own("Timestamp") {
-		s.source.override(s.b, "Timestamp", func(m *entity.Model) (*entity.Model, error) { return m.WithTimestamp(column) })
+		s.source.override(s.b, "Timestamp", func(m *entity.Model) (*entity.Model,
+			error) {
+			return m.WithTimestamp(column)
+		})
 	}
 	return s
 }
@@ -42,8 +46,9 @@ func (s *StreamOf[T]) own(what string) bool {
 	return false
 }
 
-// keyedBySource notes how the records of a declared stream are keyed. A key of several columns may have been written in many forms, each in the
-// partition of its own bytes: rows are grouped and joined through an internal topic.
+// keyedBySource notes how the records of a declared stream are keyed. A key of several columns may
+// have been written in many forms, each in the partition of its own bytes: rows are grouped and
+// joined through an internal topic.
 func (s *StreamOf[T]) keyedBySource() {
 	m := s.source.model
 	if m == nil || len(m.Key) == 0 || s.source.keyed != nil {
@@ -56,7 +61,8 @@ func (s *StreamOf[T]) keyedBySource() {
 	}
 }
 
-// inOneForm brings the keys of a declared table into one form, where they may come in several: those of several columns.
+// inOneForm brings the keys of a declared table into one form, where they may come in several:
+// those of several columns.
 func (t *TableOf[K, T]) inOneForm() {
 	if s := t.source; s.key == nil && s.model != nil && len(s.model.Key) > 1 {
 		s.key = s.model.CanonicalKey
@@ -64,11 +70,13 @@ func (t *TableOf[K, T]) inOneForm() {
 	}
 }
 
-// Topic is the topic of a declared stream: what Stream was given, or else the tags or the name of T. It is empty for what steps put out.
+// Topic is the topic of a declared stream: what Stream was given, or else the tags or the name of
+// T. It is empty for what steps put out.
 func (s *StreamOf[T]) Topic() string { return s.source.name() }
 
-// Model is what is known about the columns of a declared stream, with what Key and Timestamp have said. It is nil for what steps put
-// out, and where T has mistakes, and must not be changed. [entity.For] has the model of any type.
+// Model is what is known about the columns of a declared stream, with what Key and Timestamp have
+// said. It is nil for what steps put out, and where T has mistakes, and must not be changed.
+// [entity.For] has the model of any type.
 func (s *StreamOf[T]) Model() *entity.Model { return s.source.columns() }
 
 // Key is that of a stream: the tags of T need not have a key then.
@@ -123,8 +131,8 @@ func (s *sourceOf[T]) override(b *Builder, what string, with func(*entity.Model)
 	s.model = m
 }
 
-// checkKey notes at Build what is wrong with the key of a source, once all that may change it is said. form is that of the keys by which
-// a table is read; empty of a stream.
+// checkKey notes at Build what is wrong with the key of a source, once all that may change it is
+// said. form is that of the keys by which a table is read; empty of a stream.
 func (s *sourceOf[T]) checkKey(b *Builder, what, form string) {
 	if s.model == nil {
 		return
@@ -133,9 +141,12 @@ func (s *sourceOf[T]) checkKey(b *Builder, what, form string) {
 		m := s.model
 		switch {
 		case what == "table" && len(m.Key) == 0:
-			b.wrong(s.at, "table %q: %s has no key column: a table must have a key (tag a field with `ashi:\"name,key\"`, or call Key)", s.topic, typeName[T]())
+			b.wrong(s.at,
+				"table %q: %s has no key column: a table must have a key (tag a field with `ashi:\"name,key\"`, or "+
+					"call Key)", s.topic, typeName[T]())
 		case form != "" && form != m.KeyForm():
-			b.wrong(s.at, "table %q: it is read by keys that are %s, but those of %s are %s", s.topic, form, typeName[T](), m.KeyForm())
+			b.wrong(s.at, "table %q: it is read by keys that are %s, but those of %s are %s", s.topic, form,
+				typeName[T](), m.KeyForm())
 		}
 		if c, ok := s.codec.(interface{ WithoutKey() bool }); !ok || !c.WithoutKey() {
 			return
@@ -143,8 +154,9 @@ func (s *sourceOf[T]) checkKey(b *Builder, what, form string) {
 		tagged, _ := entity.For[T]()
 		for _, i := range tagged.Key {
 			if !slices.Contains(m.Key, i) {
-				b.wrong(s.at, "%s %q: codec %s leaves column %q out of values, as its tag says key: name it in Key too, or use another codec",
-					what, s.topic, s.codec.Name(), tagged.Columns[i].Name)
+				b.wrong(s.at,
+					"%s %q: codec %s leaves column %q out of values, as its tag says key: name it in Key too, or "+
+						"use another codec", what, s.topic, s.codec.Name(), tagged.Columns[i].Name)
 			}
 		}
 	})

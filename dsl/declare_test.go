@@ -30,14 +30,16 @@ type fillCount struct {
 	N    int64  `ashi:"n"`
 }
 
-// What a program says about a source outdoes the tags, in everything that reads or writes the topic (ENT-1), and can be looked up (ENT-7).
+// What a program says about a source outdoes the tags, in everything that reads or writes the topic
+// (ENT-1), and can be looked up (ENT-7).
 func TestOverrides(t *testing.T) {
 	b := dsl.New("overrides")
 	byPair := dsl.Stream[filling](b, "fills-by-pair").Key("pair").Timestamp("done")
 	byID := dsl.Stream[filling](b)
-	totals := dsl.Aggregate(dsl.GroupByKey[string](byPair), windows.Tumbling(time.Minute), func(g dsl.Group[string, filling]) fillCount {
-		return fillCount{g.Key(), aggregates.Count(g)}
-	}).Final()
+	totals := dsl.Aggregate(dsl.GroupByKey[string](byPair), windows.Tumbling(time.Minute),
+		func(g dsl.Group[string, filling]) fillCount {
+			return fillCount{g.Key(), aggregates.Count(g)}
+		}).Final()
 	dsl.Map(byID, func(f *filling) (filling, error) { return *f, nil }).To("copies")
 	b.DeadLetters("dead")
 	plan, err := b.Build()
@@ -60,7 +62,8 @@ func TestOverrides(t *testing.T) {
 	for i := range 3 {
 		enginetest.Add(d, byPair, filling{ID: "x", Pair: "EUR/USD", Sent: minute(0), Done: minute(5 * i)})
 	}
-	require.Equal(t, []fillCount{{"EUR/USD", 1}, {"EUR/USD", 1}}, enginetest.Read(d, totals.Stream(time.Minute)), "event time is that of Done")
+	require.Equal(t, []fillCount{{"EUR/USD", 1}, {"EUR/USD", 1}}, enginetest.Read(d, totals.Stream(time.Minute)),
+		"event time is that of Done")
 	enginetest.Add(d, byID, filling{ID: "x", Pair: "EUR/USD", Sent: minute(0)})
 	require.Equal(t, "x", string(d.ReadRaw("copies")[0].Key))
 }
@@ -70,7 +73,8 @@ type untagged struct {
 	Name string
 }
 
-// A type without tags makes a table once Key is called. The key by which it is read must be that of its rows.
+// A type without tags makes a table once Key is called. The key by which it is read must be that of
+// its rows.
 func TestTableKeys(t *testing.T) {
 	b := dsl.New("tables")
 	table := dsl.Table[string, untagged](b, "names").Key("ID")
@@ -80,8 +84,14 @@ func TestTableKeys(t *testing.T) {
 	require.Equal(t, "names", table.Topic())
 
 	for want, declare := range map[string]func(*dsl.Builder){
-		`table "names": dsl_test.untagged has no key column: a table must have a key`: func(b *dsl.Builder) { dsl.Table[string, untagged](b, "names") },
-		`Key: entity: dsl_test.untagged has no column "id"; did you mean "ID"?`:       func(b *dsl.Builder) { dsl.Table[string, untagged](b, "names").Key("id") },
+		`table "names": dsl_test.untagged has no key column: a table must have a key`: func(
+			b *dsl.Builder) {
+			dsl.Table[string, untagged](b, "names")
+		},
+		`Key: entity: dsl_test.untagged has no column "id"; did you mean "ID"?`: func(
+			b *dsl.Builder) {
+			dsl.Table[string, untagged](b, "names").Key("id")
+		},
 		`table "names": it is read by keys that are 8 bytes, a whole number, but those of dsl_test.untagged are text`: func(b *dsl.Builder) {
 			dsl.Table[int64, untagged](b, "names").Key("ID")
 		},
@@ -91,7 +101,8 @@ func TestTableKeys(t *testing.T) {
 			s.Key("pair")
 		},
 		`Timestamp: only a stream that was declared with Stream has columns in a topic`: func(b *dsl.Builder) {
-			dsl.Map(dsl.Stream[filling](b), func(f *filling) (filling, error) { return *f, nil }).Timestamp("done").To("copies")
+			dsl.Map(dsl.Stream[filling](b), func(f *filling) (filling, error) { return *f, nil }).Timestamp("done").To(
+				"copies")
 		},
 		`stream "fills": codec fixed leaves column "id" out of values, as its tag says key: name it in Key too, or use another codec`: func(b *dsl.Builder) {
 			dsl.Stream[filling](b).Key("pair").Codec(codecs.Fixed[filling]()).To("copies")
@@ -110,7 +121,8 @@ type remark struct {
 	Text string   `ashi:"text,maxlen=3"`
 }
 
-// Strict is an error of the record, where it comes in and where it goes out; relaxed cuts, and the plan tells how often.
+// Strict is an error of the record, where it comes in and where it goes out; relaxed cuts, and the
+// plan tells how often.
 func TestStrictAndRelaxed(t *testing.T) {
 	b := dsl.New("strict")
 	in := dsl.Stream[filling](b).OnError(dsl.DeadLetter)
@@ -130,7 +142,10 @@ func TestStrictAndRelaxed(t *testing.T) {
 	b = dsl.New("relaxed")
 	codec := codecs.JSON[remark]()
 	remarks := dsl.Stream[remark](b).Codec(codec)
-	dsl.Map(remarks, func(r *remark) (remark, error) { return remark{ID: r.ID, Text: r.Text + "!"}, nil }).To("out").Codec(codec)
+	dsl.Map(remarks, func(r *remark) (remark, error) {
+		return remark{ID: r.ID, Text: r.Text + "!"},
+			nil
+	}).To("out").Codec(codec)
 	plan, err = b.Build()
 	require.NoError(t, err)
 	require.Len(t, plan.Adjusters, 1, "one codec, however often it is used")

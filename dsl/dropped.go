@@ -2,10 +2,12 @@ package dsl
 
 import "slices"
 
-// Dropped says that steps with state, and internal topics, that the plan had once are gone for good, by the names that they had: what they still
-// hold, such as open windows, is removed. Without it a plan that lacks them is refused while they hold anything, since a step that was only
-// renamed would begin empty, and emit windows with half of their records. A name stays in the program for as long as an instance may
-// start from a state in which the step is; one that the plan never had does no harm.
+// Dropped says that steps with state, and internal topics, that the plan had once are gone for
+// good, by the names that they had: what they still hold, such as open windows, is removed. Without
+// it a plan that lacks them is refused while they hold anything, since a step that was only renamed
+// would begin empty, and emit windows with half of their records. A name stays in the program for
+// as long as an instance may start from a state in which the step is; one that the plan never had
+// does no harm.
 func (b *Builder) Dropped(names ...string) {
 	at := place()
 	b.plan.Dropped = append(b.plan.Dropped, names...)

@@ -26,15 +26,17 @@ type marks struct {
 	N  int64  `ashi:"n"`
 }
 
-// Records at both ends of time, with no bound ahead of the clock: every kind of windows and every join comes to an end, those beyond the
-// last time are dropped and counted, and each record that is left is in its windows or late for them.
+// Records at both ends of time, with no bound ahead of the clock: every kind of windows and every
+// join comes to an end, those beyond the last time are dropped and counted, and each record that is
+// left is in its windows or late for them.
 func TestBothEndsOfTime(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	kinds := map[string]windows.Spec{
-		"tumbling": windows.Minutes(1), "hopping": windows.Hopping(time.Minute, 7*time.Second), "session": windows.Session(30 * time.Second),
-		"sliding": windows.Sliding(10 * time.Second), "day": windows.Days(time.UTC, 0), "month": windows.Months(time.UTC, 0), "all": windows.Unbounded(),
+		"tumbling": windows.Minutes(1), "hopping": windows.Hopping(time.Minute, 7*time.Second),
+		"session": windows.Session(30 * time.Second), "sliding": windows.Sliding(10 * time.Second),
+		"day": windows.Days(time.UTC, 0), "month": windows.Months(time.UTC, 0), "all": windows.Unbounded(),
 	}
 	for name, spec := range kinds {
 		for _, finals := range []bool{true, false} {
@@ -44,9 +46,10 @@ func TestBothEndsOfTime(t *testing.T) {
 			t.Run(fmt.Sprint(name, finals), func(t *testing.T) {
 				b := dsl.New("app")
 				s := dsl.Stream[mark](b, "s")
-				agg := dsl.Aggregate(dsl.GroupBy(s, func(m *mark) string { return m.ID }), spec, func(g dsl.Group[string, mark]) marks {
-					return marks{ID: g.Key(), N: aggregates.Count(g)}
-				})
+				agg := dsl.Aggregate(dsl.GroupBy(s, func(m *mark) string { return m.ID }), spec,
+					func(g dsl.Group[string, mark]) marks {
+						return marks{ID: g.Key(), N: aggregates.Count(g)}
+					})
 				if finals {
 					agg.Final()
 				} else {
@@ -56,7 +59,8 @@ func TestBothEndsOfTime(t *testing.T) {
 				require.NoError(t, err)
 				d := enginetest.New(t, plan)
 				var negative, beyond int64
-				times := []windows.Time{math.MaxInt64, math.MinInt64, -1, 0, 1, windows.Last, windows.Last + 1, math.MaxInt64 - 1}
+				times := []windows.Time{math.MaxInt64, math.MinInt64, -1, 0, 1, windows.Last, windows.Last + 1,
+					math.MaxInt64 - 1}
 				for i := range 200 {
 					at := edge(r)
 					if i < len(times) {
@@ -68,7 +72,8 @@ func TestBothEndsOfTime(t *testing.T) {
 					case at > windows.Last:
 						beyond++
 					}
-					d.AddRaw("s", enginetest.Record{Key: []byte(fmt.Sprint(r.IntN(3))), Value: []byte(`{}`), Timestamp: at})
+					d.AddRaw("s", enginetest.Record{Key: []byte(fmt.Sprint(r.IntN(3))), Value: []byte(`{}`),
+						Timestamp: at})
 					if i%50 == 0 {
 						d.Crash()
 					}
@@ -79,8 +84,10 @@ func TestBothEndsOfTime(t *testing.T) {
 			})
 		}
 	}
-	joins := map[string]func(l, r *dsl.StreamOf[mark], span dsl.Span, f func(*mark, *mark) (mark, error)) *dsl.StreamOf[mark]{
-		"inner": dsl.Join[mark, mark, mark], "outer": dsl.OuterJoin[mark, mark, mark], "as-of": dsl.AsOf[mark, mark, mark],
+	joins := map[string]func(l, r *dsl.StreamOf[mark], span dsl.Span,
+		f func(*mark, *mark) (mark, error)) *dsl.StreamOf[mark]{
+		"inner": dsl.Join[mark, mark, mark], "outer": dsl.OuterJoin[mark, mark, mark],
+		"as-of": dsl.AsOf[mark, mark, mark],
 	}
 	for name, join := range joins {
 		t.Run(name, func(t *testing.T) {
@@ -121,14 +128,16 @@ func edge(r *rand.Rand) windows.Time {
 	return off
 }
 
-// A zone that is loaded again picks the windows that the plan has; two zones of one name are two plans, and the second one's start says so.
+// A zone that is loaded again picks the windows that the plan has; two zones of one name are two
+// plans, and the second one's start says so.
 func TestZonesInPlans(t *testing.T) {
 	plan := func(l *time.Location) (*topology.Plan, error) {
 		b := dsl.New("app")
 		days := windows.Days(l, 17*time.Hour)
-		final := dsl.Aggregate(dsl.GroupBy(dsl.Stream[mark](b, "s"), func(m *mark) string { return m.ID }), days, func(g dsl.Group[string, mark]) marks {
-			return marks{ID: g.Key(), N: aggregates.Count(g)}
-		}).Final()
+		final := dsl.Aggregate(dsl.GroupBy(dsl.Stream[mark](b, "s"), func(m *mark) string { return m.ID }), days,
+			func(g dsl.Group[string, mark]) marks {
+				return marks{ID: g.Key(), N: aggregates.Count(g)}
+			}).Final()
 		plan, err := b.Build()
 		if err == nil && l.String() == "America/New_York" {
 			again, err := time.LoadLocation("America/New_York")

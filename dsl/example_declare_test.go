@@ -57,7 +57,10 @@ func ExampleMap() {
 	names := dsl.Map(large, func(o *Purchase) (Purchase, error) {
 		return Purchase{ID: o.ID, Customer: strings.ToUpper(o.Customer)}, nil
 	})
-	dsl.FlatMap(names, func(o *Purchase) ([]Purchase, error) { return []Purchase{*o, {ID: o.ID, Customer: "again"}}, nil }).To("out")
+	dsl.FlatMap(names, func(o *Purchase) ([]Purchase, error) {
+		return []Purchase{*o, {ID: o.ID, Customer: "again"}},
+			nil
+	}).To("out")
 	d := drive(b)
 	enginetest.Add(d, orders, Purchase{"1", "ada", 500}, Purchase{"2", "bob", 5}, Purchase{"3", "", 500})
 	show(d, "out")

@@ -111,8 +111,8 @@ func ExampleTableOf_Suppress() {
 	dsl.ToTable[string](rates).Suppress(time.Minute, 1000).To("calm")
 
 	d := inMemory(b)
-	enginetest.Add(d, rates, tick("EUR/USD", 0, 1.25), tick("EUR/USD", 20, 1.5), tick("NZD/USD", 30, 0.75), tick("EUR/USD", 59, 1.375),
-		tick("EUR/USD", 60, 1.125), tick("NZD/USD", 90, 0.5))
+	enginetest.Add(d, rates, tick("EUR/USD", 0, 1.25), tick("EUR/USD", 20, 1.5), tick("NZD/USD", 30, 0.75),
+		tick("EUR/USD", 59, 1.375), tick("EUR/USD", 60, 1.125), tick("NZD/USD", 90, 0.5))
 	for _, r := range d.ReadRaw("calm") {
 		fmt.Printf("%s %s\n", r.Key, r.Timestamp.Std().Format(time.TimeOnly))
 	}

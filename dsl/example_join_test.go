@@ -59,7 +59,8 @@ func runOrders(join func(*dsl.StreamOf[Order], *dsl.StreamOf[Payment]) *dsl.Stre
 	printTopic(d, "paid")
 }
 
-// Orders with the payments that come within ten seconds after them. A second payment that comes too late is not joined.
+// Orders with the payments that come within ten seconds after them. A second payment that comes too
+// late is not joined.
 func ExampleJoin() {
 	runOrders(func(orders *dsl.StreamOf[Order], payments *dsl.StreamOf[Payment]) *dsl.StreamOf[Paid] {
 		return dsl.Join(orders, payments, dsl.Within(0, 10*time.Second), paid)
@@ -89,7 +90,8 @@ func ExampleRightJoin() {
 	// 12:00:11 A {"order":"A","item":null,"amount":1}
 }
 
-// Both. An order may be paid for ten seconds, a payment is never before its order: so it waits for grace only.
+// Both. An order may be paid for ten seconds, a payment is never before its order: so it waits for
+// grace only.
 func ExampleOuterJoin() {
 	runOrders(func(orders *dsl.StreamOf[Order], payments *dsl.StreamOf[Payment]) *dsl.StreamOf[Paid] {
 		return dsl.OuterJoin(orders, payments, dsl.Within(0, 10*time.Second).Grace(time.Second), paid)
@@ -139,7 +141,8 @@ func runTrades(join func(*dsl.StreamOf[Trade], *dsl.StreamOf[Rate]) *dsl.StreamO
 	printTopic(d, "fills")
 }
 
-// Each trade with the quote that was in force, at most five seconds old. The trade at 9 s finds none.
+// Each trade with the quote that was in force, at most five seconds old. The trade at 9 s finds
+// none.
 func ExampleAsOf() {
 	runTrades(func(trades *dsl.StreamOf[Trade], quotes *dsl.StreamOf[Rate]) *dsl.StreamOf[Fill] {
 		return dsl.AsOf(trades, quotes, dsl.Back(5*time.Second).Grace(time.Second), fill)

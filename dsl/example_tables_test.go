@@ -113,8 +113,10 @@ func ExampleTableOf_Versioned() {
 		return Checked{t.Pair, fmt.Sprintf("%d of %d", t.Amount, l.Most)}, nil
 	}).To("checked")
 	d := drive(b)
-	enginetest.Add(d, limits, Limit{"EURUSD", 100, hour(9)}, Limit{"EURUSD", 50, hour(15)}, Limit{"EURUSD", 80, hour(12)})
-	enginetest.Add(d, trades, Deal{"EURUSD", 70, hour(16)}, Deal{"EURUSD", 70, hour(13)}, Deal{"EURUSD", 70, hour(10)}, Deal{"EURUSD", 70, hour(8)})
+	enginetest.Add(d, limits, Limit{"EURUSD", 100, hour(9)}, Limit{"EURUSD", 50, hour(15)},
+		Limit{"EURUSD", 80, hour(12)})
+	enginetest.Add(d, trades, Deal{"EURUSD", 70, hour(16)}, Deal{"EURUSD", 70, hour(13)}, Deal{"EURUSD", 70, hour(10)},
+		Deal{"EURUSD", 70, hour(8)})
 	show(d, "checked")
 	// Output:
 	// {"pair":"EURUSD","Text":"70 of 50"}
@@ -190,7 +192,8 @@ func ExampleOuterJoinTables() {
 	// {"pair":"EURUSD","Text":"100 of nobody"}
 }
 
-// How many pairs each desk owns now: a pair that goes to another desk is taken from the one that had it.
+// How many pairs each desk owns now: a pair that goes to another desk is taken from the one that
+// had it.
 func ExampleGroupTable() {
 	b := dsl.New("desk")
 	owners := dsl.Table[string, Owner](b, "owners")
@@ -198,9 +201,10 @@ func ExampleGroupTable() {
 		Desk  string `ashi:"desk,key"`
 		Pairs int64
 	}
-	dsl.Aggregate(dsl.GroupTable(owners, func(o *Owner) string { return o.Desk }), windows.Unbounded(), func(g dsl.Group[string, Owner]) desk {
-		return desk{g.Key(), aggregates.Count(g)}
-	}).Changes().Named(func(windows.Kind) string { return "desks" })
+	dsl.Aggregate(dsl.GroupTable(owners, func(o *Owner) string { return o.Desk }), windows.Unbounded(),
+		func(g dsl.Group[string, Owner]) desk {
+			return desk{g.Key(), aggregates.Count(g)}
+		}).Changes().Named(func(windows.Kind) string { return "desks" })
 	d := drive(b)
 	enginetest.Add(d, owners, Owner{"EURUSD", "London"}, Owner{"GBPUSD", "London"})
 	show(d, "desks")
@@ -220,15 +224,18 @@ func ExampleOutputOf_ToStream() {
 		Amount int64
 	}
 	trades := dsl.Stream[Deal](b, "trades")
-	hours := dsl.Aggregate(dsl.GroupByKey[string](trades), windows.Tumbling(time.Hour), func(g dsl.Group[string, Deal]) volume {
-		return volume{g.Key(), aggregates.Sum(g, func(t *Deal) int64 { return t.Amount })}
-	})
+	hours := dsl.Aggregate(dsl.GroupByKey[string](trades), windows.Tumbling(time.Hour),
+		func(g dsl.Group[string, Deal]) volume {
+			return volume{g.Key(), aggregates.Sum(g, func(t *Deal) int64 { return t.Amount })}
+		})
 	ofHours := hours.Final().ToStream(windows.Tumbling(time.Hour))
-	dsl.Aggregate(dsl.GroupByKey[string](ofHours), windows.Tumbling(24*time.Hour), func(g dsl.Group[string, volume]) volume {
-		return volume{g.Key(), aggregates.Max(g, func(v *volume) int64 { return v.Amount })}
-	}).As("busiest-hour").Final().Named(func(windows.Kind) string { return "busiest" })
+	dsl.Aggregate(dsl.GroupByKey[string](ofHours), windows.Tumbling(24*time.Hour),
+		func(g dsl.Group[string, volume]) volume {
+			return volume{g.Key(), aggregates.Max(g, func(v *volume) int64 { return v.Amount })}
+		}).As("busiest-hour").Final().Named(func(windows.Kind) string { return "busiest" })
 	d := drive(b)
-	enginetest.Add(d, trades, Deal{"EURUSD", 70, hour(10)}, Deal{"EURUSD", 80, hour(10)}, Deal{"EURUSD", 90, hour(12)}, Deal{"EURUSD", 1, hour(30)}, Deal{"EURUSD", 1, hour(60)})
+	enginetest.Add(d, trades, Deal{"EURUSD", 70, hour(10)}, Deal{"EURUSD", 80, hour(10)}, Deal{"EURUSD", 90, hour(12)},
+		Deal{"EURUSD", 1, hour(30)}, Deal{"EURUSD", 1, hour(60)})
 	show(d, "busiest")
 	// Output:
 	// {"pair":"EURUSD","Amount":150}

@@ -139,7 +139,8 @@ func (o billingOracle) rows(keep bool) map[string]string {
 		if ok = ok && i.Buyer != "" && i.Amount != 13; !ok && !keep {
 			continue
 		}
-		rows[id] = fmt.Sprintf(`{"id":%q,"Buyer":%q,"City":%q,"Amount":%d,"Alone":%v}`, id, i.Buyer, b.City, i.Amount, !ok)
+		rows[id] = fmt.Sprintf(`{"id":%q,"Buyer":%q,"City":%q,"Amount":%d,"Alone":%v}`, id, i.Buyer, b.City, i.Amount,
+			!ok)
 		if !ok {
 			rows[id] = fmt.Sprintf(`{"id":%q,"Buyer":%q,"City":"","Amount":%d,"Alone":true}`, id, i.Buyer, i.Amount)
 		}
@@ -149,8 +150,8 @@ func (o billingOracle) rows(keep bool) map[string]string {
 
 var foreignSeed = flag.Uint64("foreign.seed", 0, "run the program of TestForeignJoinsAgainstOracle with this seed only")
 
-// Random changes of both tables, tasks ahead of each other, crashes, with what is kept in memory, in stores, and hardly at all: the end is that
-// of a slow program.
+// Random changes of both tables, tasks ahead of each other, crashes, with what is kept in memory,
+// in stores, and hardly at all: the end is that of a slow program.
 func TestForeignJoinsAgainstOracle(t *testing.T) {
 	first, programs := rand.Uint64(), 200
 	switch {
@@ -169,8 +170,8 @@ func checkBilling(t *testing.T, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	s := newBilling(t)
 	checkOld(t, s.plan)
-	o := enginetest.Options{Partitions: 1 + r.Int32N(4), Random: rand.New(rand.NewPCG(seed, 1)), Batch: r.IntN(6), KeepStores: r.IntN(2) == 0,
-		Memory: r.IntN(3) * 300, CheckpointEvery: time.Duration(r.IntN(2)) * time.Hour}
+	o := enginetest.Options{Partitions: 1 + r.Int32N(4), Random: rand.New(rand.NewPCG(seed, 1)), Batch: r.IntN(6),
+		KeepStores: r.IntN(2) == 0, Memory: r.IntN(3) * 300, CheckpointEvery: time.Duration(r.IntN(2)) * time.Hour}
 	d := enginetest.NewWith(t, s.plan, o)
 	want := billingOracle{map[string]invoice{}, map[string]buyer{}}
 	for range 20 + r.IntN(200) {
@@ -216,9 +217,10 @@ type pay struct {
 func TestForeignJoinOfOneTable(t *testing.T) {
 	b := dsl.New("firm")
 	staff := dsl.Table[string, employee](b, "staff")
-	dsl.JoinForeign(staff, staff, func(e *employee) (string, bool) { return e.Boss, e.Boss != "" }, func(e, boss *employee) (pay, error) {
-		return pay{e.Name, fmt.Sprintf("%s of %s", e.Boss, boss.Boss)}, nil
-	}).To("bosses")
+	dsl.JoinForeign(staff, staff, func(e *employee) (string, bool) { return e.Boss, e.Boss != "" },
+		func(e, boss *employee) (pay, error) {
+			return pay{e.Name, fmt.Sprintf("%s of %s", e.Boss, boss.Boss)}, nil
+		}).To("bosses")
 	plan, err := b.Build()
 	require.NoError(t, err)
 	require.Len(t, plan.Subs, 1)
@@ -229,17 +231,20 @@ func TestForeignJoinOfOneTable(t *testing.T) {
 	d.Crash()
 	d.AddRaw("staff", enginetest.Record{Key: []byte("cid")})
 	enginetest.Add(d, staff, employee{"dan", "dan"})
-	require.Equal(t, map[string]string{"ann": `{"name":"ann","Text":"bob of dan"}`, "bob": `{"name":"bob","Text":"dan of dan"}`,
-		"dan": `{"name":"dan","Text":"dan of dan"}`}, lastRows(t, d, "bosses", 3))
+	require.Equal(t, map[string]string{"ann": `{"name":"ann","Text":"bob of dan"}`,
+		"bob": `{"name":"bob","Text":"dan of dan"}`, "dan": `{"name":"dan","Text":"dan of dan"}`},
+		lastRows(t, d, "bosses", 3))
 }
 
-// The result of a foreign key join is a table: it can be joined again, by another key of the joined rows.
+// The result of a foreign key join is a table: it can be joined again, by another key of the joined
+// rows.
 func TestForeignJoinOfAJoin(t *testing.T) {
 	b := dsl.New("firm")
 	invoices, buyers := dsl.Table[string, invoice](b, "invoices"), dsl.Table[string, buyer](b, "buyers")
 	cities := dsl.Table[string, pay](b, "cities")
 	first := dsl.JoinForeign(invoices, buyers, buyerOf, bill)
-	dsl.JoinForeign(first, cities, func(r *billed) (string, bool) { return r.City, true }, func(r *billed, c *pay) (pay, error) {
+	dsl.JoinForeign(first, cities, func(r *billed) (string, bool) { return r.City, true }, func(r *billed, c *pay) (pay,
+		error) {
 		return pay{r.ID, r.Buyer + " in " + c.Text}, nil
 	}).To("out")
 	plan, err := b.Build()
@@ -250,7 +255,8 @@ func TestForeignJoinOfAJoin(t *testing.T) {
 	enginetest.Add(d, invoices, invoice{"1", "ann", 1}, invoice{"2", "ann", 2}, invoice{"3", "bob", 3})
 	enginetest.Add(d, buyers, buyer{"ann", "R"}, buyer{"bob", "R"})
 	enginetest.Add(d, buyers, buyer{"ann", "O"}, buyer{"bob", "?"})
-	require.Equal(t, map[string]string{"1": `{"name":"1","Text":"ann in Oslo"}`, "2": `{"name":"2","Text":"ann in Oslo"}`},
+	require.Equal(t, map[string]string{"1": `{"name":"1","Text":"ann in Oslo"}`,
+		"2": `{"name":"2","Text":"ann in Oslo"}`},
 		lastRows(t, d, "out", 2))
 }
 

@@ -10,8 +10,9 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// format says how rows of a stream or table are written where the engine writes them by itself: in internal topics and in state. It is
-// settled when the plan is built, as codecs may be given until then.
+// format says how rows of a stream or table are written where the engine writes them by itself: in
+// internal topics and in state. It is settled when the plan is built, as codecs may be given until
+// then.
 type format[T any] struct {
 	of    []*format[T]           // where rows are those of others
 	codec func() codecs.Codec[T] // what the program has given the rows
@@ -25,7 +26,8 @@ func madeRows[T any]() *format[T] { return &format[T]{made: true} }
 // readRows is the format of rows as a codec reads them.
 func readRows[T any](codec func() codecs.Codec[T]) *format[T] { return &format[T]{codec: codec} }
 
-// same is the format of rows that are those of others; where they have several formats it is that of what a function makes.
+// same is the format of rows that are those of others; where they have several formats it is that
+// of what a function makes.
 func same[T any](of ...*format[T]) *format[T] { return &format[T]{of: of} }
 
 var errFormats = errors.New("the merged streams have several codecs: give one to each, or to what Merge returns")
@@ -71,8 +73,10 @@ func (f *format[T]) use(b *Builder, where string, use func(*topology.Rows)) {
 		settled, err := f.settle()
 		switch {
 		case err != nil:
-			b.wrong(at, "rows of %s cannot be written to %s as they are:\n  %s\n  Export what is not exported, leave it out, or give the rows a codec that knows it (Codec)",
-				typeName[T](), where, strings.ReplaceAll(err.Error(), "\n", "\n  "))
+			b.wrong(at,
+				"rows of %s cannot be written to %s as they are:\n  %s\n  Export what is not exported, leave it "+
+					"out, or give the rows a codec that knows it (Codec)", typeName[T](), where,
+				strings.ReplaceAll(err.Error(), "\n", "\n  "))
 		case settled != nil:
 			r := settled.Rows()
 			use(&r)

@@ -27,13 +27,15 @@ type venueKey struct {
 }
 
 // forms are one key as several programs write it.
-var forms = []string{`{"pair":"EUR","venue":1}`, `{"pair": "EUR", "venue": 1}`, `{"venue":1,"pair":"EUR"}`, `{"PAIR":"EUR","VENUE":1}`,
-	`{"pair":"\u0045UR","venue":1.0}`, "{\n\t\"Venue\" : 10e-1,\n\t\"Pair\" : \"EUR\"\n}\n"}
+var forms = []string{`{"pair":"EUR","venue":1}`, `{"pair": "EUR", "venue": 1}`, `{"venue":1,"pair":"EUR"}`,
+	`{"PAIR":"EUR","VENUE":1}`, `{"pair":"\u0045UR","venue":1.0}`, "{\n\t\"Venue\" : 10e-1,\n\t\"Pair\" : \"EUR\"\n}\n"}
 
-// One key is one row of a table, in whatever form it comes and over several partitions: a deletion in any other form finds it, and so does a join.
+// One key is one row of a table, in whatever form it comes and over several partitions: a deletion
+// in any other form finds it, and so does a join.
 func TestOneKeyInManyForms(t *testing.T) {
 	for name, partitions := range map[string]int32{"one partition": 1, "five": 5} {
-		for framed, codec := range map[string]codecs.Codec[venueKey]{"": nil, " by KeyCodec": codecs.JSONKey[venueKey]()} {
+		for framed, codec := range map[string]codecs.Codec[venueKey]{"": nil,
+			" by KeyCodec": codecs.JSONKey[venueKey]()} {
 			t.Run(name+framed, func(t *testing.T) {
 				b := dsl.New("app")
 				table := dsl.Table[venueKey, listing](b, "listings")
@@ -42,14 +44,18 @@ func TestOneKeyInManyForms(t *testing.T) {
 					table.KeyCodec(codec)
 					dsl.ReadKeys(s, codec)
 				}
-				dsl.JoinTable(s, table, func(l, r *listing) (listing, error) { return listing{l.Pair, l.Venue, r.Bid}, nil }).To("out")
+				dsl.JoinTable(s, table, func(l, r *listing) (listing, error) {
+					return listing{l.Pair, l.Venue, r.Bid},
+						nil
+				}).To("out")
 				plan, err := b.Build()
 				require.NoError(t, err)
 				d := enginetest.NewWith(t, plan, enginetest.Options{Partitions: partitions})
 				for i, set := range forms {
 					d.AddRaw("listings", enginetest.Record{Key: []byte(set), Value: fmt.Appendf(nil, `{"bid":%d}`, i)})
 					require.Len(t, enginetest.Rows(d, table), 1, set)
-					require.Equal(t, venueKey{"EUR", 1}, venueKey{enginetest.Rows(d, table)[0].Pair, enginetest.Rows(d, table)[0].Venue})
+					require.Equal(t, venueKey{"EUR", 1}, venueKey{enginetest.Rows(d, table)[0].Pair,
+						enginetest.Rows(d, table)[0].Venue})
 					for _, asked := range forms {
 						d.AddRaw("s", enginetest.Record{Key: []byte(asked), Value: []byte(`{}`)})
 						require.Len(t, d.ReadRaw("out"), 1, asked)
@@ -72,9 +78,10 @@ func TestOneKeyInManyForms(t *testing.T) {
 func TestGroupsOfKeysInManyForms(t *testing.T) {
 	b := dsl.New("app")
 	s := dsl.Stream[listing](b, "s")
-	all := dsl.Aggregate(dsl.GroupBy(s, func(l *listing) venueKey { return venueKey{l.Pair, l.Venue} }), windows.Unbounded(), func(g dsl.Group[venueKey, listing]) listing {
-		return listing{g.Key().Pair, g.Key().Venue, aggregates.Count(g)}
-	}).Changes()
+	all := dsl.Aggregate(dsl.GroupBy(s, func(l *listing) venueKey { return venueKey{l.Pair, l.Venue} }),
+		windows.Unbounded(), func(g dsl.Group[venueKey, listing]) listing {
+			return listing{g.Key().Pair, g.Key().Venue, aggregates.Count(g)}
+		}).Changes()
 	plan, err := b.Build()
 	require.NoError(t, err)
 	d := enginetest.NewWith(t, plan, enginetest.Options{Partitions: 5})
@@ -82,8 +89,10 @@ func TestGroupsOfKeysInManyForms(t *testing.T) {
 		d.AddRaw("s", enginetest.Record{Key: []byte(key), Value: []byte(`{}`)})
 		d.Crash()
 	}
-	hostile := []string{`{"pair":"EUR"}`, `{"pair":"EUR","venue":1,"x":1}`, `{"pair":"EUR","venue":1,"VENUE":2}`, `{"pair":"EUR","venue":1e999999999}`, `{"pair":"\ud800","venue":1}`,
-		`[]`, ``, `null`, `{"pair":null,"venue":1}`, `{"pair":"EUR","venue":"1"}`, "{\"pair\":\"\xff\",\"venue\":1}", strings.Repeat(`{"pair":`, 100_000)}
+	hostile := []string{`{"pair":"EUR"}`, `{"pair":"EUR","venue":1,"x":1}`, `{"pair":"EUR","venue":1,"VENUE":2}`,
+		`{"pair":"EUR","venue":1e999999999}`, `{"pair":"\ud800","venue":1}`, `[]`, ``, `null`,
+		`{"pair":null,"venue":1}`, `{"pair":"EUR","venue":"1"}`, "{\"pair\":\"\xff\",\"venue\":1}",
+		strings.Repeat(`{"pair":`, 100_000)}
 	for _, key := range hostile {
 		d.AddRaw("s", enginetest.Record{Key: []byte(key), Value: []byte(`{}`)})
 	}
@@ -135,24 +144,29 @@ func starts[T any](t *testing.T, codec codecs.Codec[T], id func(*T) string, valu
 	return rows[0].Start.UnixMilli()
 }
 
-// An int64 event time that a record does not have is that of the Kafka record; one that it has counts in the unit of its format, 0 too.
+// An int64 event time that a record does not have is that of the Kafka record; one that it has
+// counts in the unit of its format, 0 too.
 func TestEventTimeOfNumbers(t *testing.T) {
 	const record = 1764547260000
-	for value, want := range map[string]int64{`{}`: record, `{"t":null}`: record, `{"t":5,"T":null}`: record, `{"t":0}`: 0, `{"t":1764547200000}`: 1764547200000,
-		`{"T":1.7645472E12}`: 1764547200000, `{"t":null,"t":0.0}`: 0, `{"x":{"t":5}}`: record} {
+	for value, want := range map[string]int64{`{}`: record, `{"t":null}`: record, `{"t":5,"T":null}`: record,
+		`{"t":0}`: 0, `{"t":1764547200000}`: 1764547200000, `{"T":1.7645472E12}`: 1764547200000,
+		`{"t":null,"t":0.0}`: 0, `{"x":{"t":5}}`: record} {
 		require.Equal(t, want, starts[stampedMs](t, nil, func(r *stampedMs) string { return r.ID }, value), value)
 	}
 	for value, want := range map[string]int64{`{}`: record, `{"t":0}`: 0, `{"t":1764547200000000}`: 1764547200000} {
 		require.Equal(t, want, starts[stampedUs](t, nil, func(r *stampedUs) string { return r.ID }, value), value)
 	}
-	for value, want := range map[string]int64{`{}`: record, `{"t":null}`: record, `{"t":0}`: 0, `{"t":1764547200000000000}`: 1764547200000} {
+	for value, want := range map[string]int64{`{}`: record, `{"t":null}`: record, `{"t":0}`: 0,
+		`{"t":1764547200000000000}`: 1764547200000} {
 		require.Equal(t, want, starts[stampedNs](t, nil, func(r *stampedNs) string { return r.ID }, value), value)
 	}
 	fixed := codecs.Fixed[stampedMs]()
-	require.EqualValues(t, 0, starts(t, codecs.Codec[stampedMs](fixed), func(r *stampedMs) string { return r.ID }, string(make([]byte, 8))), "Fixed always has it")
+	require.EqualValues(t, 0, starts(t, codecs.Codec[stampedMs](fixed), func(r *stampedMs) string { return r.ID },
+		string(make([]byte, 8))), "Fixed always has it")
 }
 
-// The JSON null and a value without bytes delete rows of a table and are no rows of a stream, as Kafka's null.
+// The JSON null and a value without bytes delete rows of a table and are no rows of a stream, as
+// Kafka's null.
 func TestNullsOfJSON(t *testing.T) {
 	for _, null := range []string{"null", "", " null\n", "\xef\xbb\xbf"} {
 		b := dsl.New("app")

@@ -54,20 +54,23 @@ func TestFXBars(t *testing.T) {
 	require.NoError(t, err)
 
 	d := enginetest.New(t, plan)
-	enginetest.Add(d, rates, tick("EUR/USD", 0, 1.3), tick("EUR/USD", 30, 1.5), tick("NZD/USD", 10, 0.8), tick("EUR/USD", 59.999, 1.1),
-		tick("EUR/USD", 62, 0), tick("EUR/USD", 62.5, 1.2))
+	enginetest.Add(d, rates, tick("EUR/USD", 0, 1.3), tick("EUR/USD", 30, 1.5), tick("NZD/USD", 10, 0.8),
+		tick("EUR/USD", 59.999, 1.1), tick("EUR/USD", 62, 0), tick("EUR/USD", 62.5, 1.2))
 	require.Empty(t, enginetest.Rows(d, final.Size(time.Minute)), "in grace")
 	require.Len(t, enginetest.Read(d, changes.Stream(time.Minute)), 3)
 	d.Crash()
 	enginetest.Add(d, rates, tick("EUR/USD", 20, 1.7), tick("EUR/USD", 63, 1.25))
 	require.Equal(t, []Bar{
-		{Pair: "EUR/USD", Start: noon, End: noon.Add(time.Minute), Open: 1.3, High: 1.7, Low: 1.1, Close: 1.7, Ticks: 4},
-		{Pair: "NZD/USD", Start: noon, End: noon.Add(time.Minute), Open: 0.8, High: 0.8, Low: 0.8, Close: 0.8, Ticks: 1},
+		{Pair: "EUR/USD", Start: noon, End: noon.Add(time.Minute), Open: 1.3, High: 1.7, Low: 1.1, Close: 1.7,
+			Ticks: 4},
+		{Pair: "NZD/USD", Start: noon, End: noon.Add(time.Minute), Open: 0.8, High: 0.8, Low: 0.8, Close: 0.8,
+			Ticks: 1},
 	}, enginetest.Rows(d, final.Size(time.Minute)))
 	enginetest.Add(d, rates, tick("EUR/USD", 30, 9))
 	require.EqualValues(t, 1, d.Dropped("late"))
 	enginetest.Add(d, rates, tick("EUR/USD", 303, 1))
 	require.Len(t, enginetest.Rows(d, final.Size(time.Minute)), 3)
-	require.Equal(t, Bar{Pair: "EUR/USD", Start: noon, End: noon.Add(5 * time.Minute), Open: 1.3, High: 9, Low: 1.1, Close: 9, Ticks: 7},
+	require.Equal(t, Bar{Pair: "EUR/USD", Start: noon, End: noon.Add(5 * time.Minute), Open: 1.3, High: 9, Low: 1.1,
+		Close: 9, Ticks: 7},
 		enginetest.Rows(d, final.Size(5*time.Minute))[0])
 }

@@ -17,7 +17,8 @@ type balance struct {
 	Sum  float64
 }
 
-func balances(t *testing.T, w windows.Spec) (*enginetest.Driver, *dsl.StreamOf[Rate], *dsl.WindowedOf[string, balance]) {
+func balances(t *testing.T, w windows.Spec) (*enginetest.Driver, *dsl.StreamOf[Rate],
+	*dsl.WindowedOf[string, balance]) {
 	b := dsl.New("fx")
 	rates := dsl.Stream[Rate](b, "rates")
 	sums := dsl.Aggregate(dsl.GroupByKey[string](rates), w, func(g dsl.Group[string, Rate]) balance {
@@ -42,7 +43,8 @@ func passing(d *enginetest.Driver, topic string) (seen []string) {
 	return seen
 }
 
-// A row that never passed is not put out, one that stops passing is deleted, and finals go by the last state [G10]: also over a crash.
+// A row that never passed is not put out, one that stops passing is deleted, and finals go by the
+// last state [G10]: also over a crash.
 func TestHaving(t *testing.T) {
 	d, rates, sums := balances(t, windows.Minutes(1))
 	const topic = "rates_1min_window_raw"
@@ -58,7 +60,8 @@ func TestHaving(t *testing.T) {
 	require.Empty(t, add(4, 1))
 	require.Equal(t, []string{`{"pair":"P","Sum":15}`}, add(5, 10))
 	enginetest.Add(d, rates, tick("P", 100, 3), tick("P", 200, 0))
-	require.Equal(t, []balance{{"P", 15}}, enginetest.Rows(d, sums.Final().Size(time.Minute)), "the second window does not pass")
+	require.Equal(t, []balance{{"P", 15}}, enginetest.Rows(d, sums.Final().Size(time.Minute)),
+		"the second window does not pass")
 }
 
 func TestHavingOfSessions(t *testing.T) {

@@ -13,8 +13,9 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// Finals of hopping windows made of slices are those of windows kept one by one: for any size and advance, out of order, late, over
-// jumps of time and crashes, with rows in memory and in the store.
+// Finals of hopping windows made of slices are those of windows kept one by one: for any size and
+// advance, out of order, late, over jumps of time and crashes, with rows in memory and in the
+// store.
 func TestSlicedEqualsBucketed(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -69,7 +70,8 @@ func randomRates(r *rand.Rand, n int) []Rate {
 		if r.IntN(100) == 0 {
 			at = at.Add(time.Duration(r.IntN(1_000_000)) * time.Second)
 		}
-		rates[i] = Rate{Pair: fmt.Sprint("P", r.IntN(6)), Bid: float64(r.IntN(64)) / 4, At: at.Add(-time.Duration(r.IntN(r.IntN(20_000)+1)) * time.Millisecond)}
+		rates[i] = Rate{Pair: fmt.Sprint("P", r.IntN(6)), Bid: float64(r.IntN(64)) / 4,
+			At: at.Add(-time.Duration(r.IntN(r.IntN(20_000)+1)) * time.Millisecond)}
 	}
 	return rates
 }

@@ -26,13 +26,14 @@ func amountOf(g dsl.Group[string, Paid]) spent {
 	return spent{g.Key(), aggregates.Sum(g, func(p *Paid) float64 { return *p.Amount }), aggregates.Count(g)}
 }
 
-// A join has the join key as the key of its records, whatever its joiner makes of the rows: it is grouped by it where it is. Grouped by
-// a function it is written anew.
+// A join has the join key as the key of its records, whatever its joiner makes of the rows: it is
+// grouped by it where it is. Grouped by a function it is written anew.
 func TestGroupByTheJoinKey(t *testing.T) {
 	type joiner = func(*Order, *Payment) (Paid, error)
-	for name, join := range map[string]func(*dsl.StreamOf[Order], *dsl.StreamOf[Payment], dsl.Span, joiner) *dsl.StreamOf[Paid]{
-		"inner": dsl.Join[Order, Payment, Paid], "left": dsl.LeftJoin[Order, Payment, Paid], "right": dsl.RightJoin[Order, Payment, Paid],
-		"outer": dsl.OuterJoin[Order, Payment, Paid],
+	for name, join := range map[string]func(*dsl.StreamOf[Order], *dsl.StreamOf[Payment], dsl.Span,
+		joiner) *dsl.StreamOf[Paid]{
+		"inner": dsl.Join[Order, Payment, Paid], "left": dsl.LeftJoin[Order, Payment, Paid],
+		"right": dsl.RightJoin[Order, Payment, Paid], "outer": dsl.OuterJoin[Order, Payment, Paid],
 	} {
 		t.Run(name, func(t *testing.T) {
 			for internal, group := range []func(*dsl.StreamOf[Paid]) *dsl.GroupedOf[string, Paid]{
@@ -42,7 +43,10 @@ func TestGroupByTheJoinKey(t *testing.T) {
 				},
 			} {
 				plan := joinsPlan(t, func(b *dsl.Builder, o *dsl.StreamOf[Order], p *dsl.StreamOf[Payment]) {
-					joined := join(o, p, dsl.Within(time.Second, time.Second), paid).Filter(func(*Paid) (bool, error) { return true, nil })
+					joined := join(o, p, dsl.Within(time.Second, time.Second), paid).Filter(func(*Paid) (bool,
+						error) {
+						return true, nil
+					})
 					dsl.Aggregate(group(joined), windows.Minutes(1), amountOf).Final()
 				})
 				require.Len(t, plan.Internal, internal)
@@ -65,7 +69,10 @@ func TestJoinByAnotherKey(t *testing.T) {
 	b := dsl.New("shop")
 	orders, visits := dsl.Stream[order](b, "orders"), dsl.Stream[visit](b, "visits")
 	by := dsl.PartitionBy(orders, func(o *order) string { return o.Customer })
-	joined := dsl.Join(visits, by, dsl.Within(0, time.Minute).Grace(time.Minute), func(v *visit, o *order) (lead, error) { return lead{v.Customer, o.Amount}, nil })
+	joined := dsl.Join(visits, by, dsl.Within(0, time.Minute).Grace(time.Minute), func(v *visit, o *order) (lead,
+		error) {
+		return lead{v.Customer, o.Amount}, nil
+	})
 	sums := dsl.Aggregate(dsl.GroupByKey[string](joined), windows.Minutes(10), func(g dsl.Group[string, lead]) spent {
 		return spent{g.Key(), aggregates.Sum(g, func(l *lead) float64 { return l.Amount }), aggregates.Count(g)}
 	}).Final()
@@ -74,7 +81,8 @@ func TestJoinByAnotherKey(t *testing.T) {
 	require.Len(t, plan.Internal, 1)
 	d := enginetest.NewWith(t, plan, enginetest.Options{Partitions: 3})
 	enginetest.Add(d, visits, visit{"ann", "/", second(0)}, visit{"bob", "/", second(0)})
-	enginetest.Add(d, orders, order{"1", "ann", 5, second(1)}, order{"2", "bob", 1, second(2)}, order{"3", "ann", 7, second(3)})
+	enginetest.Add(d, orders, order{"1", "ann", 5, second(1)}, order{"2", "bob", 1, second(2)},
+		order{"3", "ann", 7, second(3)})
 	d.Crash()
 	enginetest.Add(d, orders, order{"4", "ann", 9, second(50)})
 	enginetest.Add(d, visits, visit{"ann", "/", second(2000)}, visit{"bob", "/", second(2000)})
@@ -82,15 +90,18 @@ func TestJoinByAnotherKey(t *testing.T) {
 	require.ElementsMatch(t, []spent{{"ann", 21, 3}, {"bob", 1, 1}}, enginetest.Rows(d, sums.Size(10*time.Minute)))
 }
 
-// A stream joined with itself: each row matches itself once, and each other one of its key in span as left and as right.
+// A stream joined with itself: each row matches itself once, and each other one of its key in span
+// as left and as right.
 func TestSelfJoin(t *testing.T) {
 	b := dsl.New("shop")
 	orders := dsl.Stream[Order](b, "orders")
-	dsl.Join(orders, orders, dsl.Within(time.Second, time.Second), func(l, r *Order) (Fill, error) { return Fill{Pair: l.Item + r.Item}, nil }).To("pairs")
+	dsl.Join(orders, orders, dsl.Within(time.Second, time.Second),
+		func(l, r *Order) (Fill, error) { return Fill{Pair: l.Item + r.Item}, nil }).To("pairs")
 	plan, err := b.Build()
 	require.NoError(t, err)
 	d := enginetest.New(t, plan)
-	enginetest.Add(d, orders, Order{"A", "1", second(0)}, Order{"A", "2", second(1)}, Order{"A", "3", second(2)}, Order{"B", "4", second(2)})
+	enginetest.Add(d, orders, Order{"A", "1", second(0)}, Order{"A", "2", second(1)}, Order{"A", "3", second(2)},
+		Order{"B", "4", second(2)})
 	var pairs []string
 	for _, r := range d.ReadRaw("pairs") {
 		pairs = append(pairs, string(r.Value[9:11]))
@@ -140,7 +151,8 @@ func TestJoinMistakes(t *testing.T) {
 	dsl.Join(orders, payments, dsl.Within(-time.Second, 0), paid)
 	dsl.AsOf(orders, payments, dsl.Within(time.Second, time.Second), paid)
 	orders.As("other")
-	dsl.Join(orders, dsl.Stream[Payment](dsl.New("bank"), "payments"), dsl.Within(0, time.Microsecond).Grace(time.Second), paid).As("third")
+	dsl.Join(orders, dsl.Stream[Payment](dsl.New("bank"), "payments"),
+		dsl.Within(0, time.Microsecond).Grace(time.Second), paid).As("third")
 	_, err := b.Build()
 	for _, mistake := range []string{
 		"Join: before -1s, after 0s, grace 3s: whole milliseconds, 0 or more",
@@ -164,7 +176,8 @@ func TestAsOfAtOneTime(t *testing.T) {
 	require.NoError(t, err)
 	d := enginetest.New(t, plan)
 	for _, topic := range []string{"trades", "quotes"} {
-		d.Queue(topic, enginetest.Record{Key: []byte("EUR"), Value: []byte(`{"price":1,"bid":2,"ask":4,"at":"2014-05-01T12:00:00Z"}`)})
+		d.Queue(topic, enginetest.Record{Key: []byte("EUR"),
+			Value: []byte(`{"price":1,"bid":2,"ask":4,"at":"2014-05-01T12:00:00Z"}`)})
 	}
 	d.Commit()
 	require.Equal(t, `{"pair":"EUR","price":1,"mid":3}`, string(d.ReadRaw("fills")[0].Value))

@@ -9,8 +9,9 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// ReadKeys says that the keys of a declared stream's topic are not in ksqlDB's KAFKA format but in that of c: they are turned into it when they
-// are read. As the topic is partitioned by other bytes, rows are grouped and joined through an internal topic. Call it before any step.
+// ReadKeys says that the keys of a declared stream's topic are not in ksqlDB's KAFKA format but in
+// that of c: they are turned into it when they are read. As the topic is partitioned by other
+// bytes, rows are grouped and joined through an internal topic. Call it before any step.
 func ReadKeys[K, T any](s *StreamOf[T], c codecs.Codec[K]) *StreamOf[T] {
 	at := place()
 	key, err := entity.KeyOf[K]()
@@ -50,14 +51,17 @@ func keysBy[K, T any](s *sourceOf[T], c codecs.Codec[K], key entity.KeyCodec[K])
 	}
 }
 
-// KeyCodec says that the keys of a declared table's topic are not in ksqlDB's KAFKA format but in that of c: they are turned into it when they are
-// read, by mirrors too. As the topic is partitioned by other bytes, steps and joins read it by way of an internal topic. Call it before any step.
+// KeyCodec says that the keys of a declared table's topic are not in ksqlDB's KAFKA format but in
+// that of c: they are turned into it when they are read, by mirrors too. As the topic is
+// partitioned by other bytes, steps and joins read it by way of an internal topic. Call it before
+// any step.
 func (t *TableOf[K, T]) KeyCodec(c codecs.Codec[K]) *TableOf[K, T] {
 	switch at := place(); {
 	case codecs.Err(c) != nil:
 		t.b.wrong(at, "KeyCodec: %w", codecs.Err(c))
 	case t.source == nil:
-		t.b.wrong(at, "KeyCodec: only a table that was declared with Table has keys in a topic; WriteKeys is for what To writes")
+		t.b.wrong(at,
+			"KeyCodec: only a table that was declared with Table has keys in a topic; WriteKeys is for what To writes")
 	case t.node != nil:
 		t.b.wrong(at, "KeyCodec: call it before the first step")
 	default:
@@ -67,8 +71,9 @@ func (t *TableOf[K, T]) KeyCodec(c codecs.Codec[K]) *TableOf[K, T] {
 	return t
 }
 
-// WriteKeys sets how a sink writes keys, in place of ksqlDB's KAFKA format: in that of c, whose type must be that of the keys. The partition is
-// that of the key in the new format. Rows without a key are written without one.
+// WriteKeys sets how a sink writes keys, in place of ksqlDB's KAFKA format: in that of c, whose
+// type must be that of the keys. The partition is that of the key in the new format. Rows without a
+// key are written without one.
 func WriteKeys[K, T any](s *SinkOf[T], c codecs.Codec[K]) *SinkOf[T] {
 	at := place()
 	key, err := entity.KeyOf[K]()
@@ -78,16 +83,18 @@ func WriteKeys[K, T any](s *SinkOf[T], c codecs.Codec[K]) *SinkOf[T] {
 	case codecs.Err(c) != nil:
 		s.b.wrong(at, "WriteKeys: %w", codecs.Err(c))
 	case s.keys != "" && s.keys != key.Form():
-		s.b.wrong(at, "WriteKeys: keys of type %v are %s, those of the rows are %s: give the codec of their type, or other keys with PartitionBy",
-			reflect.TypeFor[K](), key.Form(), s.keys)
+		s.b.wrong(at,
+			"WriteKeys: keys of type %v are %s, those of the rows are %s: give the codec of their type, or other "+
+				"keys with PartitionBy", reflect.TypeFor[K](), key.Form(), s.keys)
 	default:
 		sinkKeys(s.b, at, s.node.Op.(*topology.Sink), c, key.Decode)
 	}
 	return s
 }
 
-// KeyCodec sets how the keys of results are written, in place of ksqlDB's KAFKA format: the group's key in the format of c, and behind
-// it the start of the window in 8 bytes, as ksqlDB has it in each of its formats. The partition is that of the key in the new format.
+// KeyCodec sets how the keys of results are written, in place of ksqlDB's KAFKA format: the group's
+// key in the format of c, and behind it the start of the window in 8 bytes, as ksqlDB has it in
+// each of its formats. The partition is that of the key in the new format.
 func (w *WindowedOf[K, R]) KeyCodec(c codecs.Codec[K]) *WindowedOf[K, R] {
 	if err := codecs.Err(c); err != nil {
 		w.b.wrong(place(), "KeyCodec: %w", err)
@@ -101,7 +108,8 @@ func (w *WindowedOf[K, R]) KeyCodec(c codecs.Codec[K]) *WindowedOf[K, R] {
 	return w
 }
 
-// writeKeys lets a sink of results write their keys in the format that KeyCodec gave. It waits for Build, as the codec may still be set.
+// writeKeys lets a sink of results write their keys in the format that KeyCodec gave. It waits for
+// Build, as the codec may still be set.
 func (w *WindowedOf[K, R]) writeKeys(at string, op *topology.Sink) {
 	w.b.atBuild = append(w.b.atBuild, func() {
 		if w.keys != nil {
@@ -110,7 +118,8 @@ func (w *WindowedOf[K, R]) writeKeys(at string, op *topology.Sink) {
 	})
 }
 
-// sinkKeys lets a sink write keys by c; from decodes those that it is given. The topic's name must be final.
+// sinkKeys lets a sink write keys by c; from decodes those that it is given. The topic's name must
+// be final.
 func sinkKeys[K any](b *Builder, at string, op *topology.Sink, c codecs.Codec[K], from func([]byte) (K, error)) {
 	c = codecs.KeyAt(c, op.Topic)
 	op.Key = func(dst, plain []byte) ([]byte, error) {

@@ -31,20 +31,26 @@ type quoteBar struct {
 	N    int64   `ashi:"n"`
 }
 
-// quotes is a plan whose topics are all in the registry: values of Avro, keys of Avro where they come in and go out.
-func quotes(t *testing.T, schemas topology.Schemas) (*topology.Plan, *dsl.StreamOf[quote], *dsl.OutputOf[string, quoteBar]) {
+// quotes is a plan whose topics are all in the registry: values of Avro, keys of Avro where they
+// come in and go out.
+func quotes(t *testing.T, schemas topology.Schemas) (*topology.Plan, *dsl.StreamOf[quote],
+	*dsl.OutputOf[string, quoteBar]) {
 	b := dsl.New("app")
-	in := dsl.ReadKeys(dsl.Stream[quote](b, "quotes").Codec(codecs.Registered(schemas, codecs.Avro[quote]())), codecs.Registered(schemas, codecs.AvroKey[string]()))
+	in := dsl.ReadKeys(dsl.Stream[quote](b, "quotes").Codec(codecs.Registered(schemas, codecs.Avro[quote]())),
+		codecs.Registered(schemas, codecs.AvroKey[string]()))
 	bars := dsl.Aggregate(dsl.GroupByKey[string](in), windows.Minutes(1), func(g dsl.Group[string, quote]) quoteBar {
-		return quoteBar{Pair: g.Key(), High: aggregates.Max(g, func(q *quote) float64 { return q.Bid }), N: aggregates.Count(g)}
-	}).Codec(codecs.Registered(schemas, codecs.Avro[quoteBar]())).KeyCodec(codecs.Registered(schemas, codecs.AvroKey[string]()))
+		return quoteBar{Pair: g.Key(), High: aggregates.Max(g, func(q *quote) float64 { return q.Bid }),
+			N: aggregates.Count(g)}
+	}).Codec(codecs.Registered(schemas, codecs.Avro[quoteBar]())).KeyCodec(codecs.Registered(schemas,
+		codecs.AvroKey[string]()))
 	final := bars.Final()
 	plan, err := b.Build()
 	require.NoError(t, err)
 	return plan, in, final
 }
 
-// Keys and values of results have Confluent's frame, the window's start behind the key, as ksqlDB has it; they are read back by us.
+// Keys and values of results have Confluent's frame, the window's start behind the key, as ksqlDB
+// has it; they are read back by us.
 func TestRegisteredTopics(t *testing.T) {
 	r := registrytest.Start(t)
 	schemas, err := registry.New(registry.Config{URLs: []string{r.URL}})
@@ -58,8 +64,8 @@ func TestRegisteredTopics(t *testing.T) {
 	require.Equal(t, `"string"`, key.Text)
 
 	start := time.UnixMilli(1700006400000).UTC()
-	enginetest.Add(d, in, quote{"EURUSD", 1.5, start}, quote{"EURUSD", 1.25, start.Add(time.Second)}, quote{"GBPUSD", 2, start.Add(2 * time.Minute)},
-		quote{"EURUSD", 1, start.Add(2 * time.Minute)})
+	enginetest.Add(d, in, quote{"EURUSD", 1.5, start}, quote{"EURUSD", 1.25, start.Add(time.Second)},
+		quote{"GBPUSD", 2, start.Add(2 * time.Minute)}, quote{"EURUSD", 1, start.Add(2 * time.Minute)})
 	topic, err := final.Topic(time.Minute)
 	require.NoError(t, err)
 	records := d.ReadRaw(topic)
@@ -83,7 +89,8 @@ func TestRefusedSchemas(t *testing.T) {
 	r := registrytest.Start(t)
 	schemas, err := registry.New(registry.Config{URLs: []string{r.URL}})
 	require.NoError(t, err)
-	r.Register("quotes_1min_final-value", topology.Schema{Format: topology.AvroSchema, Text: `{"type":"record","name":"quoteBar","fields":[{"name":"high","type":"string"}]}`})
+	r.Register("quotes_1min_final-value", topology.Schema{Format: topology.AvroSchema,
+		Text: `{"type":"record","name":"quoteBar","fields":[{"name":"high","type":"string"}]}`})
 	r.Register("quotes_1min_final-key", topology.Schema{Format: topology.AvroSchema, Text: `"int"`})
 	plan, _, _ := quotes(t, schemas)
 	require.Len(t, plan.Startups, 2)
@@ -93,7 +100,8 @@ func TestRefusedSchemas(t *testing.T) {
 	}
 }
 
-// Sinks of streams and of tables write keys in the format of WriteKeys: partitioned by it, deletions and rows without a key too.
+// Sinks of streams and of tables write keys in the format of WriteKeys: partitioned by it,
+// deletions and rows without a key too.
 func TestWriteKeys(t *testing.T) {
 	r := registrytest.Start(t)
 	schemas, err := registry.New(registry.Config{URLs: []string{r.URL}})
@@ -112,8 +120,10 @@ func TestWriteKeys(t *testing.T) {
 
 	at := time.UnixMilli(1700006400000).UTC()
 	enginetest.Add(d, in, quote{"EURUSD", 1.5, at})
-	d.AddRaw("quotes", enginetest.Record{Value: []byte(`{"pair":"","bid":2,"at":1700006400000}`), Timestamp: windows.At(at)})
-	d.AddRaw("quotes", enginetest.Record{Key: []byte{0xff}, Value: []byte(`{"bid":2,"at":1700006400000}`), Timestamp: windows.At(at)})
+	d.AddRaw("quotes", enginetest.Record{Value: []byte(`{"pair":"","bid":2,"at":1700006400000}`),
+		Timestamp: windows.At(at)})
+	d.AddRaw("quotes", enginetest.Record{Key: []byte{0xff}, Value: []byte(`{"bid":2,"at":1700006400000}`),
+		Timestamp: windows.At(at)})
 	records := d.ReadRaw("framed")
 	require.Len(t, records, 2, "a key that is no text is an error of its record")
 	var keys []string
@@ -131,7 +141,8 @@ func TestWriteKeys(t *testing.T) {
 	require.Nil(t, records[1].Value)
 }
 
-// What is read with ReadKeys is partitioned by other bytes: whatever needs the rows of a key together has them by way of an internal topic.
+// What is read with ReadKeys is partitioned by other bytes: whatever needs the rows of a key
+// together has them by way of an internal topic.
 func TestReadKeysIsPartitionedOtherwise(t *testing.T) {
 	type pair struct {
 		Pair      string
@@ -140,7 +151,10 @@ func TestReadKeysIsPartitionedOtherwise(t *testing.T) {
 	b := dsl.New("app")
 	framed := dsl.ReadKeys(dsl.Stream[quote](b, "framed"), codecs.JSONKey[string]())
 	in := dsl.Stream[quote](b, "quotes")
-	dsl.JoinTable(in, dsl.ToTable[string](framed), func(q, last *quote) (pair, error) { return pair{q.Pair, q.Bid, last.Bid}, nil }).To("out")
+	dsl.JoinTable(in, dsl.ToTable[string](framed), func(q, last *quote) (pair, error) {
+		return pair{q.Pair, q.Bid,
+			last.Bid}, nil
+	}).To("out")
 	plan, err := b.Build()
 	require.NoError(t, err)
 	require.Len(t, plan.Internal, 1)
@@ -156,7 +170,8 @@ func TestReadKeysIsPartitionedOtherwise(t *testing.T) {
 	require.Len(t, d.ReadRaw("out"), len(pairs))
 }
 
-// A declared table with keys in another format is read by its plain keys, in mirrors and in joins: deletions too, and keys that were framed twice.
+// A declared table with keys in another format is read by its plain keys, in mirrors and in joins:
+// deletions too, and keys that were framed twice.
 func TestTableKeyCodec(t *testing.T) {
 	type pair struct {
 		Pair      string
@@ -178,9 +193,11 @@ func TestTableKeyCodec(t *testing.T) {
 	for i, p := range pairs {
 		enginetest.Add(d, last, quote{p, float64(i), at})
 	}
-	java := r.Register("last-key", topology.Schema{Format: topology.AvroSchema, Text: `{"type":"string","avro.java.string":"String"}`})
+	java := r.Register("last-key", topology.Schema{Format: topology.AvroSchema,
+		Text: `{"type":"string","avro.java.string":"String"}`})
 	framed := func(key string) []byte {
-		return append(binary.BigEndian.AppendUint32([]byte{0}, uint32(java)), append([]byte{byte(2 * len(key))}, key...)...)
+		return append(binary.BigEndian.AppendUint32([]byte{0}, uint32(java)), append([]byte{byte(2 * len(key))},
+			key...)...)
 	}
 	later := at.Add(time.Second)
 	d.AddRaw("last", enginetest.Record{Key: framed("USDJPY"), Timestamp: windows.At(later)}, // deleted
@@ -193,7 +210,8 @@ func TestTableKeyCodec(t *testing.T) {
 	for _, rec := range d.ReadRaw("out") {
 		joined = append(joined, string(rec.Key)+" "+string(rec.Value[strings.Index(string(rec.Value), `"Last"`):]))
 	}
-	require.ElementsMatch(t, []string{`EURUSD "Last":0}`, `GBPUSD "Last":1}`, `AUDUSD "Last":3}`, `NZDUSD "Last":9}`}, joined)
+	require.ElementsMatch(t, []string{`EURUSD "Last":0}`, `GBPUSD "Last":1}`, `AUDUSD "Last":3}`, `NZDUSD "Last":9}`},
+		joined)
 	require.EqualValues(t, 1, d.Dropped("undecodable"))
 	var bids []float64
 	for _, q := range enginetest.Rows(d, last) {
@@ -221,7 +239,10 @@ func TestKeyMistakes(t *testing.T) {
 	dsl.Table[string, quote](b, "unregistered").KeyCodec(codecs.Registered(nil, codecs.AvroKey[string]()))
 	dsl.ToTable[string](in).KeyCodec(codecs.JSONKey[string]())
 	_, err := b.Build()
-	for _, want := range []string{"KeyCodec: call it before the first step", "KeyCodec: codecs: no registry", "KeyCodec: only a table that was declared", "WriteKeys: entity: []string cannot be a key", "WriteKeys: codecs: no registry", "WriteKeys: keys of type string are text, those of the rows are 8 bytes, a whole number",
+	for _, want := range []string{"KeyCodec: call it before the first step", "KeyCodec: codecs: no registry",
+		"KeyCodec: only a table that was declared", "WriteKeys: entity: []string cannot be a key",
+		"WriteKeys: codecs: no registry",
+		"WriteKeys: keys of type string are text, those of the rows are 8 bytes, a whole number",
 		"before the first step", "only a stream that was declared", "cannot be a key", "no registry"} {
 		require.ErrorContains(t, err, want)
 	}

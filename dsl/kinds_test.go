@@ -73,7 +73,8 @@ func TestKindsTogether(t *testing.T) {
 	require.EqualValues(t, 72, all[0].Ticks)
 	d.Crash()
 	enginetest.Add(d, rates, tick("EUR/USD", 0, 1))
-	require.EqualValues(t, 73, enginetest.Rows(d, changes.Of(windows.Unbounded()))[0].Ticks, "never closed, and restored")
+	require.EqualValues(t, 73, enginetest.Rows(d, changes.Of(windows.Unbounded()))[0].Ticks,
+		"never closed, and restored")
 	_, err = final.Topic(time.Hour)
 	require.EqualError(t, err, "windows: no windows of size 1h0m0s: there are 1min, 1day, all")
 	require.ErrorContains(t, final.Of(windows.Unbounded()).Err, "have none here")

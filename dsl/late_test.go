@@ -66,7 +66,8 @@ func TestCloseIdle(t *testing.T) {
 	require.ErrorContains(t, windows.Minutes(1).CloseIdle(0).Validate(), "idle time 0s")
 }
 
-// Stream time stays where the clock closes nothing: the session of A has grown beyond what it is at, so B is not late.
+// Stream time stays where the clock closes nothing: the session of A has grown beyond what it is
+// at, so B is not late.
 func TestCloseIdleWithoutAnythingToClose(t *testing.T) {
 	b := dsl.New("fx")
 	rates := dsl.Stream[Rate](b, "rates")

@@ -10,7 +10,8 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// TC-1: a table without mirror is declared so with a reason, by the option or in the tag; one of results cannot be.
+// TC-1: a table without mirror is declared so with a reason, by the option or in the tag; one of
+// results cannot be.
 func TestWithoutMirror(t *testing.T) {
 	type limit struct {
 		Account string `ashi:"account,key"`
@@ -26,7 +27,8 @@ func TestWithoutMirror(t *testing.T) {
 	dsl.Table[string, limit](b, "others")
 	plan, err := b.Build()
 	require.NoError(t, err)
-	require.Contains(t, plan.Describe(), "table limits/main <- topic limits (dsl_test.limit) without mirror: too large\n")
+	require.Contains(t, plan.Describe(),
+		"table limits/main <- topic limits (dsl_test.limit) without mirror: too large\n")
 	require.Contains(t, plan.Describe(), "without mirror: read by joins only, and large\n")
 	require.Contains(t, plan.Describe(), "table others/main <- topic others (dsl_test.limit)\n")
 }
@@ -53,7 +55,8 @@ func TestWithoutMirrorMistakes(t *testing.T) {
 		return total{Account: g.Key(), N: aggregates.Count(g)}
 	}).Final()
 	_, err := b.Build()
-	for _, text := range []string{"nomirror needs a reason", `say why table "rows"`, "only a table that was declared with Table is mirrored",
+	for _, text := range []string{"nomirror needs a reason", `say why table "rows"`,
+		"only a table that was declared with Table is mirrored",
 		"tables of windows cannot be without mirror one by one"} {
 		require.ErrorContains(t, err, text)
 	}

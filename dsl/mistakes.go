@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// given notes the functions that are nil, by what they are called in the signature of what was called. It says whether there is none.
+// given notes the functions that are nil, by what they are called in the signature of what was
+// called. It says whether there is none.
 func (b *Builder) given(what string, functions map[string]any) bool {
 	all := true
 	for name, f := range functions {
@@ -17,8 +18,8 @@ func (b *Builder) given(what string, functions map[string]any) bool {
 	return all
 }
 
-// alone notes that what was called takes streams or tables of several builders. Each of them gets the mistake: none may build a plan that lacks
-// what the others have.
+// alone notes that what was called takes streams or tables of several builders. Each of them gets
+// the mistake: none may build a plan that lacks what the others have.
 func (b *Builder) alone(what string, others ...*Builder) {
 	at := place()
 	for _, other := range others {
@@ -26,7 +27,8 @@ func (b *Builder) alone(what string, others ...*Builder) {
 			continue
 		}
 		for _, one := range []*Builder{b, other} {
-			one.wrong(at, "%s: its streams and tables belong to two plans, %q and %q: declare them with one Builder", what, b.plan.Name, other.plan.Name)
+			one.wrong(at, "%s: its streams and tables belong to two plans, %q and %q: declare them with one Builder",
+				what, b.plan.Name, other.plan.Name)
 		}
 		return
 	}

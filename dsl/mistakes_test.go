@@ -21,7 +21,8 @@ type uncarried struct {
 	F map[string]chan int `ashi:"f"`
 }
 
-// Each mistake in the tags of a type has one line, with its place, however many declarations and codecs have the type.
+// Each mistake in the tags of a type has one line, with its place, however many declarations and
+// codecs have the type.
 func TestMistakesOfTagsOnce(t *testing.T) {
 	b := dsl.New("app")
 	s := dsl.Stream[untidy](b, "s")
@@ -31,7 +32,8 @@ func TestMistakesOfTagsOnce(t *testing.T) {
 	_, err := b.Build()
 	require.Error(t, err)
 	lines := strings.Split(err.Error(), "\n")[1:]
-	for mistake, times := range map[string]int{`unknown option "kye"`: 1, "maxlen on an int": 1, "uncarried.M: a map by float64": 1, "uncarried.F: a chan int": 1} {
+	for mistake, times := range map[string]int{`unknown option "kye"`: 1, "maxlen on an int": 1,
+		"uncarried.M: a map by float64": 1, "uncarried.F: a chan int": 1} {
 		n := 0
 		for _, line := range lines {
 			require.Regexp(t, `^\S+\.go:\d+: |^application`, line)

@@ -9,11 +9,13 @@ import (
 	"github.com/ashi-stream/ashi/dsl"
 )
 
-// Names that go by the order of declarations are warned of where they have state, and As takes them away.
+// Names that go by the order of declarations are warned of where they have state, and As takes them
+// away.
 func TestNamesWithNumbers(t *testing.T) {
 	build := func(named bool) (warnings, names []string) {
 		b := dsl.New("shop")
-		orders := dsl.Stream[order](b, "orders").Filter(func(*order) (bool, error) { return true, nil }).Filter(func(*order) (bool, error) { return true, nil })
+		orders := dsl.Stream[order](b, "orders").Filter(func(*order) (bool, error) { return true, nil }).Filter(
+			func(*order) (bool, error) { return true, nil })
 		table := func(name string) *dsl.TableOf[string, order] {
 			if t := dsl.ToTable[string](orders); named {
 				return t.As(name)
@@ -43,7 +45,8 @@ func TestNamesWithNumbers(t *testing.T) {
 		return warnings, names
 	}
 	warnings, names := build(false)
-	require.ElementsMatch(t, []string{"orders-table", "orders-table-2", "orders-table-3", "orders-suppress", "orders-suppress-2"}, names)
+	require.ElementsMatch(t, []string{"orders-table", "orders-table-2", "orders-table-3", "orders-suppress",
+		"orders-suppress-2"}, names)
 	require.Len(t, warnings, 3)
 	require.Contains(t, warnings[0], `names_test.go:`)
 	require.Contains(t, warnings[0], `table "orders-table-2" has its name from the order of declarations`)

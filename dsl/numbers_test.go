@@ -42,19 +42,22 @@ type statistics struct {
 }
 
 func statisticsOf(g dsl.Group[string, sample]) statistics {
-	return statistics{g.Key(), aggregates.Count(g), aggregates.Sum(g, sampleX), aggregates.Avg(g, sampleX), aggregates.StdDevSample(g, sampleX),
-		aggregates.Correlation(g, sampleX, sampleY), aggregates.WeightedMean(g, sampleX, sampleY),
-		aggregates.Avg(g, sampleN), aggregates.StdDevPopulation(g, sampleN), aggregates.Avg(g, sampleD), aggregates.Sum(g, sampleD)}
+	return statistics{g.Key(), aggregates.Count(g), aggregates.Sum(g, sampleX), aggregates.Avg(g, sampleX),
+		aggregates.StdDevSample(g, sampleX), aggregates.Correlation(g, sampleX, sampleY),
+		aggregates.WeightedMean(g, sampleX, sampleY), aggregates.Avg(g, sampleN), aggregates.StdDevPopulation(g,
+			sampleN), aggregates.Avg(g, sampleD), aggregates.Sum(g, sampleD)}
 }
 
 // grouped is an application that has a table of samples in groups by their place.
-func grouped(t *testing.T) (d *enginetest.Driver, add func(...sample), rows func() map[string]string, plan func() *topology.Plan) {
+func grouped(t *testing.T) (d *enginetest.Driver, add func(...sample), rows func() map[string]string,
+	plan func() *topology.Plan) {
 	var samples *dsl.TableOf[string, sample]
 	var groups *dsl.OutputOf[string, statistics]
 	plan = func() *topology.Plan {
 		b := dsl.New("lab")
 		samples = dsl.Table[string, sample](b, "samples")
-		groups = dsl.Aggregate(dsl.GroupTable(samples, func(s *sample) string { return s.Place }), windows.Unbounded(), statisticsOf).Changes()
+		groups = dsl.Aggregate(dsl.GroupTable(samples, func(s *sample) string { return s.Place }), windows.Unbounded(),
+			statisticsOf).Changes()
 		plan, err := b.Build()
 		require.NoError(t, err)
 		return plan
@@ -71,12 +74,14 @@ func grouped(t *testing.T) (d *enginetest.Driver, add func(...sample), rows func
 	}, plan
 }
 
-// Whatever numbers have been in a group, its result is, to the last bit, that of an application which only ever saw the rows that are in it.
+// Whatever numbers have been in a group, its result is, to the last bit, that of an application
+// which only ever saw the rows that are in it.
 func TestGroupForgetsTheNumbersThatHaveLeft(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
-	odd := []float64{math.NaN(), math.Inf(1), math.Inf(-1), math.MaxFloat64, -math.MaxFloat64, 1e17, 1e-300, math.Copysign(0, -1)}
+	odd := []float64{math.NaN(), math.Inf(1), math.Inf(-1), math.MaxFloat64, -math.MaxFloat64, 1e17, 1e-300,
+		math.Copysign(0, -1)}
 	number := func() float64 {
 		if r.IntN(3) == 0 {
 			return odd[r.IntN(len(odd))]
@@ -96,7 +101,8 @@ func TestGroupForgetsTheNumbersThatHaveLeft(t *testing.T) {
 			}
 			dec, _, err := apd.NewFromString(decimals[r.IntN(len(decimals))])
 			require.NoError(t, err)
-			table[id] = sample{id, string(rune('a' + r.IntN(2))), number(), number(), math.MaxInt64 - int64(r.IntN(3)), *dec, noon}
+			table[id] = sample{id, string(rune('a' + r.IntN(2))), number(), number(), math.MaxInt64 - int64(r.IntN(3)),
+				*dec, noon}
 			add(table[id])
 			if r.IntN(10) == 0 {
 				d.Restart(plan())
@@ -116,18 +122,21 @@ func TestGroupForgetsTheNumbersThatHaveLeft(t *testing.T) {
 	}
 }
 
-// Hopping windows merge their slices: a price that rises by the same step each second is a line in each window, and a mean of times is one.
+// Hopping windows merge their slices: a price that rises by the same step each second is a line in
+// each window, and a mean of times is one.
 func TestStatisticsOfWindows(t *testing.T) {
 	b := dsl.New("lab")
 	samples := dsl.Stream[sample](b, "samples")
 	hopping := windows.Hopping(time.Minute, 10*time.Second)
-	finals := dsl.Aggregate(dsl.GroupBy(samples, func(s *sample) string { return s.Place }), hopping, statisticsOf).Final()
+	finals := dsl.Aggregate(dsl.GroupBy(samples, func(s *sample) string { return s.Place }), hopping,
+		statisticsOf).Final()
 	plan, err := b.Build()
 	require.NoError(t, err)
 	d := enginetest.New(t, plan)
 	for i := range 300 {
 		at := noon.Add(time.Duration(i) * time.Second)
-		enginetest.Add(d, samples, sample{"1", "a", float64(at.UnixMilli()), 1.1 - 0.00001*float64(i), at.UnixNano(), apd.Decimal{}, at})
+		enginetest.Add(d, samples, sample{"1", "a", float64(at.UnixMilli()), 1.1 - 0.00001*float64(i), at.UnixNano(),
+			apd.Decimal{}, at})
 	}
 	seen := 0
 	for _, s := range enginetest.Read(d, finals.StreamOf(hopping)) {
@@ -142,7 +151,8 @@ func TestStatisticsOfWindows(t *testing.T) {
 	require.Greater(t, seen, 20)
 }
 
-// The lines of a projection can change places: the state is kept, and the results are those of a program that never changed.
+// The lines of a projection can change places: the state is kept, and the results are those of a
+// program that never changed.
 func TestSwappedAggregatesKeepTheirState(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -170,18 +180,20 @@ func TestSwappedAggregatesKeepTheirState(t *testing.T) {
 		func(o *row, g dsl.Group[string, sample]) { o.Kinds = aggregates.CountDistinct(g, sampleX) },
 		func(o *row, g dsl.Group[string, sample]) { o.All = aggregates.CollectList(g, 100, sampleX) },
 	}
-	for _, spec := range []windows.Spec{windows.Minutes(1), windows.Hopping(time.Minute, 20*time.Second), windows.Session(20 * time.Second)} {
+	for _, spec := range []windows.Spec{windows.Minutes(1), windows.Hopping(time.Minute, 20*time.Second),
+		windows.Session(20 * time.Second)} {
 		var samples *dsl.StreamOf[sample]
 		var finals *dsl.OutputOf[string, row]
 		plan := func(order []int) *topology.Plan {
 			b := dsl.New("lab")
 			samples = dsl.Stream[sample](b, "samples")
-			finals = dsl.Aggregate(dsl.GroupBy(samples, func(s *sample) string { return s.Place }), spec, func(g dsl.Group[string, sample]) (o row) {
-				for _, i := range order {
-					fields[i](&o, g)
-				}
-				return o
-			}).Final()
+			finals = dsl.Aggregate(dsl.GroupBy(samples, func(s *sample) string { return s.Place }), spec,
+				func(g dsl.Group[string, sample]) (o row) {
+					for _, i := range order {
+						fields[i](&o, g)
+					}
+					return o
+				}).Final()
 			plan, err := b.Build()
 			require.NoError(t, err)
 			return plan
@@ -189,8 +201,8 @@ func TestSwappedAggregatesKeepTheirState(t *testing.T) {
 		order := r.Perm(len(fields))
 		changing, staying := enginetest.New(t, plan(order)), enginetest.New(t, plan(order))
 		for i := range 40 {
-			s := sample{strconv.Itoa(i), "a", float64(r.IntN(10)), float64(r.IntN(10)), r.Int64(), *apd.New(r.Int64N(100), -1),
-				noon.Add(time.Duration(3*i+r.IntN(30)) * time.Second)}
+			s := sample{strconv.Itoa(i), "a", float64(r.IntN(10)), float64(r.IntN(10)), r.Int64(),
+				*apd.New(r.Int64N(100), -1), noon.Add(time.Duration(3*i+r.IntN(30)) * time.Second)}
 			enginetest.Add(changing, samples, s)
 			enginetest.Add(staying, samples, s)
 			if i%10 == 5 {

@@ -9,8 +9,8 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// OutputOf is the final or the changed rows of an aggregation: a topic per kind of windows, and a table of each for finals and
-// for what has no windows.
+// OutputOf is the final or the changed rows of an aggregation: a topic per kind of windows, and a
+// table of each for finals and for what has no windows.
 type OutputOf[K, R any] struct {
 	windowed *WindowedOf[K, R]
 	kinds    []windows.Kind
@@ -22,12 +22,14 @@ func newOutput[K, R any](w *WindowedOf[K, R], suffix string, final bool) *Output
 	o := &OutputOf[K, R]{windowed: w, kinds: w.agg.Windows.Kinds()}
 	at := place()
 	if w.model != nil && w.model.NoMirror != "" {
-		w.b.wrong(at, "tables of windows cannot be without mirror one by one: leave nomirror out of the tag of %s, and switch all tables of a process off if need be",
-			typeName[R]())
+		w.b.wrong(at,
+			"tables of windows cannot be without mirror one by one: leave nomirror out of the tag of %s, and switch "+
+				"all tables of a process off if need be", typeName[R]())
 	}
 	for _, k := range o.kinds {
 		topic := w.origin + "_" + k.Name() + "_" + suffix
-		table := &topology.Table{Place: at, Folder: w.origin, File: "window_" + k.Name(), AppendOnly: final, Row: typeName[R]()}
+		table := &topology.Table{Place: at, Folder: w.origin, File: "window_" + k.Name(), AppendOnly: final,
+			Row: typeName[R]()}
 		switch unbounded := k.Form() == windows.FormUnbounded; {
 		case unbounded && final:
 			o.nodes, o.tables = append(o.nodes, nil), append(o.tables, nil)
@@ -51,7 +53,8 @@ func newOutput[K, R any](w *WindowedOf[K, R], suffix string, final bool) *Output
 	return o
 }
 
-// Named gives the topics other names than the generated ones: name is asked once for each kind of windows.
+// Named gives the topics other names than the generated ones: name is asked once for each kind of
+// windows.
 func (o *OutputOf[K, R]) Named(name func(windows.Kind) string) *OutputOf[K, R] {
 	if !o.windowed.b.given("Named", map[string]any{"name": name}) {
 		return o
@@ -70,14 +73,15 @@ func (o *OutputOf[K, R]) Named(name func(windows.Kind) string) *OutputOf[K, R] {
 	return o
 }
 
-// Topic is the name of the topic of the tumbling windows of a size. The error lists the windows that there are.
+// Topic is the name of the topic of the tumbling windows of a size. The error lists the windows
+// that there are.
 func (o *OutputOf[K, R]) Topic(size time.Duration) (string, error) {
 	s := o.Stream(size)
 	return s.Topic, s.Err
 }
 
-// Size is the table of the tumbling windows of a size, as the engine's Table wants it: final rows only. What is wrong with the size
-// is told there.
+// Size is the table of the tumbling windows of a size, as the engine's Table wants it: final rows
+// only. What is wrong with the size is told there.
 func (o *OutputOf[K, R]) Size(size time.Duration) topology.TableOf[K, R] {
 	return o.table(o.windowed.agg.Windows.Size(size))
 }
@@ -93,12 +97,14 @@ func (o *OutputOf[K, R]) table(k windows.Kind, err error) topology.TableOf[K, R]
 	}
 	t := o.tables[o.index(k)]
 	if t == nil {
-		return topology.TableOf[K, R]{Err: fmt.Errorf("dsl: there are tables of final rows, and of changes of what has no windows: windows %s have none here", k)}
+		return topology.TableOf[K, R]{Err: fmt.Errorf(
+			"dsl: there are tables of final rows, and of changes of what has no windows: windows %s have none here", k)}
 	}
 	return topology.TableOf[K, R]{Table: t, Key: o.windowed.keyIn(t.Topic), Decode: o.decode}
 }
 
-// Stream is the topic of the tumbling windows of a size, as the engine's ForEach wants it. What is wrong with the size is told there.
+// Stream is the topic of the tumbling windows of a size, as the engine's ForEach wants it. What is
+// wrong with the size is told there.
 func (o *OutputOf[K, R]) Stream(size time.Duration) topology.StreamOf[R] {
 	return o.stream(o.windowed.agg.Windows.Size(size))
 }

@@ -16,10 +16,12 @@ import (
 func TestOutputNames(t *testing.T) {
 	b := dsl.New("fx")
 	rates := dsl.Stream[Rate](b, "rates")
-	bars := dsl.Aggregate(dsl.GroupByKey[string](rates), windows.Tumbling(250*time.Millisecond, 30*time.Second, 15*time.Minute), bar)
+	bars := dsl.Aggregate(dsl.GroupByKey[string](rates), windows.Tumbling(250*time.Millisecond, 30*time.Second,
+		15*time.Minute), bar)
 	final, changes := bars.Final(), bars.Changes()
 	require.Same(t, final, bars.Final(), "one output however often it is asked for")
-	for size, want := range map[time.Duration]string{15 * time.Minute: "15min", 30 * time.Second: "30s", 250 * time.Millisecond: "250ms"} {
+	for size, want := range map[time.Duration]string{15 * time.Minute: "15min", 30 * time.Second: "30s",
+		250 * time.Millisecond: "250ms"} {
 		topic, err := final.Topic(size)
 		require.NoError(t, err)
 		require.Equal(t, "rates_"+want+"_final", topic)
@@ -37,7 +39,8 @@ func TestOutputNames(t *testing.T) {
 	require.ErrorContains(t, final.Size(time.Hour).Err, there)
 	require.ErrorContains(t, changes.Stream(time.Hour).Err, there)
 	require.ErrorContains(t, changes.Size(30*time.Second).Err, "there are tables of final rows")
-	require.ErrorContains(t, rates.Filter(func(*Rate) (bool, error) { return true, nil }).StreamRef().Err, "rates-filter is not in a topic")
+	require.ErrorContains(t, rates.Filter(func(*Rate) (bool, error) { return true, nil }).StreamRef().Err,
+		"rates-filter is not in a topic")
 	final.Named(func(k windows.Kind) string { return "bars-" + k.Name() })
 	plan, err := b.Build()
 	require.NoError(t, err)
@@ -52,12 +55,16 @@ func tablesOf(p *topology.Plan) (topics []string) {
 	return topics
 }
 
-// A topic that a stream is written to has the key and event time of each row; two branches see the same rows.
+// A topic that a stream is written to has the key and event time of each row; two branches see the
+// same rows.
 func TestBranchesAndTo(t *testing.T) {
 	b := dsl.New("fx")
 	rates := dsl.Stream[Rate](b, "rates")
 	var seen []string
-	rates.Peek(func(r *Rate) error { seen = append(seen, r.Pair); return nil }).Filter(func(r *Rate) (bool, error) { return r.Bid > 1, nil }).To("high")
+	rates.Peek(func(r *Rate) error { seen = append(seen, r.Pair); return nil }).Filter(func(r *Rate) (bool,
+		error) {
+		return r.Bid > 1, nil
+	}).To("high")
 	doubled := dsl.Map(rates, func(r *Rate) (Rate, error) { d := *r; d.Bid *= 2; return d, nil })
 	dsl.FlatMap(doubled, func(r *Rate) ([]Rate, error) { return []Rate{*r, *r}, nil }).To("twice")
 	plan, err := b.Build()

@@ -34,7 +34,8 @@ func spentOf(g dsl.Group[string, order]) spent {
 func TestGroupByAnotherKey(t *testing.T) {
 	b := dsl.New("shop")
 	orders := dsl.Stream[order](b, "orders")
-	sums := dsl.Aggregate(dsl.GroupBy(orders, func(o *order) string { return o.Customer }), windows.Minutes(1), spentOf).Final()
+	sums := dsl.Aggregate(dsl.GroupBy(orders, func(o *order) string { return o.Customer }), windows.Minutes(1),
+		spentOf).Final()
 	plan, err := b.Build()
 	require.NoError(t, err)
 	require.Len(t, plan.Subs, 2)
@@ -42,13 +43,15 @@ func TestGroupByAnotherKey(t *testing.T) {
 
 	d := enginetest.NewWith(t, plan, enginetest.Options{Partitions: 3})
 	at := func(second int) time.Time { return noon.Add(time.Duration(second) * time.Second) }
-	enginetest.Add(d, orders, order{"1", "ann", 5, at(0)}, order{"2", "bob", 1, at(1)}, order{"3", "ann", 7, at(2)}, order{"4", "ann", 9, at(61)})
+	enginetest.Add(d, orders, order{"1", "ann", 5, at(0)}, order{"2", "bob", 1, at(1)}, order{"3", "ann", 7, at(2)},
+		order{"4", "ann", 9, at(61)})
 	d.Crash()
 	enginetest.Add(d, orders, order{"5", "ann", 0, at(70)}, order{"6", "bob", 0, at(70)})
 	require.ElementsMatch(t, []spent{{"ann", 12, 2}, {"bob", 1, 1}}, enginetest.Rows(d, sums.Size(time.Minute)))
 }
 
-// What is the key of the records needs no other topic; what a function makes always does, whatever it makes of any row.
+// What is the key of the records needs no other topic; what a function makes always does, whatever
+// it makes of any row.
 func TestGroupByTheKeyOfTheTopic(t *testing.T) {
 	by := func(key func(*order) string) func(*dsl.StreamOf[order]) *dsl.GroupedOf[string, order] {
 		return func(s *dsl.StreamOf[order]) *dsl.GroupedOf[string, order] { return dsl.GroupBy(s, key) }
@@ -82,7 +85,8 @@ func TestGroupByTheKeyOfTheTopic(t *testing.T) {
 	}
 }
 
-// One internal topic serves all that is below PartitionBy, and none is made where nothing needs the rows together.
+// One internal topic serves all that is below PartitionBy, and none is made where nothing needs the
+// rows together.
 func TestPartitionBy(t *testing.T) {
 	customer := func(o *order) string { return o.Customer }
 	b := dsl.New("shop")
@@ -119,7 +123,8 @@ func TestMerge(t *testing.T) {
 	require.Len(t, plan.Subs, 1)
 	d := enginetest.New(t, plan)
 	enginetest.Add(d, web, order{"1", "ann", 5, noon})
-	enginetest.Add(d, till, order{"1", "ann", 6, noon.Add(time.Second)}, order{"1", "ann", 1, noon.Add(70 * time.Second)})
+	enginetest.Add(d, till, order{"1", "ann", 6, noon.Add(time.Second)},
+		order{"1", "ann", 1, noon.Add(70 * time.Second)})
 	require.Equal(t, []spent{{"1", 11, 2}}, enginetest.Rows(d, count.Size(time.Minute)))
 }
 
@@ -135,7 +140,8 @@ func TestJoinOfOtherKeys(t *testing.T) {
 	dsl.Join(orders, payments, dsl.Within(time.Minute, time.Minute), join).To("paid")
 	dsl.JoinTable(orders, dsl.Table[int64, payment](b, "refunds"), join).To("refunded")
 	_, err := b.Build()
-	require.ErrorContains(t, err, "Join: keys of the left side are text, those of the right 8 bytes, a whole number: rows would never match")
+	require.ErrorContains(t, err,
+		"Join: keys of the left side are text, those of the right 8 bytes, a whole number: rows would never match")
 	require.ErrorContains(t, err, "JoinTable: keys of the left side are text")
 
 	b = dsl.New("shop")

@@ -11,12 +11,14 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// record learns the calls of a projection for windows w, and finds out whether it makes them for every group. After an error the program is
-// empty.
+// record learns the calls of a projection for windows w, and finds out whether it makes them for
+// every group. After an error the program is empty.
 func record[K, T, R any](project func(Group[K, T]) R, w windows.Spec, table bool) (*aggregates.Program[T], error) {
 	var program *aggregates.Program[T]
 	err := projecting("zero values", func() (err error) {
-		program, err = aggregates.Record(func(r *aggregates.Recorder[T]) { project(Group[K, T]{&groupRef[K, T]{recorder: r}}) }, aggregates.Needs{Merge: w.Merges(), Undo: table})
+		program, err = aggregates.Record(
+			func(r *aggregates.Recorder[T]) { project(Group[K, T]{&groupRef[K, T]{recorder: r}}) },
+			aggregates.Needs{Merge: w.Merges(), Undo: table})
 		return err
 	})
 	if err == nil {
@@ -28,8 +30,8 @@ func record[K, T, R any](project func(Group[K, T]) R, w windows.Spec, table bool
 	return program, nil
 }
 
-// trial runs a projection on made-up groups. It is there to refuse one that would end the application when the first such group comes; no
-// plan depends on what it finds.
+// trial runs a projection on made-up groups. It is there to refuse one that would end the
+// application when the first such group comes; no plan depends on what it finds.
 func trial[K, T, R any](project func(Group[K, T]) R, program *aggregates.Program[T], w windows.Spec) error {
 	var key, none K
 	makeUpKey(reflect.ValueOf(&key).Elem())
@@ -98,22 +100,29 @@ func makeUpKey(v reflect.Value) {
 	}
 }
 
-// checkResultKey notes key columns of a result that are not the key of its group: readers could not read them.
+// checkResultKey notes key columns of a result that are not the key of its group: readers could not
+// read them.
 func checkResultKey[K, T any](g *GroupedOf[K, T], result *entity.Model) {
 	if result == nil || len(result.Key) == 0 {
 		return
 	}
 	switch form := g.form(); {
 	case g.global:
-		g.stream.b.wrong(place(), "Aggregate: result %v has key columns, but the one group of GroupAll has no key: leave `key` out of its tags", result.Type)
+		g.stream.b.wrong(place(),
+			"Aggregate: result %v has key columns, but the one group of GroupAll has no key: leave `key` out of its "+
+				"tags", result.Type)
 	case form != "" && form != result.KeyForm():
-		g.stream.b.wrong(place(), "Aggregate: the group's key, of type %v, is %s, but the key columns of result %v are %s: tag the columns as key that the group's "+
-			"key has, with its types and in its order, or none", reflect.TypeFor[K](), form, result.Type, result.KeyForm())
+		g.stream.b.wrong(place(),
+			"Aggregate: the group's key, of type %v, is %s, but the key columns of result %v are %s: tag the "+
+				"columns as key that the group's "+
+				"key has, with its types and in its order, or none", reflect.TypeFor[K](), form, result.Type,
+			result.KeyForm())
 	}
 }
 
 // openRow makes a task's own projection.
-func openRow[K, T, R any](g *GroupedOf[K, T], program *aggregates.Program[T], model *entity.Model, project func(Group[K, T]) R) func() func([]byte, windows.Window, aggregates.State) (any, error) {
+func openRow[K, T, R any](g *GroupedOf[K, T], program *aggregates.Program[T], model *entity.Model,
+	project func(Group[K, T]) R) func() func([]byte, windows.Window, aggregates.State) (any, error) {
 	keyed := model != nil && len(model.Key) > 0
 	return func() func([]byte, windows.Window, aggregates.State) (any, error) {
 		ref := &groupRef[K, T]{recorder: aggregates.NewReader(program)}

@@ -12,7 +12,8 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// A projection that would end the application when the first group of another kind comes is a mistake of the plan.
+// A projection that would end the application when the first group of another kind comes is a
+// mistake of the plan.
 func TestProjectionsThatBranchOrPanic(t *testing.T) {
 	type row struct {
 		Customer *string
@@ -129,15 +130,19 @@ func TestKeyColumnsOfResults(t *testing.T) {
 		plan func(*dsl.Builder)
 		want string
 	}{
-		"the same":         {func(b *dsl.Builder) { counted[int64, long](numbered(b)) }, ""},
-		"none":             {func(b *dsl.Builder) { counted[int64, none](numbered(b)) }, ""},
-		"text":             {func(b *dsl.Builder) { counted[int64, text](numbered(b)) }, "is 8 bytes, a whole number, but the key columns of result dsl_test.text are text"},
-		"shorter":          {func(b *dsl.Builder) { counted[int64, short](numbered(b)) }, "are 4 bytes, a whole number"},
-		"more":             {func(b *dsl.Builder) { counted[int64, both](numbered(b)) }, "are JSON of a (text) b (8 bytes, a whole number)"},
+		"the same": {func(b *dsl.Builder) { counted[int64, long](numbered(b)) }, ""},
+		"none":     {func(b *dsl.Builder) { counted[int64, none](numbered(b)) }, ""},
+		"text": {func(b *dsl.Builder) { counted[int64, text](numbered(b)) },
+			"is 8 bytes, a whole number, but the key columns of result dsl_test.text are text"},
+		"shorter": {func(b *dsl.Builder) { counted[int64, short](numbered(b)) },
+			"are 4 bytes, a whole number"},
+		"more": {func(b *dsl.Builder) { counted[int64, both](numbered(b)) },
+			"are JSON of a (text) b (8 bytes, a whole number)"},
 		"both":             {func(b *dsl.Builder) { counted[ab, both](paired(b)) }, ""},
 		"one of two":       {func(b *dsl.Builder) { counted[ab, text](paired(b)) }, "are text"},
 		"in another order": {func(b *dsl.Builder) { counted[ab, swapped](paired(b)) }, "are JSON of b"},
-		"of all":           {func(b *dsl.Builder) { counted[dsl.All, text](all(b)) }, "the one group of GroupAll has no key"},
+		"of all": {func(b *dsl.Builder) { counted[dsl.All, text](all(b)) },
+			"the one group of GroupAll has no key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := dsl.New("shop")

@@ -15,8 +15,8 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// exported yields the exported functions and methods of package dsl that have a doc of their own, by name (methods as Type.Name), with the types of
-// their parameters as they are written.
+// exported yields the exported functions and methods of package dsl that have a doc of their own,
+// by name (methods as Type.Name), with the types of their parameters as they are written.
 func exported(t *testing.T) map[string][]string {
 	t.Helper()
 	entries, err := os.ReadDir(".")
@@ -53,7 +53,8 @@ func exported(t *testing.T) map[string][]string {
 	return found
 }
 
-// typeText is what matters of a type: "func", or the name of a type without pointer, package and parameters; of a variadic one "..." before it.
+// typeText is what matters of a type: "func", or the name of a type without pointer, package and
+// parameters; of a variadic one "..." before it.
 func typeText(e ast.Expr) string {
 	switch e := e.(type) {
 	case *ast.FuncType:
@@ -159,18 +160,21 @@ func either(l, r *order) (order, error) {
 func orderedBy(o *order) string         { return o.Customer }
 func foreignOf(o *order) (string, bool) { return o.Customer, true }
 
-// Streams and tables of two builders in one step are a mistake in both plans, whichever is built; of one they are none.
+// Streams and tables of two builders in one step are a mistake in both plans, whichever is built;
+// of one they are none.
 func TestBuildersMixed(t *testing.T) {
 	var named []string
 	for name := range together {
 		named = append(named, name)
 	}
-	require.ElementsMatch(t, having(exported(t), 2, "StreamOf", "TableOf"), named, "a function that takes two is in the table above")
+	require.ElementsMatch(t, having(exported(t), 2, "StreamOf", "TableOf"), named,
+		"a function that takes two is in the table above")
 	for name, step := range together {
 		t.Run(name, func(t *testing.T) {
 			one, other := dsl.New("one"), dsl.New("other")
 			streams := [2]*dsl.StreamOf[order]{dsl.Stream[order](one, "a"), dsl.Stream[order](other, "b")}
-			tables := [2]*dsl.TableOf[string, order]{dsl.Table[string, order](one, "c"), dsl.Table[string, order](other, "d")}
+			tables := [2]*dsl.TableOf[string, order]{dsl.Table[string, order](one, "c"), dsl.Table[string, order](other,
+				"d")}
 			step(streams[0], streams[1], tables[0], tables[1])
 			for _, b := range []*dsl.Builder{one, other} {
 				_, err := b.Build()
@@ -178,7 +182,8 @@ func TestBuildersMixed(t *testing.T) {
 				require.ErrorContains(t, err, "refused_test.go:")
 			}
 			b := dsl.New("one")
-			step(dsl.Stream[order](b, "a"), dsl.Stream[order](b, "b"), dsl.Table[string, order](b, "c"), dsl.Table[string, order](b, "d"))
+			step(dsl.Stream[order](b, "a"), dsl.Stream[order](b, "b"), dsl.Table[string, order](b, "c"),
+				dsl.Table[string, order](b, "d"))
 			_, err := b.Build()
 			require.NoError(t, err)
 		})
@@ -286,7 +291,8 @@ var empty = map[string]func(s *dsl.StreamOf[order], t *dsl.TableOf[string, order
 	"WindowedOf.Codec": func(_ *dsl.StreamOf[order], _ *dsl.TableOf[string, order], w *dsl.WindowedOf[string, spent]) {
 		w.Codec(nil)
 	},
-	"WindowedOf.KeyCodec": func(_ *dsl.StreamOf[order], _ *dsl.TableOf[string, order], w *dsl.WindowedOf[string, spent]) {
+	"WindowedOf.KeyCodec": func(_ *dsl.StreamOf[order], _ *dsl.TableOf[string, order],
+		w *dsl.WindowedOf[string, spent]) {
 		w.KeyCodec(nil)
 	},
 	"TableOf.KeyCodec": func(_ *dsl.StreamOf[order], t *dsl.TableOf[string, order], _ *dsl.WindowedOf[string, spent]) {
@@ -301,25 +307,29 @@ var empty = map[string]func(s *dsl.StreamOf[order], t *dsl.TableOf[string, order
 	"StreamOf.OnError": func(s *dsl.StreamOf[order], _ *dsl.TableOf[string, order], _ *dsl.WindowedOf[string, spent]) {
 		s.OnError(nil)
 	},
-	"StreamOf.OnDecodeError": func(s *dsl.StreamOf[order], _ *dsl.TableOf[string, order], _ *dsl.WindowedOf[string, spent]) {
+	"StreamOf.OnDecodeError": func(s *dsl.StreamOf[order], _ *dsl.TableOf[string, order],
+		_ *dsl.WindowedOf[string, spent]) {
 		s.OnDecodeError(nil)
 	},
 	"TableOf.OnError": func(_ *dsl.StreamOf[order], t *dsl.TableOf[string, order], _ *dsl.WindowedOf[string, spent]) {
 		t.OnError(nil)
 	},
-	"TableOf.OnDecodeError": func(_ *dsl.StreamOf[order], t *dsl.TableOf[string, order], _ *dsl.WindowedOf[string, spent]) {
+	"TableOf.OnDecodeError": func(_ *dsl.StreamOf[order], t *dsl.TableOf[string, order],
+		_ *dsl.WindowedOf[string, spent]) {
 		t.OnDecodeError(nil)
 	},
 	"SinkOf.OnError": func(s *dsl.StreamOf[order], _ *dsl.TableOf[string, order], _ *dsl.WindowedOf[string, spent]) {
 		s.To("o").OnError(nil)
 	},
-	"WindowedOf.OnError": func(_ *dsl.StreamOf[order], _ *dsl.TableOf[string, order], w *dsl.WindowedOf[string, spent]) {
+	"WindowedOf.OnError": func(_ *dsl.StreamOf[order], _ *dsl.TableOf[string, order],
+		w *dsl.WindowedOf[string, spent]) {
 		w.OnError(nil)
 	},
 	"OutputOf.OnError": func(_ *dsl.StreamOf[order], _ *dsl.TableOf[string, order], w *dsl.WindowedOf[string, spent]) {
 		w.Final().OnError(nil)
 	},
-	"column of an aggregate": func(s *dsl.StreamOf[order], _ *dsl.TableOf[string, order], _ *dsl.WindowedOf[string, spent]) {
+	"column of an aggregate": func(s *dsl.StreamOf[order], _ *dsl.TableOf[string, order],
+		_ *dsl.WindowedOf[string, spent]) {
 		dsl.Aggregate(dsl.GroupByKey[string](s), windows.Minutes(1), func(g dsl.Group[string, order]) spent {
 			return spent{Amount: aggregates.Sum[order, float64](g, nil)}
 		}).As("none").Final()
@@ -329,7 +339,8 @@ var empty = map[string]func(s *dsl.StreamOf[order], t *dsl.TableOf[string, order
 // builderOf is the builder of a stream that a case has got.
 var builderOf = map[*dsl.StreamOf[order]]*dsl.Builder{}
 
-// Where a function, a codec or a policy is nil Build says so, with the place. Each record would fail at it.
+// Where a function, a codec or a policy is nil Build says so, with the place. Each record would
+// fail at it.
 func TestNil(t *testing.T) {
 	named := []string{"column of an aggregate", "Retry"} // a nil condition of Retry is every error
 	for name := range empty {
@@ -337,7 +348,8 @@ func TestNil(t *testing.T) {
 			named = append(named, name)
 		}
 	}
-	require.ElementsMatch(t, append(having(exported(t), 1, "func", "Codec", "Policy"), "column of an aggregate"), named, "a function that takes one is in the table above")
+	require.ElementsMatch(t, append(having(exported(t), 1, "func", "Codec", "Policy"), "column of an aggregate"), named,
+		"a function that takes one is in the table above")
 	for name, step := range empty {
 		t.Run(name, func(t *testing.T) {
 			b := dsl.New("shop")
@@ -351,7 +363,8 @@ func TestNil(t *testing.T) {
 			require.ErrorContains(t, err, "refused_test.go:")
 			require.Condition(t, func() bool {
 				text := err.Error()
-				return strings.Contains(text, "is nil") || strings.Contains(text, "no codec for") || strings.Contains(text, "no policy")
+				return strings.Contains(text, "is nil") || strings.Contains(text, "no codec for") ||
+					strings.Contains(text, "no policy")
 			}, "%v", err)
 		})
 	}
@@ -363,7 +376,8 @@ func TestNamesThatCannotBe(t *testing.T) {
 		step func(b *dsl.Builder, s *dsl.StreamOf[order], w *dsl.WindowedOf[string, spent])
 		want string
 	}{
-		"aggregation": {func(_ *dsl.Builder, _ *dsl.StreamOf[order], w *dsl.WindowedOf[string, spent]) { w.As("") }, "As: the name is empty"},
+		"aggregation": {func(_ *dsl.Builder, _ *dsl.StreamOf[order], w *dsl.WindowedOf[string, spent]) { w.As("") },
+			"As: the name is empty"},
 		"join": {func(_ *dsl.Builder, s *dsl.StreamOf[order], _ *dsl.WindowedOf[string, spent]) {
 			dsl.Join(s, s, dsl.Back(0), either).As(" ").To("o")
 		}, "As: the name is empty"},
@@ -373,9 +387,14 @@ func TestNamesThatCannotBe(t *testing.T) {
 		"repartition": {func(_ *dsl.Builder, s *dsl.StreamOf[order], _ *dsl.WindowedOf[string, spent]) {
 			s.Repartition("", 0).To("o")
 		}, "Repartition: the name is empty"},
-		"late":    {func(_ *dsl.Builder, _ *dsl.StreamOf[order], w *dsl.WindowedOf[string, spent]) { w.LateTo("") }, "LateTo: the name is empty"},
-		"sink":    {func(_ *dsl.Builder, s *dsl.StreamOf[order], _ *dsl.WindowedOf[string, spent]) { s.To("") }, "name is empty"},
-		"letters": {func(b *dsl.Builder, _ *dsl.StreamOf[order], _ *dsl.WindowedOf[string, spent]) { b.DeadLetters("") }, "has no name"},
+		"late": {func(_ *dsl.Builder, _ *dsl.StreamOf[order], w *dsl.WindowedOf[string, spent]) { w.LateTo("") },
+			"LateTo: the name is empty"},
+		"sink": {func(_ *dsl.Builder, s *dsl.StreamOf[order], _ *dsl.WindowedOf[string, spent]) { s.To("") },
+			"name is empty"},
+		"letters": {func(b *dsl.Builder, _ *dsl.StreamOf[order],
+			_ *dsl.WindowedOf[string, spent]) {
+			b.DeadLetters("")
+		}, "has no name"},
 		"letters: changelog": {func(b *dsl.Builder, _ *dsl.StreamOf[order], _ *dsl.WindowedOf[string, spent]) {
 			b.DeadLetters("shop--orders-changelog")
 		}, "have one name"},

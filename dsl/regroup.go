@@ -10,13 +10,15 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// GroupTable puts the rows that a table has into groups, to be aggregated with windows.Unbounded(): the result is always that of the
-// rows that are in the table now. A row that is replaced or deleted is taken out of its group, and a row that changes its group is taken
-// out of the old one first ([A1], [A2]); so all aggregates must have undo. A group of which all rows are gone keeps its row, as of no
-// records: Having leaves it out.
+// GroupTable puts the rows that a table has into groups, to be aggregated with windows.Unbounded():
+// the result is always that of the rows that are in the table now. A row that is replaced or
+// deleted is taken out of its group, and a row that changes its group is taken out of the old one
+// first ([A1], [A2]); so all aggregates must have undo. A group of which all rows are gone keeps
+// its row, as of no records: Having leaves it out.
 //
-// Changes go through an internal topic that is partitioned by the group's key; AssumeCopartitioned spares that where the program knows that a row and
-// its group are in one partition. key must give the same for the same row; a row for which it fails is in no group, and is counted. Filter leaves
+// Changes go through an internal topic that is partitioned by the group's key; AssumeCopartitioned
+// spares that where the program knows that a row and its group are in one partition. key must give
+// the same for the same row; a row for which it fails is in no group, and is counted. Filter leaves
 // out rows that belong to no group.
 func GroupTable[K, T, G any](t *TableOf[K, T], key func(*T) G) *GroupedOf[G, T] {
 	t.b.given("GroupTable", map[string]any{"key": key})
@@ -25,12 +27,14 @@ func GroupTable[K, T, G any](t *TableOf[K, T], key func(*T) G) *GroupedOf[G, T] 
 		t.b.wrong(place(), "GroupTable: key of type %v: %w", reflect.TypeFor[G](), err)
 	}
 	t.use()
-	n := &topology.Node{Name: t.b.unique(t.node.Name + "-regroup"), Place: place(), Op: &topology.Regroup{Row: typeName[T](),
-		OpenKey: func() func(any, []byte) ([]byte, error) {
-			return func(row any, dst []byte) ([]byte, error) { return c.Append(dst, key(row.(*T))) }
-		}}}
+	n := &topology.Node{Name: t.b.unique(t.node.Name + "-regroup"), Place: place(),
+		Op: &topology.Regroup{Row: typeName[T](),
+			OpenKey: func() func(any, []byte) ([]byte, error) {
+				return func(row any, dst []byte) ([]byte, error) { return c.Append(dst, key(row.(*T))) }
+			}}}
 	t.node.Next = append(t.node.Next, n)
-	return &GroupedOf[G, T]{stream: &StreamOf[T]{b: t.b, node: n, part: t.part, origin: t.origin, moved: &moved[T]{}, format: same(t.format)}, codec: c, table: true}
+	return &GroupedOf[G, T]{stream: &StreamOf[T]{b: t.b, node: n, part: t.part, origin: t.origin, moved: &moved[T]{},
+		format: same(t.format)}, codec: c, table: true}
 }
 
 // placedChanges is the changes of groups with those of one group in one partition.
@@ -39,7 +43,8 @@ func (s *StreamOf[T]) placedChanges() *StreamOf[T] {
 		return s.moved.to
 	}
 	topic := s.b.internal(s.b.unique(s.origin+"-regroup"), 0)
-	sink, source := &topology.Sink{Topic: topic, Internal: true, Row: typeName[T]()}, &topology.Source{Internal: true, Topic: topic, Row: typeName[T]()}
+	sink, source := &topology.Sink{Topic: topic, Internal: true, Row: typeName[T]()}, &topology.Source{Internal: true,
+		Topic: topic, Row: typeName[T]()}
 	s.format.passChanges(s.b, sink, source)
 	s.node.Next = append(s.node.Next, &topology.Node{Name: s.b.unique("to-" + topic), Place: place(), Op: sink})
 	node := &topology.Node{Name: s.b.unique(topic), Place: place(), Op: source}
@@ -47,8 +52,9 @@ func (s *StreamOf[T]) placedChanges() *StreamOf[T] {
 	return s.moved.to
 }
 
-// changeEncoder encodes both rows of a change: the length of the old one and 1 as uvarint, or 0 if there is none, and its bytes; then
-// 1 and the new one's bytes to the end, or 0 if there is none. Both have their form before them.
+// changeEncoder encodes both rows of a change: the length of the old one and 1 as uvarint, or 0 if
+// there is none, and its bytes; then 1 and the new one's bytes to the end, or 0 if there is none.
+// Both have their form before them.
 func changeEncoder(rows *topology.Rows) func(*topology.Record, []byte) ([]byte, error) {
 	encode, _ := rows.OpenWire()
 	var old []byte
@@ -98,7 +104,9 @@ func changeDecoder(rows *topology.Rows) func(*topology.Record, []byte, []byte) e
 func checkTable(b *Builder, agg *topology.Aggregate) {
 	for _, k := range agg.Windows.Kinds() {
 		if k.Form() != windows.FormUnbounded {
-			b.wrong(place(), "Aggregate: windows %s over a table: its rows are in no window: group with windows.Unbounded() and read Changes", k)
+			b.wrong(place(),
+				"Aggregate: windows %s over a table: its rows are in no window: group with windows.Unbounded() and "+
+					"read Changes", k)
 		}
 	}
 	if err := agg.Program.CheckUndo(); err != nil {

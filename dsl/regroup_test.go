@@ -27,13 +27,15 @@ func accountOf(g dsl.Group[string, order]) account {
 func TestGroupTable(t *testing.T) {
 	b := dsl.New("shop")
 	orders := dsl.Table[string, order](b, "orders")
-	byCustomer := dsl.Aggregate(dsl.GroupTable(orders, func(o *order) string { return o.Customer }), windows.Unbounded(), accountOf)
+	byCustomer := dsl.Aggregate(dsl.GroupTable(orders, func(o *order) string { return o.Customer }),
+		windows.Unbounded(), accountOf)
 	all := byCustomer.Changes()
 	// who buys much, once more in groups
 	rich := all.ToTable().As("rich").Filter(func(s *account) (bool, error) { return s.Total >= 100, nil })
-	counted := dsl.Aggregate(dsl.GroupTable(rich, func(*account) string { return "rich" }), windows.Unbounded(), func(g dsl.Group[string, account]) account {
-		return account{g.Key(), aggregates.Count(g), aggregates.Sum(g, func(s *account) float64 { return s.Total })}
-	}).As("counted")
+	counted := dsl.Aggregate(dsl.GroupTable(rich, func(*account) string { return "rich" }), windows.Unbounded(),
+		func(g dsl.Group[string, account]) account {
+			return account{g.Key(), aggregates.Count(g), aggregates.Sum(g, func(s *account) float64 { return s.Total })}
+		}).As("counted")
 	count := counted.Changes().Named(func(windows.Kind) string { return "counted" })
 	plan, err := b.Build()
 	require.NoError(t, err)
@@ -47,7 +49,8 @@ func TestGroupTable(t *testing.T) {
 				require.Equal(t, want, s)
 			}
 		}
-		if rows := enginetest.Rows[string, account](d, count.Of(windows.Unbounded())); len(rows) > 0 || rich.Orders > 0 {
+		if rows := enginetest.Rows[string, account](d, count.Of(windows.Unbounded())); len(rows) > 0 ||
+			rich.Orders > 0 {
 			require.Equal(t, []account{rich}, rows)
 		}
 	}
@@ -63,7 +66,8 @@ func TestGroupTable(t *testing.T) {
 	step(account{"bob", 1, 7}, account{"rich", 0, 0})
 }
 
-// Where a row and its group are in one partition nothing goes through a topic; a row whose group is not has its policy.
+// Where a row and its group are in one partition nothing goes through a topic; a row whose group is
+// not has its policy.
 func TestGroupTableCopartitioned(t *testing.T) {
 	b := dsl.New("shop")
 	orders := dsl.Table[string, order](b, "orders")
@@ -74,16 +78,20 @@ func TestGroupTableCopartitioned(t *testing.T) {
 	require.Len(t, plan.Subs, 1)
 	d := enginetest.NewWith(t, plan, enginetest.Options{Partitions: 3})
 	enginetest.Add(d, orders, order{"1", "ann", 60, noon}, order{"2", "ann", 60, noon}, order{"1", "ann", 5, noon})
-	require.ElementsMatch(t, []account{{"1", 1, 5}, {"2", 1, 60}}, enginetest.Rows[string, account](d, byID.Of(windows.Unbounded())))
+	require.ElementsMatch(t, []account{{"1", 1, 5}, {"2", 1, 60}}, enginetest.Rows[string, account](d,
+		byID.Of(windows.Unbounded())))
 
 	b = dsl.New("shop")
 	orders = dsl.Table[string, order](b, "orders")
-	dsl.Aggregate(dsl.GroupTable(orders, func(o *order) string { return o.Customer }).AssumeCopartitioned(), windows.Unbounded(), accountOf).OnError(dsl.Fail).Changes()
+	dsl.Aggregate(dsl.GroupTable(orders, func(o *order) string { return o.Customer }).AssumeCopartitioned(),
+		windows.Unbounded(), accountOf).OnError(dsl.Fail).Changes()
 	plan, err = b.Build()
 	require.NoError(t, err)
 	d = enginetest.NewWith(t, plan, enginetest.Options{Partitions: 3})
-	require.ErrorContains(t, d.TryRaw("orders", enginetest.Record{Key: []byte("1"), Value: []byte(`{"Customer":"ann"}`)},
-		enginetest.Record{Key: []byte("2"), Value: []byte(`{"Customer":"ann"}`)}, enginetest.Record{Key: []byte("5"), Value: []byte(`{"Customer":"ann"}`)}),
+	require.ErrorContains(t, d.TryRaw("orders", enginetest.Record{Key: []byte("1"),
+		Value: []byte(`{"Customer":"ann"}`)},
+		enginetest.Record{Key: []byte("2"), Value: []byte(`{"Customer":"ann"}`)}, enginetest.Record{Key: []byte("5"),
+			Value: []byte(`{"Customer":"ann"}`)}),
 		"belongs to another partition")
 }
 

@@ -82,7 +82,8 @@ var rowFunctions = []struct {
 }
 
 // places are values of From and To that the functions above make equal, or not.
-var places = []string{"Eth/usd.x", "eth/usd.x", " Eth/usd.x ", "ETH/USD.y", "XBT/USD", "BTC/USD", " BTC/USD", "a.b", "a.c", "A", "all", "é.É", "x", "y"}
+var places = []string{"Eth/usd.x", "eth/usd.x", " Eth/usd.x ", "ETH/USD.y", "XBT/USD", "BTC/USD", " BTC/USD", "a.b",
+	"a.c", "A", "all", "é.É", "x", "y"}
 
 // planStep is a step of a plan, and what it does with rows. Several builds do the same.
 type planStep struct {
@@ -112,7 +113,8 @@ func drawPlan(seed uint64) *planRun {
 	}
 	for i, place := range places {
 		if p.r.IntN(3) > 0 {
-			p.labels = append(p.labels, trip{From: place, To: places[p.r.IntN(len(places))], N: int64(i), At: noon.Add(-time.Hour)})
+			p.labels = append(p.labels, trip{From: place, To: places[p.r.IntN(len(places))], N: int64(i),
+				At: noon.Add(-time.Hour)})
 		}
 	}
 	for range p.r.IntN(5) {
@@ -169,7 +171,8 @@ func (p *planRun) step() planStep {
 	case n == 3 && !p.joined:
 		p.joined = true
 		return planStep{"join", one(func(b *dsl.Builder, s tripStream) tripStream {
-			return dsl.Join(s, dsl.Stream[trip](b, "others"), dsl.Within(time.Hour, time.Hour).Grace(24*time.Hour), paired)
+			return dsl.Join(s, dsl.Stream[trip](b, "others"), dsl.Within(time.Hour, time.Hour).Grace(24*time.Hour),
+				paired)
 		}), each(func(r keyedTrip) (out []keyedTrip) {
 			for i := range p.others {
 				if p.others[i].From == r.key {
@@ -185,7 +188,10 @@ func (p *planRun) step() planStep {
 		})}
 	case n == 4 && !p.joined:
 		p.joined = true
-		return planStep{"merge", one(func(b *dsl.Builder, s tripStream) tripStream { return dsl.Merge(s, dsl.Stream[trip](b, "others")) }),
+		return planStep{"merge", one(func(b *dsl.Builder, s tripStream) tripStream {
+			return dsl.Merge(s,
+				dsl.Stream[trip](b, "others"))
+		}),
 			func(in []keyedTrip) []keyedTrip {
 				for _, r := range p.others {
 					in = append(in, keyedTrip{r.From, r.At, r})
@@ -196,9 +202,13 @@ func (p *planRun) step() planStep {
 		f := keyFunctions[p.r.IntN(len(keyFunctions))]
 		builds := one(func(_ *dsl.Builder, s tripStream) tripStream { return dsl.PartitionBy(s, f.of) })
 		if f.column != "" {
-			builds = append(builds, func(_ *dsl.Builder, s tripStream) tripStream { return dsl.PartitionByColumns[string](s, f.column) })
+			builds = append(builds, func(_ *dsl.Builder,
+				s tripStream) tripStream {
+				return dsl.PartitionByColumns[string](s, f.column)
+			})
 		}
-		return planStep{"partition by " + f.name, builds, each(func(r keyedTrip) []keyedTrip { return []keyedTrip{{f.of(&r.trip), r.at, r.trip}} })}
+		return planStep{"partition by " + f.name, builds,
+			each(func(r keyedTrip) []keyedTrip { return []keyedTrip{{f.of(&r.trip), r.at, r.trip}} })}
 	}
 	f := rowFunctions[p.r.IntN(len(rowFunctions))]
 	return planStep{"map " + f.name, one(func(_ *dsl.Builder, s tripStream) tripStream {
@@ -235,7 +245,8 @@ func (p *planRun) group(s tripStream, r *rand.Rand) *dsl.GroupedOf[string, trip]
 	return dsl.GroupByColumns[string](s, f.column)
 }
 
-// results runs the plan with repartitions at points that r draws, each step and the groups in one of their forms.
+// results runs the plan with repartitions at points that r draws, each step and the groups in one
+// of their forms.
 func (p *planRun) results(t *testing.T, r *rand.Rand, partitions int32) (results map[string]tripStat, plan string) {
 	b := dsl.New("trips")
 	trips := dsl.Stream[trip](b, "trips")
@@ -278,7 +289,8 @@ func recordsOf(t *testing.T, rows []trip) (records []enginetest.Record) {
 	for i := range rows {
 		value, err := codecs.JSON[trip]().Encode(nil, &rows[i])
 		require.NoError(t, err)
-		records = append(records, enginetest.Record{Key: []byte(rows[i].From), Value: value, Timestamp: windows.At(rows[i].At)})
+		records = append(records, enginetest.Record{Key: []byte(rows[i].From), Value: value,
+			Timestamp: windows.At(rows[i].At)})
 	}
 	return records
 }
@@ -329,13 +341,15 @@ func (p *planRun) check(t *testing.T, seed uint64) {
 			for _, s := range p.steps {
 				names = append(names, s.name)
 			}
-			t.Fatalf("seed %d, variant %d: steps %q, group %d\n%s\nwant %v\ngot  %v", seed, variant, names, p.key, plan, want, got)
+			t.Fatalf("seed %d, variant %d: steps %q, group %d\n%s\nwant %v\ngot  %v", seed, variant, names, p.key, plan,
+				want, got)
 		}
 	}
 }
 
-// Whether and where rows go through an internal topic changes no result: random plans, each with repartitions at other points and each key
-// named as a function, as columns or as that of the records, give what an oracle makes of the rows.
+// Whether and where rows go through an internal topic changes no result: random plans, each with
+// repartitions at other points and each key named as a function, as columns or as that of the
+// records, give what an oracle makes of the rows.
 func TestPlansAgainstOracle(t *testing.T) {
 	if *plansSeed != 0 {
 		drawPlan(*plansSeed).check(t, *plansSeed)
@@ -355,7 +369,8 @@ func TestPlansAgainstOracle(t *testing.T) {
 	t.Logf("%d plans from seed %d", n, from)
 }
 
-// Each function is called, whatever it makes of rows that nobody has: in a stream, before a join, in a group.
+// Each function is called, whatever it makes of rows that nobody has: in a stream, before a join,
+// in a group.
 func TestKeysThatFunctionsMake(t *testing.T) {
 	row := trip{From: " Eth/usd.x ", To: "b", N: 1, At: noon}
 	for _, f := range keyFunctions {

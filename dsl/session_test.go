@@ -25,13 +25,15 @@ type visit struct {
 	Ticks       int64
 }
 
-func visits(t *testing.T, w windows.Spec, changes bool) (*topology.Plan, *dsl.StreamOf[Rate], *dsl.WindowedOf[string, visit]) {
+func visits(t *testing.T, w windows.Spec, changes bool) (*topology.Plan, *dsl.StreamOf[Rate],
+	*dsl.WindowedOf[string, visit]) {
 	b := dsl.New("fx")
 	rates := dsl.Stream[Rate](b, "rates")
 	v := dsl.Aggregate(dsl.GroupByKey[string](rates), w, func(g dsl.Group[string, Rate]) visit {
 		bid := func(r *Rate) float64 { return r.Bid }
 		return visit{Pair: g.Key(), Start: g.WindowStart().UnixMilli(), End: g.WindowEnd().UnixMilli(),
-			First: aggregates.EarliestByOffset(g, bid), Last: aggregates.LatestByOffset(g, bid), Ticks: aggregates.Count(g)}
+			First: aggregates.EarliestByOffset(g, bid), Last: aggregates.LatestByOffset(g, bid),
+			Ticks: aggregates.Count(g)}
 	})
 	v.Final()
 	if changes {
@@ -72,16 +74,19 @@ func TestSessionChanges(t *testing.T) {
 	enginetest.Add(d, rates, at("P", 10_009))
 	require.Equal(t, []string{"[0,0] @0", "[0,10009] 3 @10009"}, changes())
 	enginetest.Add(d, rates, at("P", 70_019), at("P", 40_009))
-	require.Equal(t, []string{"[70019,70019] 1 @70019", "[0,10009] @10009", "[0,40009] 4 @40009"}, changes(), "exactly the gap on one side, more on the other")
+	require.Equal(t, []string{"[70019,70019] 1 @70019", "[0,10009] @10009", "[0,40009] 4 @40009"}, changes(),
+		"exactly the gap on one side, more on the other")
 	enginetest.Add(d, rates, at("P", 55_000))
-	require.Equal(t, []string{"[0,40009] @40009", "[70019,70019] @70019", "[0,70019] 6 @70019"}, changes(), "one record joins two sessions")
+	require.Equal(t, []string{"[0,40009] @40009", "[70019,70019] @70019", "[0,70019] 6 @70019"}, changes(),
+		"one record joins two sessions")
 
 	plan, rates, _ = visits(t, gap.Grace(time.Minute), true)
 	d = enginetest.NewWith(t, plan, enginetest.Options{EveryUpdate: true})
 	enginetest.Add(d, rates, at("P", 100_010), at("P", 10_009))
 	require.EqualValues(t, 1, d.Dropped("late"))
 	enginetest.Add(d, rates, at("P", 10_010))
-	require.EqualValues(t, 1, d.Dropped("late"), "a session closes when stream time is past its end by more than gap and grace")
+	require.EqualValues(t, 1, d.Dropped("late"),
+		"a session closes when stream time is past its end by more than gap and grace")
 }
 
 // Worked trace 6.
@@ -145,13 +150,15 @@ func sessionOracle(rates []Rate, gap, grace int64) (finals []visit, late int64) 
 		}
 	}
 	slices.SortFunc(finals, func(a, b visit) int {
-		return cmp.Or(cmp.Compare(a.Pair, b.Pair), cmp.Compare(a.Start, b.Start), cmp.Compare(a.End, b.End)) // a late record may begin one where another ended
+		// a late record may begin one where another ended
+		return cmp.Or(cmp.Compare(a.Pair, b.Pair), cmp.Compare(a.Start, b.Start), cmp.Compare(a.End, b.End))
 	})
 	return finals, late
 }
 
 func TestSessionsAgainstOracle(t *testing.T) {
-	for _, seed := range []uint64{rand.Uint64(), 7839604386161806773} { // the second once had two sessions with one start
+	// the second once had two sessions with one start
+	for _, seed := range []uint64{rand.Uint64(), 7839604386161806773} {
 		againstSessionOracle(t, seed)
 	}
 }
@@ -164,7 +171,8 @@ func againstSessionOracle(t *testing.T, seed uint64) {
 		w := windows.Session(time.Duration(gap) * time.Millisecond)
 		plan, rates, v := visits(t, w.Grace(time.Duration(grace)*time.Millisecond), r.IntN(2) == 0)
 		inputs := randomRates(r, 200)
-		d := enginetest.NewWith(t, plan, enginetest.Options{KeepStores: r.IntN(2) == 0, CheckpointEvery: time.Duration(r.IntN(2)) * time.Hour})
+		d := enginetest.NewWith(t, plan, enginetest.Options{KeepStores: r.IntN(2) == 0,
+			CheckpointEvery: time.Duration(r.IntN(2)) * time.Hour})
 		for j := 0; j < len(inputs); j += 20 {
 			enginetest.Add(d, rates, inputs[j:j+20]...)
 			if n%3 == 0 {

@@ -13,8 +13,8 @@ type SinkOf[T any] struct {
 	keys  string // form of the rows' keys; empty: not known
 }
 
-// To writes the stream to a topic, each row with the key and event time that it has. Values are JSON unless Codec says otherwise,
-// keys in ksqlDB's KAFKA format unless WriteKeys does.
+// To writes the stream to a topic, each row with the key and event time that it has. Values are
+// JSON unless Codec says otherwise, keys in ksqlDB's KAFKA format unless WriteKeys does.
 func (s *StreamOf[T]) To(topic string) *SinkOf[T] {
 	sink := &SinkOf[T]{b: s.b, codec: codecs.JSON[T](), keys: s.form}
 	sink.node = sinkNode(s.b, topic, false, func() codecs.Codec[T] { return sink.codec })

@@ -11,7 +11,8 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// Changes of sliding windows under a condition: also over a crash it is known which windows a reader of the changes has.
+// Changes of sliding windows under a condition: also over a crash it is known which windows a
+// reader of the changes has.
 func TestHavingOfSliding(t *testing.T) {
 	sliding := windows.Sliding(10 * time.Second)
 	d, rates, sums := balances(t, sliding)
@@ -24,9 +25,11 @@ func TestHavingOfSliding(t *testing.T) {
 	require.Empty(t, add(0, 5), "[-10,0] has 5")
 	require.Equal(t, []string{`{"pair":"P","Sum":11}`}, add(5, 6), "[-5,5] has 11, the one behind 0 has 6")
 	require.Equal(t, []string{"gone"}, add(4, -2), "[-6,4] has 3, [-5,5] has 9, behind 4 there is 6")
-	require.Equal(t, []string{`{"pair":"P","Sum":16}`, `{"pair":"P","Sum":11}`, `{"pair":"P","Sum":13}`}, add(5, 7), "[-5,5], what is behind 0, and behind 4")
+	require.Equal(t, []string{`{"pair":"P","Sum":16}`, `{"pair":"P","Sum":11}`, `{"pair":"P","Sum":13}`}, add(5, 7),
+		"[-5,5], what is behind 0, and behind 4")
 	enginetest.Add(d, rates, tick("P", 100, 3), tick("P", 200, 0))
-	require.Equal(t, []balance{{"P", 16}, {"P", 11}, {"P", 13}}, enginetest.Rows(d, sums.Final().Of(sliding)), "[-10,0], [-6,4], and others do not pass")
+	require.Equal(t, []balance{{"P", 16}, {"P", 11}, {"P", 13}}, enginetest.Rows(d, sums.Final().Of(sliding)),
+		"[-10,0], [-6,4], and others do not pass")
 }
 
 // The table of final rows has each window with both of its bounds.

@@ -37,12 +37,14 @@ type sourceOf[T any] struct {
 	keyed func(dst, plain []byte) ([]byte, error) // of ReadKeys: the way back
 }
 
-// Stream declares a stream: T's tags say which columns are its key and event time (package entity), and what is said here outdoes them: a
-// topic, Key, Timestamp, OnError. Without a topic it is the one of the tags, or the name of T, with a warning in the log. Values are JSON unless
-// Codec says otherwise.
+// Stream declares a stream: T's tags say which columns are its key and event time (package entity),
+// and what is said here outdoes them: a topic, Key, Timestamp, OnError. Without a topic it is the
+// one of the tags, or the name of T, with a warning in the log. Values are JSON unless Codec says
+// otherwise.
 func Stream[T any](b *Builder, topic ...string) *StreamOf[T] {
 	s := declare[T](b, place(), "stream", entity.Stream, topic)
-	node := &topology.Node{Name: b.unique(s.topic), Place: s.at, Op: &topology.Source{Topic: s.topic, Row: typeName[T](), Open: s.open}}
+	node := &topology.Node{Name: b.unique(s.topic), Place: s.at, Op: &topology.Source{Topic: s.topic,
+		Row: typeName[T](), Open: s.open}}
 	s.settle(b, node)
 	stream := &StreamOf[T]{b: b, node: node, part: b.root(node, false), origin: s.topic, source: s,
 		format: readRows(func() codecs.Codec[T] { return s.codec })}
@@ -82,7 +84,8 @@ func declare[T any](b *Builder, at, what string, kind entity.Kind, topic []strin
 	return s
 }
 
-// checkCodec notes at Build what is wrong with a codec for its type, and hands on one that is right.
+// checkCodec notes at Build what is wrong with a codec for its type, and hands on one that is
+// right.
 func checkCodec[T any](b *Builder, at string, codec func() codecs.Codec[T], use func(codecs.Codec[T])) {
 	b.atBuild = append(b.atBuild, func() {
 		c := codec()
@@ -95,8 +98,9 @@ func checkCodec[T any](b *Builder, at string, codec func() codecs.Codec[T], use 
 	})
 }
 
-// Codec sets how the values of a declared stream are encoded: JSON if it is not called. Of what steps make it sets how rows are written in
-// internal topics and in state. Without it they are written with all their exported fields, by name; those of a declared stream with a codec of the
+// Codec sets how the values of a declared stream are encoded: JSON if it is not called. Of what
+// steps make it sets how rows are written in internal topics and in state. Without it they are
+// written with all their exported fields, by name; those of a declared stream with a codec of the
 // program's own by that (docs/codecs.md, "Internal rows").
 func (s *StreamOf[T]) Codec(c codecs.Codec[T]) *StreamOf[T] {
 	if s.source == nil {
@@ -164,7 +168,8 @@ func (s *sourceOf[T]) decode(key, value []byte, row *T) error {
 	return s.fill(key, value, row)
 }
 
-// fill fills a row from the value, then its key columns from the key, which are what counts where both have them.
+// fill fills a row from the value, then its key columns from the key, which are what counts where
+// both have them.
 func (s *sourceOf[T]) fill(key, value []byte, row *T) error {
 	if err := s.codec.Decode(value, row); err != nil {
 		return err
@@ -178,7 +183,8 @@ func (s *sourceOf[T]) fill(key, value []byte, row *T) error {
 // StreamRef is the stream as the engine's Add and ForEach want it.
 func (s *StreamOf[T]) StreamRef() topology.StreamOf[T] {
 	if s.source == nil {
-		return topology.StreamOf[T]{Err: fmt.Errorf("dsl: step %s is not in a topic: write it to one with To", s.node.Name)}
+		return topology.StreamOf[T]{Err: fmt.Errorf("dsl: step %s is not in a topic: write it to one with To",
+			s.node.Name)}
 	}
 	return s.source.ref()
 }

@@ -12,10 +12,11 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// TableOf is a table of rows of type T by key K in a plan: the last row of each key counts, a null deletes it.
+// TableOf is a table of rows of type T by key K in a plan: the last row of each key counts, a null
+// deletes it.
 //
-// A table that was declared with Table is mirrored into every process, to be read there. Used in steps and joins, it is kept once
-// more, a partition per task, in the state of the application.
+// A table that was declared with Table is mirrored into every process, to be read there. Used in
+// steps and joins, it is kept once more, a partition per task, in the state of the application.
 type TableOf[K, T any] struct {
 	b      *Builder
 	key    entity.KeyCodec[K]
@@ -32,9 +33,9 @@ type TableOf[K, T any] struct {
 	table  *topology.Table // the mirror; nil of what was not declared
 }
 
-// Table declares a table over a topic, mirrored into the store of every process. T must have key columns: a table without a
-// key is a mistake. K is the type of its keys: that of the key column, or for a composite key a struct with the same columns.
-// The topic may be left out as in Stream.
+// Table declares a table over a topic, mirrored into the store of every process. T must have key
+// columns: a table without a key is a mistake. K is the type of its keys: that of the key column,
+// or for a composite key a struct with the same columns. The topic may be left out as in Stream.
 func Table[K, T any](b *Builder, topic ...string) *TableOf[K, T] {
 	at := place()
 	s := declare[T](b, at, "table", entity.Table, topic)
@@ -54,21 +55,23 @@ func Table[K, T any](b *Builder, topic ...string) *TableOf[K, T] {
 			t.Null = func(value []byte) bool { return codecs.IsNull(s.codec, value) }
 		})
 	}
-	table := &TableOf[K, T]{b: b, source: s, table: t, key: key, origin: s.topic, format: readRows(func() codecs.Codec[T] { return s.codec })}
+	table := &TableOf[K, T]{b: b, source: s, table: t, key: key, origin: s.topic,
+		format: readRows(func() codecs.Codec[T] { return s.codec })}
 	b.atBuild = append(b.atBuild, table.inOneForm)
 	return table
 }
 
-// ToTable is the table of the last row of each key of a stream; K is the type of the key that its records have. Rows without one are
-// dropped and counted.
+// ToTable is the table of the last row of each key of a stream; K is the type of the key that its
+// records have. Rows without one are dropped and counted.
 func ToTable[K, T any](s *StreamOf[T]) *TableOf[K, T] {
 	key, err := entity.KeyOf[K]()
 	if err != nil {
 		s.b.wrong(place(), "ToTable: key of type %v: %w", reflect.TypeFor[K](), err)
 	}
 	if s.form != "" && err == nil && s.form != key.Form() {
-		s.b.wrong(place(), "ToTable: keys of type %v are %s, those of the rows are %s: give the type of their keys, or other keys with PartitionBy",
-			reflect.TypeFor[K](), key.Form(), s.form)
+		s.b.wrong(place(),
+			"ToTable: keys of type %v are %s, those of the rows are %s: give the type of their keys, or other keys "+
+				"with PartitionBy", reflect.TypeFor[K](), key.Form(), s.form)
 	}
 	s = s.placed()
 	n := keep(s.b, s.node, s.b.unique(s.origin+"-table"), s.format)
@@ -84,15 +87,18 @@ func keep[T any](b *Builder, below *topology.Node, name string, f *format[T]) *t
 	return n
 }
 
-// use makes a declared table one that steps can stand below: its topic is read, and its rows are kept.
+// use makes a declared table one that steps can stand below: its topic is read, and its rows are
+// kept.
 func (t *TableOf[K, T]) use() *TableOf[K, T] {
 	if t.node != nil {
 		return t
 	}
 	s := t.source
 	t.inOneForm()
-	source := &topology.Node{Name: t.b.unique(s.topic), Place: s.at, Op: &topology.Source{Topic: s.topic, Table: true, Row: typeName[T](), Open: s.open}}
-	checkCodec(t.b, s.at, func() codecs.Codec[T] { return s.codec }, func(c codecs.Codec[T]) { source.Op.(*topology.Source).Codec = c.Name() })
+	source := &topology.Node{Name: t.b.unique(s.topic), Place: s.at, Op: &topology.Source{Topic: s.topic, Table: true,
+		Row: typeName[T](), Open: s.open}}
+	checkCodec(t.b, s.at, func() codecs.Codec[T] { return s.codec },
+		func(c codecs.Codec[T]) { source.Op.(*topology.Source).Codec = c.Name() })
 	s.settle(t.b, source)
 	t.part = t.b.root(source, false)
 	if s.key != nil {
@@ -108,10 +114,12 @@ func (t *TableOf[K, T]) use() *TableOf[K, T] {
 	return t
 }
 
-// throughTable writes the rows and deletions of a table's source to an internal topic, by their keys, and reads them again.
+// throughTable writes the rows and deletions of a table's source to an internal topic, by their
+// keys, and reads them again.
 func throughTable[T any](b *Builder, source *topology.Node, origin string, f *format[T]) (*topology.Node, *part) {
 	topic := b.internal(b.unique(origin+"-repartition"), 0)
-	sink, read := &topology.Sink{Topic: topic, Internal: true, Row: typeName[T]()}, &topology.Source{Table: true, Internal: true, Topic: topic, Row: typeName[T]()}
+	sink, read := &topology.Sink{Topic: topic, Internal: true, Row: typeName[T]()}, &topology.Source{Table: true,
+		Internal: true, Topic: topic, Row: typeName[T]()}
 	f.passThrough(b, sink, read)
 	source.Next = append(source.Next, &topology.Node{Name: b.unique("to-" + topic), Place: place(), Op: sink})
 	node := &topology.Node{Name: b.unique(topic), Place: place(), Op: read}
@@ -135,9 +143,10 @@ func (t *TableOf[K, T]) keeping() *topology.Node {
 	return t.kept
 }
 
-// As names the table; of one that Suppress makes what is held back. Its rows are kept under the name: a plan that is changed keeps its state
-// where the names of what has state stay. Without it the name is that of the topic with -table, or -suppress, numbered in the order of
-// declarations where several come from one topic: name those before you change the plan.
+// As names the table; of one that Suppress makes what is held back. Its rows are kept under the
+// name: a plan that is changed keeps its state where the names of what has state stay. Without it
+// the name is that of the topic with -table, or -suppress, numbered in the order of declarations
+// where several come from one topic: name those before you change the plan.
 func (t *TableOf[K, T]) As(name string) *TableOf[K, T] {
 	t.b.named("As", name)
 	t.name = name
@@ -151,11 +160,13 @@ func (t *TableOf[K, T]) As(name string) *TableOf[K, T] {
 	return t
 }
 
-// Versioned keeps, beside the last row of each key, those that were in force back to history before the newest event time of the table,
-// each from its own event time until that of the next. Rows that come out of order are put in their place, deletions too; older ones than
-// the history are dropped and counted as late [VT1]. JoinTable then takes the row that was in force at the time of the stream's record
-// [ST3], and only the newest row of a key by event time is handed on to joins of tables, groups and topics [TT3]. What is made of a
-// versioned table, such as by Filter, is a table of newest rows, and cannot be versioned itself.
+// Versioned keeps, beside the last row of each key, those that were in force back to history before
+// the newest event time of the table, each from its own event time until that of the next. Rows
+// that come out of order are put in their place, deletions too; older ones than the history are
+// dropped and counted as late [VT1]. JoinTable then takes the row that was in force at the time of
+// the stream's record [ST3], and only the newest row of a key by event time is handed on to joins
+// of tables, groups and topics [TT3]. What is made of a versioned table, such as by Filter, is a
+// table of newest rows, and cannot be versioned itself.
 func (t *TableOf[K, T]) Versioned(history time.Duration) *TableOf[K, T] {
 	switch {
 	case history < time.Millisecond:
@@ -169,10 +180,11 @@ func (t *TableOf[K, T]) Versioned(history time.Duration) *TableOf[K, T] {
 	return t
 }
 
-// WithoutMirror says that no process needs a copy of the table to read it, and why: its rows are read by steps and joins only. The engine
-// logs the reason as a warning, and gives no reader (engine.ErrNoMirror); broadcast joins with it are refused. The tag nomirror='reason'
-// says the same of every table of T. Tables of results are always mirrored, or none of a process's tables are
-// (engine.Config.WithoutTables) (TC-1).
+// WithoutMirror says that no process needs a copy of the table to read it, and why: its rows are
+// read by steps and joins only. The engine logs the reason as a warning, and gives no reader
+// (engine.ErrNoMirror); broadcast joins with it are refused. The tag nomirror='reason' says the
+// same of every table of T. Tables of results are always mirrored, or none of a process's tables
+// are (engine.Config.WithoutTables) (TC-1).
 func (t *TableOf[K, T]) WithoutMirror(reason string) *TableOf[K, T] {
 	switch {
 	case t.table == nil:
@@ -195,8 +207,8 @@ func (t *TableOf[K, T]) Codec(c codecs.Codec[T]) *TableOf[K, T] {
 	return t
 }
 
-// To writes the changes of the table to a compacted topic, deletions as nulls. Values are JSON unless Codec says otherwise, keys in ksqlDB's KAFKA
-// format unless WriteKeys does.
+// To writes the changes of the table to a compacted topic, deletions as nulls. Values are JSON
+// unless Codec says otherwise, keys in ksqlDB's KAFKA format unless WriteKeys does.
 func (t *TableOf[K, T]) To(topic string) *SinkOf[T] {
 	t.use()
 	sink := &SinkOf[T]{b: t.b, codec: codecs.JSON[T](), keys: t.key.Form()}
@@ -212,7 +224,8 @@ func (t *TableOf[K, T]) ToStream() *StreamOf[T] {
 	if t.source != nil && t.source.model != nil {
 		s.keyed = t.source.model
 	}
-	return s.same(step[T, T](s, "stream", func() func(*topology.Record, []*topology.Record) ([]*topology.Record, error) {
+	return s.same(step[T, T](s, "stream", func() func(*topology.Record, []*topology.Record) ([]*topology.Record,
+		error) {
 		var row topology.Record
 		return func(r *topology.Record, out []*topology.Record) ([]*topology.Record, error) {
 			if r.Value == nil {
@@ -228,7 +241,9 @@ func (t *TableOf[K, T]) ToStream() *StreamOf[T] {
 // Ref is the table as the engine's Table wants it.
 func (t *TableOf[K, T]) Ref() topology.TableOf[K, T] {
 	if t.source == nil {
-		return topology.TableOf[K, T]{Err: fmt.Errorf("dsl: table %s is in no topic: write it to one with To, and declare that in the plan that reads it", t.node.Name)}
+		return topology.TableOf[K, T]{Err: fmt.Errorf(
+			"dsl: table %s is in no topic: write it to one with To, and declare that in the plan that reads it",
+			t.node.Name)}
 	}
 	return topology.TableOf[K, T]{Table: t.table, Key: t.key.Append, Decode: t.source.fill}
 }
@@ -236,7 +251,8 @@ func (t *TableOf[K, T]) Ref() topology.TableOf[K, T] {
 // StreamRef is the table's topic as the engine's Add and ForEach want it.
 func (t *TableOf[K, T]) StreamRef() topology.StreamOf[T] {
 	if t.source == nil {
-		return topology.StreamOf[T]{Err: fmt.Errorf("dsl: table %s is in no topic: write it to one with To", t.node.Name)}
+		return topology.StreamOf[T]{Err: fmt.Errorf("dsl: table %s is in no topic: write it to one with To",
+			t.node.Name)}
 	}
 	return t.source.ref()
 }

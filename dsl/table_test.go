@@ -18,12 +18,15 @@ func TestTableKeepsTheLastRow(t *testing.T) {
 	limits.ToStream().To("rows")
 	plan, err := b.Build()
 	require.NoError(t, err)
-	for name, o := range map[string]enginetest.Options{"log": {}, "store": {KeepStores: true}, "little memory": {Memory: 1, KeepStores: true}} {
+	for name, o := range map[string]enginetest.Options{"log": {}, "store": {KeepStores: true},
+		"little memory": {Memory: 1, KeepStores: true}} {
 		t.Run(name, func(t *testing.T) {
 			d := enginetest.NewWith(t, plan, o)
-			enginetest.Add(d, limits, order{"1", "ann", 5, noon}, order{"2", "bob", 5, noon}, order{"1", "ann", 6, noon.Add(-time.Hour)})
+			enginetest.Add(d, limits, order{"1", "ann", 5, noon}, order{"2", "bob", 5, noon},
+				order{"1", "ann", 6, noon.Add(-time.Hour)})
 			d.Crash()
-			d.AddRaw("limits", enginetest.Record{Key: []byte("1")}, enginetest.Record{Key: []byte("1")}, enginetest.Record{Key: []byte("3")})
+			d.AddRaw("limits", enginetest.Record{Key: []byte("1")}, enginetest.Record{Key: []byte("1")},
+				enginetest.Record{Key: []byte("3")})
 			d.Crash()
 			copied := d.ReadRaw("copy")
 			require.Len(t, copied, 4)

@@ -2,22 +2,27 @@ package dsl
 
 import "github.com/ashi-stream/ashi/topology"
 
-// JoinTable joins each row of a stream with the row that a table has for its key; rows without one are left out [ST1]. Stream and table
-// are read in the order of event times, of equal ones the table's first, as far as records of both are there. So a replay has the
-// same result where each topic is in the order of its event times, and no record of the table was written after rows of the stream
-// of its time or later were joined. A table without a timestamp column has the time at which its rows were written: loaded today, it
-// is not joined to rows of yesterday in a replay. Give it a timestamp column, or make it Versioned.
+// JoinTable joins each row of a stream with the row that a table has for its key; rows without one
+// are left out [ST1]. Stream and table are read in the order of event times, of equal ones the
+// table's first, as far as records of both are there. So a replay has the same result where each
+// topic is in the order of its event times, and no record of the table was written after rows of
+// the stream of its time or later were joined. A table without a timestamp column has the time at
+// which its rows were written: loaded today, it is not joined to rows of yesterday in a replay.
+// Give it a timestamp column, or make it Versioned.
 //
-// The topics must have the same number of partitions, and the same keys; PartitionBy gives rows of the stream the table's.
+// The topics must have the same number of partitions, and the same keys; PartitionBy gives rows of
+// the stream the table's.
 //
-// Only rows of the stream have results, with their key and event time; a row of the table that comes later has none. Where the table is
-// Versioned it is the row that was in force at the event time of the stream's row [ST3]. Rows without a key are dropped and counted [ST2],
-// and so are those for which joiner fails. Its arguments are good until it returns.
+// Only rows of the stream have results, with their key and event time; a row of the table that
+// comes later has none. Where the table is Versioned it is the row that was in force at the event
+// time of the stream's row [ST3]. Rows without a key are dropped and counted [ST2], and so are
+// those for which joiner fails. Its arguments are good until it returns.
 func JoinTable[K, L, R, O any](s *StreamOf[L], t *TableOf[K, R], joiner func(*L, *R) (O, error)) *StreamOf[O] {
 	return lookup(s, t, false, joiner)
 }
 
-// LeftJoinTable is JoinTable with rows that the table has nothing for, which joiner gets with a nil right row; so are rows without a key.
+// LeftJoinTable is JoinTable with rows that the table has nothing for, which joiner gets with a nil
+// right row; so are rows without a key.
 func LeftJoinTable[K, L, R, O any](s *StreamOf[L], t *TableOf[K, R], joiner func(*L, *R) (O, error)) *StreamOf[O] {
 	return lookup(s, t, true, joiner)
 }
@@ -37,12 +42,14 @@ func lookup[K, L, R, O any](s *StreamOf[L], t *TableOf[K, R], keep bool, joiner 
 	return &StreamOf[O]{b: b, node: n, part: s.part, origin: s.origin, form: s.form, format: madeRows[O]()}
 }
 
-// JoinTables is the table of the rows of two tables with one key: where both have a row for it, what joiner makes of them. It
-// follows every change of either: a row that has no partner any more is deleted ([TT1], [TT2]). Its event times are the later of the two
-// rows'. The topics must have the same number of partitions.
+// JoinTables is the table of the rows of two tables with one key: where both have a row for it,
+// what joiner makes of them. It follows every change of either: a row that has no partner any more
+// is deleted ([TT1], [TT2]). Its event times are the later of the two rows'. The topics must have
+// the same number of partitions.
 //
-// The result is the same in whatever order the changes of the two come, once all have. joiner must give the same for the same rows, and keep
-// none of them; a pair for which it fails is counted as failed and has no row.
+// The result is the same in whatever order the changes of the two come, once all have. joiner must
+// give the same for the same rows, and keep none of them; a pair for which it fails is counted as
+// failed and has no row.
 func JoinTables[K, L, R, O any](l *TableOf[K, L], r *TableOf[K, R], joiner func(*L, *R) (O, error)) *TableOf[K, O] {
 	return joinTables(l, r, [2]bool{false, false}, joiner)
 }
@@ -53,16 +60,19 @@ func LeftJoinTables[K, L, R, O any](l *TableOf[K, L], r *TableOf[K, R], joiner f
 }
 
 // RightJoinTables is JoinTables with the rows of r that have no partner: l is nil for joiner then.
-func RightJoinTables[K, L, R, O any](l *TableOf[K, L], r *TableOf[K, R], joiner func(*L, *R) (O, error)) *TableOf[K, O] {
+func RightJoinTables[K, L, R, O any](l *TableOf[K, L], r *TableOf[K, R],
+	joiner func(*L, *R) (O, error)) *TableOf[K, O] {
 	return joinTables(l, r, [2]bool{false, true}, joiner)
 }
 
 // OuterJoinTables is JoinTables with the rows of both that have no partner.
-func OuterJoinTables[K, L, R, O any](l *TableOf[K, L], r *TableOf[K, R], joiner func(*L, *R) (O, error)) *TableOf[K, O] {
+func OuterJoinTables[K, L, R, O any](l *TableOf[K, L], r *TableOf[K, R],
+	joiner func(*L, *R) (O, error)) *TableOf[K, O] {
 	return joinTables(l, r, [2]bool{true, true}, joiner)
 }
 
-func joinTables[K, L, R, O any](l *TableOf[K, L], r *TableOf[K, R], keep [2]bool, joiner func(*L, *R) (O, error)) *TableOf[K, O] {
+func joinTables[K, L, R, O any](l *TableOf[K, L], r *TableOf[K, R], keep [2]bool,
+	joiner func(*L, *R) (O, error)) *TableOf[K, O] {
 	b := l.b
 	b.alone("JoinTables", r.b)
 	b.given("JoinTables", map[string]any{"joiner": joiner})
@@ -75,8 +85,9 @@ func joinTables[K, L, R, O any](l *TableOf[K, L], r *TableOf[K, R], keep [2]bool
 	return &TableOf[K, O]{b: b, key: l.key, origin: l.origin, node: n, part: l.part, made: true, format: madeRows[O]()}
 }
 
-// Filter is the table of the rows for which keep is true: one that was in it and does not pass any more is deleted, one that never
-// passed is not [A3]. keep must give the same for the same row; a row for which it fails does not pass, and is counted.
+// Filter is the table of the rows for which keep is true: one that was in it and does not pass any
+// more is deleted, one that never passed is not [A3]. keep must give the same for the same row; a
+// row for which it fails does not pass, and is counted.
 func (t *TableOf[K, T]) Filter(keep func(*T) (bool, error)) *TableOf[K, T] {
 	t.b.given("Filter", map[string]any{"keep": keep})
 	filtered := tableStep[K, T, T](t, "filter", func() func(any) (any, error) {
@@ -91,8 +102,9 @@ func (t *TableOf[K, T]) Filter(keep func(*T) (bool, error)) *TableOf[K, T] {
 	return filtered
 }
 
-// MapTable is the table of what f makes of each row; keys and event times stay. f must give the same for the same row: it is asked again
-// when the row is replaced. A row for which it fails is not in the result, and is counted.
+// MapTable is the table of what f makes of each row; keys and event times stay. f must give the
+// same for the same row: it is asked again when the row is replaced. A row for which it fails is
+// not in the result, and is counted.
 func MapTable[K, T, U any](t *TableOf[K, T], f func(*T) (U, error)) *TableOf[K, U] {
 	t.b.given("MapTable", map[string]any{"f": f})
 	return tableStep[K, T, U](t, "map", func() func(any) (any, error) {
@@ -109,5 +121,6 @@ func tableStep[K, T, U any](t *TableOf[K, T], kind string, open func() func(any)
 	n := &topology.Node{Name: t.b.unique(t.node.Name + "-" + kind), Place: place(),
 		Op: &topology.TableStep{Kind: "table " + kind, Row: typeName[U](), Open: open}}
 	t.node.Next = append(t.node.Next, n)
-	return &TableOf[K, U]{b: t.b, key: t.key, origin: t.origin, node: n, part: t.part, made: true, format: madeRows[U]()}
+	return &TableOf[K, U]{b: t.b, key: t.key, origin: t.origin, node: n, part: t.part, made: true,
+		format: madeRows[U]()}
 }

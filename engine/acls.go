@@ -7,9 +7,10 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// ACLs are the permissions that running plan with cfg needs, none of them implied by another: [kafka.GrantCommands] prints how an administrator
-// grants them. What a program does beyond Run it needs too: Write on topics to which it adds, Read on those that ForEach follows, and
-// Create where it creates topics.
+// ACLs are the permissions that running plan with cfg needs, none of them implied by another:
+// [kafka.GrantCommands] prints how an administrator grants them. What a program does beyond Run it
+// needs too: Write on topics to which it adds, Read on those that ForEach follows, and Create where
+// it creates topics.
 func ACLs(plan *topology.Plan, cfg Config) []kafka.ACL {
 	var all aclList
 	if len(plan.Subs) > 0 {
@@ -40,7 +41,8 @@ type aclList []kafka.ACL
 
 func (l *aclList) add(r kafka.Resource, name string, operations ...kafka.Operation) {
 	for _, o := range operations {
-		if a := (kafka.ACL{Resource: r, Name: name, Operation: o, Prefix: r == kafka.TransactionalID}); !slices.ContainsFunc(*l, a.Within) {
+		if a := (kafka.ACL{Resource: r, Name: name, Operation: o,
+			Prefix: r == kafka.TransactionalID}); !slices.ContainsFunc(*l, a.Within) {
 			*l = append(*l, a)
 		}
 	}

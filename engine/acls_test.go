@@ -29,13 +29,15 @@ type stage struct {
 	Count int64
 }
 
-// twoStages counts rates by another key than their topic has, so that there is an internal topic; late ones go to a topic of their own.
+// twoStages counts rates by another key than their topic has, so that there is an internal topic;
+// late ones go to a topic of their own.
 func twoStages(t *testing.T) (*topology.Plan, *dsl.StreamOf[Rate], *dsl.OutputOf[string, stage]) {
 	b := dsl.New("fx")
 	rates := dsl.Stream[Rate](b, "rates")
-	counts := dsl.Aggregate(dsl.GroupBy(rates, func(r *Rate) string { return r.Pair[:1] }), windows.Minutes(1), func(g dsl.Group[string, Rate]) stage {
-		return stage{Pair: g.Key(), Count: aggregates.Count(g)}
-	})
+	counts := dsl.Aggregate(dsl.GroupBy(rates, func(r *Rate) string { return r.Pair[:1] }), windows.Minutes(1),
+		func(g dsl.Group[string, Rate]) stage {
+			return stage{Pair: g.Key(), Count: aggregates.Count(g)}
+		})
 	final := counts.Final()
 	plan, err := b.Build()
 	require.NoError(t, err)
@@ -51,14 +53,17 @@ func secured(t *testing.T, acls []kafka.ACL) (admin, fx engine.Config) {
 	for _, a := range acls {
 		grants = append(grants, grant(t, a))
 	}
-	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.EnableACLs(), kfake.SeedTopics(2, "rates"),
-		kfake.Superuser(string(mechanism), "admin", "admin"), kfake.User(string(mechanism), "fx", fxPassword, grants...),
-		kfake.BrokerConfigs(map[string]string{"log.retention.ms": "-1"}), kfake.GroupMinSessionTimeout(100*time.Millisecond))
+	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.EnableACLs(),
+		kfake.SeedTopics(2, "rates"), kfake.Superuser(string(mechanism), "admin", "admin"),
+		kfake.User(string(mechanism), "fx", fxPassword, grants...),
+		kfake.BrokerConfigs(map[string]string{"log.retention.ms": "-1"}),
+		kfake.GroupMinSessionTimeout(100*time.Millisecond))
 	require.NoError(t, err)
 	t.Cleanup(fake.Close)
 	as := func(user, password string) engine.Config {
-		return engine.Config{Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Brokers: fake.ListenAddrs(), CommitInterval: 20 * time.Millisecond, StartTimeout: 5 * time.Second, Security: kafka.Security{
-			SASL: &kafka.SASL{Mechanism: mechanism, User: user, Password: kafka.NewSecret(password)}}}
+		return engine.Config{Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Brokers: fake.ListenAddrs(),
+			CommitInterval: 20 * time.Millisecond, StartTimeout: 5 * time.Second, Security: kafka.Security{
+				SASL: &kafka.SASL{Mechanism: mechanism, User: user, Password: kafka.NewSecret(password)}}}
 	}
 	return as("admin", "admin"), as("fx", fxPassword)
 }
@@ -109,7 +114,8 @@ func TestACLs(t *testing.T) {
 		e, err := engine.New(plan, cfg)
 		require.NoError(t, err)
 		for _, m := range minutes {
-			require.NoError(t, engine.Add(t.Context(), e, rates, Rate{Pair: "EUR", Bid: 1, At: dayStart.Add(m * time.Minute)}))
+			require.NoError(t, engine.Add(t.Context(), e, rates,
+				Rate{Pair: "EUR", Bid: 1, At: dayStart.Add(m * time.Minute)}))
 		}
 		require.NoError(t, e.Close())
 	}
@@ -119,7 +125,8 @@ func TestACLs(t *testing.T) {
 		texts = append(texts, a.String())
 	}
 	require.Equal(t, strings.Split(strings.TrimSpace(neededACLs), "\n"), texts)
-	for _, a := range engine.ACLs(plan, engine.Config{Topics: engine.Topics{WithoutCreation: true}, Guarantee: engine.AtLeastOnce}) {
+	for _, a := range engine.ACLs(plan, engine.Config{Topics: engine.Topics{WithoutCreation: true},
+		Guarantee: engine.AtLeastOnce}) {
 		require.NotEqual(t, kafka.Create, a.Operation)
 		require.NotEqual(t, kafka.TransactionalID, a.Resource)
 	}

@@ -24,7 +24,8 @@ func (e *Engine) adjustedValues() map[valueOf]int64 {
 	return all
 }
 
-// adjustments tells in the log what was cut or rounded since it last did. It is owned by Engine.watch.
+// adjustments tells in the log what was cut or rounded since it last did. It is owned by
+// Engine.watch.
 type adjustments struct {
 	told map[valueOf]int64
 	at   time.Time
@@ -39,7 +40,8 @@ func (a *adjustments) tell(e *Engine, now time.Time, last bool) {
 	order := func(v, w valueOf) int { return strings.Compare(v.row+"."+v.column, w.row+"."+w.column) }
 	for _, v := range slices.SortedFunc(maps.Keys(all), order) {
 		if n := all[v] - a.told[v]; n > 0 {
-			e.cfg.Log.Warn("values were cut or rounded to fit their column", "row", v.row, "column", v.column, "values", n)
+			e.cfg.Log.Warn("values were cut or rounded to fit their column", "row", v.row, "column", v.column,
+				"values", n)
 			a.at = now
 		}
 	}

@@ -12,10 +12,12 @@ import (
 	"github.com/ashi-stream/ashi/stores/memory"
 )
 
-// Tasks wait for a table until it is ready, not for one of its records; one that is being rebuilt ends their session.
+// Tasks wait for a table until it is ready, not for one of its records; one that is being rebuilt
+// ends their session.
 func TestAwaitTable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := &table{store: memory.New(), positions: map[int32]int64{}, seen: map[int32]*atEnd{0: {}}, changed: make(chan struct{})}
+		x := &table{store: memory.New(), positions: map[int32]int64{}, seen: map[int32]*atEnd{0: {}},
+			changed: make(chan struct{})}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		require.ErrorIs(t, x.await(ctx), context.Canceled)

@@ -43,7 +43,8 @@ func TestNoBroker(t *testing.T) {
 	addr := l.Addr().String()
 	require.NoError(t, l.Close())
 	began := time.Now()
-	err = run(t, newPipeline(t, "fx", "rates").plan, engine.Config{Brokers: []string{addr}, StartTimeout: 2 * time.Second})
+	err = run(t, newPipeline(t, "fx", "rates").plan, engine.Config{Brokers: []string{addr},
+		StartTimeout: 2 * time.Second})
 	require.ErrorContains(t, err, addr)
 	require.Less(t, time.Since(began), 30*time.Second)
 }
@@ -76,8 +77,8 @@ func TestSilentBrokersAtStart(t *testing.T) {
 			defer l.Close()
 			serving.Go(func() { serve(l) })
 			lines := &logLines{}
-			e, err := engine.New(newPipeline(t, "fx", "rates").plan, engine.Config{Brokers: []string{l.Addr().String()}, StartTimeout: time.Minute,
-				Log: slog.New(slog.NewTextHandler(lines, nil))})
+			e, err := engine.New(newPipeline(t, "fx", "rates").plan, engine.Config{Brokers: []string{l.Addr().String()},
+				StartTimeout: time.Minute, Log: slog.New(slog.NewTextHandler(lines, nil))})
 			require.NoError(t, err)
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error, 1)
@@ -109,8 +110,8 @@ func TestMissingTopic(t *testing.T) {
 func TestPartitionsChanged(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic, app := c.Topic(t, "rates", 2), c.Name("fx")
-	require.NoError(t, c.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: topology.ChangelogName(app, topic), Partitions: 3, Replication: -1,
-		Config: map[string]string{"cleanup.policy": "compact"}}))
+	require.NoError(t, c.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: topology.ChangelogName(app, topic),
+		Partitions: 3, Replication: -1, Config: map[string]string{"cleanup.policy": "compact"}}))
 	err := run(t, newPipeline(t, app, topic).plan, engine.Config{Brokers: c.Brokers})
 	require.ErrorIs(t, err, kafka.ErrTopicMismatch)
 	require.ErrorContains(t, err, "has 3 partitions, 2 are wanted")
@@ -161,16 +162,19 @@ func TestOtherPlan(t *testing.T) {
 	require.NoError(t, err)
 	err = run(t, plan, engine.Config{Brokers: c.Brokers})
 	require.ErrorIs(t, err, task.ErrForeign)
-	for _, want := range []string{`aggregate "` + topic + `-aggregate"`, "windows: was tumbling 1min,tumbling 5min, is tumbling 2min", "aggregates: ",
-		"another name (As)", "set OnPlanChange to Rebuild", "give the application another name"} {
+	for _, want := range []string{`aggregate "` + topic + `-aggregate"`,
+		"windows: was tumbling 1min,tumbling 5min, is tumbling 2min", "aggregates: ", "another name (As)",
+		"set OnPlanChange to Rebuild", "give the application another name"} {
 		require.ErrorContains(t, err, want)
 	}
 }
 
 func TestBadConfig(t *testing.T) {
 	p := newPipeline(t, "fx", "rates")
-	_, err := engine.New(p.plan, engine.Config{Brokers: []string{"localhost"}, CommitInterval: -1, MaxAhead: -5, Memory: -1, Guarantee: 7, OnPlanChange: 3, Standbys: -1})
-	for _, want := range []string{`"localhost": want host:port`, "CommitInterval", "MaxAhead", "Memory", "Guarantee of 7", "OnPlanChange of 3", "Standbys"} {
+	_, err := engine.New(p.plan, engine.Config{Brokers: []string{"localhost"}, CommitInterval: -1, MaxAhead: -5,
+		Memory: -1, Guarantee: 7, OnPlanChange: 3, Standbys: -1})
+	for _, want := range []string{`"localhost": want host:port`, "CommitInterval", "MaxAhead", "Memory",
+		"Guarantee of 7", "OnPlanChange of 3", "Standbys"} {
 		require.ErrorContains(t, err, want, "every mistake at once")
 	}
 	_, err = engine.New(nil, engine.Config{})
@@ -195,8 +199,9 @@ func (l *logLines) String() string {
 	return l.b.String()
 }
 
-// Values that are null, empty, truncated or 10 MB, and times that are 0, negative or in the year 9999: each is dropped, counted
-// and logged, and the bars of the good records around them come out as if they had not been there.
+// Values that are null, empty, truncated or 10 MB, and times that are 0, negative or in the year
+// 9999: each is dropped, counted and logged, and the bars of the good records around them come out
+// as if they had not been there.
 func TestBadRecords(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic, app := c.Topic(t, "rates", 1, "max.message.bytes", "20971520"), c.Name("fx")
@@ -205,7 +210,8 @@ func TestBadRecords(t *testing.T) {
 	good = append(good, endRates(good, 1)...)
 
 	lines := &logLines{}
-	e, err := engine.New(p.plan, engine.Config{Brokers: c.Brokers, CommitInterval: 20 * time.Millisecond, Log: slog.New(slog.NewTextHandler(lines, nil))})
+	e, err := engine.New(p.plan, engine.Config{Brokers: c.Brokers, CommitInterval: 20 * time.Millisecond,
+		Log: slog.New(slog.NewTextHandler(lines, nil))})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -216,7 +222,8 @@ func TestBadRecords(t *testing.T) {
 		task.Output{Key: []byte("P"), Value: []byte{}, Timestamp: 5},
 		task.Output{Key: []byte("P"), Value: []byte(`{"pair":"P","bid":1,"a`), Timestamp: 5},
 		task.Output{Key: []byte("P"), Value: bytes.Repeat([]byte("x"), 10<<20), Timestamp: 5},
-		task.Output{Key: []byte("P"), Value: []byte(`{"pair":"P","bid":9,"at":"2014-05-01T00:00:02Z"}`), Headers: make([]task.Header, 100_000), Timestamp: 5},
+		task.Output{Key: []byte("P"), Value: []byte(`{"pair":"P","bid":9,"at":"2014-05-01T00:00:02Z"}`),
+			Headers: make([]task.Header, 100_000), Timestamp: 5},
 		task.Output{Key: nil, Value: []byte(`{"pair":"P","bid":7,"at":"2014-05-01T00:00:02Z"}`), Timestamp: 5},
 		task.Output{Key: []byte("P"), Value: []byte(`{"pair":"P","bid":1,"at":"1960-01-01T00:00:00Z"}`), Timestamp: 5},
 		task.Output{Key: []byte("P"), Value: []byte(`{"pair":"P","bid":1,"at":"9999-12-31T23:59:59Z"}`), Timestamp: 5},
@@ -229,8 +236,8 @@ func TestBadRecords(t *testing.T) {
 	for _, reason := range []string{"null_value", "undecodable", "null_key", "negative_time", "ahead_of_clock"} {
 		require.Contains(t, lines.String(), "reason="+reason)
 	}
-	require.Equal(t, map[string]float64{"null_value": 2, "undecodable": 3, "null_key": 1, "negative_time": 1, "ahead_of_clock": 1, "late": 0, "failed": 0,
-		"too_large": 0, "refused": 0, "misplaced": 0},
+	require.Equal(t, map[string]float64{"null_value": 2, "undecodable": 3, "null_key": 1, "negative_time": 1,
+		"ahead_of_clock": 1, "late": 0, "failed": 0, "too_large": 0, "refused": 0, "misplaced": 0},
 		droppedBy(t, e))
 }
 

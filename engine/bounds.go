@@ -38,7 +38,8 @@ func (b bound[N]) check() error {
 
 // durationBound is the bound of a duration.
 func durationBound(name string, value, least, most time.Duration) bound[time.Duration] {
-	return bound[time.Duration]{name: name, value: value, least: least, most: most, text: durationText, small: "too short", big: "too long"}
+	return bound[time.Duration]{name: name, value: value, least: least, most: most, text: durationText,
+		small: "too short", big: "too long"}
 }
 
 // orNone lets NoBound through.
@@ -55,7 +56,8 @@ func sizeBound(name string, value, least int) bound[int] {
 // numberBound is the bound of a count.
 func numberBound(name string, value, least, most int64) bound[int64] {
 	text := func(n int64) string { return fmt.Sprint(n) }
-	return bound[int64]{name: name, value: value, least: least, most: most, text: text, small: "too small", big: "too large"}
+	return bound[int64]{name: name, value: value, least: least, most: most, text: text, small: "too small",
+		big: "too large"}
 }
 
 // durationText is d without the zeros at the end: 30m, not 30m0s.

@@ -17,15 +17,17 @@ func needsTables(plan *topology.Plan, cfg Config) error {
 				off, reason = "it is declared to be without mirror", t.WithoutMirror
 			}
 			if reason != "" {
-				return fmt.Errorf("engine: application %q: sub-topology %s joins with table %s, which every process must mirror for that, but %s: %s",
-					plan.Name, s.Name, t.Topic, off, reason)
+				return fmt.Errorf(
+					"engine: application %q: sub-topology %s joins with table %s, which every process must mirror "+
+						"for that, but %s: %s", plan.Name, s.Name, t.Topic, off, reason)
 			}
 		}
 	}
 	return nil
 }
 
-// awaitBroadcasts returns when the tables that a sub-topology's tasks read have caught up with what their topics held when Run began.
+// awaitBroadcasts returns when the tables that a sub-topology's tasks read have caught up with what
+// their topics held when Run began.
 func (e *Engine) awaitBroadcasts(ctx context.Context, sub *topology.SubTopology) error {
 	for _, t := range sub.Broadcasts() {
 		if err := e.tables[t.Topic].await(ctx); err != nil {
@@ -62,7 +64,8 @@ func (e *Engine) broadcast(topic string) task.TableRows {
 // broadcastRows are rows of a table while it is ready.
 type broadcastRows struct{ table *table }
 
-// Get implements task.TableRows. A table that is being rebuilt ends the session: the task is opened anew, and waits for it.
+// Get implements task.TableRows. A table that is being rebuilt ends the session: the task is opened
+// anew, and waits for it.
 func (b broadcastRows) Get(dst, key []byte) ([]byte, bool, error) {
 	if !b.table.ready.Load() {
 		return dst, false, fmt.Errorf("%w: %w", ErrNotReady, task.ErrAborted)

@@ -40,7 +40,8 @@ func sell(s *sale, p *person) (sold, error) {
 }
 
 // put writes rows to a topic; nil deletes the key.
-func put[R any](t testing.TB, c *kafkatest.Cluster, to interface{ StreamRef() topology.StreamOf[R] }, rows map[string]*R) {
+func put[R any](t testing.TB, c *kafkatest.Cluster, to interface{ StreamRef() topology.StreamOf[R] },
+	rows map[string]*R) {
 	t.Helper()
 	producer, err := kafka.NewProducer(context.Background(), c.Config(), kafka.ProducerConfig{})
 	require.NoError(t, err)
@@ -58,7 +59,8 @@ func put[R any](t testing.TB, c *kafkatest.Cluster, to interface{ StreamRef() to
 }
 
 // awaitTable returns when a table has the rows that are wanted.
-func awaitTable[K comparable, R comparable](t testing.TB, e *engine.Engine, of interface{ Ref() topology.TableOf[K, R] }, want map[K]R, key func(R) K) {
+func awaitTable[K comparable, R comparable](t testing.TB, e *engine.Engine,
+	of interface{ Ref() topology.TableOf[K, R] }, want map[K]R, key func(R) K) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -87,7 +89,8 @@ func awaitTable[K comparable, R comparable](t testing.TB, e *engine.Engine, of i
 
 func soldID(s sold) string { return s.ID }
 
-// Tasks wait for the table: every sale finds what was in its topic at the start. The topics have different numbers of partitions.
+// Tasks wait for the table: every sale finds what was in its topic at the start. The topics have
+// different numbers of partitions.
 func TestJoinBroadcast(t *testing.T) {
 	const n = 3000
 	c := kafkatest.Start(t)
@@ -106,7 +109,8 @@ func TestJoinBroadcast(t *testing.T) {
 	persons, buys, want := map[string]*person{}, map[string]*sale{}, map[string]sold{}
 	for i := range n {
 		id, name := fmt.Sprint("s", i), fmt.Sprint("p", i)
-		persons[name], buys[id], want[id] = &person{name, "city of " + name}, &sale{id, name}, sold{id, "city of " + name}
+		persons[name], buys[id], want[id] = &person{name, "city of " + name}, &sale{id, name},
+			sold{id, "city of " + name}
 	}
 	put(t, c, people, persons)
 	put(t, c, sales, buys)

@@ -13,8 +13,9 @@ import (
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
 )
 
-// Three processes; every second or two one of them leaves, in order or killed, and another comes, with the state of the one that went or
-// without. Input comes all the time. Five minutes in make soak.
+// Three processes; every second or two one of them leaves, in order or killed, and another comes,
+// with the state of the one that went or without. Input comes all the time. Five minutes in make
+// soak.
 func TestMembersComeAndGo(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -50,7 +51,8 @@ func TestMembersComeAndGo(t *testing.T) {
 	onKafka := os.Getenv(kafkatest.Environment) != ""
 	for began := time.Now(); time.Since(began) < long; {
 		feed()
-		time.Sleep(500*time.Millisecond + time.Duration(r.Int64N(int64(1500*time.Millisecond)))) // members come and go at random, not at an event
+		// members come and go at random, not at an event
+		time.Sleep(500*time.Millisecond + time.Duration(r.Int64N(int64(1500*time.Millisecond))))
 		i := r.IntN(len(members))
 		if r.IntN(2) == 0 && (onKafka || groupIsStable(t, c, app, len(members))) {
 			members[i].kill(t)
@@ -85,8 +87,8 @@ func (p *process) leave(t *testing.T) {
 	}
 }
 
-// All brokers of a real Kafka are away when the program starts; then they are killed, come back, and are paused, for a minute in make soak,
-// each time in the middle of its work.
+// All brokers of a real Kafka are away when the program starts; then they are killed, come back,
+// and are paused, for a minute in make soak, each time in the middle of its work.
 func TestBrokersKilledAndPaused(t *testing.T) {
 	m := kafkatest.StartMachines(t, 1)
 	seed := rand.Uint64()
@@ -99,19 +101,22 @@ func TestBrokersKilledAndPaused(t *testing.T) {
 	const partitions = 2
 	topic, app := m.Topic(t, "rates", partitions), m.Name("brokers")
 	p := newPipeline(t, app, topic, func(*Rate) error {
-		time.Sleep(200 * time.Microsecond) // work that takes its time, so that a fault comes in the middle; nothing waits for it
+		// work that takes its time, so that a fault comes in the middle; nothing waits for it
+		time.Sleep(200 * time.Microsecond)
 		return nil
 	})
 	var rates []Rate
 	feed := func() {
-		batch := randomRates(r, dayStart.Add(time.Duration(len(rates))*100*time.Millisecond), 3000, 100*time.Millisecond)
+		batch := randomRates(r, dayStart.Add(time.Duration(len(rates))*100*time.Millisecond), 3000,
+			100*time.Millisecond)
 		rates = append(rates, batch...)
 		write(t, m.Config(), p, batch)
 		time.Sleep(time.Duration(r.Int64N(int64(500 * time.Millisecond)))) // a random point, not a wait for something
 	}
 	feed()
 	m.Kill(t, m.IDs()...)
-	e := start(t, p.plan, engine.Config{Brokers: m.Brokers, StateDir: t.TempDir(), CommitInterval: 50 * time.Millisecond, CheckpointInterval: 200 * time.Millisecond,
+	e := start(t, p.plan, engine.Config{Brokers: m.Brokers, StateDir: t.TempDir(),
+		CommitInterval: 50 * time.Millisecond, CheckpointInterval: 200 * time.Millisecond,
 		SessionTimeout: 5 * time.Second, StartTimeout: time.Minute, WithoutTables: "the test is about tasks"})
 	m.Revive(t, m.IDs()...)
 	awaitEnd(t, m.Cluster, app, topic)

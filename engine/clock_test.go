@@ -11,9 +11,11 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// The machine's clock is wrong by up to an hour, and jumps there and back before every batch and across crashes; one record in twenty is ten
-// years ahead or behind. Finals are those of the good records under a steady clock: results go by event time, a record far behind is late, and
-// one far ahead is dropped by the clock, so that it closes nothing (MaxAhead, here three hours, must be more than clocks differ).
+// The machine's clock is wrong by up to an hour, and jumps there and back before every batch and
+// across crashes; one record in twenty is ten years ahead or behind. Finals are those of the good
+// records under a steady clock: results go by event time, a record far behind is late, and one far
+// ahead is dropped by the clock, so that it closes nothing (MaxAhead, here three hours, must be
+// more than clocks differ).
 func TestClockJumps(t *testing.T) {
 	seed := simSeed(t)
 	r := rand.New(rand.NewPCG(seed, 12))

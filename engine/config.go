@@ -17,11 +17,13 @@ import (
 type Guarantee uint8
 
 const (
-	// ExactlyOnce writes results, state and input positions in one transaction: those who read committed see each result once.
+	// ExactlyOnce writes results, state and input positions in one transaction: those who read
+	// committed see each result once.
 	ExactlyOnce Guarantee = iota
-	// AtLeastOnce does the same without transactions, for brokers that forbid them. After a failure what was written since the last
-	// commit is written again, and a commit that was cut short may leave changed rows of it behind, so that records can count twice.
-	// docs/reliability.md, Gaps, says what it cannot keep.
+	// AtLeastOnce does the same without transactions, for brokers that forbid them. After a failure
+	// what was written since the last commit is written again, and a commit that was cut short may
+	// leave changed rows of it behind, so that records can count twice. docs/reliability.md, Gaps,
+	// says what it cannot keep.
 	AtLeastOnce
 )
 
@@ -33,16 +35,20 @@ func (g Guarantee) String() string {
 	return "exactly-once"
 }
 
-// PlanChange says what becomes of state when a step that it belongs to is not what it was (docs/operations.md, "Changing a plan"). Steps that are new,
-// gone, or in another place are no such change.
+// PlanChange says what becomes of state when a step that it belongs to is not what it was
+// (docs/operations.md, "Changing a plan"). Steps that are new, gone, or in another place are no
+// such change.
 type PlanChange uint8
 
 const (
-	// Refuse ends Run with an error that says what each step was and is. Nothing is written: the program of before can go on.
+	// Refuse ends Run with an error that says what each step was and is. Nothing is written: the
+	// program of before can go on.
 	Refuse PlanChange = iota
-	// Rebuild drops the state of the whole sub-topology and reads its input topics again from their oldest records. Results are written once more, so
-	// it is for plans whose readers can bear that; final rows that are there already stay what they are for those who have read them
-	// (FIN-5). A sub-topology that reads or writes internal topics is refused all the same: what is in them would count twice.
+	// Rebuild drops the state of the whole sub-topology and reads its input topics again from their
+	// oldest records. Results are written once more, so it is for plans whose readers can bear
+	// that; final rows that are there already stay what they are for those who have read them
+	// (FIN-5). A sub-topology that reads or writes internal topics is refused all the same: what is
+	// in them would count twice.
 	Rebuild
 )
 
@@ -62,9 +68,11 @@ type Config struct {
 	Brokers []string
 	// StateDir is where stores are kept. Empty: in memory, and rebuilt from Kafka at each start.
 	StateDir string
-	// Log takes log lines, each with the attribute component: core, messaging, or serialization. Default: slog.Default().
+	// Log takes log lines, each with the attribute component: core, messaging, or serialization.
+	// Default: slog.Default().
 	Log *slog.Logger
-	// TracerProvider makes OpenTelemetry spans of openings, transactions, commits, checkpoints and rebalances (docs/metrics.md). Nil: none, at no cost.
+	// TracerProvider makes OpenTelemetry spans of openings, transactions, commits, checkpoints and
+	// rebalances (docs/metrics.md). Nil: none, at no cost.
 	TracerProvider trace.TracerProvider
 	// Guarantee: ExactlyOnce.
 	Guarantee Guarantee
@@ -73,31 +81,40 @@ type Config struct {
 	CommitInterval time.Duration
 	// CommitBytes of results and changed rows make a commit earlier: 64 MiB.
 	CommitBytes int
-	// CheckpointInterval is the time between copies of changed rows into the stores: 30 s. What is newer is restored from Kafka.
+	// CheckpointInterval is the time between copies of changed rows into the stores: 30 s. What is
+	// newer is restored from Kafka.
 	CheckpointInterval time.Duration
 	// CheckpointBytes of changed rows make a checkpoint earlier: 256 MiB.
 	CheckpointBytes int
-	// Memory is what all tasks of this process may take, in bytes: 512 MiB. Three eighths are for rows, sessions and groups, those beyond
-	// are read from the stores; three sixteenths for the stores' write buffers and block caches; some for batches on their way in
-	// and out; what is left is the collector's spare room. Tables are not in it (see Tables.Memory), nor are the program's own
-	// pages, some 35 MB. The stores of an empty StateDir are all in memory whatever this says.
+	// Memory is what all tasks of this process may take, in bytes: 512 MiB. Three eighths are for
+	// rows, sessions and groups, those beyond are read from the stores; three sixteenths for the
+	// stores' write buffers and block caches; some for batches on their way in and out; what is
+	// left is the collector's spare room. Tables are not in it (see Tables.Memory), nor are the
+	// program's own pages, some 35 MB. The stores of an empty StateDir are all in memory whatever
+	// this says.
 	//
-	// In a container of this size set GOMEMLIMIT, or debug.SetMemoryLimit, to five eighths of it: Go would else let garbage grow to
-	// the size of what is in use. MALLOC_ARENA_MAX=1 keeps the C library's allocator from holding on to memory in several places.
+	// In a container of this size set GOMEMLIMIT, or debug.SetMemoryLimit, to five eighths of it:
+	// Go would else let garbage grow to the size of what is in use. MALLOC_ARENA_MAX=1 keeps the C
+	// library's allocator from holding on to memory in several places.
 	Memory int
-	// MaxAhead is how far ahead of this machine's clock an event time may be: 1 h, which is also how far ahead brokers let a record's
-	// timestamp be unless they are told otherwise. Records beyond are dropped, counted and logged, as a single one would close every
-	// window of its partition. NoBound lets everything pass, as Kafka Streams does.
+	// MaxAhead is how far ahead of this machine's clock an event time may be: 1 h, which is also
+	// how far ahead brokers let a record's timestamp be unless they are told otherwise. Records
+	// beyond are dropped, counted and logged, as a single one would close every window of its
+	// partition. NoBound lets everything pass, as Kafka Streams does.
 	MaxAhead time.Duration
-	// EveryUpdate puts every update of a row out as a change, not only the last one before each commit.
+	// EveryUpdate puts every update of a row out as a change, not only the last one before each
+	// commit.
 	EveryUpdate bool
 
-	// OnPlanChange: Refuse. Set Rebuild for one deployment, not for ever: it would hide the next change.
+	// OnPlanChange: Refuse. Set Rebuild for one deployment, not for ever: it would hide the next
+	// change.
 	OnPlanChange PlanChange
 
-	// Security is how connections to brokers are protected, and who this process is to them: not at all, and nobody.
+	// Security is how connections to brokers are protected, and who this process is to them: not at
+	// all, and nobody.
 	Security kafka.Security
-	// ClientID is what brokers know this process's connections by, for their logs and quotas: the plan's name.
+	// ClientID is what brokers know this process's connections by, for their logs and quotas: the
+	// plan's name.
 	ClientID string
 	// Client are further settings of the clients.
 	Client kafka.Client
@@ -107,7 +124,8 @@ type Config struct {
 	Topics Topics
 	// Tables says how the tables of this process are kept.
 	Tables Tables
-	// WithoutTables switches the tables off for this process and says why. It is logged as a warning.
+	// WithoutTables switches the tables off for this process and says why. It is logged as a
+	// warning.
 	WithoutTables string
 	// SlowAfter is how long one call of the program's code in a task, such as a function of a step,
 	// a joiner or a codec, may take: 30 s. Then a warning says in which step and at which record it
@@ -123,22 +141,27 @@ type Config struct {
 	SessionTimeout time.Duration
 	// StartTimeout bounds the wait for a broker at the start of Run: 15 s.
 	StartTimeout time.Duration
-	// ReadyTimeout bounds the wait for the tables at the start of Run, from when the brokers have answered: 15 s. Then Run fails with an
-	// error that names what is missing; stores keep how far they are, so that a restart goes on from there. NoBound waits for ever (RDY-2).
+	// ReadyTimeout bounds the wait for the tables at the start of Run, from when the brokers have
+	// answered: 15 s. Then Run fails with an error that names what is missing; stores keep how far
+	// they are, so that a restart goes on from there. NoBound waits for ever (RDY-2).
 	ReadyTimeout time.Duration
-	// MaxLag is how many records a partition of a table may be behind its topic: 100,000. With more for 5 s the tables are not ready, until
-	// it is within the limit again. math.MaxInt64 is no limit (RDY-3).
+	// MaxLag is how many records a partition of a table may be behind its topic: 100,000. With more
+	// for 5 s the tables are not ready, until it is within the limit again. math.MaxInt64 is no
+	// limit (RDY-3).
 	MaxLag int64
-	// StatusAddr serves /healthz, /readyz, /status and /status.html while Run does: host:port, or a port alone, which is 127.0.0.1's.
-	// Port 0 is a free one (Engine.StatusAddr). Empty: none. Nobody is asked who they are: bind to other than loopback with care.
+	// StatusAddr serves /healthz, /readyz, /status and /status.html while Run does: host:port, or a
+	// port alone, which is 127.0.0.1's. Port 0 is a free one (Engine.StatusAddr). Empty: none.
+	// Nobody is asked who they are: bind to other than loopback with care.
 	StatusAddr string
-	// Standbys is how many other processes keep a copy of each task's state, from which they take the task over with hardly anything to
-	// restore: 0. With fewer other processes there are as many copies as they can keep. Each costs the disk, and the share of Memory, of a
-	// task, and reads the changelog once more (docs/operations.md).
+	// Standbys is how many other processes keep a copy of each task's state, from which they take
+	// the task over with hardly anything to restore: 0. With fewer other processes there are as
+	// many copies as they can keep. Each costs the disk, and the share of Memory, of a task, and
+	// reads the changelog once more (docs/operations.md).
 	Standbys int
-	// InstanceID names this process for longer than it lives, among all of the application: one that ends and comes back within
-	// SessionTimeout takes its own partitions up again, and the others do not take part (static membership, KIP-345). Nobody takes its
-	// partitions before SessionTimeout is over, whether it was killed or stopped. Empty: whoever ends leaves at once.
+	// InstanceID names this process for longer than it lives, among all of the application: one
+	// that ends and comes back within SessionTimeout takes its own partitions up again, and the
+	// others do not take part (static membership, KIP-345). Nobody takes its partitions before
+	// SessionTimeout is over, whether it was killed or stopped. Empty: whoever ends leaves at once.
 	InstanceID string
 	// Dial opens connections to brokers. Default: TCP.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -162,7 +185,8 @@ func (c *Config) validate() error {
 	if _, err := listenAddr(c.StatusAddr); err != nil {
 		errs = append(errs, err)
 	}
-	errs = append(errs, c.validateBounds(), c.Tables.validate(), c.Topics.validate(), c.Security.Validate(), c.Client.Validate())
+	errs = append(errs, c.validateBounds(), c.Tables.validate(), c.Topics.validate(), c.Security.Validate(),
+		c.Client.Validate())
 	if c.Guarantee > AtLeastOnce {
 		errs = append(errs, fmt.Errorf("a Guarantee of %d is none", c.Guarantee))
 	}

@@ -14,7 +14,8 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// A store that is readable but holds what no task writes is thrown away and rebuilt: windows that were open go on.
+// A store that is readable but holds what no task writes is thrown away and rebuilt: windows that
+// were open go on.
 func TestDamagedStore(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic, app := c.Topic(t, "rates", 1), c.Name("fx")
@@ -26,7 +27,8 @@ func TestDamagedStore(t *testing.T) {
 	awaitEnd(t, c, app, topic)
 	require.NoError(t, r.stop())
 
-	s, err := rocksdb.Open(filepath.Join(cfg.StateDir, topology.ChangelogName(app, topic), "0", "main.db"), rocksdb.Options{})
+	s, err := rocksdb.Open(filepath.Join(cfg.StateDir, topology.ChangelogName(app, topic), "0", "main.db"),
+		rocksdb.Options{})
 	require.NoError(t, err)
 	from, _ := stores.OperatorBounds(1 << 8) // the first size of the first aggregate
 	var b stores.Batch
@@ -54,7 +56,8 @@ func TestDamagedRow(t *testing.T) {
 	awaitEnd(t, c, app, topic)
 	require.NoError(t, r.stop())
 
-	s, err := rocksdb.Open(filepath.Join(cfg.StateDir, topology.ChangelogName(app, topic), "0", "main.db"), rocksdb.Options{})
+	s, err := rocksdb.Open(filepath.Join(cfg.StateDir, topology.ChangelogName(app, topic), "0", "main.db"),
+		rocksdb.Options{})
 	require.NoError(t, err)
 	from, to := stores.OperatorBounds(1 << 8)
 	var b stores.Batch

@@ -15,8 +15,9 @@ import (
 	"github.com/ashi-stream/ashi/engine"
 )
 
-// diskRun runs the pipeline of a rig on a state directory, and calls fault when it has seen some records. It returns what Run returns
-// by itself, or when it is stopped a little later: what is written to the store may all fit in memory until then.
+// diskRun runs the pipeline of a rig on a state directory, and calls fault when it has seen some
+// records. It returns what Run returns by itself, or when it is stopped a little later: what is
+// written to the store may all fit in memory until then.
 func (k *killRig) diskRun(t *testing.T, app, dir string, fault func()) error {
 	t.Helper()
 	some := make(chan struct{})
@@ -33,8 +34,8 @@ func (k *killRig) diskRun(t *testing.T, app, dir string, fault func()) error {
 		}
 		return nil
 	})
-	r := start(t, p.plan, engine.Config{Brokers: k.cluster.Brokers, StateDir: dir, CommitInterval: 20 * time.Millisecond,
-		CheckpointInterval: 50 * time.Millisecond, Memory: 16 << 20})
+	r := start(t, p.plan, engine.Config{Brokers: k.cluster.Brokers, StateDir: dir,
+		CommitInterval: 20 * time.Millisecond, CheckpointInterval: 50 * time.Millisecond, Memory: 16 << 20})
 	if fault == nil {
 		awaitEnd(t, k.cluster, app, k.topic)
 		return r.stop()
@@ -64,7 +65,8 @@ func unmount(t *testing.T, dir string) {
 	require.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH))
 }
 
-// A disk that is full ends Run with an error that says so; with space again the results are those of an undisturbed run.
+// A disk that is full ends Run with an error that says so; with space again the results are those
+// of an undisturbed run.
 func TestDiskFull(t *testing.T) {
 	k := newKillRig(t)
 	dir, app := t.TempDir(), k.cluster.Name("full")
@@ -81,7 +83,8 @@ func TestDiskFull(t *testing.T) {
 	k.requireSame(t, app)
 }
 
-// A state directory that can only be read, from one moment to the next, ends Run with an error that says so.
+// A state directory that can only be read, from one moment to the next, ends Run with an error that
+// says so.
 func TestDiskReadOnly(t *testing.T) {
 	if testing.Short() {
 		t.Skip("TestDiskFull is the short form")
@@ -100,7 +103,8 @@ func TestDiskReadOnly(t *testing.T) {
 	k.requireSame(t, app)
 }
 
-// A state directory that goes away under a running program ends Run with an error that says so; the next one rebuilds it.
+// A state directory that goes away under a running program ends Run with an error that says so; the
+// next one rebuilds it.
 func TestDiskVanishes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("TestDiskFull is the short form")

@@ -35,15 +35,16 @@ const (
 	textLength  = 34 // characters that fit into a box
 )
 
-// draw puts each box a column behind the last of those that feed it, and below those that are in its column already. Arrows that close a
-// circle, as answers of foreign key joins do, go back.
+// draw puts each box a column behind the last of those that feed it, and below those that are in
+// its column already. Arrows that close a circle, as answers of foreign key joins do, go back.
 func draw(g topology.Graph) drawing {
 	columns := columnsOf(g)
 	d := drawing{Boxes: make([]drawnBox, len(g.Boxes))}
 	bottom := map[int]int{}
 	for i, b := range g.Boxes {
 		c := columns[i]
-		box := drawnBox{Kind: b.Kind, X: boxGap + c*columnWidth, Y: boxGap + bottom[c], Height: lineHeight*len(b.Lines) + 10}
+		box := drawnBox{Kind: b.Kind, X: boxGap + c*columnWidth, Y: boxGap + bottom[c],
+			Height: lineHeight*len(b.Lines) + 10}
 		for n, line := range b.Lines {
 			box.Text += line + "\n"
 			box.Lines = append(box.Lines, drawnLine{X: box.X + 8, Y: box.Y + lineHeight*(n+1), Text: cut(line)})
@@ -68,7 +69,8 @@ func cut(line string) string {
 	return line
 }
 
-// columnsOf is for each box the length of the longest way to it, without the arrows that close a circle.
+// columnsOf is for each box the length of the longest way to it, without the arrows that close a
+// circle.
 func columnsOf(g topology.Graph) []int {
 	fed, columns := make([]bool, len(g.Boxes)), make([]int, len(g.Boxes))
 	next := make([][]int, len(g.Boxes))

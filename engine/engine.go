@@ -19,8 +19,8 @@ import (
 
 // Errors that a program can act on.
 var (
-	// ErrNoMirror is returned for readers of tables that this process does not mirror: the plan says so (dsl's WithoutMirror), or
-	// Config.WithoutTables.
+	// ErrNoMirror is returned for readers of tables that this process does not mirror: the plan
+	// says so (dsl's WithoutMirror), or Config.WithoutTables.
 	ErrNoMirror = errors.New("engine: table is not mirrored")
 	// ErrStuck is what Run ends with where the program's code in a task did not return in time
 	// (Config.StuckAfter): the error names step and record. A goroutine is left behind with what it
@@ -84,23 +84,26 @@ type subState struct {
 	ends map[string]map[int32]int64 // of committed records, by topic and partition, as last heard of
 }
 
-// New checks cfg and opens the state directory; no broker is asked yet. Close the Engine by ending Run, or call Close if Run is
-// never called.
+// New checks cfg and opens the state directory; no broker is asked yet. Close the Engine by ending
+// Run, or call Close if Run is never called.
 func New(plan *topology.Plan, cfg Config) (*Engine, error) {
 	if plan == nil {
 		return nil, errors.New("engine: plan is nil: build one with dsl")
 	}
-	if err := errors.Join(plan.Check(), cfg.validate(), cfg.Tables.known(plan), cfg.Topics.known(plan), cfg.retriesFit(plan)); err != nil {
+	if err := errors.Join(plan.Check(), cfg.validate(), cfg.Tables.known(plan), cfg.Topics.known(plan),
+		cfg.retriesFit(plan)); err != nil {
 		return nil, fmt.Errorf("engine: application %q:\n%w", plan.Name, err)
 	}
 	if err := needsTables(plan, cfg); err != nil {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	connection, codecs := cfg.Kafka(plan), cfg.Log.With(component, "serialization") // before core is named: a line has one component
+	// before core is named: a line has one component
+	connection, codecs := cfg.Kafka(plan), cfg.Log.With(component, "serialization")
 	cfg.Log = cfg.Log.With(component, "core")
-	e := &Engine{plan: plan, cfg: cfg, kafka: connection, tables: map[string]*table{}, purger: newPurger(plan), readiness: newReadiness(cfg.Log),
-		meters: newMeters(plan.Name), codecs: codecs, done: make(chan struct{}), adder: newAdder()}
+	e := &Engine{plan: plan, cfg: cfg, kafka: connection, tables: map[string]*table{}, purger: newPurger(plan),
+		readiness: newReadiness(cfg.Log), meters: newMeters(plan.Name), codecs: codecs, done: make(chan struct{}),
+		adder: newAdder()}
 	if cfg.TracerProvider != nil {
 		e.tracer = cfg.TracerProvider.Tracer(tracerName)
 	}
@@ -117,8 +120,8 @@ func New(plan *topology.Plan, cfg Config) (*Engine, error) {
 	return e, e.openTables()
 }
 
-// Run works until ctx ends, which is no error, or something fatal happens, which it returns. It ends cleanly: what was processed is
-// committed, stores are closed, and no goroutine is left.
+// Run works until ctx ends, which is no error, or something fatal happens, which it returns. It
+// ends cleanly: what was processed is committed, stores are closed, and no goroutine is left.
 func (e *Engine) Run(ctx context.Context) (err error) {
 	if !e.started.CompareAndSwap(false, true) {
 		select {
@@ -141,7 +144,8 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer stop()
-	for _, w := range append(e.plan.Warnings[:len(e.plan.Warnings):len(e.plan.Warnings)], e.cfg.Security.Warnings()...) {
+	for _, w := range append(e.plan.Warnings[:len(e.plan.Warnings):len(e.plan.Warnings)],
+		e.cfg.Security.Warnings()...) {
 		e.cfg.Log.Warn(w)
 	}
 	read, err := e.prepare(ctx)
@@ -192,18 +196,11 @@ func (e *Engine) ended() error {
 	return errors.Join(ErrClosed, e.err)
 }
 
-// refresh lets the group look for partitions that were added.
-func (e *Engine) refresh() {
-	if g := e.group.Load(); g != nil {
-		g.Refresh()
-	}
-}
-
 // runGroup joins the application's group, and keeps the standbys that it names.
 func (e *Engine) runGroup(ctx context.Context) error {
 	gc := kafka.GroupConfig{
-		ID: groupName(e.plan), Tick: e.cfg.CommitInterval, Ahead: e.fetchBytes(), Standbys: e.cfg.Standbys, Instance: e.cfg.InstanceID,
-		OnRebalance: e.rebalanced, StuckAfter: max(e.cfg.StuckAfter, 0),
+		ID: groupName(e.plan), Tick: e.cfg.CommitInterval, Ahead: e.fetchBytes(), Standbys: e.cfg.Standbys,
+		Instance: e.cfg.InstanceID, OnRebalance: e.rebalanced, StuckAfter: max(e.cfg.StuckAfter, 0),
 	}
 	for _, s := range e.subs {
 		gc.Subs = append(gc.Subs, kafka.SubTopology{
@@ -233,7 +230,8 @@ func (e *Engine) runGroup(ctx context.Context) error {
 		all.Go(func() error { return s.wrap(s.keeper.run(ctx)) })
 	}
 	all.Go(func() error {
-		if err := e.kafka.Advise(g.Run(ctx), kafka.ACL{Resource: kafka.GroupID, Name: gc.ID, Operation: kafka.Read}); err != nil {
+		if err := e.kafka.Advise(g.Run(ctx), kafka.ACL{Resource: kafka.GroupID, Name: gc.ID,
+			Operation: kafka.Read}); err != nil {
 			return fmt.Errorf("engine: %w", err)
 		}
 		return nil

@@ -35,7 +35,8 @@ func TestPipeline(t *testing.T) {
 	rates := randomRates(rand.New(rand.NewPCG(seed, 0)), dayStart, 5000, 400*time.Millisecond)
 	rates = append(rates, endRates(rates, partitions)...)
 
-	cfg := engine.Config{Brokers: c.Brokers, Dial: c.Dial, StateDir: t.TempDir(), CommitInterval: 100 * time.Millisecond}
+	cfg := engine.Config{Brokers: c.Brokers, Dial: c.Dial, StateDir: t.TempDir(),
+		CommitInterval: 100 * time.Millisecond}
 	r := start(t, p.plan, cfg)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -80,11 +81,13 @@ func TestPipeline(t *testing.T) {
 	e, err := engine.New(none.plan, engine.Config{Brokers: []string{"127.0.0.1:1"}})
 	require.NoError(t, err)
 	defer e.Close()
-	require.ErrorContains(t, engine.Add(over, e, none.rates, rates[0]), topic+": context canceled", "the context is the first thing to be said")
+	require.ErrorContains(t, engine.Add(over, e, none.rates, rates[0]), topic+": context canceled",
+		"the context is the first thing to be said")
 	require.Equal(t, context.Canceled, engine.ForEach(over, e, none.rates, func(Rate) error { return nil }))
 }
 
-// What was open goes on after a restart, and what was closed stays closed: with the state on disk, and without it.
+// What was open goes on after a restart, and what was closed stays closed: with the state on disk,
+// and without it.
 func TestRestart(t *testing.T) {
 	for _, keep := range []bool{true, false} {
 		t.Run(map[bool]string{true: "state kept", false: "state lost"}[keep], func(t *testing.T) {
@@ -100,7 +103,8 @@ func TestRestart(t *testing.T) {
 				if !keep {
 					dir = t.TempDir()
 				}
-				r := start(t, p.plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, StateDir: dir, CommitInterval: 50 * time.Millisecond})
+				r := start(t, p.plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, StateDir: dir,
+					CommitInterval: 50 * time.Millisecond})
 				upTo := rates[:(i+1)*1000]
 				write(t, c.Config(), p, rates[i*1000:(i+1)*1000])
 				awaitRows(t, r.Engine, p, upTo, partitions)

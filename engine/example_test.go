@@ -50,10 +50,12 @@ func withPrices(f func(context.Context, *engine.Engine, *dsl.TableOf[string, Pri
 	}
 }
 
-// Rows are added to Kafka, and come back to the tables of every process from there; AddAndWait waits for this process's.
+// Rows are added to Kafka, and come back to the tables of every process from there; AddAndWait
+// waits for this process's.
 func ExampleAddAndWait() {
 	withPrices(func(ctx context.Context, e *engine.Engine, prices *dsl.TableOf[string, Price]) error {
-		if err := engine.AddAndWait(ctx, e, prices, Price{Pair: "EUR/USD", Bid: 1.1}, Price{Pair: "GBP/USD", Bid: 1.3}); err != nil {
+		if err := engine.AddAndWait(ctx, e, prices, Price{Pair: "EUR/USD", Bid: 1.1},
+			Price{Pair: "GBP/USD", Bid: 1.3}); err != nil {
 			return err
 		}
 		table, err := engine.Table(e, prices)
@@ -67,7 +69,8 @@ func ExampleAddAndWait() {
 	// Output: 1.1 true
 }
 
-// A table as a list, and as a loop. Add returns when the broker has the row; WaitApplied makes sure that the table has it too.
+// A table as a list, and as a loop. Add returns when the broker has the row; WaitApplied makes sure
+// that the table has it too.
 func ExampleTable() {
 	withPrices(func(ctx context.Context, e *engine.Engine, prices *dsl.TableOf[string, Price]) error {
 		for i, pair := range []string{"EUR/USD", "EUR/CHF", "GBP/USD"} {
@@ -101,7 +104,8 @@ func ExampleTable() {
 // A loop over what is written to a topic: it waits for more until it is left, or ctx ends.
 func ExampleRows() {
 	withPrices(func(ctx context.Context, e *engine.Engine, prices *dsl.TableOf[string, Price]) error {
-		if err := engine.Add(ctx, e, prices, Price{Pair: "EUR/USD", Bid: 1.1}, Price{Pair: "EUR/USD", Bid: 1.2}); err != nil {
+		if err := engine.Add(ctx, e, prices, Price{Pair: "EUR/USD", Bid: 1.1},
+			Price{Pair: "EUR/USD", Bid: 1.2}); err != nil {
 			return err
 		}
 		n := 0
@@ -121,7 +125,8 @@ func ExampleRows() {
 	// EUR/USD 1.2
 }
 
-// A handler gets what is written to a topic, until it fails or ctx ends. What it cannot use it may send to the dead letters.
+// A handler gets what is written to a topic, until it fails or ctx ends. What it cannot use it may
+// send to the dead letters.
 func ExampleForEach() {
 	withPrices(func(ctx context.Context, e *engine.Engine, prices *dsl.TableOf[string, Price]) error {
 		if err := engine.Add(ctx, e, prices, Price{Pair: "EUR/USD", Bid: -1}); err != nil {
@@ -132,7 +137,8 @@ func ExampleForEach() {
 		err := engine.ForEach(ctx, e, prices, func(p Price) error {
 			fmt.Println(p.Pair, "goes to", e.DeadLetters())
 			stop()
-			return engine.SendDead(context.WithoutCancel(ctx), e, engine.Letter{Topic: prices.Topic(), Key: []byte(p.Pair), Offset: -1}, "no price")
+			return engine.SendDead(context.WithoutCancel(ctx), e, engine.Letter{Topic: prices.Topic(),
+				Key: []byte(p.Pair), Offset: -1}, "no price")
 		})
 		if errors.Is(err, context.Canceled) {
 			return nil

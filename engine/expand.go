@@ -125,9 +125,12 @@ func (x *expansion) expanded(s *subState) error {
 	var errs []error
 	for _, topic := range s.sub.Topics() {
 		if had := s.partitions.Load(); x.now[topic] > had {
-			errs = append(errs, fmt.Errorf("%w: topic %s has %d partitions, and had %d when Run began: the state of sub-topology %s "+
-				"is kept by partition, and keys are in other partitions now; nothing was committed since. Send the topic's records to "+
-				"a new topic, and read that under another name of the application", ErrExpanded, topic, x.now[topic], had, s.sub.Name))
+			errs = append(errs,
+				fmt.Errorf("%w: topic %s has %d partitions, and had %d when Run began: the state of sub-topology %s "+
+					"is kept by partition, and keys are in other partitions now; nothing was committed since. Send "+
+					"the topic's records to "+
+					"a new topic, and read that under another name of the application", ErrExpanded, topic,
+					x.now[topic], had, s.sub.Name))
 		}
 	}
 	return errors.Join(errs...)
@@ -143,6 +146,9 @@ func (x *expansion) learn(ctx context.Context, counts map[string]int32) error {
 		if err := x.follow(ctx, s); err != nil {
 			return err
 		}
+	}
+	if g := x.engine.group.Load(); g != nil {
+		g.Refresh(x.followed())
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -164,8 +170,9 @@ func (x *expansion) follow(ctx context.Context, s *subState) error {
 	if least < most {
 		if !x.said[s.sub.Name] {
 			x.said[s.sub.Name] = true
-			x.engine.cfg.Log.Warn("topics that are read together have different numbers of partitions: none is followed until all have as many",
-				"sub", s.sub.Name, "topics", names)
+			x.engine.cfg.Log.Warn(
+				"topics that are read together have different numbers of partitions: none is followed until all "+
+					"have as many", "sub", s.sub.Name, "topics", names)
 		}
 		return nil
 	}
@@ -178,8 +185,21 @@ func (x *expansion) follow(ctx context.Context, s *subState) error {
 	s.partitions.Store(most)
 	x.engine.cfg.Log.Info("topics have got more partitions: they are read from their first records",
 		"sub", s.sub.Name, "topics", names, "had", had, "have", most)
-	x.engine.refresh()
 	return nil
+}
+
+// followed is how many partitions the topics have of sub-topologies that follow them, and are not
+// about to.
+func (x *expansion) followed() map[string]int32 {
+	all := map[string]int32{}
+	for _, s := range x.engine.subs {
+		if least, most, _ := x.spread(s); !s.stateful && least == most && most == s.partitions.Load() {
+			for _, topic := range s.sub.Topics() {
+				all[topic] = most
+			}
+		}
+	}
+	return all
 }
 
 // spread is the least and the most partitions of the topics of s, and their names.
@@ -207,7 +227,8 @@ func (e *Engine) growLog(ctx context.Context, admin *kafka.Admin, s *subState, p
 	}
 	err := admin.Grow(ctx, s.changelog, partitions)
 	if errors.Is(err, kafka.ErrDenied) {
-		return fmt.Errorf("engine: %s: an administrator gives it those by\n\t%s\nor lets the engine do it: %w", needs, command, err)
+		return fmt.Errorf("engine: %s: an administrator gives it those by\n\t%s\nor lets the engine do it: %w", needs,
+			command, err)
 	}
 	if err != nil {
 		return fmt.Errorf("engine: %s: %w", needs, err)

@@ -45,7 +45,8 @@ func writeTo(t *testing.T, c *kafkatest.Cluster, rates *dsl.StreamOf[Rate], part
 // numbered are rates of many pairs, so that all partitions have some.
 func numbered(from, n int, at time.Time) (all []Rate) {
 	for i := range n {
-		all = append(all, Rate{Pair: fmt.Sprint("P", (from+i)%40), Bid: float64(from + i), At: at.Add(time.Duration(i) * time.Millisecond)})
+		all = append(all, Rate{Pair: fmt.Sprint("P", (from+i)%40), Bid: float64(from + i),
+			At: at.Add(time.Duration(i) * time.Millisecond)})
 	}
 	return all
 }
@@ -62,7 +63,8 @@ func TestTopicGrowsUnderState(t *testing.T) {
 	writeTo(t, c, p.rates, 2, numbered(0, 200, dayStart))
 	awaitEnd(t, c, app, topic)
 	partitions := grow(t, c, topic, 2)
-	// Half of the keys are in other partitions now, and their windows are closed by what the old ones get.
+	// Half of the keys are in other partitions now, and their windows are closed by what the old
+	// ones get.
 	late := numbered(200, 200, dayStart.Add(10*time.Second))
 	writeTo(t, c, p.rates, partitions, append(late, numbered(0, 400, dayStart.Add(time.Hour))...))
 	select {
@@ -122,7 +124,39 @@ func TestTopicGrowsWithoutState(t *testing.T) {
 	require.NoError(t, r.stop())
 }
 
-// Where an administrator makes the topics, the error has the command for a changelog that must grow.
+// The coordinator gives a static member that comes back what it had, and asks nobody to divide:
+// what its topic has got meanwhile must be found all the same.
+func TestTopicGrowsWhileAStaticMemberIsAway(t *testing.T) {
+	c := kafkatest.Start(t)
+	topic, app, out := c.Topic(t, "rates", 1), c.Name("fx"), c.Name("out")
+	plan, rates := copied(t, app, topic, out, dsl.Fail, asTheyAre)
+	cfg := engine.Config{Brokers: c.Brokers, CommitInterval: 20 * time.Millisecond, InstanceID: "one",
+		SessionTimeout: 5 * time.Minute}
+	life := func(partitions int32, written int) {
+		writeTo(t, c, rates, partitions, numbered(written-200, 200, dayStart))
+		e, err := engine.New(plan, cfg)
+		require.NoError(t, err)
+		engine.Connection(e).WatchInterval = 50 * time.Millisecond
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		done := make(chan error, 1)
+		go func() { done <- e.Run(ctx) }()
+		require.Eventually(t, func() bool {
+			counts, err := c.Admin().Partitions(t.Context(), out)
+			return err == nil && counts[out] > 0 && len(bids(t, c, rates, out)) >= written
+		}, patience, 50*time.Millisecond)
+		cancel()
+		require.NoError(t, <-done)
+	}
+	life(1, 200)
+	life(grow(t, c, topic, 3), 400)
+	got := bids(t, c, rates, out)
+	require.Len(t, got, 400, "each once")
+	require.Len(t, slices.Compact(got), 400)
+}
+
+// Where an administrator makes the topics, the error has the command for a changelog that must
+// grow.
 func TestTopicGrowsForAnAdministrator(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic, app := c.Topic(t, "rates", 1), c.Name("fx")
@@ -145,7 +179,10 @@ func TestTopicGrowsForAnAdministrator(t *testing.T) {
 func TestTopicGrowsBeforeAnInternalTopic(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic, app := c.Topic(t, "rates", 2), c.Name("fx")
-	p := newPipelineOf(t, app, topic, func(_ *dsl.Builder, s *dsl.StreamOf[Rate]) *dsl.StreamOf[Rate] { return s.Repartition("again", 0) })
+	p := newPipelineOf(t, app, topic, func(_ *dsl.Builder,
+		s *dsl.StreamOf[Rate]) *dsl.StreamOf[Rate] {
+		return s.Repartition("again", 0)
+	})
 	cfg := engine.Config{Brokers: c.Brokers, CommitInterval: 20 * time.Millisecond, StateDir: t.TempDir()}
 	r := start(t, p.plan, cfg)
 	writeTo(t, c, p.rates, 2, numbered(0, 200, dayStart))
@@ -200,7 +237,8 @@ func TestTableGrows(t *testing.T) {
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
 		rows, err := table.ToList(t.Context())
-		return err == nil && len(rows) == 20 && !slices.ContainsFunc(rows, func(h holder) bool { return h.Desk != "after" })
+		return err == nil && len(rows) == 20 &&
+			!slices.ContainsFunc(rows, func(h holder) bool { return h.Desk != "after" })
 	}, patience, 20*time.Millisecond)
 	require.NoError(t, engine.WaitApplied(ctx, r.Engine, holders))
 	require.NoError(t, r.stop())

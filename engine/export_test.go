@@ -25,7 +25,8 @@ func Deletable(ctx context.Context, e *Engine, admin *kafka.Admin, topics ...str
 	return e.deletable(ctx, admin, topics...)
 }
 
-// Keeper is the stores of an engine's first sub-topology without a group: the test says what standbys there are.
+// Keeper is the stores of an engine's first sub-topology without a group: the test says what
+// standbys there are.
 type Keeper struct{ k *keeper }
 
 // KeeperOf lets a test be the group of e, whose Run is never called.

@@ -13,8 +13,9 @@ import (
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
 )
 
-// A foreign key join of topics with different numbers of partitions, over a broker, with a restart that loses all state and one that does
-// not: orders go to the partitions of one and answers to those of the other.
+// A foreign key join of topics with different numbers of partitions, over a broker, with a restart
+// that loses all state and one that does not: orders go to the partitions of one and answers to
+// those of the other.
 func TestJoinForeign(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -46,7 +47,8 @@ func TestJoinForeign(t *testing.T) {
 		if round == 1 {
 			dir = t.TempDir()
 		}
-		e := start(t, plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, StateDir: dir, CommitInterval: 20 * time.Millisecond})
+		e := start(t, plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, StateDir: dir,
+			CommitInterval: 20 * time.Millisecond})
 		put(t, c, sales, buys)
 		put(t, c, people, persons)
 		want := map[string]sold{}

@@ -7,14 +7,15 @@ import (
 	"github.com/ashi-stream/ashi/engine/internal/task"
 )
 
-// history holds a changelog against a store that is to go on from its position: commits are numbered, so the first one behind that position
-// has a higher number than the store's. If not, a broker has lost the end of a log that this
-// process had read, and others have written it again. It is for that only: a topic that was made
-// again has another id, which is compared before (task.OtherLogError). Compaction leaves gaps,
-// which say nothing.
+// history holds a changelog against a store that is to go on from its position: commits are
+// numbered, so the first one behind that position has a higher number than the store's. If not, a
+// broker has lost the end of a log that this process had read, and others have written it again. It
+// is for that only: a topic that was made again has another id, which is compared before
+// (task.OtherLogError). Compaction leaves gaps, which say nothing.
 //
-// The zero history is that of an empty store, and takes every log: only the first commit is looked at, as with AtLeastOnce nothing fences a process
-// that was paused, which may write a commit behind those of its successor. A store that meets such a one first is rebuilt, once.
+// The zero history is that of an empty store, and takes every log: only the first commit is looked
+// at, as with AtLeastOnce nothing fences a process that was paused, which may write a commit behind
+// those of its successor. A store that meets such a one first is rebuilt, once.
 type history struct {
 	sequence uint64 // of the store's last commit; 0: there is none, or the log is known to follow it
 }
@@ -44,8 +45,9 @@ func (h *history) follow(records []task.Record) error {
 			return nil // a newer program's, perhaps: who opens the task will say
 		}
 		if p.Sequence <= h.sequence {
-			return fmt.Errorf("%w: it is at commit %d, and its changelog goes on with commit %d at offset %d: has a broker lost the end of its log?",
-				task.ErrDamaged, h.sequence, p.Sequence, records[i].Offset)
+			return fmt.Errorf(
+				"%w: it is at commit %d, and its changelog goes on with commit %d at offset %d: has a broker lost "+
+					"the end of its log?", task.ErrDamaged, h.sequence, p.Sequence, records[i].Offset)
 		}
 		h.sequence = 0
 		return nil

@@ -15,7 +15,8 @@ import (
 	"github.com/ashi-stream/ashi/stores/memory"
 )
 
-// ahead makes stores say that they have a commit more than they do: as if their log had been cut behind that commit, and gone on without it.
+// ahead makes stores say that they have a commit more than they do: as if their log had been cut
+// behind that commit, and gone on without it.
 func ahead(t *testing.T, all map[string]stores.Store) {
 	for name, s := range all {
 		p, err := task.NewRestorer(s, task.LogID{}).Progress()
@@ -28,8 +29,8 @@ func ahead(t *testing.T, all map[string]stores.Store) {
 	}
 }
 
-// A store with a commit that its log does not have, as the log goes on with another one of that number, is rebuilt: by a task, and by a
-// standby.
+// A store with a commit that its log does not have, as the log goes on with another one of that
+// number, is rebuilt: by a task, and by a standby.
 func TestStoreOfAnotherPast(t *testing.T) {
 	for name, x := range map[string]struct {
 		another bool

@@ -33,7 +33,8 @@ func (e *Engine) identify(ctx context.Context, admin *kafka.Admin) error {
 
 // logID is the log of one partition of a sub-topology's changelog.
 func (e *Engine) logID(s *subState, partition int32) task.LogID {
-	return task.LogID{Cluster: e.found.Cluster, Application: e.plan.Name, Sub: s.sub.Name, Partition: partition, Topic: e.found.Topics[s.changelog].ID}
+	return task.LogID{Cluster: e.found.Cluster, Application: e.plan.Name, Sub: s.sub.Name, Partition: partition,
+		Topic: e.found.Topics[s.changelog].ID}
 }
 
 // topicIDs are those of the topics that a sub-topology reads.
@@ -76,7 +77,9 @@ func (e *Engine) others(now kafka.Found, topics ...string) error {
 	for _, topic := range topics {
 		was, is := e.found.Topics[topic].ID, now.Topics[topic].ID
 		if is.Other(was) {
-			errs = append(errs, fmt.Errorf("%w: topic %s has id %s, and had %s at start: it was deleted and made again under way", kafka.ErrOtherTopic, topic, is, was))
+			errs = append(errs,
+				fmt.Errorf("%w: topic %s has id %s, and had %s at start: it was deleted and made again under way",
+					kafka.ErrOtherTopic, topic, is, was))
 		}
 	}
 	return errors.Join(errs...)
@@ -106,7 +109,8 @@ func (e *Engine) watchTopics(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		if _, err := e.look(ctx, admin, topics...); errors.Is(err, kafka.ErrOtherTopic) { // that nobody answers is said elsewhere
+		// that nobody answers is said elsewhere
+		if _, err := e.look(ctx, admin, topics...); errors.Is(err, kafka.ErrOtherTopic) {
 			return fmt.Errorf("engine: %w", err)
 		}
 	}
@@ -120,7 +124,8 @@ func advised(err error) error {
 	return err
 }
 
-// note is what a commit of offsets says of itself, so that whoever reads it knows whose it is and of which topic.
+// note is what a commit of offsets says of itself, so that whoever reads it knows whose it is and
+// of which topic.
 func (e *Engine) note(s *subState, topic string) string {
 	return fmt.Sprintf("application=%s sub=%s topic=%s", e.plan.Name, s.sub.Name, e.found.Topics[topic].ID)
 }
@@ -165,9 +170,13 @@ func (e *Engine) emptyLog(ctx context.Context, s *subState, partition int32, kno
 		e.cfg.Log.Warn(text, "changelog", s.changelog, "partition", partition, "because", evidence)
 		return nil
 	}
-	return fmt.Errorf("%w: %s has no commit record in partition %d, although %s: was the topic deleted? To go on would read all from the oldest records, and "+
-		"write all results a second time. If that is wanted, set OnPlanChange to Rebuild once; or give the application another name; "+
-		"or start again from nothing, as docs/operations.md says (Starting again)", task.ErrLogLost, s.changelog, partition, evidence)
+	return fmt.Errorf(
+		"%w: %s has no commit record in partition %d, although %s: was the topic deleted? To go on would read all "+
+			"from the oldest records, and "+
+			"write all results a second time. If that is wanted, set OnPlanChange to Rebuild once; or give the "+
+			"application another name; "+
+			"or start again from nothing, as docs/operations.md says (Starting again)", task.ErrLogLost, s.changelog,
+		partition, evidence)
 }
 
 // storeKnows says what the commit record of a store of this task tells; empty: nothing of what
@@ -178,7 +187,8 @@ func (e *Engine) storeKnows(s *subState, known *task.Progress) string {
 	}
 	for _, topic := range s.sub.Topics() {
 		if known.Processed(topic, e.found.Topics[topic].ID) {
-			return fmt.Sprintf("the local store has commit %d, at offset %d of topic %s", known.Sequence, known.Inputs[topic], topic)
+			return fmt.Sprintf("the local store has commit %d, at offset %d of topic %s", known.Sequence,
+				known.Inputs[topic], topic)
 		}
 	}
 	return ""

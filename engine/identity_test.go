@@ -26,7 +26,8 @@ import (
 // A changelog that was deleted while nothing ran does not mean that all is to be written again: the
 // store knows better, and without it the group.
 func TestChangelogDeleted(t *testing.T) {
-	for name, x := range map[string]struct{ diskGone, groupGone bool }{"disk and group": {}, "group": {diskGone: true}, "disk": {groupGone: true}} {
+	for name, x := range map[string]struct{ diskGone, groupGone bool }{"disk and group": {}, "group": {diskGone: true},
+		"disk": {groupGone: true}} {
 		t.Run(name, func(t *testing.T) {
 			c := kafkatest.Start(t)
 			p := newPost(t, c, c.Name("fx"), c.Name("in"), 1)
@@ -49,7 +50,8 @@ func TestChangelogDeleted(t *testing.T) {
 				}
 			}
 			require.Equal(t, 50, p.passed(t))
-			require.Contains(t, p.work(t, dir, rebuilding), "changelog has lost its state: all is read from the oldest records and written again")
+			require.Contains(t, p.work(t, dir, rebuilding),
+				"changelog has lost its state: all is read from the oldest records and written again")
 			require.Equal(t, 100, p.passed(t))
 			p.requireCounts(t, 50)
 			p.send(t, 1)
@@ -82,7 +84,8 @@ func TestChangelogNeverWritten(t *testing.T) {
 	require.Equal(t, 6, p.passed(t))
 	p.requireCounts(t, 3)
 
-	// And so it does when the input is another one too: what the group and the directory know is of the one before.
+	// And so it does when the input is another one too: what the group and the directory know is of
+	// the one before.
 	p.sent = 0
 	p.remake(t, p.in, p.changelog(), p.out, p.counts)
 	p.send(t, 2)
@@ -91,7 +94,8 @@ func TestChangelogNeverWritten(t *testing.T) {
 	p.requireCounts(t, 2)
 }
 
-// An input that was deleted and made again has other records at the offsets that are remembered: none is passed over.
+// An input that was deleted and made again has other records at the offsets that are remembered:
+// none is passed over.
 func TestInputMadeAgain(t *testing.T) {
 	c := kafkatest.Start(t)
 	for name, again := range map[string]int{"fewer records": 20, "more records": 90} {
@@ -106,7 +110,8 @@ func TestInputMadeAgain(t *testing.T) {
 			for _, dir := range []string{dir, t.TempDir()} {
 				err := p.refuse(t, dir)
 				require.ErrorIs(t, err, task.ErrOtherTopic)
-				for _, said := range []string{p.in, "deleted and made again", "OnPlanChange to Rebuild", "another name"} {
+				for _, said := range []string{p.in, "deleted and made again", "OnPlanChange to Rebuild",
+					"another name"} {
 					require.ErrorContains(t, err, said)
 				}
 			}
@@ -216,18 +221,21 @@ func TestCommitsSayWhoseTheyAre(t *testing.T) {
 	found, err := c.Admin().Topics(t.Context(), p.in)
 	require.NoError(t, err)
 	require.NotZero(t, found.Topics[p.in].ID)
-	require.Equal(t, fmt.Sprintf("application=%s sub=%s topic=%s", p.app, p.in, found.Topics[p.in].ID), commits[0].Metadata)
+	require.Equal(t, fmt.Sprintf("application=%s sub=%s topic=%s", p.app, p.in, found.Topics[p.in].ID),
+		commits[0].Metadata)
 	require.Equal(t, int64(3), commits[0].Offset)
 }
 
 // Two applications whose names and topics, one behind the other, read alike have nothing in common:
 // one after the other, in both orders, and at once.
 func TestApplicationsWithNamesThatRunTogether(t *testing.T) {
-	for name, order := range map[string][]int{"one, then the other": {0, 1}, "the other, then one": {1, 0}, "both at once": nil} {
+	for name, order := range map[string][]int{"one, then the other": {0, 1}, "the other, then one": {1, 0},
+		"both at once": nil} {
 		t.Run(name, func(t *testing.T) {
 			c := kafkatest.Start(t)
 			tail := c.Name("")
-			apps := []*post{newPost(t, c, "orders"+tail, "eu-in"+tail, 1), newPost(t, c, "orders"+tail+"-eu", "in"+tail, 1)}
+			apps := []*post{newPost(t, c, "orders"+tail, "eu-in"+tail, 1), newPost(t, c, "orders"+tail+"-eu", "in"+tail,
+				1)}
 			for i, p := range apps {
 				p.send(t, 10*(i+1))
 			}
@@ -269,7 +277,8 @@ func TestTableMadeAgain(t *testing.T) {
 			accounts = append(accounts, fmt.Sprintf("a%02d", from+i))
 			value, err := declared.StreamRef().Encode(nil, &holder{accounts[i], "desk"})
 			require.NoError(t, err)
-			outputs = append(outputs, task.Output{Topic: topic, Partition: task.OnKey, Key: []byte(accounts[i]), Value: value, Timestamp: windows.At(time.Now())})
+			outputs = append(outputs, task.Output{Topic: topic, Partition: task.OnKey, Key: []byte(accounts[i]),
+				Value: value, Timestamp: windows.At(time.Now())})
 		}
 		p.write(t, outputs)
 		return accounts
@@ -288,7 +297,8 @@ func TestTableMadeAgain(t *testing.T) {
 	}
 	has := func(r *running, want []string) {
 		t.Helper()
-		require.Eventually(t, func() bool { return slices.Equal(want, rows(r)) }, patience, 20*time.Millisecond, "want %v", want)
+		require.Eventually(t, func() bool { return slices.Equal(want, rows(r)) }, patience, 20*time.Millisecond,
+			"want %v", want)
 	}
 	dir := t.TempDir()
 	first := put(0, 20)
@@ -318,8 +328,8 @@ func TestChangelogMadeAgainUnderWay(t *testing.T) {
 	r, _ := p.begin(t, dir)
 	awaitRead(t, c, p.group(), p.in)
 	p.remake(t, p.changelog())
-	require.NoError(t, c.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: p.changelog(), Partitions: 1, Replication: -1,
-		Config: map[string]string{"cleanup.policy": "compact", "retention.ms": "-1"}}))
+	require.NoError(t, c.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: p.changelog(), Partitions: 1,
+		Replication: -1, Config: map[string]string{"cleanup.policy": "compact", "retention.ms": "-1"}}))
 	p.send(t, 5)
 	select { // the producer may find out, or the look at topics, or the next start
 	case err := <-r.done:

@@ -13,13 +13,14 @@ import (
 	"github.com/ashi-stream/ashi/stores"
 )
 
-// keepOpen is how long a store stays open that neither a task nor a standby has: in a rebalance it is one first and the other next, and
-// nobody knows yet which.
+// keepOpen is how long a store stays open that neither a task nor a standby has: in a rebalance it
+// is one first and the other next, and nobody knows yet which.
 const keepOpen = 30 * time.Second
 
-// keeper has the stores of a sub-topology's tasks while no task has them. Those of standbys follow the changelog (standby.go); others
-// wait open for their next owner, or are on disk. A store goes from hand to hand open: a standby that becomes a task is not read anew. It is
-// safe for concurrent use.
+// keeper has the stores of a sub-topology's tasks while no task has them. Those of standbys follow
+// the changelog (standby.go); others wait open for their next owner, or are on disk. A store goes
+// from hand to hand open: a standby that becomes a task is not read anew. It is safe for concurrent
+// use.
 type keeper struct {
 	engine  *Engine
 	state   *subState
@@ -39,7 +40,9 @@ type slot struct {
 	reach     reach
 	copy      atomic.Pointer[standby] // nil: it is none; written with mu held
 
-	mu        sync.Mutex   // held while the store is opened, written by the follower, or closed; never while a broker is waited for
+	// held while the store is opened, written by the follower, or closed; never while a broker is
+	// waited for
+	mu        sync.Mutex
 	taken     int          // workers that have the store
 	store     stores.Store // nil: it is closed, or a worker has it
 	idleSince time.Time    // of a store that is no standby's
@@ -52,7 +55,8 @@ func newKeeper(e *Engine, s *subState) *keeper {
 // id is the log that a partition's store is of.
 func (k *keeper) id(partition int32) task.LogID { return k.engine.logID(k.state, partition) }
 
-// find reads the positions of the stores that are on disk. Those that cannot be read are found to be damaged when they are opened.
+// find reads the positions of the stores that are on disk. Those that cannot be read are found to
+// be damaged when they are opened.
 func (k *keeper) find() {
 	for partition, position := range k.engine.state.positions(k.state.changelog, k.id, k.engine.cfg.Log) {
 		k.slot(partition).reach.set(position)
@@ -82,7 +86,8 @@ func (k *keeper) all() []*slot {
 	return all
 }
 
-// positions is how far the state of each partition is that this process has, wherever it is (kafka.GroupConfig.Positions).
+// positions is how far the state of each partition is that this process has, wherever it is
+// (kafka.GroupConfig.Positions).
 func (k *keeper) positions() map[int32]int64 {
 	known := map[int32]int64{}
 	for _, s := range k.all() {
@@ -109,7 +114,8 @@ func (k *keeper) take(partition int32) (store stores.Store, doubt, err error) {
 	return store, doubt, nil
 }
 
-// give takes a store back that take gave out; nil where that failed, or the store is closed. One that is not to be trusted is closed.
+// give takes a store back that take gave out; nil where that failed, or the store is closed. One
+// that is not to be trusted is closed.
 func (k *keeper) give(partition int32, store stores.Store) error {
 	s := k.slot(partition)
 	s.mu.Lock()
@@ -136,7 +142,8 @@ func (k *keeper) give(partition int32, store stores.Store) error {
 // a follower did not trust it, it is damaged, or of another log.
 func (k *keeper) openLocked(s *slot) (doubt, err error) {
 	if s.store == nil {
-		if s.store, err = k.engine.state.open(k.state.changelog, s.partition, k.engine.shareOf(k.state).store, k.engine.cfg.Log); err != nil {
+		if s.store, err = k.engine.state.open(k.state.changelog, s.partition, k.engine.shareOf(k.state).store,
+			k.engine.cfg.Log); err != nil {
 			return nil, err
 		}
 	}
@@ -158,7 +165,8 @@ func check(store stores.Store, id task.LogID) error {
 	if _, _, err := r.Position(); err != nil {
 		return err
 	}
-	if _, err := r.Progress(); err != nil && !errors.Is(err, task.ErrNewer) { // a newer version's is sound: it can go on with it
+	// a newer version's is sound: it can go on with it
+	if _, err := r.Progress(); err != nil && !errors.Is(err, task.ErrNewer) {
 		return fmt.Errorf("%w: %w", task.ErrDamaged, err)
 	}
 	return nil
@@ -166,7 +174,8 @@ func check(store stores.Store, id task.LogID) error {
 
 // emptied throws a store away and opens a new one in its place.
 func (e *Engine) emptied(s *subState, partition int32, store stores.Store, reason error) (stores.Store, error) {
-	e.cfg.Log.Warn("local state cannot be used: it is rebuilt from its changelog", "changelog", s.changelog, "partition", partition, "reason", reason)
+	e.cfg.Log.Warn("local state cannot be used: it is rebuilt from its changelog", "changelog", s.changelog,
+		"partition", partition, "reason", reason)
 	if err := store.Close(); err != nil {
 		return nil, err
 	}

@@ -22,7 +22,8 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// memberEnvironment makes the test program a member of an application, described in JSON, in place of running tests.
+// memberEnvironment makes the test program a member of an application, described in JSON, in place
+// of running tests.
 const memberEnvironment = "ASHI_TEST_MEMBER"
 
 type memberSpec struct {
@@ -36,7 +37,8 @@ type memberSpec struct {
 	Doom            *doom // where it dies; nil: it does not die by itself
 }
 
-// beMember runs until it is told to end, or is killed. It prints a line when it sees its first record.
+// beMember runs until it is told to end, or is killed. It prints a line when it sees its first
+// record.
 func beMember() {
 	var spec memberSpec
 	if err := json.Unmarshal([]byte(os.Getenv(memberEnvironment)), &spec); err != nil {
@@ -58,7 +60,8 @@ func beMember() {
 		plan = newPipeline(panicking{}, spec.App, spec.Topic, func(*Rate) error { seen(); return nil }).plan
 	}
 	cfg := engine.Config{Brokers: spec.Brokers, StateDir: spec.Dir, CommitInterval: 30 * time.Millisecond,
-		CheckpointInterval: 100 * time.Millisecond, SessionTimeout: time.Second, Standbys: spec.Standbys, InstanceID: spec.Instance}
+		CheckpointInterval: 100 * time.Millisecond, SessionTimeout: time.Second, Standbys: spec.Standbys,
+		InstanceID: spec.Instance}
 	if spec.Doom != nil {
 		cfg.Dial, cfg.StateDir, cfg.WithoutTables = spec.Doom.dial, "", "the test is about a task"
 	}
@@ -206,7 +209,8 @@ func (k *killRig) undisturbed(t *testing.T) {
 	requireFinals(t, k.cluster.Config(), k.calm, k.rates, k.partitions, time.Minute)
 }
 
-// requireSame compares what app has written with what the undisturbed one has: byte for byte, in order, nothing twice.
+// requireSame compares what app has written with what the undisturbed one has: byte for byte, in
+// order, nothing twice.
 func (k *killRig) requireSame(t *testing.T, app string) {
 	t.Helper()
 	p := newPipeline(t, app, k.topic)
@@ -224,8 +228,8 @@ func (k *killRig) requireSame(t *testing.T, app string) {
 	}
 }
 
-// Kill -9 in the middle of the input, ten times, or fifty in make soak, and start again: with the state that the dead process left, and
-// as often without it.
+// Kill -9 in the middle of the input, ten times, or fifty in make soak, and start again: with the
+// state that the dead process left, and as often without it.
 func TestKilled(t *testing.T) {
 	kills := 10
 	switch {
@@ -237,12 +241,13 @@ func TestKilled(t *testing.T) {
 	k := newLongRig(t, 1200*kills)
 	for _, keep := range []bool{true, false} {
 		t.Run(map[bool]string{true: "state kept", false: "state lost"}[keep], func(t *testing.T) {
-			spec := memberSpec{Brokers: k.cluster.Brokers, App: k.cluster.Name(fmt.Sprintf("killed-%v", keep)), Topic: k.topic, Dir: t.TempDir(),
-				Pause: 300 * time.Microsecond}
+			spec := memberSpec{Brokers: k.cluster.Brokers, App: k.cluster.Name(fmt.Sprintf("killed-%v", keep)),
+				Topic: k.topic, Dir: t.TempDir(), Pause: 300 * time.Microsecond}
 			for range kills {
 				m := spawn(t, spec)
 				<-m.first
-				time.Sleep(time.Duration(k.random.Int64N(int64(200 * time.Millisecond)))) // a random point, not a wait for something
+				// a random point, not a wait for something
+				time.Sleep(time.Duration(k.random.Int64N(int64(200 * time.Millisecond))))
 				m.kill(t)
 				if !keep {
 					require.NoError(t, os.RemoveAll(spec.Dir))
@@ -261,7 +266,8 @@ func TestKilled(t *testing.T) {
 // Two processes share the work; one is killed, and the other takes over.
 func TestTakeOver(t *testing.T) {
 	k := newKillRig(t)
-	spec := memberSpec{Brokers: k.cluster.Brokers, App: k.cluster.Name("pair"), Topic: k.topic, Dir: t.TempDir(), Pause: 300 * time.Microsecond}
+	spec := memberSpec{Brokers: k.cluster.Brokers, App: k.cluster.Name("pair"), Topic: k.topic, Dir: t.TempDir(),
+		Pause: 300 * time.Microsecond}
 	first := spawn(t, spec)
 	<-first.first
 	spec.Dir = t.TempDir()

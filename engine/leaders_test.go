@@ -12,9 +12,10 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// Three real brokers, each record on all of them. Again and again the one that leads a partition of one of the application's topics is killed
-// under load: at once others lead, coordinators of groups and transactions move, and the next minute is written and goes through all
-// stages while it is dead. Then it comes back, under load too. Every total is right, and there once.
+// Three real brokers, each record on all of them. Again and again the one that leads a partition of
+// one of the application's topics is killed under load: at once others lead, coordinators of groups
+// and transactions move, and the next minute is written and goes through all stages while it is
+// dead. Then it comes back, under load too. Every total is right, and there once.
 func TestLeadersKilled(t *testing.T) {
 	m := kafkatest.StartMachines(t, 3)
 	seed, kills := rand.Uint64(), 5
@@ -27,8 +28,9 @@ func TestLeadersKilled(t *testing.T) {
 	in.relay = newRelay(t, app, orders, refunds, func() {})
 	var members []*running
 	for range 2 {
-		members = append(members, start(t, in.relay.plan, engine.Config{Brokers: m.Brokers, StateDir: t.TempDir(), CommitInterval: 50 * time.Millisecond,
-			CheckpointInterval: 200 * time.Millisecond, SessionTimeout: 5 * time.Second, WithoutTables: "the test is about tasks"}))
+		members = append(members, start(t, in.relay.plan, engine.Config{Brokers: m.Brokers, StateDir: t.TempDir(),
+			CommitInterval: 50 * time.Millisecond, CheckpointInterval: 200 * time.Millisecond,
+			SessionTimeout: 5 * time.Second, WithoutTables: "the test is about tasks"}))
 	}
 	in.write(t, 1000)
 	in.settle(t) // so that all topics are there
@@ -45,11 +47,13 @@ func TestLeadersKilled(t *testing.T) {
 		topic, partition := topics[in.random.IntN(len(topics))], in.random.Int32N(3)
 		id := m.Leader(t, topic, partition)
 		in.write(t, 3000)
-		time.Sleep(time.Duration(in.random.Int64N(int64(500 * time.Millisecond)))) // a random point, not a wait for something
+		// a random point, not a wait for something
+		time.Sleep(time.Duration(in.random.Int64N(int64(500 * time.Millisecond))))
 		began := time.Now()
 		m.Kill(t, id)
 		in.settle(t)
-		t.Logf("kill %d: broker %d, which led %s/%d; all stages have gone on after %v", kill+1, id, topic, partition, time.Since(began))
+		t.Logf("kill %d: broker %d, which led %s/%d; all stages have gone on after %v", kill+1, id, topic, partition,
+			time.Since(began))
 		in.write(t, 1000)
 		m.Revive(t, id)
 		in.settle(t)

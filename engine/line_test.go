@@ -15,7 +15,8 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// soakMinutes is how long the long forms of tests run, 0 where nobody asked for them: make soak sets it.
+// soakMinutes is how long the long forms of tests run, 0 where nobody asked for them: make soak
+// sets it.
 func soakMinutes(t testing.TB) int {
 	s := os.Getenv("ASHI_SOAK_MINUTES")
 	if s == "" {
@@ -40,8 +41,8 @@ func stormMinutes(t testing.TB, brief int) int {
 	return brief
 }
 
-// line is a member's network, which can be held, so that connections stay and nothing goes through, as when one of the two ends is
-// paused; and which breaks for good at a numbered write.
+// line is a member's network, which can be held, so that connections stay and nothing goes through,
+// as when one of the two ends is paused; and which breaks for good at a numbered write.
 type line struct {
 	dial func(ctx context.Context, network, addr string) (net.Conn, error)
 

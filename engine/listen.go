@@ -45,15 +45,18 @@ func (l *listened) counts() map[string]map[string]int64 {
 	}
 	all := map[string]map[string]int64{}
 	for topic, p := range l.of {
-		all[topic] = map[string]int64{task.NullValue.String(): p.nulls.Load(), task.Undecodable.String(): p.undecodable.Load()}
+		all[topic] = map[string]int64{task.NullValue.String(): p.nulls.Load(),
+			task.Undecodable.String(): p.undecodable.Load()}
 	}
 	return all
 }
 
-// Rows is ForEach as a loop: for row, err := range engine.Rows(ctx, eng, rates). It yields each row that is committed to the topic, from the
-// oldest on, and waits for more. When ctx ends, or the topic cannot be read, it yields that error with a zero row, and ends. Each loop reads
-// the topic from its start; leaving it lets go of the connection.
-func Rows[R any](ctx context.Context, e *Engine, from interface{ StreamRef() topology.StreamOf[R] }) iter.Seq2[R, error] {
+// Rows is ForEach as a loop: for row, err := range engine.Rows(ctx, eng, rates). It yields each row
+// that is committed to the topic, from the oldest on, and waits for more. When ctx ends, or the
+// topic cannot be read, it yields that error with a zero row, and ends. Each loop reads the topic
+// from its start; leaving it lets go of the connection.
+func Rows[R any](ctx context.Context, e *Engine,
+	from interface{ StreamRef() topology.StreamOf[R] }) iter.Seq2[R, error] {
 	return func(yield func(R, error) bool) {
 		err := ForEach(ctx, e, from, func(row R) error {
 			if !yield(row, nil) {

@@ -19,7 +19,8 @@ import (
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
 )
 
-// ENT-3: a loop over a stream yields what is there, waits for more, and ends when it is left, or with the error of its context.
+// ENT-3: a loop over a stream yields what is there, waits for more, and ends when it is left, or
+// with the error of its context.
 func TestRows(t *testing.T) {
 	c := kafkatest.Start(t)
 	b := dsl.New(c.Name("rows"))
@@ -84,7 +85,10 @@ func TestRows(t *testing.T) {
 	for _, err := range engine.Rows(ctx, e, missing) {
 		require.ErrorContains(t, err, "does not exist")
 	}
-	for _, err := range engine.Rows(ctx, e, dsl.Map(positions, func(p *position) (position, error) { return *p, nil })) {
+	for _, err := range engine.Rows(ctx, e, dsl.Map(positions, func(p *position) (position, error) {
+		return *p,
+			nil
+	})) {
 		require.ErrorContains(t, err, "is not in a topic")
 	}
 
@@ -95,7 +99,8 @@ func TestRows(t *testing.T) {
 	require.ErrorIs(t, engine.ForEach(again, e, positions, func(position) error { stop(); return full }), full)
 }
 
-// What is passed over is counted by topic and reason, in the metrics and in the status, before anything else is as well.
+// What is passed over is counted by topic and reason, in the metrics and in the status, before
+// anything else is as well.
 func TestPassedOver(t *testing.T) {
 	c := kafkatest.Start(t)
 	b := dsl.New(c.Name("passed"))
@@ -129,7 +134,8 @@ func TestPassedOver(t *testing.T) {
 	require.EqualValues(t, 4, total(metrics, "reason", "undecodable"))
 	page := httptest.NewRecorder()
 	e.StatusHandler().ServeHTTP(page, httptest.NewRequest(http.MethodGet, "/status.html", nil))
-	require.Contains(t, page.Body.String(), "readers of "+topic+"</td><td></td><td></td><td>null_value: 2<br>undecodable: 4<br></td>")
+	require.Contains(t, page.Body.String(),
+		"readers of "+topic+"</td><td></td><td></td><td>null_value: 2<br>undecodable: 4<br></td>")
 }
 
 type remark struct {
@@ -146,7 +152,8 @@ func TestAdjustedValues(t *testing.T) {
 	plan, err := b.Build()
 	require.NoError(t, err)
 	var text bytes.Buffer
-	e, err := engine.New(plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, Log: slog.New(slog.NewTextHandler(&text, nil))})
+	e, err := engine.New(plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial,
+		Log: slog.New(slog.NewTextHandler(&text, nil))})
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -171,8 +178,10 @@ func TestAdjustedValues(t *testing.T) {
 		}
 	}
 	require.Len(t, counts, 1)
-	require.Regexp(t, `name:"column"\s+value:"text".*name:"row"\s+value:"engine_test.remark".*counter:{value:1\b`, counts[0])
+	require.Regexp(t, `name:"column"\s+value:"text".*name:"row"\s+value:"engine_test.remark".*counter:{value:1\b`,
+		counts[0])
 	cancel()
 	require.NoError(t, <-done)
-	require.Contains(t, text.String(), `msg="values were cut or rounded to fit their column" component=core row=engine_test.remark column=text values=1`)
+	require.Contains(t, text.String(),
+		`msg="values were cut or rounded to fit their column" component=core row=engine_test.remark column=text values=1`)
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/ashi-stream/ashi/engine/internal/task"
 )
 
-// collector is what an Engine knows of itself as Prometheus wants it; docs/metrics.md explains every name.
+// collector is what an Engine knows of itself as Prometheus wants it; docs/metrics.md explains
+// every name.
 type collector struct {
 	e *Engine
 
@@ -20,9 +21,10 @@ type collector struct {
 	all                                                                   []*prometheus.Desc
 }
 
-// Collector is the Engine's metrics, to be registered with a Prometheus registry. Engines of different applications go into one registry; the label
-// application tells them apart. Figures of tasks are of their last commits, those of stores of their last checkpoints. Collecting asks no broker and waits for
-// no task.
+// Collector is the Engine's metrics, to be registered with a Prometheus registry. Engines of
+// different applications go into one registry; the label application tells them apart. Figures of
+// tasks are of their last commits, those of stores of their last checkpoints. Collecting asks no
+// broker and waits for no task.
 func (e *Engine) Collector() prometheus.Collector {
 	c := &collector{e: e}
 	desc := func(name, help string, by ...string) *prometheus.Desc {
@@ -31,26 +33,40 @@ func (e *Engine) Collector() prometheus.Collector {
 		return d
 	}
 	c.ready = desc("ashi_ready", "1 when all tables can be read.")
-	c.dropped = desc("ashi_dropped_records_total", "Records dropped; late ones count once per window.", "sub_topology", "reason")
-	c.letters = desc("ashi_dead_letters_total", "Records sent to the dead letters; they are not among the dropped ones.", "sub_topology", "reason")
+	c.dropped = desc("ashi_dropped_records_total", "Records dropped; late ones count once per window.", "sub_topology",
+		"reason")
+	c.letters = desc("ashi_dead_letters_total",
+		"Records sent to the dead letters; they are not among the dropped ones.", "sub_topology", "reason")
 	c.tasks = desc("ashi_tasks", "Tasks that this process works on.", "sub_topology")
 	c.restoring = desc("ashi_tasks_restoring", "Tasks of this process that are not open yet.", "sub_topology")
-	c.remaining = desc("ashi_restore_remaining_records", "Offsets of the changelog that a task which is being restored has still to read.", "sub_topology", "partition")
-	c.lag = desc("ashi_input_lag_records", "Committed records of an input that a task has not committed yet.", "sub_topology", "topic", "partition")
-	c.streamTime = desc("ashi_stream_time_seconds", "Stream time of a step, since 1970.", "sub_topology", "partition", "operator")
-	c.call = desc("ashi_call_seconds", "How long the call of the program's code that a task is in now has been seen; 0 where it is in none.", "sub_topology", "partition")
-	c.memory = desc("ashi_task_memory_bytes", "Rows, sessions and groups of a task in memory.", "sub_topology", "partition")
+	c.remaining = desc("ashi_restore_remaining_records",
+		"Offsets of the changelog that a task which is being restored has still to read.", "sub_topology", "partition")
+	c.lag = desc("ashi_input_lag_records", "Committed records of an input that a task has not committed yet.",
+		"sub_topology", "topic", "partition")
+	c.streamTime = desc("ashi_stream_time_seconds", "Stream time of a step, since 1970.", "sub_topology", "partition",
+		"operator")
+	c.call = desc("ashi_call_seconds",
+		"How long the call of the program's code that a task is in now has been seen; 0 where it is in none.",
+		"sub_topology", "partition")
+	c.memory = desc("ashi_task_memory_bytes", "Rows, sessions and groups of a task in memory.", "sub_topology",
+		"partition")
 	c.stateRows = desc("ashi_state_rows", "Rows in a task's store, roughly.", "sub_topology", "partition")
-	c.stateBytes = desc("ashi_state_bytes", "Size of a task's store, where it is on disk, roughly.", "sub_topology", "partition")
+	c.stateBytes = desc("ashi_state_bytes", "Size of a task's store, where it is on disk, roughly.", "sub_topology",
+		"partition")
 	c.standbys = desc("ashi_standbys", "Copies of other processes' tasks that this process keeps.", "sub_topology")
-	c.standbyLag = desc("ashi_standby_lag_records", "Offsets of the changelog that a copy has still to read.", "sub_topology", "partition")
+	c.standbyLag = desc("ashi_standby_lag_records", "Offsets of the changelog that a copy has still to read.",
+		"sub_topology", "partition")
 	c.tableReady = desc("ashi_table_ready", "1 when the table has caught up with its topic.", "table")
 	c.tableRows = desc("ashi_table_rows", "Rows of a table, roughly.", "table")
 	c.tableBytes = desc("ashi_table_bytes", "Size of a table's store, where it is on disk, roughly.", "table")
-	c.tableLag = desc("ashi_table_lag_records", "Records that a table is behind its topic, of the partition that is furthest behind.", "table")
-	c.duplicates = desc("ashi_table_duplicate_rows_total", "Final rows that came a second time, with the same bytes or with others.", "table", "same")
-	c.adjusted = desc("ashi_adjusted_values_total", "Values that were cut or rounded to fit their column, of types that are tagged relaxed.", "row", "column")
-	c.passedOver = desc("ashi_passed_over_records_total", "Records of a topic that ForEach and Rows passed over.", "topic", "reason")
+	c.tableLag = desc("ashi_table_lag_records",
+		"Records that a table is behind its topic, of the partition that is furthest behind.", "table")
+	c.duplicates = desc("ashi_table_duplicate_rows_total",
+		"Final rows that came a second time, with the same bytes or with others.", "table", "same")
+	c.adjusted = desc("ashi_adjusted_values_total",
+		"Values that were cut or rounded to fit their column, of types that are tagged relaxed.", "row", "column")
+	c.passedOver = desc("ashi_passed_over_records_total", "Records of a topic that ForEach and Rows passed over.",
+		"topic", "reason")
 	return c
 }
 

@@ -132,7 +132,8 @@ func gathered(t *testing.T, e *engine.Engine) map[string][]*dto.Metric {
 	return all
 }
 
-// total is the sum over the series of a metric that have a label's value; of histograms the number of observations.
+// total is the sum over the series of a metric that have a label's value; of histograms the number
+// of observations.
 func total(metrics []*dto.Metric, label, value string) (sum float64) {
 	for _, m := range metrics {
 		for _, l := range m.Label {
@@ -152,7 +153,8 @@ func TestMetrics(t *testing.T) {
 	p := newPipeline(t, app, topic)
 	rates := randomRates(rand.New(rand.NewPCG(1, 2)), dayStart, 1000, time.Second)
 	rates = append(rates, endRates(rates, partitions)...)
-	cfg := engine.Config{Brokers: c.Brokers, StateDir: t.TempDir(), CommitInterval: 50 * time.Millisecond, CheckpointInterval: 10 * time.Millisecond}
+	cfg := engine.Config{Brokers: c.Brokers, StateDir: t.TempDir(), CommitInterval: 50 * time.Millisecond,
+		CheckpointInterval: 10 * time.Millisecond}
 	e := start(t, p.plan, cfg)
 	await(t, e.Engine, patience, isReady)
 	write(t, c.Config(), p, rates)
@@ -170,8 +172,9 @@ func TestMetrics(t *testing.T) {
 	require.Equal(t, finals, total(m["ashi_produced_records_total"], "topic", p.final.Stream(time.Minute).Topic))
 	require.Positive(t, total(m["ashi_produced_bytes_total"], "topic", p.final.Stream(time.Minute).Topic))
 	require.Positive(t, total(m["ashi_produced_records_total"], "topic", topology.ChangelogName(app, sub.Name)))
-	for _, name := range []string{"ashi_process_seconds", "ashi_commit_seconds", "ashi_checkpoint_seconds", "ashi_end_to_end_seconds",
-		"ashi_checkpoint_bytes_total", "ashi_task_memory_bytes", "ashi_state_bytes", "ashi_stream_time_seconds"} {
+	for _, name := range []string{"ashi_process_seconds", "ashi_commit_seconds", "ashi_checkpoint_seconds",
+		"ashi_end_to_end_seconds", "ashi_checkpoint_bytes_total", "ashi_task_memory_bytes", "ashi_state_bytes",
+		"ashi_stream_time_seconds"} {
 		require.Positive(t, total(m[name], "sub_topology", sub.Name), name)
 	}
 	require.Positive(t, total(m["ashi_rebalance_seconds"], "", ""), "of the group, whatever its sub-topologies")
@@ -194,7 +197,10 @@ func TestMetrics(t *testing.T) {
 	cfg.StateDir = t.TempDir()
 	e = start(t, p.plan, cfg)
 	await(t, e.Engine, patience, isReady)
-	require.Eventually(t, func() bool { return total(gathered(t, e.Engine)["ashi_restored_records_total"], "", "") > 0 }, patience, 20*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return total(gathered(t, e.Engine)["ashi_restored_records_total"], "",
+			"") > 0
+	}, patience, 20*time.Millisecond)
 	require.Positive(t, total(gathered(t, e.Engine)["ashi_restored_bytes_total"], "", ""))
 	require.NoError(t, e.stop())
 }

@@ -18,20 +18,24 @@ import (
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
 )
 
-// newBrokersRig is a virtual rig on three brokers, of which a test can move leaders and coordinators.
+// newBrokersRig is a virtual rig on three brokers, of which a test can move leaders and
+// coordinators.
 func newBrokersRig(t *testing.T, seed uint64) (*virtualRig, *kfake.Cluster) {
 	network := new(kfake.VirtualNetwork)
 	fake, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.Ports(9092, 9093, 9094), kfake.ListenFn(network.Listen),
-		kfake.GroupMinSessionTimeout(100*time.Millisecond), kfake.BrokerConfigs(map[string]string{"log.retention.ms": "-1"}))
+		kfake.GroupMinSessionTimeout(100*time.Millisecond),
+		kfake.BrokerConfigs(map[string]string{"log.retention.ms": "-1"}))
 	require.NoError(t, err)
 	t.Cleanup(fake.Close)
-	v := &virtualRig{cluster: kafkatest.Dialed(t, network.DialContext, fake.ListenAddrs()...), random: rand.New(rand.NewPCG(seed, 6))}
+	v := &virtualRig{cluster: kafkatest.Dialed(t, network.DialContext, fake.ListenAddrs()...),
+		random: rand.New(rand.NewPCG(seed, 6))}
 	v.topic = v.cluster.Topic(t, "rates", stormPartitions)
 	v.pipeline = newPipeline(t, "virtual", v.topic)
 	return v, fake
 }
 
-// Every few seconds leaders move from broker to broker, of all partitions or of one, and so do the coordinators of groups and transactions.
+// Every few seconds leaders move from broker to broker, of all partitions or of one, and so do the
+// coordinators of groups and transactions.
 func TestLeadersMove(t *testing.T) {
 	seed, minutes := simSeed(t), stormMinutes(t, 10)
 	synctest.Test(t, func(t *testing.T) {
@@ -45,7 +49,8 @@ func TestLeadersMove(t *testing.T) {
 				fake.ShufflePartitionLeaders()
 				moves["all leaders"]++
 			case 1:
-				require.NoError(t, fake.MoveTopicPartition(v.topic, v.random.Int32N(stormPartitions), v.random.Int32N(3)))
+				require.NoError(t, fake.MoveTopicPartition(v.topic, v.random.Int32N(stormPartitions),
+					v.random.Int32N(3)))
 				moves["a leader"]++
 			default:
 				fake.RehashCoordinators()
@@ -57,8 +62,9 @@ func TestLeadersMove(t *testing.T) {
 	})
 }
 
-// The acknowledgements of one output partition come three seconds late, while the others' come at once, and the member is killed between
-// them. Exactly once: a commit waits for all. At least once: no position goes ahead of a record that is not acknowledged.
+// The acknowledgements of one output partition come three seconds late, while the others' come at
+// once, and the member is killed between them. Exactly once: a commit waits for all. At least once:
+// no position goes ahead of a record that is not acknowledged.
 func TestSlowAcks(t *testing.T) {
 	for _, guarantee := range []engine.Guarantee{engine.ExactlyOnce, engine.AtLeastOnce} {
 		t.Run(guarantee.String(), func(t *testing.T) {
@@ -73,7 +79,10 @@ func slowAcks(t *testing.T, seed uint64, guarantee engine.Guarantee) {
 	slow := &slowPartition{topic: v.final.Stream(time.Minute).Topic, fake: fake}
 	fake.ControlKey(int16(kmsg.Produce), slow.control)
 	join := func() *member {
-		return startMember(t, v.plan, v.cluster, func(c *engine.Config) { c.Guarantee, c.CommitInterval = guarantee, time.Second })
+		return startMember(t, v.plan, v.cluster, func(c *engine.Config) {
+			c.Guarantee, c.CommitInterval = guarantee,
+				time.Second
+		})
 	}
 	m := join()
 	deaths := 12
@@ -85,7 +94,8 @@ func slowAcks(t *testing.T, seed uint64, guarantee engine.Guarantee) {
 		for before := slow.seen(); slow.seen() == before; { // finals come once a minute
 			v.feed(t, time.Second)
 		}
-		time.Sleep(time.Duration(v.random.Int64N(int64(4 * time.Second)))) // of the bubble: before the acknowledgement, mostly
+		// of the bubble: before the acknowledgement, mostly
+		time.Sleep(time.Duration(v.random.Int64N(int64(4 * time.Second))))
 		m.lose()
 		m = join()
 	}
@@ -124,14 +134,16 @@ func (s *slowPartition) control(req kmsg.Request) (kmsg.Response, error, bool) {
 				s.mu.Lock()
 				s.n++
 				s.mu.Unlock()
-				s.fake.SleepControl(func() { time.Sleep(3 * time.Second) }) // of the bubble: as slow as the broker is to be
+				// of the bubble: as slow as the broker is to be
+				s.fake.SleepControl(func() { time.Sleep(3 * time.Second) })
 			}
 		}
 	}
 	return nil, nil, false
 }
 
-// requireAtLeast requires of each window of the oracle a final with all its records. There may be more rows, and some records may count twice.
+// requireAtLeast requires of each window of the oracle a final with all its records. There may be
+// more rows, and some records may count twice.
 func (v *virtualRig) requireAtLeast(t *testing.T) {
 	t.Helper()
 	for _, size := range []time.Duration{time.Minute, 5 * time.Minute} {
@@ -142,7 +154,8 @@ func (v *virtualRig) requireAtLeast(t *testing.T) {
 				var b Bar
 				require.NoError(t, ref.Decode(r.Key[:len(r.Key)-8], r.Value, &b))
 				id := fmt.Sprint(b.Pair, b.Start)
-				most[id] = slices.MaxFunc([]Bar{b, most[id]}, func(a, b Bar) int { return cmp.Compare(a.Ticks, b.Ticks) })
+				most[id] = slices.MaxFunc([]Bar{b, most[id]},
+					func(a, b Bar) int { return cmp.Compare(a.Ticks, b.Ticks) })
 			}
 		}
 		for _, bars := range oracle(v.rates, stormPartitions, size) {

@@ -24,7 +24,8 @@ type openTransaction struct {
 // beginTransaction writes one record, and does not commit it.
 func beginTransaction(t *testing.T, c *kafkatest.Cluster, topic string, key, value []byte) *openTransaction {
 	t.Helper()
-	opts := []kgo.Opt{kgo.SeedBrokers(c.Brokers...), kgo.TransactionalID(c.Name("another")), kgo.RecordPartitioner(kgo.ManualPartitioner())}
+	opts := []kgo.Opt{kgo.SeedBrokers(c.Brokers...), kgo.TransactionalID(c.Name("another")),
+		kgo.RecordPartitioner(kgo.ManualPartitioner())}
 	if c.Dial != nil {
 		opts = append(opts, kgo.Dialer(c.Dial))
 	}
@@ -104,12 +105,13 @@ func TestBroadcastBehindAnOpenTransaction(t *testing.T) {
 	b := dsl.New(c.Name("desks"))
 	holders := dsl.Table[string, holder](b, lookup)
 	positions := dsl.Stream[position](b, input)
-	dsl.LeftJoinBroadcast(positions, holders, func(p *position) string { return p.Account }, func(p *position, h *holder) (holder, error) {
-		if h == nil {
-			return holder{p.Account, "nobody"}, nil
-		}
-		return holder{p.Account, h.Desk}, nil
-	}).To(out)
+	dsl.LeftJoinBroadcast(positions, holders, func(p *position) string { return p.Account },
+		func(p *position, h *holder) (holder, error) {
+			if h == nil {
+				return holder{p.Account, "nobody"}, nil
+			}
+			return holder{p.Account, h.Desk}, nil
+		}).To(out)
 	plan, err := b.Build()
 	require.NoError(t, err)
 	other, behind := holderRow(t, holders, "other", "x"), holderRow(t, holders, "a", "desk of a")
@@ -144,7 +146,8 @@ func TestRestoreBehindAnOpenTransaction(t *testing.T) {
 	p := newPipeline(t, app, topic)
 	changelog := topology.ChangelogName(app, topic)
 	cfg := engine.Config{Brokers: c.Brokers, CommitInterval: 20 * time.Millisecond}
-	rates := []Rate{{Pair: "P", Bid: 1, At: dayStart}, {Pair: "P", Bid: 2, At: dayStart.Add(time.Second)}, {Pair: "P", Bid: 3, At: dayStart.Add(2 * time.Second)}}
+	rates := []Rate{{Pair: "P", Bid: 1, At: dayStart}, {Pair: "P", Bid: 2, At: dayStart.Add(time.Second)},
+		{Pair: "P", Bid: 3, At: dayStart.Add(2 * time.Second)}}
 	all := append(rates[:3:3], endRates(rates, 1)...)
 	r := start(t, p.plan, cfg)
 	write(t, c.Config(), p, all[:1])

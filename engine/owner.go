@@ -66,7 +66,8 @@ func (e *Engine) claim(ctx context.Context, admin *kafka.Admin) error {
 		if err := e.mine(ctx, admin, topic, id); err != nil {
 			return err
 		}
-		if err := admin.Note(ctx, topology.OwnerGroup(topic), topic, fmt.Sprintf("application=%s topic=%s", e.plan.Name, id)); err != nil {
+		if err := admin.Note(ctx, topology.OwnerGroup(topic), topic, fmt.Sprintf("application=%s topic=%s", e.plan.Name,
+			id)); err != nil {
 			return err
 		}
 	}
@@ -85,11 +86,15 @@ func (e *Engine) mine(ctx context.Context, admin *kafka.Admin, topic, id string)
 	if owner == "" || owner == e.plan.Name || note["topic"] != id {
 		return nil
 	}
-	return fmt.Errorf("%w: %s is written by application %q: two that write one topic would mix their results. Give those of one of them another name with Named; "+
-		"or, if %s will not run again, give the topic over by\n\t%s", ErrOwned, topic, owner, owner, e.kafka.DeleteGroupCommand(group))
+	return fmt.Errorf(
+		"%w: %s is written by application %q: two that write one topic would mix their results. Give those of one "+
+			"of them another name with Named; "+
+			"or, if %s will not run again, give the topic over by\n\t%s", ErrOwned, topic, owner, owner,
+		e.kafka.DeleteGroupCommand(group))
 }
 
-// keepClaims renews the claims until ctx is done, and ends Run if somebody else has claimed a topic meanwhile.
+// keepClaims renews the claims until ctx is done, and ends Run if somebody else has claimed a topic
+// meanwhile.
 func (e *Engine) keepClaims(ctx context.Context) error {
 	if len(resultTopics(e.plan)) == 0 {
 		return nil
@@ -114,7 +119,9 @@ func (e *Engine) keepClaims(ctx context.Context) error {
 		case errors.Is(err, ErrOwned):
 			return err
 		case err != nil && ctx.Err() == nil:
-			limited.Warn("claims of topics of results are not renewed: other applications may take them when they have expired", "error", err)
+			limited.Warn(
+				"claims of topics of results are not renewed: other applications may take them when they have expired",
+				"error", err)
 		}
 	}
 }

@@ -15,12 +15,14 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// minutes is an application that counts parcels in windows, and writes them where it does by default.
+// minutes is an application that counts parcels in windows, and writes them where it does by
+// default.
 func minutes(t *testing.T, c *kafkatest.Cluster, app, in string) *post {
 	b := dsl.New(app)
-	dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[parcel](b, in)), windows.Minutes(1), func(g dsl.Group[string, parcel]) parcels {
-		return parcels{City: g.Key(), Count: aggregates.Count(g)}
-	}).Final()
+	dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[parcel](b, in)), windows.Minutes(1),
+		func(g dsl.Group[string, parcel]) parcels {
+			return parcels{City: g.Key(), Count: aggregates.Count(g)}
+		}).Final()
 	plan, err := b.Build()
 	require.NoError(t, err)
 	p := &post{Cluster: c, app: app, in: in, out: in + "_1min_final", partitions: 1, plan: plan}
@@ -68,7 +70,8 @@ func TestClaimOverwritten(t *testing.T) {
 	require.NoError(t, r.WaitReady(t.Context()))
 	found, err := c.Admin().Topics(t.Context(), first.out)
 	require.NoError(t, err)
-	require.NoError(t, c.Admin().Note(t.Context(), topology.OwnerGroup(first.out), first.out, "application=second topic="+found.Topics[first.out].ID.String()))
+	require.NoError(t, c.Admin().Note(t.Context(), topology.OwnerGroup(first.out), first.out,
+		"application=second topic="+found.Topics[first.out].ID.String()))
 	select {
 	case err := <-r.done:
 		require.ErrorIs(t, err, engine.ErrOwned)

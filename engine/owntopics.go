@@ -25,7 +25,8 @@ type Topics struct {
 	// Settings of all of them, by Kafka's names, such as min.insync.replicas. How long records are
 	// kept is a matter of single topics.
 	Settings map[string]string
-	// Of are settings of single topics, by name. A name that is none of the engine's topics is an error.
+	// Of are settings of single topics, by name. A name that is none of the engine's topics is an
+	// error.
 	Of map[string]TopicSettings
 }
 
@@ -89,7 +90,10 @@ func (t *Topics) validate() error {
 	var errs []error
 	for _, key := range slices.Sorted(maps.Keys(t.Settings)) {
 		if reserved(key) {
-			errs = append(errs, fmt.Errorf("Topics.Settings: %s of all topics would lose state or event times: give it to single outputs, in Topics.Of", key))
+			errs = append(errs,
+				fmt.Errorf(
+					"Topics.Settings: %s of all topics would lose state or event times: give it to single outputs, "+
+						"in Topics.Of", key))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.Of)) {
@@ -111,17 +115,20 @@ func (t *Topics) known(plan *topology.Plan) error {
 	for _, name := range slices.Sorted(maps.Keys(t.Of)) {
 		output, ok := own[name]
 		if !ok {
-			errs = append(errs, fmt.Errorf("Topics.Of[%q]: the engine creates no such topic: it creates %s", name, strings.Join(slices.Sorted(maps.Keys(own)), ", ")))
+			errs = append(errs, fmt.Errorf("Topics.Of[%q]: the engine creates no such topic: it creates %s", name,
+				strings.Join(slices.Sorted(maps.Keys(own)), ", ")))
 		}
 		if output || !ok {
 			continue
 		}
 		if t.Of[name].Partitions != 0 {
-			errs = append(errs, fmt.Errorf("Topics.Of[%q]: its Partitions follow from the topics of its sub-topology", name))
+			errs = append(errs, fmt.Errorf("Topics.Of[%q]: its Partitions follow from the topics of its sub-topology",
+				name))
 		}
 		for _, key := range slices.Sorted(maps.Keys(t.Of[name].Settings)) {
 			if reserved(key) {
-				errs = append(errs, fmt.Errorf("Topics.Of[%q]: %s cannot be set: the engine's state depends on it", name, key))
+				errs = append(errs, fmt.Errorf("Topics.Of[%q]: %s cannot be set: the engine's state depends on it",
+					name, key))
 			}
 		}
 	}
@@ -161,8 +168,9 @@ func (e *Engine) ownTopics(counts map[string]int32, defaults kafka.Defaults) (al
 		return e.spec(name, partitions, own, defaults)
 	}
 	for _, t := range e.plan.Internal {
-		all = append(all, ownTopic{TopicSpec: state(spec(t.Topic, counts[t.Topic], handedOver), defaults), about: "internal topic (if the number of partitions of its " +
-			"sources was changed, give the application another name to start anew)"})
+		all = append(all, ownTopic{TopicSpec: state(spec(t.Topic, counts[t.Topic], handedOver), defaults),
+			about: "internal topic (if the number of partitions of its " +
+				"sources was changed, give the application another name to start anew)"})
 	}
 	for _, s := range e.subs {
 		source := s.sub.Topics()[0]
@@ -170,19 +178,23 @@ func (e *Engine) ownTopics(counts map[string]int32, defaults kafka.Defaults) (al
 		if !s.stateful {
 			positions = s
 		}
-		all = append(all, ownTopic{log: positions, TopicSpec: state(spec(s.changelog, counts[source], logged), defaults), about: fmt.Sprintf("changelog of topic %s, which has %d "+
-			"partitions (state is kept per partition: if their number was changed, give the application another name to start anew)", source, counts[source])})
+		all = append(all, ownTopic{log: positions, TopicSpec: state(spec(s.changelog, counts[source], logged),
+			defaults), about: fmt.Sprintf("changelog of topic %s, which has %d "+
+			"partitions (state is kept per partition: if their number was changed, give the application another "+
+			"name to start anew)", source, counts[source])})
 		for _, k := range outputs(e.plan, s.sub) {
 			settings := kept
 			if k.Compact {
 				settings = compacted
 			}
 			if k.Topic != e.plan.DeadLetters {
-				all = append(all, ownTopic{TopicSpec: spec(k.Topic, counts[source], settings), output: true, about: "output"})
+				all = append(all, ownTopic{TopicSpec: spec(k.Topic, counts[source], settings), output: true,
+					about: "output"})
 			}
 		}
 	}
-	if topic := e.plan.DeadLetters; topic != "" { // one partition: one order of all; and applications that share it agree, whatever they read
+	// one partition: one order of all; and applications that share it agree, whatever they read
+	if topic := e.plan.DeadLetters; topic != "" {
 		all = append(all, ownTopic{TopicSpec: spec(topic, 1, kept), output: true, about: "dead letters"})
 	}
 	return all
@@ -199,7 +211,8 @@ func state(s kafka.TopicSpec, defaults kafka.Defaults) kafka.TopicSpec {
 
 // spec is a topic with the settings that were given for it.
 func (e *Engine) spec(name string, partitions int32, own needs, defaults kafka.Defaults) kafka.TopicSpec {
-	s := kafka.TopicSpec{Name: name, Partitions: partitions, Replication: e.cfg.Replication, Config: maps.Clone(own.must), Extra: maps.Clone(defaults.AnyTimestamp)}
+	s := kafka.TopicSpec{Name: name, Partitions: partitions, Replication: e.cfg.Replication,
+		Config: maps.Clone(own.must), Extra: maps.Clone(defaults.AnyTimestamp)}
 	maps.Copy(s.Extra, own.should)
 	of := e.cfg.Topics.Of[name]
 	setDefault(&of.Partitions, partitions)
@@ -270,16 +283,19 @@ func (e *Engine) checkOutput(ctx context.Context, admin *kafka.Admin, t *ownTopi
 		return err
 	}
 	warn := func(what, key, want string) {
-		e.cfg.Log.Warn(what, "topic", t.Name, key, found[key], "command", e.kafka.AlterCommand(t.Name, map[string]string{key: want}))
+		e.cfg.Log.Warn(what, "topic", t.Name, key, found[key], "command", e.kafka.AlterCommand(t.Name,
+			map[string]string{key: want}))
 	}
 	isCompacted := strings.Contains(found[cleanupPolicy], compact)
 	if want := t.Config[cleanupPolicy]; want == compact && !isCompacted {
 		warn("output is not compacted: of each key all rows stay, until they are deleted by age", cleanupPolicy, want)
 	}
 	if t.Name == e.plan.DeadLetters && isCompacted {
-		warn("dead letters are compacted: of each key the last one stays, and records without a key are refused", cleanupPolicy, "delete")
+		warn("dead letters are compacted: of each key the last one stays, and records without a key are refused",
+			cleanupPolicy, "delete")
 	}
-	if want := kept.must[timestampType]; found[timestampType] != want && t.Config[timestampType] == want && found[timestampType] != "" {
+	if want := kept.must[timestampType]; found[timestampType] != want && t.Config[timestampType] == want &&
+		found[timestampType] != "" {
 		warn("output has timestamps of the broker's clock: who reads it does not see event times", timestampType, want)
 	}
 	return nil

@@ -17,14 +17,17 @@ import (
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
 )
 
-// Where others create the topics, the error has all commands at once. With what they make the engine runs.
+// Where others create the topics, the error has all commands at once. With what they make the
+// engine runs.
 func TestTopicsOfAnAdministrator(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic, app := c.Topic(t, "rates", 2), c.Name("fx")
 	p := newPipeline(t, app, topic)
 	output := app + "-5min"
-	cfg := engine.Config{Brokers: c.Brokers, Replication: 1, Topics: engine.Topics{WithoutCreation: true, Settings: map[string]string{"max.message.bytes": "2000000"},
-		Of: map[string]engine.TopicSettings{output: {Partitions: 3, Settings: map[string]string{"retention.ms": "86400000", "cleanup.policy": "compact,delete"}}}}}
+	cfg := engine.Config{Brokers: c.Brokers, Replication: 1, Topics: engine.Topics{WithoutCreation: true,
+		Settings: map[string]string{"max.message.bytes": "2000000"},
+		Of: map[string]engine.TopicSettings{output: {Partitions: 3,
+			Settings: map[string]string{"retention.ms": "86400000", "cleanup.policy": "compact,delete"}}}}}
 	err := run(t, p.plan, cfg)
 	require.ErrorIs(t, err, engine.ErrTopicsMissing)
 	require.NotErrorIs(t, err, kafka.ErrDenied, "nobody was asked")
@@ -44,15 +47,20 @@ func TestTopicsOfAnAdministrator(t *testing.T) {
 	}
 	require.NotEmpty(t, anyTime)
 	anyTime += " --config message.timestamp.type=CreateTime"
-	require.Contains(t, commands, start+app+"--"+topic+"-changelog --partitions 2 --replication-factor 1 --config cleanup.policy=compact --config delete.retention.ms=86400000 --config max.message.bytes=2000000"+anyTime+" --config retention.ms=-1")
-	require.Contains(t, commands, start+output+" --partitions 3 --replication-factor 1 --config cleanup.policy=compact,delete --config max.message.bytes=2000000"+anyTime+" --config retention.bytes=-1 --config retention.ms=86400000")
+	require.Contains(t, commands, start+app+"--"+topic+
+		"-changelog --partitions 2 --replication-factor 1 --config cleanup.policy=compact --config "+
+		"delete.retention.ms=86400000 --config max.message.bytes=2000000"+anyTime+" --config retention.ms=-1")
+	require.Contains(t, commands, start+output+
+		" --partitions 3 --replication-factor 1 --config cleanup.policy=compact,delete --config "+
+		"max.message.bytes=2000000"+anyTime+" --config retention.bytes=-1 --config retention.ms=86400000")
 
 	cfg.Topics.WithoutCreation = false
 	ready := startReady(t, p, cfg)
 	require.NoError(t, ready.stop())
 	found, err := c.Admin().Settings(t.Context(), output)
 	require.NoError(t, err)
-	require.Equal(t, []string{"compact,delete", "2000000", "86400000"}, []string{found["cleanup.policy"], found["max.message.bytes"], found["retention.ms"]})
+	require.Equal(t, []string{"compact,delete", "2000000", "86400000"}, []string{found["cleanup.policy"],
+		found["max.message.bytes"], found["retention.ms"]})
 	counts, err := c.Admin().Partitions(t.Context(), output)
 	require.NoError(t, err)
 	require.Equal(t, int32(3), counts[output])
@@ -71,15 +79,17 @@ func startReady(t *testing.T, p *pipeline, cfg engine.Config) *running {
 	return r
 }
 
-// A changelog that would lose state is refused, an output that is not compacted and a setting that is not as configured are warnings; each with
-// the command that mends it.
+// A changelog that would lose state is refused, an output that is not compacted and a setting that
+// is not as configured are warnings; each with the command that mends it.
 func TestTopicsWithOtherSettings(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic, app := c.Topic(t, "rates", 1), c.Name("fx")
 	p := newPipeline(t, app, topic)
 	changelog, output := app+"--"+topic+"-changelog", app+"-1min"
-	alter := "kafka-configs.sh --bootstrap-server " + strings.Join(c.Brokers, ",") + " --alter --entity-type topics --entity-name "
-	require.NoError(t, c.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: output, Partitions: 1, Replication: -1, Config: map[string]string{"cleanup.policy": "delete"}}))
+	alter := "kafka-configs.sh --bootstrap-server " + strings.Join(c.Brokers, ",") +
+		" --alter --entity-type topics --entity-name "
+	require.NoError(t, c.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: output, Partitions: 1, Replication: -1,
+		Config: map[string]string{"cleanup.policy": "delete"}}))
 	cfg := engine.Config{Brokers: c.Brokers}
 	r, lines := logged(t, p, cfg)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -109,23 +119,31 @@ func TestTopicsWithOtherSettings(t *testing.T) {
 
 func TestTopicsMistakes(t *testing.T) {
 	p := newPipeline(t, "fx", "rates")
-	_, err := engine.New(p.plan, engine.Config{Brokers: []string{"b:1"}, Topics: engine.Topics{Settings: map[string]string{"retention.ms": "1"},
-		Of: map[string]engine.TopicSettings{"fx-1m": {}, "fx-1min": {Partitions: -1}, "fx--rates-changelog": {Partitions: 3, Settings: map[string]string{"cleanup.policy": "delete"}}}}})
-	for _, want := range []string{"Topics.Settings: retention.ms of all topics would lose state or event times", `Topics.Of["fx-1m"]: the engine creates no such topic: it creates fx--rates-changelog, fx-1min, `,
-		`Topics.Of["fx-1min"].Partitions: -1 is too small: give 1 or more`, `Topics.Of["fx--rates-changelog"]: its Partitions follow`, `Topics.Of["fx--rates-changelog"]: cleanup.policy cannot be set`} {
+	_, err := engine.New(p.plan, engine.Config{Brokers: []string{"b:1"},
+		Topics: engine.Topics{Settings: map[string]string{"retention.ms": "1"},
+			Of: map[string]engine.TopicSettings{"fx-1m": {}, "fx-1min": {Partitions: -1},
+				"fx--rates-changelog": {Partitions: 3, Settings: map[string]string{"cleanup.policy": "delete"}}}}})
+	for _, want := range []string{"Topics.Settings: retention.ms of all topics would lose state or event times",
+		`Topics.Of["fx-1m"]: the engine creates no such topic: it creates fx--rates-changelog, fx-1min, `,
+		`Topics.Of["fx-1min"].Partitions: -1 is too small: give 1 or more`,
+		`Topics.Of["fx--rates-changelog"]: its Partitions follow`,
+		`Topics.Of["fx--rates-changelog"]: cleanup.policy cannot be set`} {
 		require.ErrorContains(t, err, want)
 	}
 }
 
-// Secrets are neither in what is logged, at whichever level, nor in what is served, also when the brokers refuse them.
+// Secrets are neither in what is logged, at whichever level, nor in what is served, also when the
+// brokers refuse them.
 func TestSecretsAreNotServed(t *testing.T) {
 	plan, _, _ := twoStages(t)
 	_, right := secured(t, engine.ACLs(plan, engine.Config{}))
 	wrong := right
-	wrong.StartTimeout, wrong.Security.SASL = time.Second, &kafka.SASL{Mechanism: kafka.ScramSHA256, User: "fx", Password: kafka.NewSecret("another-" + fxPassword)}
+	wrong.StartTimeout, wrong.Security.SASL = time.Second, &kafka.SASL{Mechanism: kafka.ScramSHA256, User: "fx",
+		Password: kafka.NewSecret("another-" + fxPassword)}
 	for _, cfg := range []engine.Config{right, wrong} {
 		lines := &logLines{}
-		cfg.Log, cfg.StatusAddr = slog.New(slog.NewTextHandler(lines, &slog.HandlerOptions{Level: slog.LevelDebug - 4})), "0"
+		cfg.Log, cfg.StatusAddr = slog.New(slog.NewTextHandler(lines,
+			&slog.HandlerOptions{Level: slog.LevelDebug - 4})), "0"
 		e, err := engine.New(plan, cfg)
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())

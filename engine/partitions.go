@@ -11,7 +11,8 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// ErrCopartition says that topics that are read together have different numbers of partitions (JOIN-2).
+// ErrCopartition says that topics that are read together have different numbers of partitions
+// (JOIN-2).
 var ErrCopartition = errors.New("engine: topics that are joined have different numbers of partitions")
 
 // resolveInternal finds the partitions of the internal topics, adds them to counts, and checks that
@@ -54,8 +55,10 @@ func (e *Engine) haveInternal(ctx context.Context, admin *kafka.Admin, counts ma
 func coPartitioned(topics []string, counts map[string]int32) error {
 	for _, topic := range topics[1:] {
 		if counts[topic] != counts[topics[0]] {
-			return fmt.Errorf("%w: %s has %d and %s has %d: rows of one key would be in different tasks; create one of them anew, or send one "+
-				"through Repartition", ErrCopartition, topics[0], counts[topics[0]], topic, counts[topic])
+			return fmt.Errorf(
+				"%w: %s has %d and %s has %d: rows of one key would be in different tasks; create one of them anew, "+
+					"or send one "+
+					"through Repartition", ErrCopartition, topics[0], counts[topics[0]], topic, counts[topic])
 		}
 	}
 	return nil

@@ -13,7 +13,8 @@ import (
 )
 
 // mergedPlan reads orders and refunds together, each made ready by a function.
-func mergedPlan(t *testing.T, c *kafkatest.Cluster, orders, refunds string, left, right func(*dsl.StreamOf[Order]) *dsl.StreamOf[Order]) *topology.Plan {
+func mergedPlan(t *testing.T, c *kafkatest.Cluster, orders, refunds string, left,
+	right func(*dsl.StreamOf[Order]) *dsl.StreamOf[Order]) *topology.Plan {
 	b := dsl.New(c.Name("shop"))
 	dsl.Merge(left(dsl.Stream[Order](b, orders)), right(dsl.Stream[Order](b, refunds))).To(c.Name("all"))
 	plan, err := b.Build()
@@ -27,9 +28,11 @@ func through(partitions int) func(*dsl.StreamOf[Order]) *dsl.StreamOf[Order] {
 	return func(s *dsl.StreamOf[Order]) *dsl.StreamOf[Order] { return s.Repartition("other", partitions) }
 }
 
-// What is read together must have the same number of partitions; the error says what has how many (JOIN-2).
+// What is read together must have the same number of partitions; the error says what has how many
+// (JOIN-2).
 func TestTopicsThatDoNotFit(t *testing.T) {
-	for name, right := range map[string]func(*dsl.StreamOf[Order]) *dsl.StreamOf[Order]{"as it is": asIs, "given": through(3)} {
+	for name, right := range map[string]func(*dsl.StreamOf[Order]) *dsl.StreamOf[Order]{"as it is": asIs,
+		"given": through(3)} {
 		t.Run(name, func(t *testing.T) {
 			c := kafkatest.Start(t)
 			orders, refunds := c.Topic(t, "orders", 2), c.Topic(t, "refunds", 3)

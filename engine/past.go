@@ -34,9 +34,12 @@ func (p *past) Bounds(topic string) (oldest, end int64, err error) {
 
 // Read hands on committed records from the oldest on.
 func (p *past) Read(ctx context.Context, topic string, until int64, apply func([]task.Record) error) error {
-	return kafka.Follow(ctx, p.w.engine.kafka, kafka.FollowConfig{Topic: topic, From: map[int32]int64{p.w.partition: kafka.Oldest},
-		Until: map[int32]int64{p.w.partition: until}, Ahead: p.w.engine.shareOf(p.w.state).restore(),
-		Apply: func(_ int32, records []task.Record, _ int64) error { return apply(before(records, until)) }})
+	return kafka.Follow(ctx, p.w.engine.kafka, kafka.FollowConfig{Topic: topic,
+		From: map[int32]int64{p.w.partition: kafka.Oldest}, Until: map[int32]int64{p.w.partition: until},
+		Ahead: p.w.engine.shareOf(p.w.state).restore(), Apply: func(_ int32, records []task.Record,
+			_ int64) error {
+			return apply(before(records, until))
+		}})
 }
 
 // before is the records before an offset: what is behind it comes when it is read.

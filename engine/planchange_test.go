@@ -36,8 +36,8 @@ func amongOthers(t *testing.T, app, topic string, before, behind []func(*dsl.Str
 	return p
 }
 
-// A program is stopped and started with its steps in another order, with more of them and with fewer, on its disk and on an empty one: the bars
-// are those of all rates.
+// A program is stopped and started with its steps in another order, with more of them and with
+// fewer, on its disk and on an empty one: the bars are those of all rates.
 func TestPlanChanges(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic, app := c.Topic(t, "rates", 2), c.Name("fx")
@@ -57,10 +57,12 @@ func TestPlanChanges(t *testing.T) {
 	plans := []struct {
 		before, behind steps
 		dir            string
-	}{{nil, nil, dir}, {steps{all, last}, nil, dir}, {steps{session}, steps{last, all}, ""}, {nil, steps{all}, dir}, {steps{last}, nil, dir}}
+	}{{nil, nil, dir}, {steps{all, last}, nil, dir}, {steps{session}, steps{last, all}, ""}, {nil, steps{all}, dir},
+		{steps{last}, nil, dir}}
 	for i, change := range plans {
 		p := amongOthers(t, app, topic, change.before, change.behind)
-		r := start(t, p.plan, engine.Config{Brokers: c.Brokers, StateDir: change.dir, CommitInterval: 20 * time.Millisecond, CheckpointInterval: 50 * time.Millisecond})
+		r := start(t, p.plan, engine.Config{Brokers: c.Brokers, StateDir: change.dir,
+			CommitInterval: 20 * time.Millisecond, CheckpointInterval: 50 * time.Millisecond})
 		some := rates[i*len(rates)/len(plans) : (i+1)*len(rates)/len(plans)]
 		write(t, c.Config(), p, some)
 		awaitEnd(t, c, app, topic)
@@ -84,9 +86,10 @@ func TestPlanIsRebuilt(t *testing.T) {
 	cfg := engine.Config{Brokers: c.Brokers, StateDir: t.TempDir(), CommitInterval: 20 * time.Millisecond}
 
 	b := dsl.New(app)
-	dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[Rate](b, topic)), windows.Minutes(1, 5), func(g dsl.Group[string, Rate]) Bar {
-		return Bar{Pair: g.Key(), Ticks: aggregates.Count(g)}
-	}).Changes().Named(func(k windows.Kind) string { return app + "-ticks-" + k.Name() })
+	dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[Rate](b, topic)), windows.Minutes(1, 5),
+		func(g dsl.Group[string, Rate]) Bar {
+			return Bar{Pair: g.Key(), Ticks: aggregates.Count(g)}
+		}).Changes().Named(func(k windows.Kind) string { return app + "-ticks-" + k.Name() })
 	before, err := b.Build()
 	require.NoError(t, err)
 	p := amongOthers(t, app, topic, nil, nil)
@@ -105,7 +108,8 @@ func TestPlanIsRebuilt(t *testing.T) {
 	requireFinals(t, c.Config(), p, rates, 2, 5*time.Minute)
 }
 
-// Topics that are read together in another order would have their state under another name: that is said, as it would begin anew.
+// Topics that are read together in another order would have their state under another name: that is
+// said, as it would begin anew.
 func TestSwappedTopics(t *testing.T) {
 	c := kafkatest.Start(t)
 	left, right, app := c.Topic(t, "left", 1), c.Topic(t, "right", 1), c.Name("fx")
@@ -115,7 +119,10 @@ func TestSwappedTopics(t *testing.T) {
 		for _, topic := range topics {
 			streams[topic] = dsl.Stream[Rate](b, topic)
 		}
-		dsl.Join(streams[left], streams[right], dsl.Within(time.Second, 0), func(l, r *Rate) (Rate, error) { return *l, nil }).As("both").To(app + "-both")
+		dsl.Join(streams[left], streams[right], dsl.Within(time.Second, 0), func(l, r *Rate) (Rate, error) {
+			return *l,
+				nil
+		}).As("both").To(app + "-both")
 		plan, err := b.Build()
 		require.NoError(t, err)
 		if topics[0] == left {

@@ -35,8 +35,8 @@ const (
 
 var errPoison = errors.New("poison")
 
-// newPoisoned is a pipeline that drinks poison: a copy of the rates goes to a topic, bars are made of all that its function lets
-// pass.
+// newPoisoned is a pipeline that drinks poison: a copy of the rates goes to a topic, bars are made
+// of all that its function lets pass.
 func newPoisoned(t testing.TB, app, topic, policy string, seen func()) *pipeline {
 	var mu sync.Mutex
 	tried := map[time.Time]bool{}
@@ -125,8 +125,8 @@ func newPoisonedInput(t *testing.T, n int, flaky bool) *poisoned {
 		if class == "" || class == "too_large" { // it fails at the copy only
 			k.rates = append(k.rates, *r)
 		}
-		producer.Produce(t.Context(), &task.Output{Topic: k.topic, Partition: task.OnKey, Key: key, Value: value, Timestamp: windows.At(r.At),
-			Headers: []task.Header{{Key: "n", Value: fmt.Append(nil, i)}}})
+		producer.Produce(t.Context(), &task.Output{Topic: k.topic, Partition: task.OnKey, Key: key, Value: value,
+			Timestamp: windows.At(r.At), Headers: []task.Header{{Key: "n", Value: fmt.Append(nil, i)}}})
 	}
 	require.NoError(t, producer.Commit(t.Context()))
 	return k
@@ -153,7 +153,8 @@ func (k *poisoned) requireResults(t *testing.T, app string) {
 	}
 }
 
-// requireLetters says that each record that fails has one letter that is exactly it, and nothing else has any.
+// requireLetters says that each record that fails has one letter that is exactly it, and nothing
+// else has any.
 func (k *poisoned) requireLetters(t *testing.T, app string) {
 	t.Helper()
 	var got []string
@@ -162,7 +163,8 @@ func (k *poisoned) requireLetters(t *testing.T, app string) {
 			l, ok := task.ParseLetter(&records[i])
 			require.True(t, ok)
 			require.Len(t, l.Headers, 1)
-			got = append(got, fmt.Sprintf("%s/%d@%d %d %s %q=%q n=%s", l.Topic, l.Partition, l.Offset, l.Timestamp, l.Class, l.Key, l.Value, l.Headers[0].Value))
+			got = append(got, fmt.Sprintf("%s/%d@%d %d %s %q=%q n=%s", l.Topic, l.Partition, l.Offset, l.Timestamp,
+				l.Class, l.Key, l.Value, l.Headers[0].Value))
 			require.Equal(t, l.Class == "panic", l.Stack != "")
 		}
 	}
@@ -170,7 +172,8 @@ func (k *poisoned) requireLetters(t *testing.T, app string) {
 	for p, records := range committed(t, k.cluster.Config(), k.topic) {
 		for _, r := range records {
 			if class := k.classes[string(r.Key)+" "+string(r.Value)]; class != "" {
-				want = append(want, fmt.Sprintf("%s/%d@%d %d %s %q=%q n=%s", k.topic, p, r.Offset, r.Timestamp, class, r.Key, r.Value, r.Headers[0].Value))
+				want = append(want, fmt.Sprintf("%s/%d@%d %d %s %q=%q n=%s", k.topic, p, r.Offset, r.Timestamp, class,
+					r.Key, r.Value, r.Headers[0].Value))
 			}
 		}
 	}
@@ -180,9 +183,9 @@ func (k *poisoned) requireLetters(t *testing.T, app string) {
 	require.Equal(t, want, got)
 }
 
-// One record in 1,000 is poison: it cannot be decoded, fails, panics, or is too large for a topic; and processes are killed with
-// kill -9 at random. Under each policy results are those of the records that are sound, each once; and where failed records are to be dead
-// letters, each is one.
+// One record in 1,000 is poison: it cannot be decoded, fails, panics, or is too large for a topic;
+// and processes are killed with kill -9 at random. Under each policy results are those of the
+// records that are sound, each once; and where failed records are to be dead letters, each is one.
 func TestPoison(t *testing.T) {
 	kills, n := 8, 20_000
 	switch {
@@ -224,15 +227,16 @@ func TestPoison(t *testing.T) {
 
 func (k *poisoned) member(t *testing.T, policy string) memberSpec {
 	t.Helper()
-	spec := memberSpec{Brokers: k.cluster.Brokers, App: k.cluster.Name("poison-" + policy), Topic: k.topic, Policy: policy, Dir: t.TempDir(),
-		Pause: time.Millisecond}
-	require.NoError(t, k.cluster.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: spec.App + "-out", Partitions: killPartitions, Replication: -1,
+	spec := memberSpec{Brokers: k.cluster.Brokers, App: k.cluster.Name("poison-" + policy), Topic: k.topic,
+		Policy: policy, Dir: t.TempDir(), Pause: time.Millisecond}
+	require.NoError(t, k.cluster.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: spec.App + "-out",
+		Partitions: killPartitions, Replication: -1,
 		Config: map[string]string{"max.message.bytes": fmt.Sprint(largestOut)}}))
 	return spec
 }
 
-// kill starts processes and kills each at random: every other one a while after its first record, which is mostly before its first commit, the
-// others a while after a commit.
+// kill starts processes and kills each at random: every other one a while after its first record,
+// which is mostly before its first commit, the others a while after a commit.
 func (k *poisoned) kill(t *testing.T, spec memberSpec, times int) {
 	t.Helper()
 	for i := range times {
@@ -242,7 +246,8 @@ func (k *poisoned) kill(t *testing.T, spec memberSpec, times int) {
 		if i%2 == 1 {
 			require.Eventually(t, func() bool { return k.written(t, spec.App) > before }, patience, 5*time.Millisecond)
 		}
-		time.Sleep(time.Duration(k.random.Int64N(int64(150 * time.Millisecond)))) // a random point, not a wait for something
+		// a random point, not a wait for something
+		time.Sleep(time.Duration(k.random.Int64N(int64(150 * time.Millisecond))))
 		m.kill(t)
 	}
 	t.Logf("after %d kills %d records of the copy are committed, of %d", times, k.written(t, spec.App), len(k.pass))
@@ -298,7 +303,8 @@ func TestSendDead(t *testing.T) {
 	defer cancel()
 	require.NoError(t, r.WaitReady(ctx))
 	require.Equal(t, app+"-letters", r.DeadLetters())
-	sent := engine.Letter{Topic: "elsewhere", Partition: 2, Offset: 5, Timestamp: 77, Key: []byte("k"), Value: []byte("v"), Headers: []engine.Header{{Key: "h", Value: []byte("1")}}}
+	sent := engine.Letter{Topic: "elsewhere", Partition: 2, Offset: 5, Timestamp: 77, Key: []byte("k"),
+		Value: []byte("v"), Headers: []engine.Header{{Key: "h", Value: []byte("1")}}}
 	require.NoError(t, engine.SendDead(ctx, r.Engine, sent, "the warehouse does not want it"))
 	require.NoError(t, r.stop())
 	records := slices.Concat(committed(t, c.Config(), app+"-letters")...)
@@ -328,12 +334,14 @@ func TestSendDeadOfTables(t *testing.T) {
 	b.DeadLetters(topic + "-letters")
 	plan, err := b.Build()
 	require.NoError(t, err)
-	require.Contains(t, engine.ACLs(plan, engine.Config{}), kafka.ACL{Resource: kafka.Topic, Name: topic + "-letters", Operation: kafka.Write})
+	require.Contains(t, engine.ACLs(plan, engine.Config{}), kafka.ACL{Resource: kafka.Topic, Name: topic + "-letters",
+		Operation: kafka.Write})
 	r := start(t, plan, engine.Config{Brokers: c.Brokers})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	require.NoError(t, r.WaitReady(ctx))
-	require.NoError(t, engine.SendDead(ctx, r.Engine, engine.Letter{Topic: topic, Key: []byte("k"), Offset: -1}, "unknown pair"))
+	require.NoError(t, engine.SendDead(ctx, r.Engine, engine.Letter{Topic: topic, Key: []byte("k"), Offset: -1},
+		"unknown pair"))
 	require.NoError(t, r.stop())
 	require.Len(t, slices.Concat(committed(t, c.Config(), topic+"-letters")...), 1)
 }

@@ -35,7 +35,8 @@ type parcels struct {
 	Sum   int64
 }
 
-// post is an application that passes parcels on, and counts them: what was read twice, or not at all, is seen in both.
+// post is an application that passes parcels on, and counts them: what was read twice, or not at
+// all, is seen in both.
 type post struct {
 	*kafkatest.Cluster
 	app, in, out, counts string
@@ -50,7 +51,8 @@ func newPost(t *testing.T, c *kafkatest.Cluster, app, in string, partitions int3
 	read := dsl.Stream[parcel](b, in)
 	read.To(p.out)
 	dsl.Aggregate(dsl.GroupByKey[string](read), windows.Unbounded(), func(g dsl.Group[string, parcel]) parcels {
-		return parcels{City: g.Key(), Count: aggregates.Count(g), Sum: aggregates.Sum(g, func(r *parcel) int64 { return r.N })}
+		return parcels{City: g.Key(), Count: aggregates.Count(g),
+			Sum: aggregates.Sum(g, func(r *parcel) int64 { return r.N })}
 	}).As("counts").Changes().Named(func(windows.Kind) string { return p.counts })
 	var err error
 	p.plan, err = b.Build()
@@ -60,7 +62,8 @@ func newPost(t *testing.T, c *kafkatest.Cluster, app, in string, partitions int3
 }
 
 func (p *post) ensure(t *testing.T) {
-	require.NoError(t, p.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: p.in, Partitions: p.partitions, Replication: -1}))
+	require.NoError(t, p.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: p.in, Partitions: p.partitions,
+		Replication: -1}))
 	t.Cleanup(func() { p.Admin().Delete(context.Background(), p.in, p.out, p.counts, p.changelog()) })
 }
 
@@ -75,15 +78,15 @@ func (p *post) send(t *testing.T, n int) {
 			p.sent++
 			value, err := json.Marshal(parcel{City: fmt.Sprint("city", partition), N: int64(p.sent)})
 			require.NoError(t, err)
-			outputs = append(outputs, task.Output{Topic: p.in, Partition: partition, Key: fmt.Append(nil, "city", partition), Value: value,
-				Timestamp: windows.At(time.Now())})
+			outputs = append(outputs, task.Output{Topic: p.in, Partition: partition,
+				Key: fmt.Append(nil, "city", partition), Value: value, Timestamp: windows.At(time.Now())})
 		}
 		p.write(t, outputs)
 	}
 }
 
-// write produces outputs. A broker that has just made a topic again may not know it yet when it takes
-// the first record.
+// write produces outputs. A broker that has just made a topic again may not know it yet when it
+// takes the first record.
 func (p *post) write(t *testing.T, outputs []task.Output) {
 	t.Helper()
 	require.Eventually(t, func() bool { return p.produce(t, outputs) == nil }, patience, 50*time.Millisecond)
@@ -104,7 +107,8 @@ func (p *post) produce(t *testing.T, outputs []task.Output) error {
 func (p *post) remake(t *testing.T, topics ...string) {
 	require.NoError(t, p.Admin().Delete(t.Context(), topics...))
 	if slices.Contains(topics, p.in) {
-		require.NoError(t, p.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: p.in, Partitions: p.partitions, Replication: -1}))
+		require.NoError(t, p.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: p.in, Partitions: p.partitions,
+			Replication: -1}))
 	}
 }
 
@@ -123,7 +127,8 @@ func (p *post) deleteGroup(t *testing.T, group string) {
 // begin runs the application with its state in dir.
 func (p *post) begin(t *testing.T, dir string, with ...func(*engine.Config)) (*running, *logLines) {
 	lines := &logLines{}
-	cfg := engine.Config{Brokers: p.Brokers, Dial: p.Dial, StateDir: dir, CommitInterval: 20 * time.Millisecond, Log: slog.New(slog.NewTextHandler(lines, nil))}
+	cfg := engine.Config{Brokers: p.Brokers, Dial: p.Dial, StateDir: dir, CommitInterval: 20 * time.Millisecond,
+		Log: slog.New(slog.NewTextHandler(lines, nil))}
 	for _, f := range with {
 		f(&cfg)
 	}
@@ -189,7 +194,8 @@ func (p *post) passed(t *testing.T) (n int) {
 	return n
 }
 
-// requireCounts compares the last count of each city with what one city was sent: numbers from one on, n of them.
+// requireCounts compares the last count of each city with what one city was sent: numbers from one
+// on, n of them.
 func (p *post) requireCounts(t *testing.T, n int64) {
 	t.Helper()
 	for partition, records := range committed(t, p.Config(), p.counts) {

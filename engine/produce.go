@@ -16,15 +16,18 @@ import (
 
 // adder is the producer behind Add: made when it is first needed, shared by all callers.
 type adder struct {
-	turn     chan struct{} // room for one: who has put something in may use producer. A caller waits for its turn no longer than its ctx lasts
+	// room for one: who has put something in may use producer. A caller waits for its turn no
+	// longer than its ctx lasts
+	turn     chan struct{}
 	producer *kafka.Producer
 }
 
 func newAdder() adder { return adder{turn: make(chan struct{}, 1)} }
 
-// Add writes rows to a stream's or table's topic and returns when the broker has them. The key is made of the row's key columns,
-// the timestamp is its event time, or now if it has none. Local tables change only once the rows come back from Kafka: a read right
-// after Add may not see them (ENT-4).
+// Add writes rows to a stream's or table's topic and returns when the broker has them. The key is
+// made of the row's key columns, the timestamp is its event time, or now if it has none. Local
+// tables change only once the rows come back from Kafka: a read right after Add may not see them
+// (ENT-4).
 func Add[R any](ctx context.Context, e *Engine, to interface{ StreamRef() topology.StreamOf[R] }, rows ...R) error {
 	ref := to.StreamRef()
 	if ref.Err != nil {
@@ -95,11 +98,14 @@ func (a *adder) close() error {
 	return err
 }
 
-// ForEach calls handle with each row that is committed to a stream's topic, all partitions, from the oldest on, until ctx ends or
-// handle fails, with its error. It needs no Run. Rows that cannot be decoded and nulls are passed over, counted
-// (ashi_passed_over_records_total, Status.PassedOver) and logged; those whose schema cannot be asked for now are waited for. handle is called from this
-// goroutine, a row at a time, which is its to keep. There is no call that pulls rows out of a stream now: state is read from tables (ENT-5).
-func ForEach[R any](ctx context.Context, e *Engine, from interface{ StreamRef() topology.StreamOf[R] }, handle func(R) error) error {
+// ForEach calls handle with each row that is committed to a stream's topic, all partitions, from
+// the oldest on, until ctx ends or handle fails, with its error. It needs no Run. Rows that cannot
+// be decoded and nulls are passed over, counted (ashi_passed_over_records_total, Status.PassedOver)
+// and logged; those whose schema cannot be asked for now are waited for. handle is called from this
+// goroutine, a row at a time, which is its to keep. There is no call that pulls rows out of a
+// stream now: state is read from tables (ENT-5).
+func ForEach[R any](ctx context.Context, e *Engine, from interface{ StreamRef() topology.StreamOf[R] },
+	handle func(R) error) error {
 	ref := from.StreamRef()
 	if ref.Err != nil {
 		return fmt.Errorf("engine: for each: %w", ref.Err)
@@ -113,21 +119,23 @@ func ForEach[R any](ctx context.Context, e *Engine, from interface{ StreamRef() 
 	}
 	log, passed := rare.New(e.codecs), e.listened.on(ref.Topic)
 	var failed error
-	err = kafka.Follow(ctx, e.kafka, kafka.FollowConfig{Topic: ref.Topic, From: parts, Apply: func(p int32, records []task.Record, _ int64) error {
-		for i := range records {
-			if failed = deliver(ctx, log, passed, &ref, p, &records[i], handle); failed != nil {
-				return failed
+	err = kafka.Follow(ctx, e.kafka, kafka.FollowConfig{Topic: ref.Topic, From: parts,
+		Apply: func(p int32, records []task.Record, _ int64) error {
+			for i := range records {
+				if failed = deliver(ctx, log, passed, &ref, p, &records[i], handle); failed != nil {
+					return failed
+				}
 			}
-		}
-		return nil
-	}})
+			return nil
+		}})
 	if failed == nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
 	return fmt.Errorf("engine: for each of %s: %w", ref.Topic, err)
 }
 
-func deliver[R any](ctx context.Context, log *rare.Log, passed *passedOver, ref *topology.StreamOf[R], p int32, r *task.Record, handle func(R) error) error {
+func deliver[R any](ctx context.Context, log *rare.Log, passed *passedOver, ref *topology.StreamOf[R], p int32,
+	r *task.Record, handle func(R) error) error {
 	key := r.Key
 	ok := true
 	if ref.Windows != nil {

@@ -20,13 +20,15 @@ const (
 	purgeFailed = "failed"
 )
 
-// purger deletes from internal topics what their readers have committed: nobody needs it again, as a reader whose state is lost goes
-// on from the positions in its changelog. It is safe for concurrent use.
+// purger deletes from internal topics what their readers have committed: nobody needs it again, as
+// a reader whose state is lost goes on from the positions in its changelog. It is safe for
+// concurrent use.
 type purger struct {
 	read map[string]bool // internal topics with one reader
 
-	mu       sync.Mutex
-	released map[string]map[int32]int64 // of the partitions whose tasks are here: offsets that were not told to the broker
+	mu sync.Mutex
+	// of the partitions whose tasks are here: offsets that were not told to the broker
+	released map[string]map[int32]int64
 }
 
 func newPurger(p *topology.Plan) *purger {
@@ -56,7 +58,8 @@ func (g *purger) release(topic string, partition int32, next int64) {
 	g.released[topic][partition] = next
 }
 
-// forget drops the notes of a task that ends: its next owner begins with the positions of the last commit.
+// forget drops the notes of a task that ends: its next owner begins with the positions of the last
+// commit.
 func (g *purger) forget(topics []string, partition int32) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -82,7 +85,8 @@ func (e *Engine) deletable(ctx context.Context, admin *kafka.Admin, topics ...st
 	return err
 }
 
-// purge deletes until ctx is done. Failures cost disk space only: the next call deletes more. The first in a row is logged.
+// purge deletes until ctx is done. Failures cost disk space only: the next call deletes more. The
+// first in a row is logged.
 func (e *Engine) purge(ctx context.Context) error {
 	admin, err := kafka.NewAdmin(e.kafka)
 	if err != nil {

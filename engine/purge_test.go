@@ -12,14 +12,16 @@ import (
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
 )
 
-// Internal topics are emptied of what was read; an application that starts again without its state goes on behind that.
+// Internal topics are emptied of what was read; an application that starts again without its state
+// goes on behind that.
 func TestInternalTopicsArePurged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := kafkatest.StartVirtual(t)
 		in := &inputs{cluster: c, random: rand.New(rand.NewPCG(5, 5)), start: dayStart}
 		in.relay = newRelay(t, "relay", c.Topic(t, "orders", 2), c.Topic(t, "refunds", 2), func() {})
 		for range 3 {
-			r := start(t, in.relay.plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, MaxAhead: engine.NoBound}) // state is in memory
+			// state is in memory
+			r := start(t, in.relay.plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, MaxAhead: engine.NoBound})
 			in.write(t, 200)
 			in.settle(t)
 			time.Sleep(time.Minute) // of the bubble: at least one purge

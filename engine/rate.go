@@ -29,7 +29,8 @@ func (r *rate) note(at time.Time, n int64) {
 	}
 }
 
-// perSecond is what the counter grew by in a second, over the last rateOver; 0 until there are two notes.
+// perSecond is what the counter grew by in a second, over the last rateOver; 0 until there are two
+// notes.
 func (r *rate) perSecond() float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -8,20 +8,21 @@ import (
 const (
 	// unknown stands for a position or an end that nobody has said yet.
 	unknown = -1
-	// warmLag is how many records of its changelog a member's state of a partition may lack to be as good as complete. It is also what the
-	// group goes by when it gives tasks away (KIP-441).
+	// warmLag is how many records of its changelog a member's state of a partition may lack to be
+	// as good as complete. It is also what the group goes by when it gives tasks away (KIP-441).
 	warmLag = 10_000
 
-	// tellAgain is the least time between two times that the group is told of one copy. It doubles each time, and when it has come to
-	// tellLast the group is left to ask by itself.
+	// tellAgain is the least time between two times that the group is told of one copy. It doubles
+	// each time, and when it has come to tellLast the group is left to ask by itself.
 	tellAgain = time.Second
 	tellLast  = 10 * time.Minute
 )
 
-// reach is how far this process's state of a partition is, and whether the group knows. A member whose state was far behind when it joined
-// may be the one that is to get the task once it is near: then the group has to be told, as it asks only when somebody joins. Whether the
-// group waits is not known here, nor how far the task was when its own member joined, which may be later: so it is told again when the log
-// has grown by as much since. It is safe for concurrent use.
+// reach is how far this process's state of a partition is, and whether the group knows. A member
+// whose state was far behind when it joined may be the one that is to get the task once it is near:
+// then the group has to be told, as it asks only when somebody joins. Whether the group waits is
+// not known here, nor how far the task was when its own member joined, which may be later: so it is
+// told again when the log has grown by as much since. It is safe for concurrent use.
 type reach struct {
 	mu        sync.Mutex
 	next, end int64 // of the changelog: to be read next; of its committed records, as last heard of
@@ -64,7 +65,8 @@ func (r *reach) moved(next int64) bool {
 	return r.arrivedLocked()
 }
 
-// heard notes where a standby's log ended when that was asked, and says whether the group is to be told.
+// heard notes where a standby's log ended when that was asked, and says whether the group is to be
+// told.
 func (r *reach) heard(end int64, asked time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -13,8 +13,8 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// The group is told of a copy that was far behind by what the group knew, and is near; whatever is heard first. Of a log that grows fast it is
-// told less and less often.
+// The group is told of a copy that was far behind by what the group knew, and is near; whatever is
+// heard first. Of a log that grows fast it is told less and less often.
 func TestReach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		heard := func(r *reach, end int64) bool { return r.heard(end, time.Now()) }
@@ -54,7 +54,8 @@ func TestReach(t *testing.T) {
 	})
 }
 
-// A position is as young as the last end that it has come to, however fast the log grows, and no younger than the question about it.
+// A position is as young as the last end that it has come to, however fast the log grows, and no
+// younger than the question about it.
 func TestAtEnd(t *testing.T) {
 	at := func(minutes int) time.Time { return time.Unix(0, 0).Add(time.Duration(minutes) * time.Minute) }
 	var a atEnd
@@ -77,12 +78,13 @@ func TestAtEnd(t *testing.T) {
 	require.Equal(t, at(13), a.last)
 }
 
-// A table is as old as the partition of which least is known, and not older than its store says. One that is followed and has heard nothing for
-// long, as the process was stopped or there was no broker, may not go on with what comes then.
+// A table is as old as the partition of which least is known, and not older than its store says.
+// One that is followed and has heard nothing for long, as the process was stopped or there was no
+// broker, may not go on with what comes then.
 func TestAgeOfTable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tb := &table{plan: &topology.Table{Topic: "bars"}, ends: map[int32]int64{}, heardAt: map[int32]time.Time{}, changed: make(chan struct{}),
-			kept: 24 * time.Hour, noted: time.Now()}
+		tb := &table{plan: &topology.Table{Topic: "bars"}, ends: map[int32]int64{}, heardAt: map[int32]time.Time{},
+			changed: make(chan struct{}), kept: 24 * time.Hour, noted: time.Now()}
 		tb.begins(map[int32]int64{0: 5, 1: 5}, map[int32]int64{0: 5, 1: 6}, time.Now())
 		time.Sleep(11 * time.Hour) // of the bubble
 		tb.heard(0, 5, time.Now())
@@ -128,7 +130,8 @@ func (s *sizedStore) SetWriteBuffer(size int64) error {
 	return nil
 }
 
-// The write buffer of a task's store is smaller when more partitions come, as the rest of what the task may take.
+// The write buffer of a task's store is smaller when more partitions come, as the rest of what the
+// task may take.
 func TestWriteBufferOfTasks(t *testing.T) {
 	s := &subState{}
 	e := &Engine{cfg: Config{Memory: 256 << 20}, subs: []*subState{s}}

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// ErrNotReady is what reads of tables return while any table of the engine is not ready, as a *NotReadyError.
+// ErrNotReady is what reads of tables return while any table of the engine is not ready, as a
+// *NotReadyError.
 var ErrNotReady = errors.New("engine: tables are not ready")
 
 // NotReadyError is an ErrNotReady that says why. It wraps the causes' errors.
@@ -44,18 +45,22 @@ type Reason string
 
 // The reasons. Each goes away by itself when what it says is over, save StoreDamaged and Stopped.
 const (
-	Starting        Reason = "starting"         // Run was not called, or waits for its brokers
-	CatchingUp      Reason = "catching_up"      // a table has not read what its topic held at start
-	BrokerLost      Reason = "broker_lost"      // no broker has answered for 1.25 s
-	FollowerStopped Reason = "follower_stopped" // a table has heard nothing from a partition's leader for 15 s, or gets no further
-	Lagging         Reason = "lagging"          // a table was more than Config.MaxLag behind for 5 s
-	StoreDamaged    Reason = "store_damaged"    // what a table's store holds cannot be read
-	TaskRestoring   Reason = "task_restoring"   // a task, once the engine was ready, takes more than 10 s to open: results are late
-	TaskStuck       Reason = "task_stuck"       // a task has been in one call of the program's code for Config.SlowAfter: results are late
-	Stopped         Reason = "stopped"          // Run has ended
+	Starting   Reason = "starting"    // Run was not called, or waits for its brokers
+	CatchingUp Reason = "catching_up" // a table has not read what its topic held at start
+	BrokerLost Reason = "broker_lost" // no broker has answered for 1.25 s
+	// a table has heard nothing from a partition's leader for 15 s, or gets no further
+	FollowerStopped Reason = "follower_stopped"
+	Lagging         Reason = "lagging"       // a table was more than Config.MaxLag behind for 5 s
+	StoreDamaged    Reason = "store_damaged" // what a table's store holds cannot be read
+	// a task, once the engine was ready, takes more than 10 s to open: results are late
+	TaskRestoring Reason = "task_restoring"
+	// a task has been in one call of the program's code for Config.SlowAfter: results are late
+	TaskStuck Reason = "task_stuck"
+	Stopped   Reason = "stopped" // Run has ended
 )
 
-// Cause is one thing that keeps tables from being ready. Table, Window and Task are empty where it is not about one.
+// Cause is one thing that keeps tables from being ready. Table, Window and Task are empty where it
+// is not about one.
 type Cause struct {
 	Reason Reason
 	Table  string // its topic
@@ -80,15 +85,17 @@ func (c Cause) String() string {
 	return s
 }
 
-// Readiness is whether tables can be read: all of them or none (RDY-1). Ready is that all stores are open, all topics followed, and
-// all partitions read up to the end that they had at start, and that nothing of the reasons has happened since.
+// Readiness is whether tables can be read: all of them or none (RDY-1). Ready is that all stores
+// are open, all topics followed, and all partitions read up to the end that they had at start, and
+// that nothing of the reasons has happened since.
 type Readiness struct {
 	Ready  bool
 	At     time.Time // of the last change
 	Causes []Cause   // why not, oldest first; must not be changed
 }
 
-// readiness is the state machine: ready while the set of causes is empty. It is safe for concurrent use.
+// readiness is the state machine: ready while the set of causes is empty. It is safe for concurrent
+// use.
 type readiness struct {
 	log   *slog.Logger
 	state atomic.Pointer[NotReadyError] // nil while ready: what reads look at (RDY-5)
@@ -199,9 +206,10 @@ func (e *Engine) Readiness() Readiness {
 	return now
 }
 
-// ReadinessChanges yields the present state, and then each new one when readiness, or one of its causes, comes or goes, until ctx or
-// Run has ended; the last one then says Stopped. The engine never waits for the loop's body: while that is busy changes are passed over,
-// and the next state is the one that holds then.
+// ReadinessChanges yields the present state, and then each new one when readiness, or one of its
+// causes, comes or goes, until ctx or Run has ended; the last one then says Stopped. The engine
+// never waits for the loop's body: while that is busy changes are passed over, and the next state
+// is the one that holds then.
 func (e *Engine) ReadinessChanges(ctx context.Context) iter.Seq[Readiness] {
 	return func(yield func(Readiness) bool) {
 		for {
@@ -224,8 +232,9 @@ func (e *Engine) ReadinessChanges(ctx context.Context) iter.Seq[Readiness] {
 	}
 }
 
-// WaitReady returns when every table is ready: at first when it has caught up with what its topic held when Run began; or with an error,
-// which names what is missing, when ctx or the Engine ends first.
+// WaitReady returns when every table is ready: at first when it has caught up with what its topic
+// held when Run began; or with an error, which names what is missing, when ctx or the Engine ends
+// first.
 func (e *Engine) WaitReady(ctx context.Context) error {
 	for {
 		select {

@@ -46,7 +46,8 @@ func hasReason(r engine.Reason) func(engine.Readiness) bool {
 
 func isReady(now engine.Readiness) bool { return now.Ready }
 
-// awaitTasks returns when n tasks are open: until then a broker that is lost ends Run, as one that is not there at start does.
+// awaitTasks returns when n tasks are open: until then a broker that is lost ends Run, as one that
+// is not there at start does.
 func awaitTasks(t *testing.T, e *engine.Engine, n int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -62,7 +63,8 @@ func awaitTasks(t *testing.T, e *engine.Engine, n int) {
 	}, patience, 10*time.Millisecond)
 }
 
-// A broker that is stopped is noticed within 2 s, reads say so, and all is well again by itself when it is back.
+// A broker that is stopped is noticed within 2 s, reads say so, and all is well again by itself
+// when it is back.
 func TestBrokerLostAndBack(t *testing.T) {
 	cfg := embedded.Config{Dir: t.TempDir(), Topics: map[string]int32{"rates": 2}}
 	broker, err := embedded.Start(cfg)
@@ -70,7 +72,8 @@ func TestBrokerLostAndBack(t *testing.T) {
 	defer func() { broker.Close() }()
 	cfg.Addr = broker.Addrs()[0]
 	p := newPipeline(t, "fx", "rates")
-	e := start(t, p.plan, engine.Config{Brokers: broker.Addrs(), StateDir: t.TempDir(), StatusAddr: "0", CommitInterval: 50 * time.Millisecond})
+	e := start(t, p.plan, engine.Config{Brokers: broker.Addrs(), StateDir: t.TempDir(), StatusAddr: "0",
+		CommitInterval: 50 * time.Millisecond})
 	bars, err := engine.Table(e.Engine, p.final.Size(time.Minute))
 	require.NoError(t, err)
 	await(t, e.Engine, patience, isReady)
@@ -107,7 +110,8 @@ func TestBrokerLostAndBack(t *testing.T) {
 }
 
 // slowTable is a plan with a table only, of n rows in two partitions.
-func slowTable(t *testing.T, c *kafkatest.Cluster, n int) (plan *topology.Plan, topic string, table *dsl.TableOf[string, holder]) {
+func slowTable(t *testing.T, c *kafkatest.Cluster, n int) (plan *topology.Plan, topic string,
+	table *dsl.TableOf[string, holder]) {
 	topic = c.Topic(t, "holders", 2)
 	b := dsl.New(c.Name("desk"))
 	table = dsl.Table[string, holder](b, topic)
@@ -122,7 +126,8 @@ func slowTable(t *testing.T, c *kafkatest.Cluster, n int) (plan *topology.Plan, 
 	return plan, topic, table
 }
 
-// A table of which one partition has all that there is, and another has not, is ready after a restart.
+// A table of which one partition has all that there is, and another has not, is ready after a
+// restart.
 func TestReadyAfterRestart(t *testing.T) {
 	c := kafkatest.Start(t)
 	plan, topic, _ := slowTable(t, c, 100)
@@ -130,7 +135,8 @@ func TestReadyAfterRestart(t *testing.T) {
 	e := start(t, plan, cfg)
 	await(t, e.Engine, patience, isReady)
 	require.NoError(t, e.stop())
-	c.Write(t, topic, 2, task.Output{Key: []byte("one more"), Value: []byte(`{"account":"one more","Desk":"d"}`), Timestamp: 5})
+	c.Write(t, topic, 2, task.Output{Key: []byte("one more"), Value: []byte(`{"account":"one more","Desk":"d"}`),
+		Timestamp: 5})
 	e = start(t, plan, cfg)
 	await(t, e.Engine, patience, isReady)
 	require.NoError(t, e.stop())
@@ -159,8 +165,9 @@ func TestStateDirLost(t *testing.T) {
 		do   func(dir string) error
 		says string
 	}{
-		"vanished":   {func(dir string) error { return os.Rename(dir, dir+".gone") }, "has vanished"},
-		"unwritable": {func(dir string) error { return os.Mkdir(filepath.Join(dir, "~writable"), 0o750) }, "cannot be written"},
+		"vanished": {func(dir string) error { return os.Rename(dir, dir+".gone") }, "has vanished"},
+		"unwritable": {func(dir string) error { return os.Mkdir(filepath.Join(dir, "~writable"), 0o750) },
+			"cannot be written"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := kafkatest.Start(t)
@@ -182,7 +189,8 @@ func TestStateDirLost(t *testing.T) {
 	}
 }
 
-// A body that is busy misses states in between and holds nobody up; the sequence ends with Run, and with its context.
+// A body that is busy misses states in between and holds nobody up; the sequence ends with Run, and
+// with its context.
 func TestReadinessChanges(t *testing.T) {
 	c := kafkatest.Start(t)
 	plan, _, holders := slowTable(t, c, 10)

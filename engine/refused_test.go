@@ -42,8 +42,8 @@ type refusingBroker struct {
 }
 
 func newRefusingBroker(t *testing.T) *refusingBroker {
-	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100*time.Millisecond), kfake.MaxVersions(kversion.V3_7_0()),
-		kfake.BrokerConfigs(map[string]string{"log.retention.ms": "-1"}))
+	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100*time.Millisecond),
+		kfake.MaxVersions(kversion.V3_7_0()), kfake.BrokerConfigs(map[string]string{"log.retention.ms": "-1"}))
 	require.NoError(t, err)
 	t.Cleanup(fake.Close)
 	b := &refusingBroker{Cluster: kafkatest.At(t, fake.ListenAddrs()...), topics: map[string]bool{}}
@@ -88,7 +88,8 @@ func (b *refusingBroker) judge(req *kmsg.ProduceRequest) (kmsg.Response, error, 
 }
 
 // copied is a program that writes its rates to a topic as they are.
-func copied(t *testing.T, app, topic, out string, policy dsl.Policy, change func(*dsl.StreamOf[Rate]) *dsl.StreamOf[Rate]) (*topology.Plan, *dsl.StreamOf[Rate]) {
+func copied(t *testing.T, app, topic, out string, policy dsl.Policy,
+	change func(*dsl.StreamOf[Rate]) *dsl.StreamOf[Rate]) (*topology.Plan, *dsl.StreamOf[Rate]) {
 	b := dsl.New(app)
 	b.DeadLetters(app + "-letters")
 	rates := dsl.Stream[Rate](b, topic).OnError(policy)
@@ -127,7 +128,8 @@ func bids(t *testing.T, c *kafkatest.Cluster, rates *dsl.StreamOf[Rate], topic s
 }
 
 // deadBids are those of the letters of an application, sorted.
-func deadBids(t *testing.T, c *kafkatest.Cluster, rates *dsl.StreamOf[Rate], app string, check func(*task.Letter)) (all []float64) {
+func deadBids(t *testing.T, c *kafkatest.Cluster, rates *dsl.StreamOf[Rate], app string,
+	check func(*task.Letter)) (all []float64) {
 	for _, record := range committed(t, c.Config(), app+"-letters")[0] {
 		l, ok := task.ParseLetter(&record)
 		require.True(t, ok)
@@ -175,7 +177,8 @@ func TestBrokerRefusesRecords(t *testing.T) {
 	}
 }
 
-func refuseRecords(t *testing.T, where string, guarantee engine.Guarantee, change func(*dsl.StreamOf[Rate]) *dsl.StreamOf[Rate]) {
+func refuseRecords(t *testing.T, where string, guarantee engine.Guarantee,
+	change func(*dsl.StreamOf[Rate]) *dsl.StreamOf[Rate]) {
 	b := newRefusingBroker(t)
 	app, out := b.Name("fx"), b.Name("out")
 	plan, rates := copied(t, app, b.Topic(t, "rates", 1), out, dsl.DeadLetter, change)
@@ -186,11 +189,14 @@ func refuseRecords(t *testing.T, where string, guarantee engine.Guarantee, chang
 	b.refuse(refusing)
 	n := 3000
 	if testing.Short() {
-		n = 1000 // under the race detector a session finds few of those that are refused, and the next begins after its backoff
+		// under the race detector a session finds few of those that are refused, and the next
+		// begins after its backoff
+		n = 1000
 	}
 	all, taken, refused := mixedRates(n, 100)
 	writeRates(t, b.Cluster, rates, all)
-	r := start(t, plan, engine.Config{Brokers: b.Brokers, CommitInterval: 20 * time.Millisecond, MaxAhead: engine.NoBound, Guarantee: guarantee})
+	r := start(t, plan, engine.Config{Brokers: b.Brokers, CommitInterval: 20 * time.Millisecond,
+		MaxAhead: engine.NoBound, Guarantee: guarantee})
 	require.Eventually(t, func() bool {
 		counts, err := b.Admin().Partitions(t.Context(), out)
 		return err == nil && counts[out] > 0 && len(slices.Compact(bids(t, b.Cluster, rates, out))) >= len(taken) &&
@@ -222,7 +228,8 @@ func TestBrokerRefusalIsNamed(t *testing.T) {
 	plan, rates := copied(t, app, b.Topic(t, "rates", 1), out, dsl.Fail, asTheyAre)
 	b.refuse(out)
 	writeRates(t, b.Cluster, rates, all)
-	err := run(t, plan, engine.Config{Brokers: b.Brokers, CommitInterval: 20 * time.Millisecond, MaxAhead: engine.NoBound})
+	err := run(t, plan, engine.Config{Brokers: b.Brokers, CommitInterval: 20 * time.Millisecond,
+		MaxAhead: engine.NoBound})
 	var failed *engine.RecordError
 	require.ErrorAs(t, err, &failed)
 	require.Equal(t, []any{rates.StreamRef().Topic, int64(50)}, []any{failed.Topic, failed.Offset})
@@ -234,7 +241,8 @@ func TestBrokerRefusalIsNamed(t *testing.T) {
 	writeRates(t, b.Cluster, rates, []Rate{{Pair: "P", At: dayOfRefusal.AddDate(0, 0, 1)}}) // closes the windows
 	bars := newPipeline(t, b.Name("bars"), rates.StreamRef().Topic)
 	b.refuse(bars.final.Stream(time.Minute).Topic)
-	err = run(t, bars.plan, engine.Config{Brokers: b.Brokers, CommitInterval: 20 * time.Millisecond, MaxAhead: engine.NoBound})
+	err = run(t, bars.plan, engine.Config{Brokers: b.Brokers, CommitInterval: 20 * time.Millisecond,
+		MaxAhead: engine.NoBound})
 	require.ErrorAs(t, err, &failed)
 	require.ErrorContains(t, err, "topic "+bars.final.Stream(time.Minute).Topic)
 }
@@ -253,8 +261,10 @@ func TestTopicDoesNotTakeRecords(t *testing.T) {
 		why      string
 	}{
 		"without a key": {[]string{"cleanup.policy", "compact"}, Rate{Pair: "P", At: now}, true, "without a key"},
-		"ahead":         {[]string{"message.timestamp.after.max.ms", "3600000"}, Rate{Pair: "P", At: now.Add(3 * time.Hour)}, false, "after.max.ms"},
-		"behind":        {[]string{"message.timestamp.before.max.ms", "3600000"}, Rate{Pair: "P", At: now.Add(-3 * time.Hour)}, false, "before.max.ms"},
+		"ahead": {[]string{"message.timestamp.after.max.ms", "3600000"},
+			Rate{Pair: "P", At: now.Add(3 * time.Hour)}, false, "after.max.ms"},
+		"behind": {[]string{"message.timestamp.before.max.ms", "3600000"}, Rate{Pair: "P", At: now.Add(-3 * time.Hour)},
+			false, "before.max.ms"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := kafkatest.Start(t)
@@ -276,7 +286,8 @@ func TestTopicDoesNotTakeRecords(t *testing.T) {
 			for _, o := range outputs {
 				b.Write(t, rates.StreamRef().Topic, 1, o)
 			}
-			r := start(t, plan, engine.Config{Brokers: b.Brokers, CommitInterval: 20 * time.Millisecond, MaxAhead: engine.NoBound})
+			r := start(t, plan, engine.Config{Brokers: b.Brokers, CommitInterval: 20 * time.Millisecond,
+				MaxAhead: engine.NoBound})
 			require.Eventually(t, func() bool {
 				counts, err := b.Admin().Partitions(t.Context(), app+"-letters")
 				return err == nil && counts[app+"-letters"] > 0 && len(committed(t, b.Config(), app+"-letters")[0]) > 0
@@ -307,11 +318,13 @@ func TestLimitsOfATopicChange(t *testing.T) {
 	writeRates(t, b, rates, []Rate{{Pair: "P", Bid: 1, At: dayStart}})
 	awaitEnd(t, b, app, rates.StreamRef().Topic)
 	alter(t, b, out, known(t, b, "message.timestamp.before.max.ms"), "3600000")
-	writeRates(t, b, rates, []Rate{{Pair: "P", Bid: 2, At: now}, {Pair: "P", Bid: 3, At: dayStart}, {Pair: "P", Bid: 4, At: now}})
+	writeRates(t, b, rates, []Rate{{Pair: "P", Bid: 2, At: now}, {Pair: "P", Bid: 3, At: dayStart},
+		{Pair: "P", Bid: 4, At: now}})
 	awaitEnd(t, b, app, rates.StreamRef().Topic)
 	require.NoError(t, r.stop())
 	require.Equal(t, []float64{1, 2, 4}, bids(t, b, rates, out))
-	require.Equal(t, []float64{3}, deadBids(t, b, rates, app, func(l *task.Letter) { require.Equal(t, "refused", l.Class) }))
+	require.Equal(t, []float64{3}, deadBids(t, b, rates, app,
+		func(l *task.Letter) { require.Equal(t, "refused", l.Class) }))
 }
 
 // known is the name that the broker has for a limit of timestamps: before Kafka 3.6 there is one
@@ -332,7 +345,8 @@ func alter(t *testing.T, c *kafkatest.Cluster, topic, setting, value string) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers...))
 	require.NoError(t, err)
 	defer client.Close()
-	answers, err := kadm.NewClient(client).AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: setting, Value: &value}}, topic)
+	answers, err := kadm.NewClient(client).AlterTopicConfigs(t.Context(),
+		[]kadm.AlterConfig{{Op: kadm.SetConfig, Name: setting, Value: &value}}, topic)
 	require.NoError(t, err)
 	require.NoError(t, answers[0].Err)
 }
@@ -344,14 +358,18 @@ func alter(t *testing.T, c *kafkatest.Cluster, topic, setting, value string) {
 func TestTopicsSayWhatTheyNeed(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic, app := c.Topic(t, "rates", 1), c.Name("fx")
-	p := newPipelineOf(t, app, topic, func(_ *dsl.Builder, s *dsl.StreamOf[Rate]) *dsl.StreamOf[Rate] { return s.Repartition("again", 3) })
+	p := newPipelineOf(t, app, topic, func(_ *dsl.Builder,
+		s *dsl.StreamOf[Rate]) *dsl.StreamOf[Rate] {
+		return s.Repartition("again", 3)
+	})
 	rates := append(numbered(0, 400, dayStart), numbered(0, 400, dayStart.Add(time.Hour))...)
 	r := start(t, p.plan, engine.Config{Brokers: c.Brokers, CommitInterval: 20 * time.Millisecond})
 	writeTo(t, c, p.rates, 1, rates)
 	final := p.final.Stream(time.Minute)
 	require.Eventually(t, func() bool {
 		counts, err := c.Admin().Partitions(t.Context(), final.Topic)
-		return err == nil && counts[final.Topic] > 0 && len(slices.Concat(committed(t, c.Config(), final.Topic)...)) >= 40
+		return err == nil && counts[final.Topic] > 0 &&
+			len(slices.Concat(committed(t, c.Config(), final.Topic)...)) >= 40
 	}, patience, 50*time.Millisecond)
 	require.NoError(t, r.stop())
 	for _, record := range slices.Concat(committed(t, c.Config(), final.Topic)...) {
@@ -362,8 +380,10 @@ func TestTopicsSayWhatTheyNeed(t *testing.T) {
 	for name, output := range engine.CreatedTopics(p.plan) {
 		found, err := c.Admin().Settings(t.Context(), name)
 		require.NoError(t, err)
-		require.Equal(t, []string{"CreateTime", "-1"}, []string{found["message.timestamp.type"], found["retention.ms"]}, name)
-		for _, limit := range []string{"message.timestamp.before.max.ms", "message.timestamp.after.max.ms", "message.timestamp.difference.max.ms"} {
+		require.Equal(t, []string{"CreateTime", "-1"}, []string{found["message.timestamp.type"], found["retention.ms"]},
+			name)
+		for _, limit := range []string{"message.timestamp.before.max.ms", "message.timestamp.after.max.ms",
+			"message.timestamp.difference.max.ms"} {
 			if value, known := found[limit]; known {
 				require.Equal(t, fmt.Sprint(int64(math.MaxInt64)), value, "%s of %s", limit, name)
 			}
@@ -381,17 +401,24 @@ func TestTopicsSayWhatTheyNeed(t *testing.T) {
 func TestTopicsThatLoseEventTimes(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic, app := c.Topic(t, "rates", 1), c.Name("fx")
-	p := newPipelineOf(t, app, topic, func(_ *dsl.Builder, s *dsl.StreamOf[Rate]) *dsl.StreamOf[Rate] { return s.Repartition("again", 0) })
+	p := newPipelineOf(t, app, topic, func(_ *dsl.Builder,
+		s *dsl.StreamOf[Rate]) *dsl.StreamOf[Rate] {
+		return s.Repartition("again", 0)
+	})
 	between, output := p.plan.Internal[0].Topic, p.final.Stream(time.Minute).Topic
-	for name, setting := range map[string][2]string{"timestamps": {"message.timestamp.type", "LogAppendTime"}, "age": {"retention.ms", "60000"}, "size": {"retention.bytes", "1000000"}} {
+	for name, setting := range map[string][2]string{"timestamps": {"message.timestamp.type", "LogAppendTime"},
+		"age": {"retention.ms", "60000"}, "size": {"retention.bytes", "1000000"}} {
 		t.Run(name, func(t *testing.T) {
-			settings := map[string]string{"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1", "message.timestamp.type": "CreateTime"}
+			settings := map[string]string{"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1",
+				"message.timestamp.type": "CreateTime"}
 			want := settings[setting[0]]
 			settings[setting[0]] = setting[1]
-			require.NoError(t, c.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: between, Partitions: 1, Replication: -1, Config: settings}))
+			require.NoError(t, c.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: between, Partitions: 1,
+				Replication: -1, Config: settings}))
 			err := run(t, p.plan, engine.Config{Brokers: c.Brokers})
 			require.ErrorIs(t, err, kafka.ErrTopicMismatch)
-			require.ErrorContains(t, err, "kafka-configs.sh --bootstrap-server "+strings.Join(c.Brokers, ",")+" --alter --entity-type topics --entity-name "+between+
+			require.ErrorContains(t, err, "kafka-configs.sh --bootstrap-server "+strings.Join(c.Brokers, ",")+
+				" --alter --entity-type topics --entity-name "+between+
 				" --add-config "+setting[0]+"="+want)
 			require.NoError(t, c.Admin().Delete(t.Context(), between))
 			require.Eventually(t, func() bool { // a real broker deletes at its leisure

@@ -52,8 +52,9 @@ func TestRegistryOutage(t *testing.T) {
 	}
 	write(known)
 
-	e, err := engine.New(plan, engine.Config{Brokers: c.Brokers, CommitInterval: 50 * time.Millisecond, StartTimeout: 30 * time.Second,
-		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
+	e, err := engine.New(plan, engine.Config{Brokers: c.Brokers, CommitInterval: 50 * time.Millisecond,
+		StartTimeout: 30 * time.Second, Log: slog.New(slog.NewTextHandler(t.Output(),
+			&slog.HandlerOptions{Level: slog.LevelError}))})
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -79,7 +80,8 @@ func TestRegistryOutage(t *testing.T) {
 		return nil
 	})
 	require.ErrorIs(t, err, errAll)
-	require.EqualValues(t, 1, e.Status().SubTopologies[0].Dropped["undecodable"], "the registry has said that there is no such schema")
+	require.EqualValues(t, 1, e.Status().SubTopologies[0].Dropped["undecodable"],
+		"the registry has said that there is no such schema")
 	stop()
 	require.NoError(t, <-done)
 }
@@ -104,7 +106,8 @@ func TestReadersWaitForTheRegistry(t *testing.T) {
 	row := Rate{Pair: "EURUSD", Bid: 1.5, At: time.UnixMilli(1700006400000).UTC()}
 	require.NoError(t, engine.Add(ctx, e, rates, row))
 
-	fresh, err := registry.New(registry.Config{URLs: []string{r.URL}, Patience: 200 * time.Millisecond}) // which knows no id yet
+	// which knows no id yet
+	fresh, err := registry.New(registry.Config{URLs: []string{r.URL}, Patience: 200 * time.Millisecond})
 	require.NoError(t, err)
 	reader := dsl.Stream[Rate](dsl.New("reader"), in).Codec(codecs.Registered(fresh, codecs.Avro[Rate]()))
 	r.Down(true)
@@ -133,7 +136,8 @@ func TestReadersWaitForTheRegistry(t *testing.T) {
 	require.Zero(t, e.Status().PassedOver[in]["undecodable"])
 }
 
-// A table with framed keys waits for the registry too; one that was mirrored before its keys were told is made anew.
+// A table with framed keys waits for the registry too; one that was mirrored before its keys were
+// told is made anew.
 func TestTableKeysInARegistry(t *testing.T) {
 	r := registrytest.Start(t)
 	c := kafkatest.Start(t)
@@ -151,7 +155,8 @@ func TestTableKeysInARegistry(t *testing.T) {
 		}
 		plan, err := b.Build()
 		require.NoError(t, err)
-		e, err := engine.New(plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, StateDir: dir, ReadyTimeout: engine.NoBound, Log: slog.New(slog.DiscardHandler)})
+		e, err := engine.New(plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, StateDir: dir,
+			ReadyTimeout: engine.NoBound, Log: slog.New(slog.DiscardHandler)})
 		require.NoError(t, err)
 		running, stop := context.WithCancel(ctx)
 		done := make(chan error, 1)

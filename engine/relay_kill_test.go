@@ -14,15 +14,17 @@ import (
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
 )
 
-// Three members of an application of three stages are killed at random, 50 times on a real broker, one or more at a time and in the middle
-// of what they do, and start again, with their state or without it, with no to two copies of each task: every total is right, and there once. On a real broker every
-// other round has a second blow, in the rebalances that the first has led to.
+// Three members of an application of three stages are killed at random, 50 times on a real broker,
+// one or more at a time and in the middle of what they do, and start again, with their state or
+// without it, with no to two copies of each task: every total is right, and there once. On a real
+// broker every other round has a second blow, in the rebalances that the first has led to.
 func TestRelayKilled(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	c := kafkatest.Start(t)
 	in := &inputs{cluster: c, random: rand.New(rand.NewPCG(seed, 3)), start: dayStart}
-	spec := memberSpec{Brokers: c.Brokers, App: c.Name("relay"), Topic: c.Topic(t, "orders", 3), Refunds: c.Topic(t, "refunds", 3), Pause: 200 * time.Microsecond}
+	spec := memberSpec{Brokers: c.Brokers, App: c.Name("relay"), Topic: c.Topic(t, "orders", 3),
+		Refunds: c.Topic(t, "refunds", 3), Pause: 200 * time.Microsecond}
 	in.relay = newRelay(t, spec.App, spec.Topic, spec.Refunds, func() {})
 	spec.Standbys = in.random.IntN(3)
 	t.Logf("%d standbys", spec.Standbys)

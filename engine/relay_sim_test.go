@@ -11,8 +11,9 @@ import (
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
 )
 
-// An hour of virtual time: two members run the stages of a relay; every few minutes one of them is cut off, wherever it is, and
-// replaced. Every total is right, and there once. ASHI_SIM_SEED repeats a schedule.
+// An hour of virtual time: two members run the stages of a relay; every few minutes one of them is
+// cut off, wherever it is, and replaced. Every total is right, and there once. ASHI_SIM_SEED
+// repeats a schedule.
 func TestSimulatedRelay(t *testing.T) {
 	seed, minutes := simSeed(t), 60
 	if testing.Short() {
@@ -26,14 +27,16 @@ func TestSimulatedRelay(t *testing.T) {
 		members := []*member{join(), join()}
 		for range minutes {
 			in.write(t, 20)
-			time.Sleep(time.Duration(in.random.Int64N(int64(10 * time.Second)))) // of the bubble: a random point of the work
+			// of the bubble: a random point of the work
+			time.Sleep(time.Duration(in.random.Int64N(int64(10 * time.Second))))
 			if in.random.IntN(5) == 0 {
 				i := in.random.IntN(2)
 				members[i].lose()
 				members[i] = join()
 			}
 			in.settle(t)
-			time.Sleep(time.Until(in.start.Add(time.Duration(in.minute) * time.Minute))) // of the bubble: records are of the minute that they come in
+			// of the bubble: records are of the minute that they come in
+			time.Sleep(time.Until(in.start.Add(time.Duration(in.minute) * time.Minute)))
 		}
 		in.end(t)
 		for _, m := range members {

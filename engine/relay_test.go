@@ -43,16 +43,18 @@ type Total struct {
 	Amount, Refund int64
 }
 
-// relay is a plan of three stages over two repartitions: orders and refunds by their ids; by deal, where they are joined, and where
-// both together make totals of deals; totals of what the joins of a trader's orders gave.
+// relay is a plan of three stages over two repartitions: orders and refunds by their ids; by deal,
+// where they are joined, and where both together make totals of deals; totals of what the joins of
+// a trader's orders gave.
 type relay struct {
 	plan            *topology.Plan
 	orders, refunds *dsl.StreamOf[Order]
 	deals, traders  *dsl.OutputOf[string, Total]
 }
 
-// relayBefore and relayAfter are the span of the join. A trade goes out alone when its minute, relayAfter and the minute of grace are
-// over, so that it is three to four minutes older than what the last stage may have seen.
+// relayBefore and relayAfter are the span of the join. A trade goes out alone when its minute,
+// relayAfter and the minute of grace are over, so that it is three to four minutes older than what
+// the last stage may have seen.
 const (
 	relayBefore = 20 * time.Second
 	relayAfter  = 40 * time.Second
@@ -74,7 +76,8 @@ func newRelay(t testing.TB, app, orders, refunds string, peek func()) *relay {
 	trades := dsl.LeftJoin(left, right, dsl.Within(relayBefore, relayAfter).Grace(time.Minute), trade).
 		Peek(func(*Trade) error { peek(); return nil })
 	byTrader := dsl.GroupBy(trades, func(x *Trade) string { return x.Trader })
-	r.traders = named(dsl.Aggregate(byTrader, windows.Minutes(2).Grace(tradesGrace), totalOfTrader).As("traders").Final(), "traders")
+	r.traders = named(dsl.Aggregate(byTrader, windows.Minutes(2).Grace(tradesGrace),
+		totalOfTrader).As("traders").Final(), "traders")
 	var err error
 	r.plan, err = b.Build()
 	require.NoError(t, err)
@@ -90,7 +93,8 @@ func trade(o, refund *Order) (Trade, error) {
 }
 
 func totalOfDeal(g dsl.Group[string, Order]) Total {
-	return Total{Who: g.Key(), Start: g.WindowStart(), Rows: aggregates.Count(g), Amount: aggregates.Sum(g, func(o *Order) int64 { return o.Amount })}
+	return Total{Who: g.Key(), Start: g.WindowStart(), Rows: aggregates.Count(g),
+		Amount: aggregates.Sum(g, func(o *Order) int64 { return o.Amount })}
 }
 
 func totalOfTrader(g dsl.Group[string, Trade]) Total {
@@ -101,11 +105,12 @@ func totalOfTrader(g dsl.Group[string, Trade]) Total {
 			}
 			return 0
 		}),
-		Amount: aggregates.Sum(g, func(x *Trade) int64 { return x.Amount }), Refund: aggregates.Sum(g, func(x *Trade) int64 { return x.Refund })}
+		Amount: aggregates.Sum(g, func(x *Trade) int64 { return x.Amount }),
+		Refund: aggregates.Sum(g, func(x *Trade) int64 { return x.Refund })}
 }
 
-// inputs writes to the topics of a relay a minute at a time. Once a minute has gone through all stages, the next one makes no record
-// late, whichever way the stages interleave.
+// inputs writes to the topics of a relay a minute at a time. Once a minute has gone through all
+// stages, the next one makes no record late, whichever way the stages interleave.
 type inputs struct {
 	cluster *kafkatest.Cluster
 	random  *rand.Rand
@@ -124,7 +129,8 @@ func (in *inputs) write(t testing.TB, n int) {
 	start := in.start.Add(time.Duration(in.minute) * time.Minute)
 	batch := func() (all []Order) {
 		for i := range n {
-			all = append(all, Order{ID: fmt.Sprint(in.minute, "-", i), Deal: fmt.Sprint("deal", in.minute*n+in.random.IntN(2*n)),
+			all = append(all, Order{ID: fmt.Sprint(in.minute, "-", i),
+				Deal:   fmt.Sprint("deal", in.minute*n+in.random.IntN(2*n)),
 				Trader: fmt.Sprint("trader", in.random.IntN(relayTraders)), Amount: in.random.Int64N(1000),
 				At: start.Add(time.Duration(in.random.Int64N(60_000)) * time.Millisecond)})
 		}
@@ -137,14 +143,15 @@ func (in *inputs) write(t testing.TB, n int) {
 	in.put(t, in.relay.refunds, refunds)
 }
 
-// end closes the windows of all that was written: first those of the second stage, with refunds that no order goes with, so that all
-// trades are there before others, much newer ones, close those of the third.
+// end closes the windows of all that was written: first those of the second stage, with refunds
+// that no order goes with, so that all trades are there before others, much newer ones, close those
+// of the third.
 func (in *inputs) end(t *testing.T) {
 	t.Helper()
 	batch := func(after time.Duration) (all []Order) {
 		for i := range relayTraders {
-			all = append(all, Order{ID: fmt.Sprint("end", i), Deal: fmt.Sprint("end", i), Trader: fmt.Sprint("trader", i),
-				At: in.start.Add(time.Duration(in.minute)*time.Minute + after)})
+			all = append(all, Order{ID: fmt.Sprint("end", i), Deal: fmt.Sprint("end", i),
+				Trader: fmt.Sprint("trader", i), At: in.start.Add(time.Duration(in.minute)*time.Minute + after)})
 		}
 		return all
 	}
@@ -166,7 +173,8 @@ func (in *inputs) put(t testing.TB, s *dsl.StreamOf[Order], batch []Order) {
 		require.NoError(t, err)
 		value, err := ref.Encode(nil, &batch[i])
 		require.NoError(t, err)
-		producer.Produce(context.Background(), &task.Output{Topic: ref.Topic, Partition: task.OnKey, Key: key, Value: value, Timestamp: windows.At(batch[i].At)})
+		producer.Produce(context.Background(), &task.Output{Topic: ref.Topic, Partition: task.OnKey, Key: key,
+			Value: value, Timestamp: windows.At(batch[i].At)})
 	}
 	require.NoError(t, producer.Commit(context.Background()))
 }
@@ -181,7 +189,8 @@ func (in *inputs) settle(t *testing.T) {
 	}
 }
 
-// requireTotals compares the finals with what the minutes' orders and refunds make: every total once.
+// requireTotals compares the finals with what the minutes' orders and refunds make: every total
+// once.
 func (in *inputs) requireTotals(t *testing.T) {
 	t.Helper()
 	deals, traders := map[string]Total{}, map[string]Total{}
@@ -212,7 +221,8 @@ func (in *inputs) requireTotals(t *testing.T) {
 			add(traders, o.Trader, o.At.Truncate(2*time.Minute), Total{Rows: 1, Alone: 1, Amount: o.Amount})
 		}
 	}
-	t.Logf("%d minutes: %d orders, %d refunds, %d pairs, %d orders alone", in.minute, len(in.orders), len(in.refunds), pairs, alone)
+	t.Logf("%d minutes: %d orders, %d refunds, %d pairs, %d orders alone", in.minute, len(in.orders), len(in.refunds),
+		pairs, alone)
 	in.requireRows(t, deals, in.relay.deals.Stream(time.Minute))
 	in.requireRows(t, traders, in.relay.traders.Stream(2*time.Minute))
 }
@@ -221,7 +231,8 @@ func (in *inputs) requireTotals(t *testing.T) {
 func add(all map[string]Total, who string, start time.Time, one Total) {
 	id := fmt.Sprint(who, start)
 	was := all[id]
-	all[id] = Total{who, start, was.Rows + one.Rows, was.Alone + one.Alone, was.Amount + one.Amount, was.Refund + one.Refund}
+	all[id] = Total{who, start, was.Rows + one.Rows, was.Alone + one.Alone, was.Amount + one.Amount,
+		was.Refund + one.Refund}
 }
 
 func (in *inputs) requireRows(t *testing.T, want map[string]Total, ref topology.StreamOf[Total]) {

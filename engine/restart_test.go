@@ -12,7 +12,8 @@ import (
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
 )
 
-// The only broker goes away and comes back while records are written and read: that costs time and nothing else.
+// The only broker goes away and comes back while records are written and read: that costs time and
+// nothing else.
 func TestBrokerRestartsUnderLoad(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -24,7 +25,8 @@ func TestBrokerRestartsUnderLoad(t *testing.T) {
 	c := kafkatest.On(t, broker)
 	p := newPipeline(t, c.Name("fx"), c.Topic(t, "rates", partitions))
 	rates := randomRates(rand.New(rand.NewPCG(seed, 0)), dayStart, 4000, 400*time.Millisecond)
-	r := start(t, p.plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, StateDir: t.TempDir(), CommitInterval: 5 * time.Millisecond})
+	r := start(t, p.plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, StateDir: t.TempDir(),
+		CommitInterval: 5 * time.Millisecond})
 	for i := range rounds {
 		write(t, c.Config(), p, rates[i*len(rates)/rounds:(i+1)*len(rates)/rounds])
 		addr := broker.Addrs()[0]

@@ -24,7 +24,8 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// patience bounds waits for what comes. A test that passes never waits so long, on a machine that stands still for seconds either.
+// patience bounds waits for what comes. A test that passes never waits so long, on a machine that
+// stands still for seconds either.
 const patience = 3 * time.Minute
 
 type Rate struct {
@@ -58,7 +59,8 @@ func newPipeline(t testing.TB, app, topic string, peeks ...func(*Rate) error) *p
 }
 
 // newPipelineOf makes bars of what above makes of the rates.
-func newPipelineOf(t testing.TB, app, topic string, above func(*dsl.Builder, *dsl.StreamOf[Rate]) *dsl.StreamOf[Rate]) *pipeline {
+func newPipelineOf(t testing.TB, app, topic string,
+	above func(*dsl.Builder, *dsl.StreamOf[Rate]) *dsl.StreamOf[Rate]) *pipeline {
 	b := dsl.New(app)
 	rates := dsl.Stream[Rate](b, topic)
 	seen := above(b, rates)
@@ -73,8 +75,9 @@ func newPipelineOf(t testing.TB, app, topic string, above func(*dsl.Builder, *ds
 
 func barOf(g dsl.Group[string, Rate]) Bar {
 	bid := func(r *Rate) float64 { return r.Bid }
-	return Bar{Pair: g.Key(), Start: g.WindowStart(), Open: aggregates.EarliestByOffset(g, bid), High: aggregates.Max(g, bid),
-		Low: aggregates.Min(g, bid), Close: aggregates.LatestByOffset(g, bid), Ticks: aggregates.Count(g)}
+	return Bar{Pair: g.Key(), Start: g.WindowStart(), Open: aggregates.EarliestByOffset(g, bid),
+		High: aggregates.Max(g, bid), Low: aggregates.Min(g, bid), Close: aggregates.LatestByOffset(g, bid),
+		Ticks: aggregates.Count(g)}
 }
 
 // randomRates is n rates from start on, a few keys, disorder beyond the grace now and then.
@@ -85,18 +88,21 @@ func randomRates(r *rand.Rand, start time.Time, n int, step time.Duration) []Rat
 		if r.IntN(10) == 0 {
 			at = at.Add(-time.Duration(r.Int64N(int64(10 * time.Second))))
 		}
-		rates[i] = Rate{Pair: fmt.Sprintf("P%02d", r.IntN(12)), Bid: float64(r.IntN(1000)) / 8, At: at.Truncate(time.Millisecond)}
+		rates[i] = Rate{Pair: fmt.Sprintf("P%02d", r.IntN(12)), Bid: float64(r.IntN(1000)) / 8,
+			At: at.Truncate(time.Millisecond)}
 	}
 	return rates
 }
 
-// endRates close every window that rates opened, in each of n partitions. Their own windows stay open.
+// endRates close every window that rates opened, in each of n partitions. Their own windows stay
+// open.
 func endRates(rates []Rate, n int32) []Rate {
 	last := slices.MaxFunc(rates, func(a, b Rate) int { return a.At.Compare(b.At) }).At
 	var end []Rate
 	for i, missing := 0, n; missing > 0; i++ {
 		pair := fmt.Sprintf("end%d", i)
-		if p := murmur.Partition([]byte(pair), n); !slices.ContainsFunc(end, func(r Rate) bool { return murmur.Partition([]byte(r.Pair), n) == p }) {
+		if p := murmur.Partition([]byte(pair), n); !slices.ContainsFunc(end,
+			func(r Rate) bool { return murmur.Partition([]byte(r.Pair), n) == p }) {
 			end = append(end, Rate{Pair: pair, Bid: 1, At: last.Add(20 * time.Minute)})
 			missing--
 		}
@@ -104,8 +110,8 @@ func endRates(rates []Rate, n int32) []Rate {
 	return end
 }
 
-// oracle is the finals of one size, partition by partition in the order in which they must be in the topic: a slow program over
-// the rates as they were written.
+// oracle is the finals of one size, partition by partition in the order in which they must be in
+// the topic: a slow program over the rates as they were written.
 func oracle(rates []Rate, partitions int32, size time.Duration) [][]Bar {
 	const grace = windows.DefaultGrace
 	all := make([][]Bar, partitions)
@@ -137,7 +143,10 @@ func oracle(rates []Rate, partitions int32, size time.Duration) [][]Bar {
 				all[p] = append(all[p], *b)
 			}
 		}
-		slices.SortFunc(all[p], func(a, b Bar) int { return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Pair, b.Pair)) })
+		slices.SortFunc(all[p], func(a, b Bar) int {
+			return cmp.Or(a.Start.Compare(b.Start),
+				cmp.Compare(a.Pair, b.Pair))
+		})
 	}
 	return all
 }
@@ -162,8 +171,9 @@ func committed(t testing.TB, cfg kafka.Config, topic string) [][]task.Record {
 	return all
 }
 
-// settledEnds is where what is committed ends. Brokers write the markers of a transaction after they have told its end: it waits for them, and no
-// longer than ten seconds, as a transaction may be open for good.
+// settledEnds is where what is committed ends. Brokers write the markers of a transaction after
+// they have told its end: it waits for them, and no longer than ten seconds, as a transaction may
+// be open for good.
 func settledEnds(t testing.TB, admin *kafka.Admin, topic string) map[int32]int64 {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -186,7 +196,8 @@ func settledEnds(t testing.TB, admin *kafka.Admin, topic string) map[int32]int64
 	}
 }
 
-// requireFinals compares the committed finals of one size with the oracle's: the same rows in the same order, each once.
+// requireFinals compares the committed finals of one size with the oracle's: the same rows in the
+// same order, each once.
 func requireFinals(t testing.TB, cfg kafka.Config, p *pipeline, rates []Rate, partitions int32, size time.Duration) {
 	t.Helper()
 	ref := p.final.Stream(size)
@@ -217,8 +228,8 @@ func write(t testing.TB, cfg kafka.Config, p *pipeline, rates []Rate) {
 		require.NoError(t, err)
 		value, err := ref.Encode(nil, &rates[i])
 		require.NoError(t, err)
-		producer.Produce(context.Background(), &task.Output{Topic: ref.Topic, Partition: task.OnKey, Key: key, Value: value,
-			Timestamp: windows.At(rates[i].At)})
+		producer.Produce(context.Background(), &task.Output{Topic: ref.Topic, Partition: task.OnKey, Key: key,
+			Value: value, Timestamp: windows.At(rates[i].At)})
 	}
 	require.NoError(t, producer.Commit(context.Background()))
 }
@@ -247,7 +258,8 @@ func (r *running) stop() error {
 	return <-r.done
 }
 
-// awaitRows returns when the finals of the largest size are all in the table of e, which is when all others are written too.
+// awaitRows returns when the finals of the largest size are all in the table of e, which is when
+// all others are written too.
 func awaitRows(t testing.TB, e *engine.Engine, p *pipeline, rates []Rate, partitions int32) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -13,28 +13,33 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// Tables are the settings of the tables of a process (TC-4). What is not set for a table is looked up: of a window's table first in its own
-// settings, then in those of main of the same folder, then in Default, then in the defaults of TableSettings.
+// Tables are the settings of the tables of a process (TC-4). What is not set for a table is looked
+// up: of a window's table first in its own settings, then in those of main of the same folder, then
+// in Default, then in the defaults of TableSettings.
 type Tables struct {
-	// Memory bounds the stores of all tables together, in bytes: as much as Config.Memory, on top of that. When the tables' Cache is more
-	// in sum, each gets so much less of it, down to 1 MiB, and a log line says so.
+	// Memory bounds the stores of all tables together, in bytes: as much as Config.Memory, on top
+	// of that. When the tables' Cache is more in sum, each gets so much less of it, down to 1 MiB,
+	// and a log line says so.
 	Memory int
 	// Default is for every table.
 	Default TableSettings
-	// Of are settings of single tables, by the names that Describe prints: "rates/main", "rates/window_15min". Settings of a main table are
-	// taken for the windows of its folder too, whether or not there is such a table. A name that fits no table is an error.
+	// Of are settings of single tables, by the names that Describe prints: "rates/main",
+	// "rates/window_15min". Settings of a main table are taken for the windows of its folder too,
+	// whether or not there is such a table. A name that fits no table is an error.
 	Of map[string]TableSettings
 }
 
 // TableSettings say how a table is kept. The zero of a field stands for what is looked up next.
 type TableSettings struct {
-	// Cache is what the store may keep in memory, in bytes, up to half of it, and 32 MiB, rows that wait to be written: 256 MiB for main tables, 64 MiB for
-	// others. An empty Config.StateDir keeps all rows in memory whatever this says.
+	// Cache is what the store may keep in memory, in bytes, up to half of it, and 32 MiB, rows that
+	// wait to be written: 256 MiB for main tables, 64 MiB for others. An empty Config.StateDir
+	// keeps all rows in memory whatever this says.
 	Cache int
 	// Compression of what is on disk: CompressionOn.
 	Compression Compression
-	// Retention is how long rows of windows are kept: 168 h. A row is as old as its window's start, a session's as its end; it goes when a row
-	// of the table, whatever its key, is newer by Retention. NoBound keeps all. Tables without windows keep rows until they are deleted.
+	// Retention is how long rows of windows are kept: 168 h. A row is as old as its window's start,
+	// a session's as its end; it goes when a row of the table, whatever its key, is newer by
+	// Retention. NoBound keeps all. Tables without windows keep rows until they are deleted.
 	Retention time.Duration
 }
 
@@ -83,7 +88,8 @@ func (t *Tables) known(plan *topology.Plan) error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(t.Of)) {
 		if !slices.Contains(names, name) {
-			errs = append(errs, fmt.Errorf("Tables.Of[%q]: there is no such table: there are %s", name, strings.Join(names, ", ")))
+			errs = append(errs, fmt.Errorf("Tables.Of[%q]: there is no such table: there are %s", name,
+				strings.Join(names, ", ")))
 		}
 	}
 	return errors.Join(errs...)
@@ -113,7 +119,8 @@ func (t *Tables) lookup(p *topology.Table) TableSettings {
 	return set
 }
 
-// tableSettings is the settings of all tables that are mirrored, their caches cut to what Tables.Memory allows.
+// tableSettings is the settings of all tables that are mirrored, their caches cut to what
+// Tables.Memory allows.
 func (e *Engine) tableSettings() map[*topology.Table]TableSettings {
 	all := map[*topology.Table]TableSettings{}
 	sum := 0
@@ -137,8 +144,9 @@ func (e *Engine) tableSettings() map[*topology.Table]TableSettings {
 
 // store is what RocksDB is told.
 func (s TableSettings) store() rocksdb.Options {
-	// There are two of it. Small ones are costly: rows come in the order of time, so that each file has rows of all keys, and merging four of
-	// them rewrites the table. A million finals took three times the CPU with 4 MiB in place of 16.
+	// There are two of it. Small ones are costly: rows come in the order of time, so that each file
+	// has rows of all keys, and merging four of them rewrites the table. A million finals took
+	// three times the CPU with 4 MiB in place of 16.
 	buffer := min(max(s.Cache/4, leastWriteBuffer), mostWriteBuffer)
 	return rocksdb.Options{BlockCache: int64(s.Cache - 2*buffer), WriteBuffer: int64(buffer),
 		Compression: s.Compression == CompressionOn}

@@ -22,7 +22,8 @@ func tablesPlan(t testing.TB) *topology.Plan {
 	}}
 }
 
-// TC-4: the window's settings, then those of main, then the default, then the defaults of ashi; each field on its own.
+// TC-4: the window's settings, then those of main, then the default, then the defaults of ashi;
+// each field on its own.
 func TestTableSettings(t *testing.T) {
 	plan := tablesPlan(t)
 	set := Tables{Default: TableSettings{Retention: 24 * time.Hour}, Of: map[string]TableSettings{
@@ -35,8 +36,10 @@ func TestTableSettings(t *testing.T) {
 		set  Tables
 		want []TableSettings
 	}{
-		{Tables{}, []TableSettings{{256 << 20, CompressionOn, 168 * time.Hour}, {64 << 20, CompressionOn, 168 * time.Hour}, {64 << 20, CompressionOn, 168 * time.Hour}}},
-		{set, []TableSettings{{10 << 20, CompressionOn, NoBound}, {10 << 20, CompressionOn, time.Hour}, {64 << 20, CompressionOff, 24 * time.Hour}}},
+		{Tables{}, []TableSettings{{256 << 20, CompressionOn, 168 * time.Hour},
+			{64 << 20, CompressionOn, 168 * time.Hour}, {64 << 20, CompressionOn, 168 * time.Hour}}},
+		{set, []TableSettings{{10 << 20, CompressionOn, NoBound}, {10 << 20, CompressionOn, time.Hour},
+			{64 << 20, CompressionOff, 24 * time.Hour}}},
 	} {
 		for i, p := range plan.Tables {
 			require.Equal(t, c.want[i], c.set.lookup(p), p.Topic)
@@ -47,11 +50,13 @@ func TestTableSettings(t *testing.T) {
 }
 
 func TestTableSettingsAreChecked(t *testing.T) {
-	cfg := Config{Brokers: []string{"127.0.0.1:1"}, Tables: Tables{Memory: -1, Default: TableSettings{Retention: -2, Compression: 7},
+	cfg := Config{Brokers: []string{"127.0.0.1:1"}, Tables: Tables{Memory: -1, Default: TableSettings{Retention: -2,
+		Compression: 7},
 		Of: map[string]TableSettings{"rates/window_5min": {Cache: -1}}}}
 	_, err := New(tablesPlan(t), cfg)
-	for _, text := range []string{"Tables.Memory: -1 is too small: give 1MiB or more", "Tables.Default.Retention: -2ns is too short: give 1ms or more, or NoBound",
-		"a Compression of 7", `Tables.Of["rates/window_5min"].Cache: -1 is too small`,
+	for _, text := range []string{"Tables.Memory: -1 is too small: give 1MiB or more",
+		"Tables.Default.Retention: -2ns is too short: give 1ms or more, or NoBound", "a Compression of 7",
+		`Tables.Of["rates/window_5min"].Cache: -1 is too small`,
 		"there is no such table: there are quotes/main, quotes/window_15min, rates/main, rates/window_15min"} {
 		require.ErrorContains(t, err, text)
 	}
@@ -59,11 +64,13 @@ func TestTableSettingsAreChecked(t *testing.T) {
 
 // What all stores of tables may take together is a part of what they were told, in proportion.
 func TestTableMemory(t *testing.T) {
-	e := &Engine{plan: tablesPlan(t), cfg: Config{Memory: 512 << 20, Log: slog.New(slog.DiscardHandler)}, state: &stateDir{path: "x"}}
+	e := &Engine{plan: tablesPlan(t), cfg: Config{Memory: 512 << 20, Log: slog.New(slog.DiscardHandler)},
+		state: &stateDir{path: "x"}}
 	require.Equal(t, 256<<20, e.tableSettings()[e.plan.Tables[0]].Cache, "384 MiB fit into 512")
 	e.cfg.Memory = 48 << 20
 	set := e.tableSettings()
-	require.Equal(t, []int{32 << 20, 8 << 20, 8 << 20}, []int{set[e.plan.Tables[0]].Cache, set[e.plan.Tables[1]].Cache, set[e.plan.Tables[2]].Cache})
+	require.Equal(t, []int{32 << 20, 8 << 20, 8 << 20}, []int{set[e.plan.Tables[0]].Cache, set[e.plan.Tables[1]].Cache,
+		set[e.plan.Tables[2]].Cache})
 	for _, s := range set {
 		o := s.store()
 		require.NoError(t, o.Validate())
@@ -93,7 +100,8 @@ func TestTableWithoutMirror(t *testing.T) {
 	require.ErrorIs(t, WaitApplied(t.Context(), e, of), ErrNoMirror)
 	_, err = Table(e, topology.TableOf[string, string]{Table: plan.Tables[1]})
 	require.NoError(t, err)
-	require.Equal(t, logLines{"WARN table is not mirrored: it cannot be read table=rates reason=read by joins only"}, lines)
+	require.Equal(t, logLines{"WARN table is not mirrored: it cannot be read table=rates reason=read by joins only"},
+		lines)
 }
 
 // logLines are log records as text, without the attributes of their logger.

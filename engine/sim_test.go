@@ -55,8 +55,9 @@ func (w *wire) sever() {
 	}
 }
 
-// A day in virtual time: two members share four partitions, ticks come every few seconds, and every hour one of the members is
-// lost (its wire is cut in the middle of whatever it does) and replaced. The finals are the oracle's, each once.
+// A day in virtual time: two members share four partitions, ticks come every few seconds, and every
+// hour one of the members is lost (its wire is cut in the middle of whatever it does) and replaced.
+// The finals are the oracle's, each once.
 //
 // ASHI_SIM_SEED repeats a schedule.
 func TestSimulatedDay(t *testing.T) {
@@ -125,8 +126,10 @@ type member struct {
 
 func startMember(t *testing.T, plan *topology.Plan, c *kafkatest.Cluster, settings ...func(*engine.Config)) *member {
 	w := &wire{dial: c.Dial}
-	cfg := engine.Config{Brokers: c.Brokers, Dial: w.Dial, CommitInterval: 5 * time.Second, SessionTimeout: 30 * time.Second,
-		Log: slog.New(noErrors{slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}), t})}
+	cfg := engine.Config{Brokers: c.Brokers, Dial: w.Dial, CommitInterval: 5 * time.Second,
+		SessionTimeout: 30 * time.Second,
+		Log: slog.New(noErrors{slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}),
+			t})}
 	for _, set := range settings {
 		set(&cfg)
 	}
@@ -138,7 +141,8 @@ func startMember(t *testing.T, plan *topology.Plan, c *kafkatest.Cluster, settin
 	return m
 }
 
-// noErrors fails a test with what is logged as an error: whatever happens to a member's wire, nothing of its own may go wrong.
+// noErrors fails a test with what is logged as an error: whatever happens to a member's wire,
+// nothing of its own may go wrong.
 type noErrors struct {
 	slog.Handler
 	t *testing.T

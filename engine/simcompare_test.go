@@ -20,7 +20,8 @@ import (
 
 // compare holds outputs against the driver's, and the log against what it must be.
 func (s *simulation) compare() {
-	d := enginetest.NewWith(s.t, s.plan.plan, enginetest.Options{Partitions: s.partitions, Start: s.fed[0].at, Ahead: time.Hour})
+	d := enginetest.NewWith(s.t, s.plan.plan, enginetest.Options{Partitions: s.partitions, Start: s.fed[0].at,
+		Ahead: time.Hour})
 	now := s.fed[0].at
 	for _, batch := range s.fed {
 		d.Advance(batch.at.Sub(now))
@@ -76,13 +77,15 @@ func lastRows(records []enginetest.Record) (last []enginetest.Record) {
 	return last
 }
 
-// simRows is rows in an order of their own, as text: all of them, with their times, or the last of each key.
+// simRows is rows in an order of their own, as text: all of them, with their times, or the last of
+// each key.
 func simRows(records []enginetest.Record, last bool) []string {
 	if last {
 		records = lastRows(records)
 	}
 	slices.SortFunc(records, func(a, b enginetest.Record) int {
-		return cmp.Or(bytes.Compare(a.Key, b.Key), bytes.Compare(a.Value, b.Value), cmp.Compare(a.Timestamp, b.Timestamp))
+		return cmp.Or(bytes.Compare(a.Key, b.Key), bytes.Compare(a.Value, b.Value),
+			cmp.Compare(a.Timestamp, b.Timestamp))
 	})
 	text := make([]string, len(records))
 	for i, r := range records {
@@ -91,8 +94,9 @@ func simRows(records []enginetest.Record, last bool) []string {
 	return text
 }
 
-// checkLog holds a changelog against its invariants, and against the stores that were closed well: commits are numbered without a gap,
-// which no row of a fenced task can keep to; positions never go back; and a store holds what the log says.
+// checkLog holds a changelog against its invariants, and against the stores that were closed well:
+// commits are numbered without a gap, which no row of a fenced task can keep to; positions never go
+// back; and a store holds what the log says.
 func (s *simulation) checkLog(changelog string, partition int32, records []task.Record) (commits int) {
 	var last task.Progress
 	open := 0 // rows since the last commit record
@@ -102,13 +106,16 @@ func (s *simulation) checkLog(changelog string, partition int32, records []task.
 		}
 		p, err := task.ParseProgress(r.Value)
 		require.NoError(s.t, err)
-		require.Equal(s.t, last.Sequence+1, p.Sequence, "%s/%d: the commit at offset %d\n%s", changelog, partition, r.Offset, around(records, r.Offset))
+		require.Equal(s.t, last.Sequence+1, p.Sequence, "%s/%d: the commit at offset %d\n%s", changelog, partition,
+			r.Offset, around(records, r.Offset))
 		require.GreaterOrEqual(s.t, p.Rows, last.Rows, "%s/%d: rows at offset %d", changelog, partition, r.Offset)
 		for topic, at := range last.Inputs {
-			require.GreaterOrEqual(s.t, p.Inputs[topic], at, "%s/%d: %s at offset %d", changelog, partition, topic, r.Offset)
+			require.GreaterOrEqual(s.t, p.Inputs[topic], at, "%s/%d: %s at offset %d", changelog, partition, topic,
+				r.Offset)
 		}
 		for name, at := range last.StreamTimes {
-			require.GreaterOrEqual(s.t, p.StreamTimes[name], at, "%s/%d: stream time of %s at offset %d", changelog, partition, name, r.Offset)
+			require.GreaterOrEqual(s.t, p.StreamTimes[name], at, "%s/%d: stream time of %s at offset %d", changelog,
+				partition, name, r.Offset)
 		}
 		last, open = *p, 0
 		commits++
@@ -140,7 +147,8 @@ func (s *simulation) checkStores(changelog string, partition int32, records []ta
 		if kept == nil {
 			continue
 		}
-		if p := task.StoredProgress(kept); p != nil && topology.ChangelogName(p.Log.Application, p.Log.Sub) != changelog || p != nil && p.Log.Partition != partition {
+		if p := task.StoredProgress(kept); p != nil && topology.ChangelogName(p.Log.Application,
+			p.Log.Sub) != changelog || p != nil && p.Log.Partition != partition {
 			continue // it changed places with another, and nobody has opened it since
 		}
 		at, ok, err := task.NewRestorer(kept, task.LogID{}).Position()
@@ -154,13 +162,14 @@ func (s *simulation) checkStores(changelog string, partition int32, records []ta
 			here = here[:len(here)-1]
 		}
 		require.NoError(s.t, task.NewRestorer(restored, task.LogID{}).Apply(here, at))
-		require.Equal(s.t, storedRows(s.t, restored), storedRows(s.t, kept), "%s/%d: the store of member %d at %d", changelog, partition, m.name, at)
+		require.Equal(s.t, storedRows(s.t, restored), storedRows(s.t, kept), "%s/%d: the store of member %d at %d",
+			changelog, partition, m.name, at)
 		require.NoError(s.t, restored.Close())
 	}
 }
 
-// storedRows is what a store holds, without what a task notes there for itself: the index of sessions, whose rows have no values, and since
-// when its position stands, which is behind that.
+// storedRows is what a store holds, without what a task notes there for itself: the index of
+// sessions, whose rows have no values, and since when its position stands, which is behind that.
 func storedRows(t testing.TB, s stores.Store) map[string]string {
 	rows := map[string]string{}
 	for e, err := range s.Scan(nil, nil) {

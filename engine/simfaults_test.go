@@ -52,7 +52,10 @@ var simMishaps = []simMishap{
 	{"has a bad disk", 1, func(s *simulation, m *simMember) { m.disk.fail(storetest.CallWrite, 1+s.r.IntN(3)) }},
 	{"has a bad flush", 1, func(_ *simulation, m *simMember) { m.disk.fail(storetest.CallFlush, 1) }},
 	{"sees the broker fail", 2, func(s *simulation, _ *simMember) { s.broker.fail(s.r) }},
-	{"sees the broker wait", 1, func(s *simulation, _ *simMember) { s.broker.delay(s.r, s.between(time.Second, time.Minute)) }},
+	{"sees the broker wait", 1, func(s *simulation, _ *simMember) {
+		s.broker.delay(s.r,
+			s.between(time.Second, time.Minute))
+	}},
 	{"sends late", 3, func(s *simulation, m *simMember) {
 		for range 1 + s.r.IntN(2) {
 			m.sendLate(s.lateRequest(), s.between(time.Second, 3*time.Minute))
@@ -60,8 +63,9 @@ var simMishaps = []simMishap{
 	}},
 }
 
-// takeOver feeds records, and lets the commit of a member be on its way while its partitions go to somebody else, who is slow: which of the two comes first
-// at the broker is a matter of milliseconds anywhere else.
+// takeOver feeds records, and lets the commit of a member be on its way while its partitions go to
+// somebody else, who is slow: which of the two comes first at the broker is a matter of
+// milliseconds anywhere else.
 func (s *simulation) takeOver(topic string, records []task.Output) {
 	m := s.members[s.r.IntN(len(s.members))]
 	s.logf("member %d commits late", m.name)
@@ -167,27 +171,34 @@ type simDelay struct {
 }
 
 // simRequests are those that members make and nobody else, or that others repeat.
-var simRequests = []kmsg.Key{kmsg.Produce, kmsg.Fetch, kmsg.OffsetCommit, kmsg.JoinGroup, kmsg.SyncGroup, kmsg.Heartbeat, kmsg.InitProducerID,
-	kmsg.AddPartitionsToTxn, kmsg.EndTxn}
+var simRequests = []kmsg.Key{kmsg.Produce, kmsg.Fetch, kmsg.OffsetCommit, kmsg.JoinGroup, kmsg.SyncGroup,
+	kmsg.Heartbeat, kmsg.InitProducerID, kmsg.AddPartitionsToTxn, kmsg.EndTxn}
 
 // simErrors are what brokers answer to them.
 var simErrors = map[kmsg.Key][]*kerr.Error{
-	kmsg.Produce:            {kerr.NotLeaderForPartition, kerr.NotEnoughReplicas, kerr.RequestTimedOut, kerr.InvalidProducerEpoch, kerr.UnknownServerError},
-	kmsg.Fetch:              {kerr.NotLeaderForPartition, kerr.UnknownServerError},
-	kmsg.OffsetCommit:       {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.UnknownServerError, kerr.RebalanceInProgress},
-	kmsg.JoinGroup:          {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.CoordinatorNotAvailable},
-	kmsg.SyncGroup:          {kerr.NotCoordinator, kerr.RebalanceInProgress, kerr.UnknownMemberID},
-	kmsg.Heartbeat:          {kerr.NotCoordinator, kerr.RebalanceInProgress, kerr.UnknownMemberID, kerr.IllegalGeneration},
-	kmsg.InitProducerID:     {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.ConcurrentTransactions},
-	kmsg.AddPartitionsToTxn: {kerr.CoordinatorLoadInProgress, kerr.ConcurrentTransactions, kerr.InvalidProducerEpoch, kerr.ProducerFenced},
-	kmsg.EndTxn:             {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.ConcurrentTransactions, kerr.InvalidProducerEpoch, kerr.UnknownServerError},
+	kmsg.Produce: {kerr.NotLeaderForPartition, kerr.NotEnoughReplicas, kerr.RequestTimedOut,
+		kerr.InvalidProducerEpoch, kerr.UnknownServerError},
+	kmsg.Fetch: {kerr.NotLeaderForPartition, kerr.UnknownServerError},
+	kmsg.OffsetCommit: {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.UnknownServerError,
+		kerr.RebalanceInProgress},
+	kmsg.JoinGroup: {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.CoordinatorNotAvailable},
+	kmsg.SyncGroup: {kerr.NotCoordinator, kerr.RebalanceInProgress, kerr.UnknownMemberID},
+	kmsg.Heartbeat: {kerr.NotCoordinator, kerr.RebalanceInProgress, kerr.UnknownMemberID,
+		kerr.IllegalGeneration},
+	kmsg.InitProducerID: {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.ConcurrentTransactions},
+	kmsg.AddPartitionsToTxn: {kerr.CoordinatorLoadInProgress, kerr.ConcurrentTransactions, kerr.InvalidProducerEpoch,
+		kerr.ProducerFenced},
+	kmsg.EndTxn: {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.ConcurrentTransactions,
+		kerr.InvalidProducerEpoch, kerr.UnknownServerError},
 }
 
 // startSimBroker starts brokers on so many ports.
 func startSimBroker(t testing.TB, ports ...int) *simBroker {
 	b := &simBroker{network: new(kfake.VirtualNetwork), delays: map[int16]*simDelay{}, unstable: map[string]time.Time{}}
 	var err error
-	b.kfake, err = kfake.NewCluster(kfake.NumBrokers(len(ports)), kfake.Ports(ports...), kfake.ListenFn(b.network.Listen), kfake.GroupMinSessionTimeout(100*time.Millisecond), kfake.GroupMaxSessionTimeout(time.Hour),
+	b.kfake, err = kfake.NewCluster(kfake.NumBrokers(len(ports)), kfake.Ports(ports...),
+		kfake.ListenFn(b.network.Listen), kfake.GroupMinSessionTimeout(100*time.Millisecond),
+		kfake.GroupMaxSessionTimeout(time.Hour),
 		// Compaction would take from the logs what is compared in the end.
 		kfake.BrokerConfigs(map[string]string{"log.retention.ms": "-1", "log.cleaner.backoff.ms": "1000000000000"}))
 	require.NoError(t, err)
@@ -248,9 +259,9 @@ func (b *simBroker) delay(r *rand.Rand, by time.Duration) {
 	b.delays[int16(key)] = d
 }
 
-// evict takes the members out of groups that have been rebalancing for longer than any member may take, or have had more members than
-// there are processes, as a real coordinator does with those that are gone. kfake never gives up one that is lost while it joins. The
-// others join again.
+// evict takes the members out of groups that have been rebalancing for longer than any member may
+// take, or have had more members than there are processes, as a real coordinator does with those
+// that are gone. kfake never gives up one that is lost while it joins. The others join again.
 func (b *simBroker) evict(t testing.TB, client *kgo.Client, group string, processes int) {
 	info := b.kfake.GroupInfo(group)
 	if info == nil || info.State == "Stable" && len(info.Members) <= processes {
@@ -312,8 +323,9 @@ func (m *simMember) start() {
 	if s.static {
 		instance = fmt.Sprint("member", m.name)
 	}
-	e, err := engine.New(m.plan, engine.Config{Brokers: s.cluster.Brokers, Dial: m.wire.Dial, CommitInterval: s.pace.commit, CheckpointInterval: s.pace.checkpoint,
-		Guarantee: s.guarantee, SessionTimeout: s.pace.session, WithoutTables: "simulation", Standbys: s.standbys, InstanceID: instance,
+	e, err := engine.New(m.plan, engine.Config{Brokers: s.cluster.Brokers, Dial: m.wire.Dial,
+		CommitInterval: s.pace.commit, CheckpointInterval: s.pace.checkpoint, Guarantee: s.guarantee,
+		SessionTimeout: s.pace.session, WithoutTables: "simulation", Standbys: s.standbys, InstanceID: instance,
 		Log: slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: level})).With("member", m.name)})
 	require.NoError(s.t, err)
 	engine.OpenStores(e, m.disk.open)
@@ -342,7 +354,8 @@ func (m *simMember) stop() {
 	m.disk = newSimDisk(m.disk.crash(nil))
 }
 
-// kill ends the member where it is: nothing that it does on its way out reaches the broker or the disk, which is kept, or lost.
+// kill ends the member where it is: nothing that it does on its way out reaches the broker or the
+// disk, which is kept, or lost.
 func (m *simMember) kill() {
 	kept := m.crash(m.sim.r)
 	if m.sim.r.IntN(2) == 0 {
@@ -407,7 +420,8 @@ func (d *simDisk) fail(call storetest.Call, n int) {
 	}
 }
 
-// crash ends this life, and returns what is left for the next: what was flushed, and if r is not nil some of what was not.
+// crash ends this life, and returns what is left for the next: what was flushed, and if r is not
+// nil some of what was not.
 func (d *simDisk) crash(r *rand.Rand) map[string]stores.Store {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -16,8 +16,8 @@ import (
 	"github.com/ashi-stream/ashi/engine/internal/task"
 )
 
-// simGuarantee draws the guarantee of a seed, from numbers of its own, so that older seeds stay what they were: one in five runs at least
-// once, one in four of those without any fault.
+// simGuarantee draws the guarantee of a seed, from numbers of its own, so that older seeds stay
+// what they were: one in five runs at least once, one in four of those without any fault.
 func simGuarantee(seed uint64) (g engine.Guarantee, calm bool) {
 	r := rand.New(rand.NewPCG(seed, 11))
 	if r.IntN(5) > 0 && !*simLeast {
@@ -26,22 +26,27 @@ func simGuarantee(seed uint64) (g engine.Guarantee, calm bool) {
 	return engine.AtLeastOnce, r.IntN(4) == 0
 }
 
-// exact says that results must be the driver's: exactly once always, at least once where nothing goes wrong.
+// exact says that results must be the driver's: exactly once always, at least once where nothing
+// goes wrong.
 func (s *simulation) exact() bool { return s.guarantee == engine.ExactlyOnce || s.calm }
 
-// simLeastRule holds the rows of a topic against the driver's, where a commit that was cut short lets records come again, on state that may
-// have some of them already.
+// simLeastRule holds the rows of a topic against the driver's, where a commit that was cut short
+// lets records come again, on state that may have some of them already.
 type simLeastRule func(want, have []enginetest.Record) error
 
-// leastSame is rows that do not depend on how often a record comes: there are the driver's, some more than once, and no others.
+// leastSame is rows that do not depend on how often a record comes: there are the driver's, some
+// more than once, and no others.
 func leastSame(want, have []enginetest.Record) error {
 	return simDifference(want, have, func(string) bool { return false })
 }
 
-// leastPairs is joins of streams: all their rows. There may be others of rows that are alone, as one that was joined is alone when it comes
-// again after its partner is gone.
+// leastPairs is joins of streams: all their rows. There may be others of rows that are alone, as
+// one that was joined is alone when it comes again after its partner is gone.
 func leastPairs(want, have []enginetest.Record) error {
-	return simDifference(want, have, func(row string) bool { return strings.Contains(row, `"Text":"- `) || strings.Contains(row, ` -"`) })
+	return simDifference(want, have, func(row string) bool {
+		return strings.Contains(row, `"Text":"- `) ||
+			strings.Contains(row, ` -"`)
+	})
 }
 
 // simDifference is an error if not all rows of want are in have, or if others are that may not be.
@@ -61,7 +66,8 @@ func simDifference(want, have []enginetest.Record, may func(string) bool) error 
 	return nil
 }
 
-// leastLatest is tables, which come to the same end however often their changes come: the last row of each key is the driver's.
+// leastLatest is tables, which come to the same end however often their changes come: the last row
+// of each key is the driver's.
 func leastLatest(want, have []enginetest.Record) error {
 	if w, h := simRows(want, true), simRows(have, true); !slices.Equal(w, h) {
 		return fmt.Errorf("the last rows are %q, not %q", h, w)
@@ -83,8 +89,9 @@ func leastCounted(want, have []enginetest.Record) error {
 	return leastChanged(want, have)
 }
 
-// leastChanged is changes of aggregates. Each window of a group has had a row with all its records, some of which may be in it twice, and with
-// no others. There may be sessions that nobody else knows: one was put out that has grown since, by a commit that was cut short.
+// leastChanged is changes of aggregates. Each window of a group has had a row with all its records,
+// some of which may be in it twice, and with no others. There may be sessions that nobody else
+// knows: one was put out that has grown since, by a commit that was cut short.
 func leastChanged(want, have []enginetest.Record) error {
 	known, err := fullest(want)
 	if err != nil {
@@ -121,7 +128,8 @@ func fullest(rows []enginetest.Record) (map[string]simStat, error) {
 	return most, nil
 }
 
-// leastTotal is totals of finals by what they have counted, which may be more than in the driver's: there are as many in all, or more.
+// leastTotal is totals of finals by what they have counted, which may be more than in the driver's:
+// there are as many in all, or more.
 func leastTotal(want, have []enginetest.Record) error {
 	var totals [2]int64
 	for i, rows := range [][]enginetest.Record{want, have} {
@@ -139,8 +147,8 @@ func leastTotal(want, have []enginetest.Record) error {
 	return nil
 }
 
-// leastGroups is groups of a table: each that has rows was put out. Its numbers may be anything, as a change that comes again is taken out
-// of its old group again.
+// leastGroups is groups of a table: each that has rows was put out. Its numbers may be anything, as
+// a change that comes again is taken out of its old group again.
 func leastGroups(want, have []enginetest.Record) error {
 	seen := map[string]bool{}
 	for _, r := range have {
@@ -154,7 +162,8 @@ func leastGroups(want, have []enginetest.Record) error {
 	return nil
 }
 
-// checkLooseLog holds a changelog without transactions against what it is all the same: no commit is skipped.
+// checkLooseLog holds a changelog without transactions against what it is all the same: no commit
+// is skipped.
 func (s *simulation) checkLooseLog(changelog string, partition int32, records []task.Record) (commits int) {
 	last := uint64(0)
 	for _, r := range records {

@@ -24,9 +24,10 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// simLives are faults of who is who: a store that is of another partition or of an earlier life, another
-// application whose name runs into this one's, a function that hangs, and, after the day, topics that are
-// made again or grow. They draw from numbers of their own, so that older seeds meet what they met.
+// simLives are faults of who is who: a store that is of another partition or of an earlier life,
+// another application whose name runs into this one's, a function that hangs, and, after the day,
+// topics that are made again or grow. They draw from numbers of their own, so that older seeds meet
+// what they met.
 type simLives struct {
 	r     *rand.Rand
 	older map[string]stores.Store // a disk that a member had once
@@ -81,8 +82,8 @@ func copyStores(t testing.TB, of map[string]stores.Store) map[string]stores.Stor
 // simGate is where the functions of all plans come by.
 var simGate simGateway
 
-// simGateway holds up one function that comes by while it is armed. Seeds run one after another, and the oracle's driver
-// when nothing is armed.
+// simGateway holds up one function that comes by while it is armed. Seeds run one after another,
+// and the oracle's driver when nothing is armed.
 type simGateway struct {
 	mu    sync.Mutex
 	armed chan struct{} // nil: it is not; closed when who was held may go on
@@ -102,7 +103,8 @@ func (g *simGateway) pass() {
 	}
 }
 
-// hang lets a function of the plan hang from now on, for as long as the day lasts: its member must end without it.
+// hang lets a function of the plan hang from now on, for as long as the day lasts: its member must
+// end without it.
 func (l *simLives) hang(s *simulation) {
 	if s.calm || l.r.IntN(16) > 0 {
 		return
@@ -145,8 +147,8 @@ func (s *simulation) plans() []*topology.Plan {
 	return all
 }
 
-// simOther is another application on the same cluster. Its name and that of its sub-topology, with a hyphen between, are those of
-// this one. It has a step without state too, whose topic grows.
+// simOther is another application on the same cluster. Its name and that of its sub-topology, with
+// a hyphen between, are those of this one. It has a step without state too, whose topic grows.
 type simOther struct {
 	plan    *topology.Plan
 	member  *simMember
@@ -159,12 +161,16 @@ type simOther struct {
 const otherSteps = "steps"
 
 func newSimOther(s *simulation) *simOther {
-	i := slices.IndexFunc(s.plan.plan.Subs, func(sub *topology.SubTopology) bool { return strings.Contains(sub.Name, "-") })
+	i := slices.IndexFunc(s.plan.plan.Subs, func(sub *topology.SubTopology) bool {
+		return strings.Contains(sub.Name,
+			"-")
+	})
 	sub := s.plan.plan.Subs[i].Name
 	cut := strings.LastIndex(sub, "-")
 	o := &simOther{topic: sub[cut+1:], growing: 1}
 	b := dsl.New(s.plan.plan.Name + "-" + sub[:cut])
-	dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[simRow](b, o.topic)), windows.Minutes(1).Grace(simGrace), simStatOf).As("others").
+	dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[simRow](b, o.topic)), windows.Minutes(1).Grace(simGrace),
+		simStatOf).As("others").
 		Final().Named(func(windows.Kind) string { return "others" })
 	dsl.Stream[simRow](b, otherSteps).Filter(func(*simRow) (bool, error) { return true, nil }).To("copied")
 	var err error
@@ -199,7 +205,8 @@ func (l *simLives) feed(s *simulation) {
 		o.member.start()
 	}
 	for range l.r.IntN(6) {
-		o.write(s, simRow{ID: fmt.Sprint("o", l.r.IntN(9)), N: l.r.Int64N(100), At: s.next.Add(time.Duration(l.r.Int64N(60_000)) * time.Millisecond)})
+		o.write(s, simRow{ID: fmt.Sprint("o", l.r.IntN(9)), N: l.r.Int64N(100),
+			At: s.next.Add(time.Duration(l.r.Int64N(60_000)) * time.Millisecond)})
 	}
 }
 
@@ -265,7 +272,8 @@ func (l *simLives) compare(s *simulation) {
 	s.mishaps["has a neighbour whose name runs into its own"]++
 }
 
-// simAfterlife is what happens to a topic when the day is over, which the engine must not take for what it knows.
+// simAfterlife is what happens to a topic when the day is over, which the engine must not take for
+// what it knows.
 type simAfterlife struct {
 	name string
 	do   func(s *simulation, sub *topology.SubTopology) bool // false: it cannot happen to this one
@@ -288,7 +296,8 @@ var simAfterlives = []simAfterlife{
 			return false
 		}
 		require.NoError(s.t, s.cluster.Admin().Delete(s.t.Context(), topic))
-		require.NoError(s.t, s.cluster.Admin().Ensure(s.t.Context(), kafka.TopicSpec{Name: topic, Partitions: s.partitions, Replication: -1}))
+		require.NoError(s.t, s.cluster.Admin().Ensure(s.t.Context(),
+			kafka.TopicSpec{Name: topic, Partitions: s.partitions, Replication: -1}))
 		s.lives.feedAgain(s, topic)
 		return true
 	}, task.ErrOtherTopic, false},
@@ -321,13 +330,14 @@ func (l *simLives) feedAgain(s *simulation, topic string) {
 		row := simRow{ID: fmt.Sprint("k", i), Group: fmt.Sprint("g", i), N: 5, At: s.next.Add(time.Minute)}
 		value, err := in.encode(nil, &row)
 		require.NoError(s.t, err)
-		records = append(records, task.Output{Topic: topic, Key: []byte(row.ID), Value: value, Timestamp: windows.At(s.next)})
+		records = append(records, task.Output{Topic: topic, Key: []byte(row.ID), Value: value,
+			Timestamp: windows.At(s.next)})
 	}
 	s.cluster.Write(s.t, topic, s.partitions, records...)
 }
 
-// afterlife lets members meet a topic that is not what they know, with their disks or without: a member ends, and says why, and
-// nothing is written to any result.
+// afterlife lets members meet a topic that is not what they know, with their disks or without: a
+// member ends, and says why, and nothing is written to any result.
 func (l *simLives) afterlife(s *simulation) {
 	if !s.exact() || s.calm || l.r.IntN(3) > 0 {
 		return
@@ -358,7 +368,8 @@ func (l *simLives) afterlife(s *simulation) {
 	require.Equal(s.t, before, l.results(s), "results after %s", a.name)
 }
 
-// requireEnd waits until all members have ended with the error, or as ones that it does not concern.
+// requireEnd waits until all members have ended with the error, or as ones that it does not
+// concern.
 func (l *simLives) requireEnd(s *simulation, a simAfterlife) {
 	ended := 0
 	for began := time.Now(); ended == 0; time.Sleep(10 * time.Second) { // of the bubble

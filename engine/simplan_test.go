@@ -39,22 +39,27 @@ type simPair struct {
 
 // simTopic is an input.
 type simTopic struct {
-	name   string
-	table  bool
-	wild   bool // times go back beyond grace and jump; a tame topic has them in the minute of its phase, so that order does not matter
+	name  string
+	table bool
+	// times go back beyond grace and jump; a tame topic has them in the minute of its phase, so
+	// that order does not matter
+	wild   bool
 	encode func([]byte, *simRow) ([]byte, error)
 }
 
 // simOutput is a topic to compare.
 type simOutput struct {
 	topic string
-	last  bool         // only the last row of each key counts: what was there in between depends on commits, or on the order of partitions
+	// only the last row of each key counts: what was there in between depends on commits, or on the
+	// order of partitions
+	last  bool
 	least simLeastRule // what holds where the plan runs at least once
 }
 
-// simPlan is a random plan. Its results do not depend on how members interleave, if its inputs are fed a topic at a time, and the next one
-// when what follows from the last one is committed: then each task sees its topics in one order, and where rows went through an internal
-// topic the order within a phase does not matter to what is made of them.
+// simPlan is a random plan. Its results do not depend on how members interleave, if its inputs are
+// fed a topic at a time, and the next one when what follows from the last one is committed: then
+// each task sees its topics in one order, and where rows went through an internal topic the order
+// within a phase does not matter to what is made of them.
 type simPlan struct {
 	plan    *topology.Plan
 	inputs  []*simTopic // tables first
@@ -73,9 +78,10 @@ func newSimPlan(t testing.TB, r *rand.Rand) *simPlan {
 	stream := func(name string) *dsl.StreamOf[simRow] { return dsl.Stream[simRow](p.b, name) }
 	p.wild = declared(p, "wild", simTopic{wild: true}, stream)
 	p.tame = declared(p, "tame", simTopic{}, stream)
-	p.table = declared(p, "table", simTopic{table: true}, func(name string) *dsl.TableOf[string, simRow] { return dsl.Table[string, simRow](p.b, name) })
-	kinds := []func(name string) string{p.direct, p.direct, p.regrouped, p.regrouped, p.stages, p.joined, p.joined, p.joinedByGroup, p.lookup,
-		p.joinedTables, p.foreign, p.suppressed, p.groupedTable}
+	p.table = declared(p, "table", simTopic{table: true},
+		func(name string) *dsl.TableOf[string, simRow] { return dsl.Table[string, simRow](p.b, name) })
+	kinds := []func(name string) string{p.direct, p.direct, p.regrouped, p.regrouped, p.stages, p.joined, p.joined,
+		p.joinedByGroup, p.lookup, p.joinedTables, p.foreign, p.suppressed, p.groupedTable}
 	for i := range 1 + r.IntN(3) {
 		p.parts = append(p.parts, kinds[r.IntN(len(kinds))](fmt.Sprint("out", i)))
 	}
@@ -127,7 +133,8 @@ func simStatOf(g dsl.Group[string, simRow]) simStat {
 		simGate.pass()
 		return r.N
 	}
-	return simStat{g.Key(), g.WindowStart(), aggregates.Count(g), aggregates.Sum(g, n), aggregates.Min(g, n), aggregates.Max(g, n)}
+	return simStat{g.Key(), g.WindowStart(), aggregates.Count(g), aggregates.Sum(g, n), aggregates.Min(g, n),
+		aggregates.Max(g, n)}
 }
 
 func simPaired(l, r *simRow) (simPair, error) {
@@ -184,7 +191,8 @@ func (p *simPlan) regrouped(name string) string {
 	s := p.spec(simGrace)
 	from := p.tame(p.r.IntN(2))
 	if p.r.IntN(2) == 0 {
-		from = dsl.Merge(dsl.PartitionBy(p.tame(0), simGroup).Repartition(name+"-0", 0), dsl.PartitionBy(p.tame(1), simGroup).Repartition(name+"-1", 0))
+		from = dsl.Merge(dsl.PartitionBy(p.tame(0), simGroup).Repartition(name+"-0", 0),
+			dsl.PartitionBy(p.tame(1), simGroup).Repartition(name+"-1", 0))
 		p.results(dsl.Aggregate(dsl.GroupByKey[string](from), s, simStatOf).As(name), name)
 		return fmt.Sprintf("%v of two topics by group", s)
 	}
@@ -195,22 +203,28 @@ func (p *simPlan) regrouped(name string) string {
 // stages is totals of finals, in groups of their counts.
 func (p *simPlan) stages(name string) string {
 	minute := windows.Tumbling(time.Minute)
-	finals := dsl.Aggregate(dsl.GroupByKey[string](p.wild(p.r.IntN(2))), minute.Grace(time.Minute), simStatOf).As(name).Final().
+	finals := dsl.Aggregate(dsl.GroupByKey[string](p.wild(p.r.IntN(2))), minute.Grace(time.Minute),
+		simStatOf).As(name).Final().
 		Named(func(windows.Kind) string { return name + "-minutes" })
 	p.put(name+"-minutes", false, leastCounted)
 	rows := func(s *simStat) string { return fmt.Sprint(s.Rows) }
-	dsl.Aggregate(dsl.GroupBy(finals.ToStream(minute), rows), windows.Unbounded(), func(g dsl.Group[string, simStat]) simStat {
-		return simStat{Key: g.Key(), Rows: aggregates.Count(g), Sum: aggregates.Sum(g, func(s *simStat) int64 { return s.Sum })}
-	}).As(name + "-all").Changes().Named(func(windows.Kind) string { return name })
+	dsl.Aggregate(dsl.GroupBy(finals.ToStream(minute), rows), windows.Unbounded(),
+		func(g dsl.Group[string, simStat]) simStat {
+			return simStat{Key: g.Key(), Rows: aggregates.Count(g),
+				Sum: aggregates.Sum(g, func(s *simStat) int64 { return s.Sum })}
+		}).As(name + "-all").Changes().Named(func(windows.Kind) string { return name })
 	p.put(name, true, leastTotal)
 	return "finals by count"
 }
 
 func (p *simPlan) joined(name string) string {
-	how := []func(*dsl.StreamOf[simRow], *dsl.StreamOf[simRow], dsl.Span, func(*simRow, *simRow) (simPair, error)) *dsl.StreamOf[simPair]{
-		dsl.Join[simRow, simRow, simPair], dsl.LeftJoin[simRow, simRow, simPair], dsl.RightJoin[simRow, simRow, simPair], dsl.OuterJoin[simRow, simRow, simPair]}
+	how := []func(*dsl.StreamOf[simRow], *dsl.StreamOf[simRow], dsl.Span, func(*simRow, *simRow) (simPair,
+		error)) *dsl.StreamOf[simPair]{
+		dsl.Join[simRow, simRow, simPair], dsl.LeftJoin[simRow, simRow, simPair],
+		dsl.RightJoin[simRow, simRow, simPair], dsl.OuterJoin[simRow, simRow, simPair]}
 	i := p.r.IntN(len(how))
-	span := dsl.Within(time.Duration(p.r.IntN(60))*time.Second, time.Duration(p.r.IntN(60))*time.Second).Grace(time.Duration(p.r.IntN(120)) * time.Second)
+	span := dsl.Within(time.Duration(p.r.IntN(60))*time.Second, time.Duration(p.r.IntN(60))*time.Second).Grace(
+		time.Duration(p.r.IntN(120)) * time.Second)
 	how[i](p.wild(0), p.wild(1), span, simPaired).As(name).To(name)
 	p.put(name, false, leastPairs)
 	return fmt.Sprint("join of streams, kind ", i)
@@ -234,8 +248,10 @@ func (p *simPlan) lookup(name string) string {
 }
 
 func (p *simPlan) joinedTables(name string) string {
-	how := []func(*dsl.TableOf[string, simRow], *dsl.TableOf[string, simRow], func(*simRow, *simRow) (simPair, error)) *dsl.TableOf[string, simPair]{
-		dsl.JoinTables[string, simRow, simRow, simPair], dsl.LeftJoinTables[string, simRow, simRow, simPair], dsl.OuterJoinTables[string, simRow, simRow, simPair]}
+	how := []func(*dsl.TableOf[string, simRow], *dsl.TableOf[string, simRow], func(*simRow, *simRow) (simPair,
+		error)) *dsl.TableOf[string, simPair]{
+		dsl.JoinTables[string, simRow, simRow, simPair], dsl.LeftJoinTables[string, simRow, simRow, simPair],
+		dsl.OuterJoinTables[string, simRow, simRow, simPair]}
 	how[p.r.IntN(len(how))](p.table(0), p.table(1), simPaired).To(name)
 	p.put(name, true, leastLatest)
 	return "join of tables"
@@ -258,14 +274,17 @@ func (p *simPlan) suppressed(name string) string {
 }
 
 func (p *simPlan) groupedTable(name string) string {
-	dsl.Aggregate(dsl.GroupTable(p.table(p.r.IntN(2)), simGroup), windows.Unbounded(), func(g dsl.Group[string, simRow]) simStat {
-		return simStat{Key: g.Key(), Rows: aggregates.Count(g), Sum: aggregates.Sum(g, func(r *simRow) int64 { return r.N })}
-	}).As(name).Changes().Named(func(windows.Kind) string { return name })
+	dsl.Aggregate(dsl.GroupTable(p.table(p.r.IntN(2)), simGroup), windows.Unbounded(),
+		func(g dsl.Group[string, simRow]) simStat {
+			return simStat{Key: g.Key(), Rows: aggregates.Count(g),
+				Sum: aggregates.Sum(g, func(r *simRow) int64 { return r.N })}
+		}).As(name).Changes().Named(func(windows.Kind) string { return name })
 	p.put(name, true, leastGroups)
 	return "table by group"
 }
 
-// records is what one phase writes to a topic: out of order, late, of crazy times, null and poison where the topic may hold them.
+// records is what one phase writes to a topic: out of order, late, of crazy times, null and poison
+// where the topic may hold them.
 func (p *simPlan) records(t testing.TB, in *simTopic, phase time.Time) []task.Output {
 	r := p.r
 	most := 40
@@ -275,7 +294,8 @@ func (p *simPlan) records(t testing.TB, in *simTopic, phase time.Time) []task.Ou
 	out := make([]task.Output, r.IntN(most))
 	span := between(r, time.Second, time.Hour)
 	for i := range out {
-		row := simRow{ID: fmt.Sprint("k", r.IntN(15)), Group: fmt.Sprint("g", r.IntN(6)), N: r.Int64N(100), At: phase.Add(time.Duration(r.Int64N(60_000)) * time.Millisecond)}
+		row := simRow{ID: fmt.Sprint("k", r.IntN(15)), Group: fmt.Sprint("g", r.IntN(6)), N: r.Int64N(100),
+			At: phase.Add(time.Duration(r.Int64N(60_000)) * time.Millisecond)}
 		if r.IntN(4) > 0 {
 			row.Other = fmt.Sprint("k", r.IntN(15))
 		}

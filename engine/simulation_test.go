@@ -31,7 +31,8 @@ var (
 	simMinutes = flag.Int("sim.minutes", 0, "run TestSimulation for so many minutes")
 	simSeeds   = flag.Int("sim.seeds", 0, "run TestSimulation for so many seeds")
 	simFirst   = flag.Uint64("sim.first", 0, "the first seed of them; 0: a random one")
-	simLeast   = flag.Bool("sim.least", false, "all seeds of TestSimulation run at least once, not only those that draw it")
+	simLeast   = flag.Bool("sim.least", false,
+		"all seeds of TestSimulation run at least once, not only those that draw it")
 )
 
 var errSimRow = errors.New("a row that cannot be joined")
@@ -41,9 +42,10 @@ const (
 	simGrace = 3 * time.Minute // more than two phases of tame topics that follow each other span
 )
 
-// Random plans on random input over a day each, with members and brokers that fail in all ways that a seed draws, in virtual time: what is
-// committed in the end is what the driver of enginetest makes of the same input without any fault, and the log keeps its invariants. Some
-// seeds run at least once: simleast_test.go.
+// Random plans on random input over a day each, with members and brokers that fail in all ways that
+// a seed draws, in virtual time: what is committed in the end is what the driver of enginetest
+// makes of the same input without any fault, and the log keeps its invariants. Some seeds run at
+// least once: simleast_test.go.
 //
 // ASHI_SIM_SEED runs one seed again.
 func TestSimulation(t *testing.T) {
@@ -66,14 +68,18 @@ func TestSimulation(t *testing.T) {
 		}
 	}
 	last := time.Now()
-	for n := 0; (seeds == 0 || n < seeds) && (minutes == 0 || time.Since(tally.began) < time.Duration(minutes)*time.Minute); n++ {
+	for n := 0; (seeds == 0 || n < seeds) &&
+		(minutes == 0 || time.Since(tally.began) < time.Duration(minutes)*time.Minute); n++ {
 		seed := first + uint64(n)
 		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { runSimulation(t, seed, tally) }) {
-			t.Fatalf("seed %d of %d failed: run it again with ASHI_SIM_SEED=%d go test ./engine -run '^TestSimulation$' -v -sim.least=%v", n+1, n+1, seed, *simLeast)
+			t.Fatalf(
+				"seed %d of %d failed: run it again with ASHI_SIM_SEED=%d go test ./engine -run '^TestSimulation$' "+
+					"-v -sim.least=%v", n+1, n+1, seed, *simLeast)
 		}
 		if (*simMinutes > 0 || *simSeeds > 0) && time.Since(last) > time.Minute {
 			last = time.Now()
-			fmt.Fprintf(os.Stderr, "simulate: %d seeds from %d on, no difference, %v\n", n+1, first, time.Since(tally.began).Round(time.Second))
+			fmt.Fprintf(os.Stderr, "simulate: %d seeds from %d on, no difference, %v\n", n+1, first,
+				time.Since(tally.began).Round(time.Second))
 		}
 	}
 	t.Logf("seeds from %d on: %v", first, tally)
@@ -82,7 +88,8 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-// simKept is the seeds that have failed once, or that cannot but meet something rare: a line each, with what it was.
+// simKept is the seeds that have failed once, or that cannot but meet something rare: a line each,
+// with what it was.
 func simKept(t testing.TB) (seeds []uint64) {
 	text, err := os.ReadFile("testdata/simulation.txt")
 	require.NoError(t, err)
@@ -118,8 +125,11 @@ func (a *simTally) String() string {
 	for _, name := range slices.Sorted(maps.Keys(a.mishaps)) {
 		mishaps = append(mishaps, fmt.Sprintf("%s: %d", name, a.mishaps[name]))
 	}
-	return fmt.Sprintf("%d seeds (%d at least once, %d of them without faults), %v of virtual time, %d records in, %d rows compared, %d commits, %d stalls, %s of CPU, in %v; a member %s",
-		a.seeds, a.least, a.calm, a.virtual.Round(time.Minute), a.records, a.rows, a.commits, a.stalls, cpu, time.Since(a.began).Round(time.Second), strings.Join(mishaps, ", "))
+	return fmt.Sprintf(
+		"%d seeds (%d at least once, %d of them without faults), %v of virtual time, %d records in, %d rows "+
+			"compared, %d commits, %d stalls, %s of CPU, in %v; a member %s", a.seeds, a.least, a.calm,
+		a.virtual.Round(time.Minute), a.records, a.rows, a.commits, a.stalls, cpu,
+		time.Since(a.began).Round(time.Second), strings.Join(mishaps, ", "))
 }
 
 func runSimulation(t *testing.T, seed uint64, tally *simTally) {
@@ -138,7 +148,8 @@ func runSimulation(t *testing.T, seed uint64, tally *simTally) {
 	})
 }
 
-// simPace is the clocks of a seed's members, over orders of magnitude: which of them is first decides what a fault leads to.
+// simPace is the clocks of a seed's members, over orders of magnitude: which of them is first
+// decides what a fault leads to.
 type simPace struct{ commit, checkpoint, session, heartbeat, fetch, watch, idle, metadata time.Duration }
 
 func newSimPace(r *rand.Rand) simPace {
@@ -146,7 +157,8 @@ func newSimPace(r *rand.Rand) simPace {
 		fetch: between(r, 20*time.Second, 10*time.Minute), watch: between(r, time.Minute, 5*time.Minute),
 		idle: between(r, time.Minute, 15*time.Minute), metadata: between(r, 5*time.Minute, 15*time.Minute)}
 	p.checkpoint = between(r, p.commit, 30*p.commit)
-	p.heartbeat = min(p.session/3, between(r, 8*time.Second, 20*time.Second)) // who hears later of a rebalance than it takes is out
+	// who hears later of a rebalance than it takes is out
+	p.heartbeat = min(p.session/3, between(r, 8*time.Second, 20*time.Second))
 	return p
 }
 
@@ -204,7 +216,8 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 	s.standbys, s.static = more.IntN(3), more.IntN(4) == 0
 	s.guarantee, s.calm = simGuarantee(seed)
 	s.lives = newSimLives(seed)
-	t.Logf("%q, %d partitions, %d standbys, static %v, %v, calm %v, %+v", s.plan.parts, s.partitions, s.standbys, s.static, s.guarantee, s.calm, s.pace)
+	t.Logf("%q, %d partitions, %d standbys, static %v, %v, calm %v, %+v", s.plan.parts, s.partitions, s.standbys,
+		s.static, s.guarantee, s.calm, s.pace)
 	ports := []int{9092}
 	if s.guarantee == engine.AtLeastOnce {
 		ports = []int{9092, 9093, 9094} // requests to one may be lost, and those to another not
@@ -242,7 +255,8 @@ func (s *simulation) phase() {
 		switch x := s.r.IntN(4); {
 		case s.calm, x == 0:
 			s.feed(in.name, records)
-		case x == 1 && s.guarantee == engine.ExactlyOnce: // at least once, who is late and not alone may undo what another has written
+		// at least once, who is late and not alone may undo what another has written
+		case x == 1 && s.guarantee == engine.ExactlyOnce:
 			s.takeOver(in.name, records)
 		default:
 			s.feed(in.name, records)
@@ -254,7 +268,8 @@ func (s *simulation) phase() {
 	}
 }
 
-// silence lets time go by, in which nothing is written and things go wrong nevertheless, until the next phase.
+// silence lets time go by, in which nothing is written and things go wrong nevertheless, until the
+// next phase.
 func (s *simulation) silence(d time.Duration) {
 	s.next = s.next.Add(max(d, time.Minute))
 	for range s.r.IntN(3) {
@@ -308,7 +323,8 @@ func (s *simulation) sleep(most time.Duration) {
 	time.Sleep(time.Duration(s.r.Float64() * float64(most))) // of the bubble
 }
 
-// settle returns when what was written has gone through all stages, starting members anew that have ended.
+// settle returns when what was written has gone through all stages, starting members anew that have
+// ended.
 func (s *simulation) settle() {
 	s.t.Helper()
 	began, most := time.Now(), time.Hour+6*s.broker.eviction // longer than all timeouts in a row
@@ -377,7 +393,8 @@ func (s *simulation) behind() (behind, ends string) {
 				at, err := s.cluster.Admin().CommittedOffsets(ctx, plan.Name, topic)
 				for p := range end {
 					if err != nil || at[p] != end[p] {
-						behind = fmt.Sprintf("%s has committed %s up to %v (%v), want %v", plan.Name, topic, at, err, end)
+						behind = fmt.Sprintf("%s has committed %s up to %v (%v), want %v", plan.Name, topic, at, err,
+							end)
 					}
 				}
 				ends += fmt.Sprint(topic, end)
@@ -406,5 +423,6 @@ func (s *simulation) count(a *simTally) {
 		a.mishaps[name] += n
 		mishaps += n
 	}
-	s.t.Logf("%d rows, %d commits, %d mishaps, %d stalls in %v", s.rows, s.commits, mishaps, s.stalls, time.Since(s.fed[0].at).Round(time.Second))
+	s.t.Logf("%d rows, %d commits, %d mishaps, %d stalls in %v", s.rows, s.commits, mishaps, s.stalls,
+		time.Since(s.fed[0].at).Round(time.Second))
 }

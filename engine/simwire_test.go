@@ -11,7 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// simWire is a member's network, which can be cut, hold everything back as if the process was stopped, or be slow with some requests.
+// simWire is a member's network, which can be cut, hold everything back as if the process was
+// stopped, or be slow with some requests.
 type simWire struct {
 	dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
@@ -82,8 +83,8 @@ func (w *simWire) hold(d time.Duration) {
 	})
 }
 
-// sendLate lets the next requests of a kind arrive later, and with them what follows on their connections. The channel is closed when the
-// first is on its way.
+// sendLate lets the next requests of a kind arrive later, and with them what follows on their
+// connections. The channel is closed when the first is on its way.
 func (w *simWire) sendLate(kind kmsg.Key, n int, by time.Duration) <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -131,8 +132,8 @@ func (w *simWire) pass(closed <-chan struct{}) error {
 	return nil
 }
 
-// simConn is a connection. What was written to it is on its way: it arrives even if the writer closes the connection meanwhile, as it does
-// when it has no patience any more.
+// simConn is a connection. What was written to it is on its way: it arrives even if the writer
+// closes the connection meanwhile, as it does when it has no patience any more.
 type simConn struct {
 	net.Conn
 	wire   *simWire

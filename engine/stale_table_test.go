@@ -44,10 +44,12 @@ func newHolders(t *testing.T, partitions int32, settings ...string) *holders {
 // start runs a process with its state in dir, and returns it when its table is ready.
 func (h *holders) start(t *testing.T, dir string) (*running, *logLines) {
 	lines := &logLines{}
-	e, err := engine.New(h.plan, engine.Config{Brokers: h.Brokers, Dial: h.Dial, StateDir: dir, Log: slog.New(slog.NewTextHandler(lines, nil))})
+	e, err := engine.New(h.plan, engine.Config{Brokers: h.Brokers, Dial: h.Dial, StateDir: dir,
+		Log: slog.New(slog.NewTextHandler(lines, nil))})
 	require.NoError(t, err)
 	c := engine.Connection(e)
-	c.FetchWait, c.WatchInterval = 14*time.Second, 30*time.Second // more often than a table may be silent; idle hours cost little
+	// more often than a table may be silent; idle hours cost little
+	c.FetchWait, c.WatchInterval = 14*time.Second, 30*time.Second
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{Engine: e, cancel: cancel, done: make(chan error, 1)}
 	go func() { r.done <- e.Run(ctx) }()
@@ -77,7 +79,8 @@ func (h *holders) write(t *testing.T, account string, value []byte) {
 	ref := h.table.StreamRef()
 	key, err := ref.Key(nil, &holder{Account: account})
 	require.NoError(t, err)
-	producer.Produce(t.Context(), &task.Output{Topic: ref.Topic, Partition: task.OnKey, Key: key, Value: value, Timestamp: windows.At(time.Now())})
+	producer.Produce(t.Context(), &task.Output{Topic: ref.Topic, Partition: task.OnKey, Key: key, Value: value,
+		Timestamp: windows.At(time.Now())})
 	require.NoError(t, producer.Commit(t.Context()))
 	require.NoError(t, producer.Close())
 }
@@ -94,8 +97,9 @@ func (h *holders) accounts(t *testing.T, r *running) (all []string) {
 	return all
 }
 
-// A machine is switched off for days. Meanwhile a row of a table is deleted, and compaction takes the deletion away too: the row must not
-// stay, so the table is read anew. Nothing of that is needed after an hour, where deletions stay in the topic, and where nothing was written.
+// A machine is switched off for days. Meanwhile a row of a table is deleted, and compaction takes
+// the deletion away too: the row must not stay, so the table is read anew. Nothing of that is
+// needed after an hour, where deletions stay in the topic, and where nothing was written.
 func TestStaleTable(t *testing.T) {
 	for name, x := range map[string]struct {
 		away     time.Duration
@@ -103,12 +107,17 @@ func TestStaleTable(t *testing.T) {
 		quiet    bool
 		stale    bool
 	}{
-		"three days":                        {away: 72 * time.Hour, settings: []string{"cleanup.policy", "compact"}, stale: true},
-		"three days, and retention":         {away: 72 * time.Hour, settings: []string{"cleanup.policy", "compact,delete", "retention.ms", "-1"}, stale: true},
-		"three days, in which nothing came": {away: 72 * time.Hour, settings: []string{"cleanup.policy", "compact"}, quiet: true},
-		"three days, deletions kept a year": {away: 72 * time.Hour, settings: []string{"cleanup.policy", "compact", "delete.retention.ms", "31536000000"}},
-		"three days, not compacted":         {away: 72 * time.Hour, settings: []string{"cleanup.policy", "delete", "retention.ms", "-1"}},
-		"an hour":                           {away: time.Hour, settings: []string{"cleanup.policy", "compact"}},
+		"three days": {away: 72 * time.Hour, settings: []string{"cleanup.policy", "compact"},
+			stale: true},
+		"three days, and retention": {away: 72 * time.Hour, settings: []string{"cleanup.policy",
+			"compact,delete", "retention.ms", "-1"}, stale: true},
+		"three days, in which nothing came": {away: 72 * time.Hour, settings: []string{"cleanup.policy", "compact"},
+			quiet: true},
+		"three days, deletions kept a year": {away: 72 * time.Hour, settings: []string{"cleanup.policy", "compact",
+			"delete.retention.ms", "31536000000"}},
+		"three days, not compacted": {away: 72 * time.Hour, settings: []string{"cleanup.policy", "delete",
+			"retention.ms", "-1"}},
+		"an hour": {away: time.Hour, settings: []string{"cleanup.policy", "compact"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -140,10 +149,12 @@ func TestStaleTable(t *testing.T) {
 	}
 }
 
-// A table whose topic is quiet for longer than half of the time that it keeps deletions, or has rows all the time, has missed nothing: it is
-// not read anew at the next start, wherever its process was stopped or killed.
+// A table whose topic is quiet for longer than half of the time that it keeps deletions, or has
+// rows all the time, has missed nothing: it is not read anew at the next start, wherever its
+// process was stopped or killed.
 func TestIdleTable(t *testing.T) {
-	for name, x := range map[string]struct{ busy, killed bool }{"stopped": {}, "killed": {killed: true}, "busy and killed": {busy: true, killed: true}} {
+	for name, x := range map[string]struct{ busy, killed bool }{"stopped": {}, "killed": {killed: true},
+		"busy and killed": {busy: true, killed: true}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := newHolders(t, 1, "cleanup.policy", "compact")
@@ -175,8 +186,8 @@ func TestIdleTable(t *testing.T) {
 	}
 }
 
-// leftBehind is a copy of a folder at a moment at which nobody wrote to it: what a process leaves there that is killed. RocksDB's own threads know nothing
-// of the bubble.
+// leftBehind is a copy of a folder at a moment at which nobody wrote to it: what a process leaves
+// there that is killed. RocksDB's own threads know nothing of the bubble.
 func leftBehind(t *testing.T, dir string) string {
 	t.Helper()
 	synctest.Wait()

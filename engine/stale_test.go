@@ -16,8 +16,8 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// unhurried lets an engine in virtual time ask its brokers seldom, before Run: idle hours cost little then. Its tables would be
-// taken for silent.
+// unhurried lets an engine in virtual time ask its brokers seldom, before Run: idle hours cost
+// little then. Its tables would be taken for silent.
 func unhurried(e *engine.Engine) {
 	c := engine.Connection(e)
 	c.HeartbeatInterval, c.FetchWait, c.WatchInterval = 15*time.Second, time.Minute, 30*time.Second
@@ -27,10 +27,12 @@ func unhurried(e *engine.Engine) {
 func seldom(c *engine.Config) { c.CommitInterval = 10 * time.Second }
 
 // startOnDisk starts a member whose stores are on a disk, which outlives it.
-func startOnDisk(t *testing.T, plan *topology.Plan, c *kafkatest.Cluster, disk *simDisk, settings ...func(*engine.Config)) (*running, *logLines) {
+func startOnDisk(t *testing.T, plan *topology.Plan, c *kafkatest.Cluster, disk *simDisk,
+	settings ...func(*engine.Config)) (*running, *logLines) {
 	lines := &logLines{}
-	cfg := engine.Config{Brokers: c.Brokers, Dial: c.Dial, CommitInterval: time.Second, CheckpointInterval: 10 * time.Second,
-		WithoutTables: "the test is about tasks", Log: slog.New(slog.NewTextHandler(lines, nil))}
+	cfg := engine.Config{Brokers: c.Brokers, Dial: c.Dial, CommitInterval: time.Second,
+		CheckpointInterval: 10 * time.Second, WithoutTables: "the test is about tasks",
+		Log: slog.New(slog.NewTextHandler(lines, nil))}
 	for _, set := range settings {
 		set(&cfg)
 	}
@@ -44,9 +46,9 @@ func startOnDisk(t *testing.T, plan *topology.Plan, c *kafkatest.Cluster, disk *
 	return r, lines
 }
 
-// A machine is switched off for two days, and another does its work; compaction takes the deletions of windows away that the old store still
-// has open. When it comes back, those rows must not be put out a second time: the store is thrown away. One that was away for hours
-// is used.
+// A machine is switched off for two days, and another does its work; compaction takes the deletions
+// of windows away that the old store still has open. When it comes back, those rows must not be put
+// out a second time: the store is thrown away. One that was away for hours is used.
 func TestStaleStore(t *testing.T) {
 	for name, x := range map[string]struct {
 		away  time.Duration
@@ -78,10 +80,12 @@ func TestStaleStore(t *testing.T) {
 	}
 }
 
-// A task whose input is idle for longer than half of the time that its changelog keeps deletions has missed nothing: its store is not
-// rebuilt at the next start, wherever it was stopped or killed.
+// A task whose input is idle for longer than half of the time that its changelog keeps deletions
+// has missed nothing: its store is not rebuilt at the next start, wherever it was stopped or
+// killed.
 func TestIdleStore(t *testing.T) {
-	for name, x := range map[string]struct{ empty, killed bool }{"stopped": {}, "killed": {killed: true}, "nothing ever came": {empty: true}} {
+	for name, x := range map[string]struct{ empty, killed bool }{"stopped": {}, "killed": {killed: true},
+		"nothing ever came": {empty: true}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				v := newVirtualRig(t, rand.Uint64())

@@ -12,10 +12,12 @@ import (
 	"github.com/ashi-stream/ashi/stores"
 )
 
-// askAgain is the wait before a follower that was out of the log's range, which then was not, is started again.
+// askAgain is the wait before a follower that was out of the log's range, which then was not, is
+// started again.
 const askAgain = time.Second
 
-// standby is one stay of a partition among the standbys. Its fields are guarded by the slot's mutex.
+// standby is one stay of a partition among the standbys. Its fields are guarded by the slot's
+// mutex.
 type standby struct {
 	slot     *slot
 	restorer *task.Restorer
@@ -48,8 +50,8 @@ func (k *keeper) anyNamed() bool {
 	return len(k.named) > 0
 }
 
-// run keeps the stores of standbys up with the changelog until ctx is done, which is no error. One follower reads for all of them; it is
-// started anew when there are others.
+// run keeps the stores of standbys up with the changelog until ctx is done, which is no error. One
+// follower reads for all of them; it is started anew when there are others.
 func (k *keeper) run(ctx context.Context) error {
 	var f *following
 	defer func() { f.stop() }() // ctx is done, or something worse has happened
@@ -86,8 +88,8 @@ func (k *keeper) run(ctx context.Context) error {
 	return nil
 }
 
-// settle opens the stores of new standbys, and closes those that nobody has wanted for keepOpen. It returns the standbys, and when to look
-// again at the latest.
+// settle opens the stores of new standbys, and closes those that nobody has wanted for keepOpen. It
+// returns the standbys, and when to look again at the latest.
 func (k *keeper) settle() (standbys []*standby, wait time.Duration, err error) {
 	wait = keepOpen
 	for _, s := range k.all() {
@@ -184,8 +186,11 @@ func (k *keeper) follow(ctx context.Context, standbys []*standby) *following {
 			from[c.slot.partition] = kafka.Oldest
 		}
 	}
-	fc := kafka.FollowConfig{Topic: k.state.changelog, ID: k.id(0).Topic, From: from, Ahead: len(standbys) * k.engine.shareOf(k.state).restore(),
-		Apply: func(p int32, records []task.Record, next int64) error { return k.apply(of[p], records, next) },
+	fc := kafka.FollowConfig{Topic: k.state.changelog, ID: k.id(0).Topic, From: from,
+		Ahead: len(standbys) * k.engine.shareOf(k.state).restore(), Apply: func(p int32, records []task.Record,
+			next int64) error {
+			return k.apply(of[p], records, next)
+		},
 		End: func(p int32, end int64, asked time.Time) {
 			if of[p].slot.reach.heard(end, asked) {
 				k.rejoin()
@@ -211,7 +216,8 @@ func (f *following) stop() error {
 	return nil
 }
 
-// apply writes records of the changelog to a standby's store, unless the standby is over: then somebody else has the store.
+// apply writes records of the changelog to a standby's store, unless the standby is over: then
+// somebody else has the store.
 func (k *keeper) apply(c *standby, records []task.Record, next int64) error {
 	s := c.slot
 	s.mu.Lock()
@@ -251,7 +257,8 @@ func (k *keeper) distrustLocked(s *slot, reason error) error {
 	return nil
 }
 
-// failed looks into the end of a follower. Where a store is out of the log's range that store is rebuilt; everything else is fatal.
+// failed looks into the end of a follower. Where a store is out of the log's range that store is
+// rebuilt; everything else is fatal.
 func (k *keeper) failed(ctx context.Context, standbys []*standby, err error) error {
 	if err == nil || ctx.Err() != nil {
 		return nil
@@ -271,12 +278,14 @@ func (k *keeper) failed(ctx context.Context, standbys []*standby, err error) err
 			return k.outOfRange(ctx, standbys, starts, ends, err)
 		}
 	}
-	k.engine.cfg.Log.Warn("standbys are not followed until the log is known", "changelog", k.state.changelog, "error", failure)
+	k.engine.cfg.Log.Warn("standbys are not followed until the log is known", "changelog", k.state.changelog,
+		"error", failure)
 	return pause(ctx)
 }
 
 // outOfRange distrusts the standbys that are behind a log's start or past its end.
-func (k *keeper) outOfRange(ctx context.Context, standbys []*standby, starts, ends map[int32]int64, reason error) error {
+func (k *keeper) outOfRange(ctx context.Context, standbys []*standby, starts, ends map[int32]int64,
+	reason error) error {
 	found := false
 	for _, c := range standbys {
 		s := c.slot

@@ -41,8 +41,8 @@ type copies struct {
 func startCopies(t *testing.T, p *pipeline, c *kafkatest.Cluster, kept map[int32]stores.Store) *copies {
 	k := &copies{lines: &logLines{}, done: make(chan error, 1), kept: kept, opened: map[int32][]*storetest.Faulty{}}
 	var err error
-	k.Engine, err = engine.New(p.plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, Standbys: 1, WithoutTables: "the test is about standbys",
-		Log: slog.New(slog.NewTextHandler(k.lines, nil))})
+	k.Engine, err = engine.New(p.plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, Standbys: 1,
+		WithoutTables: "the test is about standbys", Log: slog.New(slog.NewTextHandler(k.lines, nil))})
 	require.NoError(t, err)
 	engine.OpenStores(k.Engine, k.open)
 	unhurried(k.Engine)
@@ -109,8 +109,8 @@ func requireCopy(t *testing.T, v *virtualRig, partition int32, s stores.Store) {
 	require.Equal(t, want, got)
 }
 
-// A standby's store is a copy of the log, becomes a task's and a standby's again without being closed, and is closed when nobody has
-// wanted it for a while.
+// A standby's store is a copy of the log, becomes a task's and a standby's again without being
+// closed, and is closed when nobody has wanted it for a while.
 func TestStandbyFollows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newVirtualRig(t, 1)
@@ -125,8 +125,8 @@ func TestStandbyFollows(t *testing.T) {
 		standbys := k.Status().SubTopologies[0].Standbys
 		require.Len(t, standbys, 3)
 		for p, s := range standbys {
-			require.Equal(t, engine.PositionStatus{Topic: fmt.Sprintf(copiedChangelog, v.topic), Partition: int32(p), Next: ends[int32(p)],
-				End: ends[int32(p)]}, s)
+			require.Equal(t, engine.PositionStatus{Topic: fmt.Sprintf(copiedChangelog, v.topic), Partition: int32(p),
+				Next: ends[int32(p)], End: ends[int32(p)]}, s)
 			require.Equal(t, ends[int32(p)], k.Positions()[int32(p)])
 			requireCopy(t, v, int32(p), k.last(int32(p)))
 		}
@@ -152,7 +152,8 @@ func TestStandbyFollows(t *testing.T) {
 		time.Sleep(20 * time.Second) // of the bubble
 		k.Name(0, 2)
 		time.Sleep(20 * time.Second) // of the bubble
-		require.Equal(t, []int{0, 1, 0}, []int{k.last(0).Calls(storetest.CallClose), k.last(1).Calls(storetest.CallClose), k.last(2).Calls(storetest.CallClose)})
+		require.Equal(t, []int{0, 1, 0}, []int{k.last(0).Calls(storetest.CallClose),
+			k.last(1).Calls(storetest.CallClose), k.last(2).Calls(storetest.CallClose)})
 		require.Len(t, k.Positions(), 3, "what is closed is on disk still")
 		require.Equal(t, []int{1, 1, 1}, []int{k.opens(0), k.opens(1), k.opens(2)})
 		require.Zero(t, k.rejoins.Load(), "none was far behind")
@@ -186,13 +187,17 @@ func TestStandbyDiskFails(t *testing.T) {
 // A store that cannot be a copy of the log is thrown away, with a log line, and made anew.
 func TestStandbyIsRebuilt(t *testing.T) {
 	of := func(position int64, age time.Duration) []byte {
-		return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(position)), uint64(time.Now().Add(-age).UnixMilli()))
+		return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(position)),
+			uint64(time.Now().Add(-age).UnixMilli()))
 	}
 	at := func(position int64) []byte { return of(position, 0) }
 	row, _ := stores.OperatorBounds(1 << 8)
 	for name, rows := range map[string]func(v *virtualRig) map[string][]byte{
 		"rows without a position": func(*virtualRig) map[string][]byte { return map[string][]byte{string(row): {1}} },
-		"no position":             func(*virtualRig) map[string][]byte { return map[string][]byte{string(stores.MetaKey("position")): {1}} },
+		"no position": func(*virtualRig) map[string][]byte {
+			return map[string][]byte{string(
+				stores.MetaKey("position")): {1}}
+		},
 		"no commit record": func(*virtualRig) map[string][]byte {
 			return map[string][]byte{string(stores.MetaKey("position")): at(1), string(task.ProgressKey): {0}}
 		},
@@ -231,7 +236,8 @@ func TestStandbyIsRebuilt(t *testing.T) {
 	}
 }
 
-// A log in which nothing happens for longer than half of the time that it keeps deletions makes no standby too old.
+// A log in which nothing happens for longer than half of the time that it keeps deletions makes no
+// standby too old.
 func TestStandbyOfQuietLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newVirtualRig(t, 6)
@@ -244,7 +250,8 @@ func TestStandbyOfQuietLog(t *testing.T) {
 			r := task.NewRestorer(k.last(p), task.LogID{})
 			_, _, err := r.Position()
 			require.NoError(t, err)
-			require.Less(t, time.Since(r.Since()), 15*time.Minute, "a task that takes the store over need not rebuild it")
+			require.Less(t, time.Since(r.Since()), 15*time.Minute,
+				"a task that takes the store over need not rebuild it")
 			require.Less(t, k.last(p).Unflushed(), 10, "nor where the process was killed")
 		}
 		v.feed(t, time.Minute)
@@ -293,14 +300,16 @@ func TestPositionsAtStart(t *testing.T) {
 		0: {Offset: 17}, 5: {Offset: 9, Log: task.LogID{Partition: 4}}, 11: {Offset: 4, Log: task.LogID{Partition: 11}},
 	} {
 		position.Log.Application, position.Log.Sub = "fx", "rates"
-		s, err := rocksdb.Open(filepath.Join(dir, "fx--rates-changelog", fmt.Sprint(folder), "main.db"), rocksdb.Options{})
+		s, err := rocksdb.Open(filepath.Join(dir, "fx--rates-changelog", fmt.Sprint(folder), "main.db"),
+			rocksdb.Options{})
 		require.NoError(t, err)
 		b := &stores.Batch{}
 		b.Put(stores.MetaKey("position"), position.Append(nil))
 		require.NoError(t, s.Write(b))
 		require.NoError(t, s.Close())
 	}
-	e, err := engine.New(p.plan, engine.Config{Brokers: []string{"127.0.0.1:1"}, StateDir: dir, WithoutTables: "the test is about tasks"})
+	e, err := engine.New(p.plan, engine.Config{Brokers: []string{"127.0.0.1:1"}, StateDir: dir,
+		WithoutTables: "the test is about tasks"})
 	require.NoError(t, err)
 	k := engine.KeeperOf(e, func() {})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -310,7 +319,8 @@ func TestPositionsAtStart(t *testing.T) {
 	require.NoError(t, e.Close())
 }
 
-// A store that could not be opened is nobody's: it is not closed when the slot has been idle for long.
+// A store that could not be opened is nobody's: it is not closed when the slot has been idle for
+// long.
 func TestStoreThatCannotBeOpened(t *testing.T) {
 	p := newPipeline(t, "fx", "rates")
 	dir := t.TempDir()
@@ -318,7 +328,8 @@ func TestStoreThatCannotBeOpened(t *testing.T) {
 	require.NoError(t, os.MkdirAll(folder, 0o750))
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "main.db"), nil, 0o600))
 	synctest.Test(t, func(t *testing.T) {
-		e, err := engine.New(p.plan, engine.Config{Brokers: []string{"127.0.0.1:1"}, StateDir: dir, WithoutTables: "the test is about tasks"})
+		e, err := engine.New(p.plan, engine.Config{Brokers: []string{"127.0.0.1:1"}, StateDir: dir,
+			WithoutTables: "the test is about tasks"})
 		require.NoError(t, err)
 		k := engine.KeeperOf(e, func() {})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -340,8 +351,8 @@ func TestStandbyRunEnds(t *testing.T) {
 		v := newVirtualRig(t, 5)
 		m := startMember(t, v.plan, v.cluster, withStandbys(1))
 		k := &copies{lines: &logLines{}, opened: map[int32][]*storetest.Faulty{}}
-		e, err := engine.New(v.plan, engine.Config{Brokers: v.cluster.Brokers, Dial: v.cluster.Dial, Standbys: 1, WithoutTables: "the test is about standbys",
-			Log: slog.New(slog.NewTextHandler(k.lines, nil))})
+		e, err := engine.New(v.plan, engine.Config{Brokers: v.cluster.Brokers, Dial: v.cluster.Dial, Standbys: 1,
+			WithoutTables: "the test is about standbys", Log: slog.New(slog.NewTextHandler(k.lines, nil))})
 		require.NoError(t, err)
 		engine.OpenStores(e, k.open)
 		done := make(chan error, 1)

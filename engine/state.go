@@ -23,7 +23,8 @@ import (
 //	<changelog>/<partition>/main.db              a task's rows
 //	<topic>/main.db, <topic>/window_15min.db     tables (TC-3)
 //
-// Topic names are Kafka's, which are safe as names of folders (topology.CheckName). A nil path keeps everything in memory.
+// Topic names are Kafka's, which are safe as names of folders (topology.CheckName). A nil path
+// keeps everything in memory.
 type stateDir struct {
 	path   string
 	opened storeOpener // by tests, in place of all that is here; else nil
@@ -44,7 +45,8 @@ const (
 	stateLayout  = 1
 )
 
-// openState checks that path can be used for an application's state, and makes it if it is not there.
+// openState checks that path can be used for an application's state, and makes it if it is not
+// there.
 func openState(path, application string) (*stateDir, error) {
 	if path == "" {
 		return &stateDir{}, nil
@@ -62,8 +64,9 @@ func openState(path, application string) (*stateDir, error) {
 	return d, d.probe()
 }
 
-// probe is an error when the folder has vanished or cannot be written. A store would find out too, but only when it needs a new file:
-// until then it writes to files that nobody will find again (RDY-4).
+// probe is an error when the folder has vanished or cannot be written. A store would find out too,
+// but only when it needs a new file: until then it writes to files that nobody will find again
+// (RDY-4).
 func (d *stateDir) probe() error {
 	if d.path == "" {
 		return nil
@@ -102,14 +105,22 @@ func (d *stateDir) claim(application string) error {
 	}
 	switch {
 	case err != nil:
-		return fmt.Errorf("engine: %s cannot be read: %w: if the folder holds nothing else, delete it: state is rebuilt from Kafka", name, err)
+		return fmt.Errorf(
+			"engine: %s cannot be read: %w: if the folder holds nothing else, delete it: state is rebuilt from Kafka",
+			name, err)
 	case m.Application != application:
-		return fmt.Errorf("engine: state directory %s belongs to application %q, not %q: name another folder", d.path, m.Application, application)
+		return fmt.Errorf("engine: state directory %s belongs to application %q, not %q: name another folder", d.path,
+			m.Application, application)
 	case m.Layout > stateLayout:
-		return fmt.Errorf("engine: state directory %s has layout %d, this program reads %d: it was written by a newer version of ashi: "+
-			"go on with that, or name another folder: state is rebuilt from Kafka, as far as this version can read that", d.path, m.Layout, stateLayout)
+		return fmt.Errorf(
+			"engine: state directory %s has layout %d, this program reads %d: it was written by a newer version of "+
+				"ashi: "+
+				"go on with that, or name another folder: state is rebuilt from Kafka, as far as this version can "+
+				"read that", d.path, m.Layout, stateLayout)
 	case m.Layout != stateLayout:
-		return fmt.Errorf("engine: state directory %s has layout %d, this program reads %d: delete it: state is rebuilt from Kafka", d.path, m.Layout, stateLayout)
+		return fmt.Errorf(
+			"engine: state directory %s has layout %d, this program reads %d: delete it: state is rebuilt from Kafka",
+			d.path, m.Layout, stateLayout)
 	}
 	return nil
 }
@@ -127,8 +138,9 @@ func (d *stateDir) taskPath(changelog string, partition int32) string {
 	return filepath.Join(d.path, folder(changelog), strconv.Itoa(int(partition)), "main.db")
 }
 
-// positions reads how far each store of a changelog is that is on disk, without opening it for good. Those that cannot be read, and those
-// that have no position or are of another log, are left out.
+// positions reads how far each store of a changelog is that is on disk, without opening it for
+// good. Those that cannot be read, and those that have no position or are of another log, are left
+// out.
 func (d *stateDir) positions(changelog string, id func(int32) task.LogID, log *slog.Logger) map[int32]int64 {
 	known := map[int32]int64{}
 	if d.path == "" || d.opened != nil {
@@ -162,7 +174,8 @@ func positionOf(path string, id task.LogID) (position int64, ok bool, err error)
 	return task.NewRestorer(s, id).Position()
 }
 
-// open opens a task's store. What cannot be opened because it is damaged is thrown away, with a log line.
+// open opens a task's store. What cannot be opened because it is damaged is thrown away, with a log
+// line.
 func (d *stateDir) open(changelog string, partition int32, o rocksdb.Options, log *slog.Logger) (stores.Store, error) {
 	if d.opened != nil {
 		return d.opened(changelog, partition, false)
@@ -200,7 +213,8 @@ func (d *stateDir) openTable(t *topology.Table, o rocksdb.Options, log *slog.Log
 	return openOrRebuild(filepath.Join(d.path, folder(t.Folder), t.File+".db"), o, log)
 }
 
-// openStore is rocksdb.Open; with an error the store is nil, and not one that is something without a value.
+// openStore is rocksdb.Open; with an error the store is nil, and not one that is something without
+// a value.
 func openStore(path string, o rocksdb.Options) (stores.Store, error) {
 	s, err := rocksdb.Open(path, o)
 	if err != nil {
@@ -212,7 +226,8 @@ func openStore(path string, o rocksdb.Options) (stores.Store, error) {
 func openOrRebuild(path string, o rocksdb.Options, log *slog.Logger) (stores.Store, error) {
 	s, err := openStore(path, o)
 	if strays := rocksdb.Strays(path); len(strays) > 0 {
-		log.Warn("files in the folder of a store are none of it: they are passed over, and may be removed", "path", path, "files", strays)
+		log.Warn("files in the folder of a store are none of it: they are passed over, and may be removed",
+			"path", path, "files", strays)
 	}
 	if !errors.Is(err, stores.ErrCorrupt) {
 		return s, err

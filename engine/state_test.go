@@ -10,7 +10,8 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// Topics may have any name that Kafka allows: none of them meets a file of the state directory itself.
+// Topics may have any name that Kafka allows: none of them meets a file of the state directory
+// itself.
 func TestTopicsNamedLikeFilesOfTheStateDirectory(t *testing.T) {
 	d, err := openState(t.TempDir(), "app")
 	require.NoError(t, err)
@@ -18,7 +19,8 @@ func TestTopicsNamedLikeFilesOfTheStateDirectory(t *testing.T) {
 		task, err := d.open(name, 0, rocksdb.Options{}, slog.New(slog.DiscardHandler))
 		require.NoError(t, err, name)
 		require.NoError(t, task.Close())
-		table, err := d.openTable(&topology.Table{Topic: name, Folder: name, File: "main"}, rocksdb.Options{}, slog.New(slog.DiscardHandler))
+		table, err := d.openTable(&topology.Table{Topic: name, Folder: name, File: "main"}, rocksdb.Options{},
+			slog.New(slog.DiscardHandler))
 		require.NoError(t, err, name)
 		require.NoError(t, table.Close())
 		require.NoError(t, d.probe())

@@ -10,7 +10,8 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// Status is what an Engine does now, as /status writes it. Figures of tasks are of their last commits.
+// Status is what an Engine does now, as /status writes it. Figures of tasks are of their last
+// commits.
 type Status struct {
 	Application     string              `json:"application"`
 	Guarantee       string              `json:"guarantee"`
@@ -22,7 +23,8 @@ type Status struct {
 	TablesOff       string              `json:"tables_off,omitempty"`   // Config.WithoutTables
 	Topology        string              `json:"topology"`               // as text
 	TopologyMermaid string              `json:"topology_mermaid"`
-	// PassedOver is how many records ForEach and Rows passed over, by topic and reason, of the topics that the program has listened to.
+	// PassedOver is how many records ForEach and Rows passed over, by topic and reason, of the
+	// topics that the program has listened to.
 	PassedOver map[string]map[string]int64 `json:"passed_over,omitempty"`
 }
 
@@ -43,7 +45,8 @@ type CauseStatus struct {
 	Since  time.Time `json:"since"`
 }
 
-// SubTopologyStatus is one sub-topology: the tasks that this process has of it, and what all of them have counted since Run began.
+// SubTopologyStatus is one sub-topology: the tasks that this process has of it, and what all of
+// them have counted since Run began.
 type SubTopologyStatus struct {
 	Name    string           `json:"name"`
 	Records int64            `json:"records"`      // read
@@ -51,22 +54,25 @@ type SubTopologyStatus struct {
 	Dropped map[string]int64 `json:"dropped"`      // by reason; dead letters are not in it
 	Letters map[string]int64 `json:"dead_letters"` // by reason
 	Tasks   []TaskStatus     `json:"tasks"`
-	// Standbys is how far the copies of other processes' tasks are that this one keeps: topics are changelogs.
+	// Standbys is how far the copies of other processes' tasks are that this one keeps: topics are
+	// changelogs.
 	Standbys []PositionStatus `json:"standbys"`
 }
 
 // TaskStatus is one task of this process.
 type TaskStatus struct {
-	Partition   int32                `json:"partition"`
-	Open        bool                 `json:"open"` // false: it is being restored
-	Since       time.Time            `json:"since"`
-	Restored    int64                `json:"restored"` // records of the changelog that were read to open it
-	Commits     uint64               `json:"commits"`
-	Inputs      []PositionStatus     `json:"inputs"`
-	StreamTimes map[string]time.Time `json:"stream_times,omitempty"` // by operator; one that has seen nothing is not in it
+	Partition int32            `json:"partition"`
+	Open      bool             `json:"open"` // false: it is being restored
+	Since     time.Time        `json:"since"`
+	Restored  int64            `json:"restored"` // records of the changelog that were read to open it
+	Commits   uint64           `json:"commits"`
+	Inputs    []PositionStatus `json:"inputs"`
+	// by operator; one that has seen nothing is not in it
+	StreamTimes map[string]time.Time `json:"stream_times,omitempty"`
 }
 
-// PositionStatus is how far a partition of a topic is read. End and Lag are -1 where the end is not known yet.
+// PositionStatus is how far a partition of a topic is read. End and Lag are -1 where the end is not
+// known yet.
 type PositionStatus struct {
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
@@ -75,7 +81,8 @@ type PositionStatus struct {
 	Lag       int64  `json:"lag"`
 }
 
-// TableStatus is one table of this process. Rows and Bytes are the store's rough figures, -1 where it has none.
+// TableStatus is one table of this process. Rows and Bytes are the store's rough figures, -1 where
+// it has none.
 type TableStatus struct {
 	Table          string           `json:"table"` // its topic
 	Window         string           `json:"window,omitempty"`
@@ -90,9 +97,10 @@ type TableStatus struct {
 
 // Status is what e does now. It may be called at any time; it asks no broker and waits for no task.
 func (e *Engine) Status() Status {
-	s := Status{Application: e.plan.Name, Guarantee: e.cfg.Guarantee.String(), At: time.Now().UTC(), Readiness: e.readinessStatus(),
-		SubTopologies: []SubTopologyStatus{}, Tables: []TableStatus{}, DeadLetters: e.plan.DeadLetters, TablesOff: e.cfg.WithoutTables,
-		Topology: e.plan.Describe(), TopologyMermaid: e.plan.Mermaid(), PassedOver: e.listened.counts()}
+	s := Status{Application: e.plan.Name, Guarantee: e.cfg.Guarantee.String(), At: time.Now().UTC(),
+		Readiness: e.readinessStatus(), SubTopologies: []SubTopologyStatus{}, Tables: []TableStatus{},
+		DeadLetters: e.plan.DeadLetters, TablesOff: e.cfg.WithoutTables, Topology: e.plan.Describe(),
+		TopologyMermaid: e.plan.Mermaid(), PassedOver: e.listened.counts()}
 	views := e.tasks.all()
 	slices.SortFunc(views, func(a, b *taskView) int { return cmp.Compare(a.partition, b.partition) })
 	for _, sub := range e.subs {
@@ -117,14 +125,15 @@ func (e *Engine) readinessStatus() ReadinessStatus {
 		if c.Err != nil {
 			text = c.Err.Error()
 		}
-		s.Causes = append(s.Causes, CauseStatus{Reason: c.Reason, Table: c.Table, Window: c.Window, Task: c.Task, Error: text, Since: c.At.UTC()})
+		s.Causes = append(s.Causes, CauseStatus{Reason: c.Reason, Table: c.Table, Window: c.Window, Task: c.Task,
+			Error: text, Since: c.At.UTC()})
 	}
 	return s
 }
 
 func (s *subState) status(views []*taskView) SubTopologyStatus {
-	st := SubTopologyStatus{Name: s.sub.Name, Records: s.records.Load(), Rate: s.speed.perSecond(), Dropped: map[string]int64{}, Letters: map[string]int64{}, Tasks: []TaskStatus{},
-		Standbys: s.keeper.standbys()}
+	st := SubTopologyStatus{Name: s.sub.Name, Records: s.records.Load(), Rate: s.speed.perSecond(),
+		Dropped: map[string]int64{}, Letters: map[string]int64{}, Tasks: []TaskStatus{}, Standbys: s.keeper.standbys()}
 	for _, r := range task.Reasons() {
 		st.Dropped[r.String()], st.Letters[r.String()] = s.drops.Count(r), s.drops.Letters(r)
 	}
@@ -137,7 +146,8 @@ func (s *subState) status(views []*taskView) SubTopologyStatus {
 }
 
 func (v *taskView) status() TaskStatus {
-	st := TaskStatus{Partition: v.partition, Open: v.open.Load(), Since: v.since.UTC(), Restored: v.restored.Load(), Inputs: []PositionStatus{}, StreamTimes: map[string]time.Time{}}
+	st := TaskStatus{Partition: v.partition, Open: v.open.Load(), Since: v.since.UTC(), Restored: v.restored.Load(),
+		Inputs: []PositionStatus{}, StreamTimes: map[string]time.Time{}}
 	last := v.last.Load()
 	if last == nil {
 		return st
@@ -159,8 +169,8 @@ func (v *taskView) status() TaskStatus {
 }
 
 func (t *table) status() TableStatus {
-	st := TableStatus{Table: t.plan.Topic, Ready: t.ready.Load(), Duplicates: t.mirror.Duplicates.Load(), Contradictions: t.mirror.Contradictions.Load(),
-		Partitions: []PositionStatus{}}
+	st := TableStatus{Table: t.plan.Topic, Ready: t.ready.Load(), Duplicates: t.mirror.Duplicates.Load(),
+		Contradictions: t.mirror.Contradictions.Load(), Partitions: []PositionStatus{}}
 	if t.plan.Windows != nil {
 		st.Window = t.plan.Windows.Name()
 	}
@@ -170,7 +180,8 @@ func (t *table) status() TableStatus {
 	for p, end := range t.ends {
 		next := max(t.positions[p], 0)
 		lag := max(end-next, 0)
-		st.Partitions = append(st.Partitions, PositionStatus{Topic: t.plan.Topic, Partition: p, Next: next, End: end, Lag: lag})
+		st.Partitions = append(st.Partitions, PositionStatus{Topic: t.plan.Topic, Partition: p, Next: next, End: end,
+			Lag: lag})
 		st.Lag = max(st.Lag, lag)
 	}
 	slices.SortFunc(st.Partitions, func(a, b PositionStatus) int { return cmp.Compare(a.Partition, b.Partition) })

@@ -44,7 +44,8 @@ func TestStatus(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic, app := c.Topic(t, "rates", partitions), c.Name("fx")
 	p := newPipeline(t, app, topic)
-	e := start(t, p.plan, engine.Config{Brokers: c.Brokers, StateDir: t.TempDir(), StatusAddr: "0", CommitInterval: 50 * time.Millisecond})
+	e := start(t, p.plan, engine.Config{Brokers: c.Brokers, StateDir: t.TempDir(), StatusAddr: "0",
+		CommitInterval: 50 * time.Millisecond})
 	await(t, e.Engine, patience, isReady)
 	rates := randomRates(rand.New(rand.NewPCG(1, 2)), dayStart, 1000, time.Second)
 	rates = append(rates, endRates(rates, partitions)...)
@@ -106,10 +107,12 @@ func postStatus(t *testing.T, e *running) int {
 	return w.Code
 }
 
-// The page of an engine that has not run, by its handler: what is wrong stands in it, and nothing is markup that was a value.
+// The page of an engine that has not run, by its handler: what is wrong stands in it, and nothing
+// is markup that was a value.
 func TestStatusPage(t *testing.T) {
 	p := newPipeline(t, "fx", "rates")
-	e, err := engine.New(p.plan, engine.Config{Brokers: []string{"127.0.0.1:1"}, WithoutTables: `<script>alert("x")</script>`})
+	e, err := engine.New(p.plan, engine.Config{Brokers: []string{"127.0.0.1:1"},
+		WithoutTables: `<script>alert("x")</script>`})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, e.Close()) }()
 	w := httptest.NewRecorder()
@@ -131,7 +134,8 @@ func TestStatusPage(t *testing.T) {
 	require.Equal(t, "not ready\nstarting\n", w.Body.String())
 }
 
-// readPage is the text of each element that has an id, with single spaces. Every element of the page must be closed.
+// readPage is the text of each element that has an id, with single spaces. Every element of the
+// page must be closed.
 func readPage(t *testing.T, page string) map[string]string {
 	t.Helper()
 	d := xml.NewDecoder(strings.NewReader(page))

@@ -36,7 +36,8 @@ var statusPage = template.Must(template.New("status").Funcs(template.FuncMap{
 //	/status       Status as JSON, or the page for a browser (Accept: text/html)
 //	/status.html  the page, which refreshes itself each 2 s
 //
-// A program mounts it in a server of its own, below a prefix by http.StripPrefix; Config.StatusAddr is not needed for that.
+// A program mounts it in a server of its own, below a prefix by http.StripPrefix; Config.StatusAddr
+// is not needed for that.
 func (e *Engine) StatusHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", e.healthz)
@@ -154,7 +155,8 @@ func (e *Engine) serveStatus() (stop func(), err error) {
 	bound := listener.Addr().String()
 	e.status.addr.Store(&bound)
 	e.cfg.Log.Info("status is served", "address", bound)
-	server := &http.Server{Handler: e.StatusHandler(), ReadTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10}
+	server := &http.Server{Handler: e.StatusHandler(), ReadTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second,
+		MaxHeaderBytes: 16 << 10}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)

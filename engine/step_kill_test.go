@@ -28,8 +28,9 @@ import (
 	"github.com/ashi-stream/ashi/stores/rocksdb"
 )
 
-// doom numbers the steps of a member's commits and checkpoints, and kills the process with one of them. Steps are the requests that a
-// producer makes, the commits of offsets, and the writes, flushes and closes of stores.
+// doom numbers the steps of a member's commits and checkpoints, and kills the process with one of
+// them. Steps are the requests that a producer makes, the commits of offsets, and the writes,
+// flushes and closes of stores.
 type doom struct {
 	At    int  // the step at which the process dies; 0: it lives, and tells each step
 	After bool // the step is taken: a request is sent, and its answer not seen
@@ -37,7 +38,8 @@ type doom struct {
 }
 
 // stepRequests are those that are steps.
-var stepRequests = []kmsg.Key{kmsg.Produce, kmsg.OffsetCommit, kmsg.InitProducerID, kmsg.AddPartitionsToTxn, kmsg.EndTxn}
+var stepRequests = []kmsg.Key{kmsg.Produce, kmsg.OffsetCommit, kmsg.InitProducerID, kmsg.AddPartitionsToTxn,
+	kmsg.EndTxn}
 
 // step takes a step, or dies before or after it.
 func (d *doom) step(name string, take func()) {
@@ -59,7 +61,8 @@ func die() {
 	select {} // until it has come
 }
 
-// dial opens connections whose requests are steps. franz-go writes a request at once: its length, and then its kind.
+// dial opens connections whose requests are steps. franz-go writes a request at once: its length,
+// and then its kind.
 func (d *doom) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	c, err := new(net.Dialer).DialContext(ctx, network, addr)
 	return &doomedConn{c, d}, err
@@ -112,9 +115,10 @@ func (s *doomedStore) Close() (err error) {
 	return err
 }
 
-// A process is killed at each numbered step of its commits and checkpoints in turn, before it and right after it, from its first to its clean
-// end; each time another goes on with the state that the dead one has left. Keys are long, so that a checkpoint is written in parts. Some
-// steps are drawn each time; make soak takes all.
+// A process is killed at each numbered step of its commits and checkpoints in turn, before it and
+// right after it, from its first to its clean end; each time another goes on with the state that
+// the dead one has left. Keys are long, so that a checkpoint is written in parts. Some steps are
+// drawn each time; make soak takes all.
 func TestKilledAtEveryStep(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -162,13 +166,15 @@ type stepRig struct {
 // stepRates are enough for two commits and a checkpoint each second time.
 const stepRates = 400
 
-// live feeds a process until it has died, or has come to the end of the input and closed. It returns the names of the steps that were told.
+// live feeds a process until it has died, or has come to the end of the input and closed. It
+// returns the names of the steps that were told.
 func (k *stepRig) live(t *testing.T, dir string, d *doom) []string {
 	t.Helper()
 	at := dayStart.Add(time.Duration(len(k.rates)) * 100 * time.Millisecond)
 	batch := randomRates(k.random, at, stepRates, 100*time.Millisecond)
 	k.feed(t, batch)
-	b, err := json.Marshal(memberSpec{Brokers: k.cluster.Brokers, App: k.app, Topic: k.topic, Dir: dir, Pause: 200 * time.Microsecond, Doom: d})
+	b, err := json.Marshal(memberSpec{Brokers: k.cluster.Brokers, App: k.app, Topic: k.topic, Dir: dir,
+		Pause: 200 * time.Microsecond, Doom: d})
 	require.NoError(t, err)
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), memberEnvironment+"="+string(b))
@@ -180,7 +186,8 @@ func (k *stepRig) live(t *testing.T, dir string, d *doom) []string {
 	err = k.awaitDeathOrEnd(t, cmd, done)
 	told := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if err != nil {
-		require.Equal(t, syscall.SIGKILL, cmd.ProcessState.Sys().(syscall.WaitStatus).Signal(), "%v: %s", err, out.String())
+		require.Equal(t, syscall.SIGKILL, cmd.ProcessState.Sys().(syscall.WaitStatus).Signal(), "%v: %s", err,
+			out.String())
 		require.Len(t, told, 1)
 		return told
 	}
@@ -226,8 +233,8 @@ func (k *stepRig) feed(t *testing.T, batch []Rate) {
 	write(t, k.cluster.Config(), k.calm, batch)
 }
 
-// end lets a last process come to the end, and compares what it and those before it have committed with the oracle, and with an undisturbed
-// application, byte for byte.
+// end lets a last process come to the end, and compares what it and those before it have committed
+// with the oracle, and with an undisturbed application, byte for byte.
 func (k *stepRig) end(t *testing.T, dir string) {
 	end := endRates(k.rates, 1)
 	k.rates = append(k.rates, end...)

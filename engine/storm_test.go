@@ -42,7 +42,8 @@ func (v *virtualRig) feed(t *testing.T, d time.Duration) {
 	}
 }
 
-// groupIsStable says that the group has so many members, none of which is joining: the embedded broker never gives up one that is lost then.
+// groupIsStable says that the group has so many members, none of which is joining: the embedded
+// broker never gives up one that is lost then.
 func groupIsStable(t *testing.T, c *kafkatest.Cluster, group string, members int) bool {
 	opts := []kgo.Opt{kgo.SeedBrokers(c.Brokers...)}
 	if c.Dial != nil {
@@ -59,7 +60,8 @@ func groupIsStable(t *testing.T, c *kafkatest.Cluster, group string, members int
 	return false
 }
 
-// finish closes all windows, lets the members come to the end and stop, and requires the oracle's finals.
+// finish closes all windows, lets the members come to the end and stop, and requires the oracle's
+// finals.
 func (v *virtualRig) finish(t *testing.T, members ...*member) {
 	v.end(t, members...)
 	v.requireFinals(t)
@@ -83,8 +85,8 @@ func (v *virtualRig) requireFinals(t *testing.T) {
 	}
 }
 
-// Three members, with no to two copies of each task; every few seconds one of them leaves, in order or cut off, and another joins. Five
-// minutes of virtual time, or as long as make soak says.
+// Three members, with no to two copies of each task; every few seconds one of them leaves, in order
+// or cut off, and another joins. Five minutes of virtual time, or as long as make soak says.
 func TestRebalanceStorm(t *testing.T) {
 	seed, minutes := simSeed(t), stormMinutes(t, 5)
 	synctest.Test(t, func(t *testing.T) {
@@ -115,8 +117,9 @@ func TestRebalanceStorm(t *testing.T) {
 	})
 }
 
-// A member is paused past its session, in the middle of a transaction, and woken: the other has taken its partitions, what it had
-// under way is aborted, what it sends when it wakes is refused, and then it takes part again.
+// A member is paused past its session, in the middle of a transaction, and woken: the other has
+// taken its partitions, what it had under way is aborted, what it sends when it wakes is refused,
+// and then it takes part again.
 func TestZombieIsWoken(t *testing.T) {
 	seed := simSeed(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -150,7 +153,8 @@ func TestBrokerPaused(t *testing.T) {
 	})
 }
 
-// No broker can be reached at the start: Run waits for StartTimeout, and goes on if one is there by then.
+// No broker can be reached at the start: Run waits for StartTimeout, and goes on if one is there by
+// then.
 func TestBrokerAwayAtStart(t *testing.T) {
 	seed := simSeed(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -165,8 +169,9 @@ func TestBrokerAwayAtStart(t *testing.T) {
 	})
 }
 
-// A member dies with its transaction open. Its successor is not held up until the transaction times out, 60 s, as it opens the same
-// transactional id: it is at the end of the input as soon as the group has noticed.
+// A member dies with its transaction open. Its successor is not held up until the transaction times
+// out, 60 s, as it opens the same transactional id: it is at the end of the input as soon as the
+// group has noticed.
 func TestTransactionOfTheDead(t *testing.T) {
 	seed := simSeed(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -182,8 +187,9 @@ func TestTransactionOfTheDead(t *testing.T) {
 	})
 }
 
-// The line of a member breaks at each of its writes in turn, with that write or right after it: so at each step of opening, of each
-// commit and of closing. The other member goes on from there. Some steps are drawn each time, make soak takes all.
+// The line of a member breaks at each of its writes in turn, with that write or right after it: so
+// at each step of opening, of each commit and of closing. The other member goes on from there. Some
+// steps are drawn each time, make soak takes all.
 func TestBreakAtEveryWrite(t *testing.T) {
 	seed := simSeed(t)
 	r := rand.New(rand.NewPCG(seed, 8))

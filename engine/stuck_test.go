@@ -21,7 +21,8 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// hanging lets one piece of a plan's own code hang, which looks at no context, from when it is armed until it is woken.
+// hanging lets one piece of a plan's own code hang, which looks at no context, from when it is
+// armed until it is woken.
 type hanging struct {
 	where string
 	armed atomic.Bool
@@ -62,14 +63,17 @@ func newHangingPlan(t *testing.T, app, topic string, h *hanging) *pipeline {
 	b := dsl.New(app)
 	rates := dsl.Stream[Rate](b, topic).Codec(hangingCodec{codecs.JSON[Rate](), h})
 	seen := rates.Peek(func(*Rate) error { h.at("function"); return nil })
-	total := aggregates.Definition[float64, float64, float64]{Name: "total", Add: func(s, v float64) float64 { h.at("aggregate"); return s + v },
+	total := aggregates.Definition[float64, float64, float64]{Name: "total",
+		Add:    func(s, v float64) float64 { h.at("aggregate"); return s + v },
 		Encode: func(dst []byte, s float64) []byte { return binary.BigEndian.AppendUint64(dst, math.Float64bits(s)) },
 		Decode: func(b []byte) (float64, error) { return math.Float64frombits(binary.BigEndian.Uint64(b)), nil },
 		Result: func(s float64) float64 { return s }}
-	bars := dsl.Aggregate(dsl.GroupBy(seen, func(r *Rate) string { h.at("key"); return r.Pair }), windows.Minutes(1), func(g dsl.Group[string, Rate]) Bar {
-		h.at("projection")
-		return Bar{Pair: g.Key(), Start: g.WindowStart(), Close: aggregates.Custom(g, total, func(r *Rate) float64 { return r.Bid })}
-	}).As("bars").Having(func(*Bar) bool { h.at("having"); return true })
+	bars := dsl.Aggregate(dsl.GroupBy(seen, func(r *Rate) string { h.at("key"); return r.Pair }), windows.Minutes(1),
+		func(g dsl.Group[string, Rate]) Bar {
+			h.at("projection")
+			return Bar{Pair: g.Key(), Start: g.WindowStart(), Close: aggregates.Custom(g, total,
+				func(r *Rate) float64 { return r.Bid })}
+		}).As("bars").Having(func(*Bar) bool { h.at("having"); return true })
 	p := &pipeline{rates: rates, final: bars.Final().Named(func(k windows.Kind) string { return app + "-" + k.Name() })}
 	var err error
 	p.plan, err = b.Build()
@@ -80,7 +84,8 @@ func newHangingPlan(t *testing.T, app, topic string, h *hanging) *pipeline {
 // The program's code hangs, wherever it is: first that is reported, with the step and the record,
 // then Run ends without it, and a successor goes on from the last commit as if nothing had been.
 func TestProgramCodeHangs(t *testing.T) {
-	for where, step := range map[string]string{"function": "", "codec": "", "key": "", "aggregate": "bars", "projection": "bars", "having": "bars"} {
+	for where, step := range map[string]string{"function": "", "codec": "", "key": "", "aggregate": "bars",
+		"projection": "bars", "having": "bars"} {
 		t.Run(where, func(t *testing.T) {
 			t.Parallel()
 			c := kafkatest.Start(t)
@@ -91,7 +96,8 @@ func TestProgramCodeHangs(t *testing.T) {
 			rates = append(rates, endRates(rates, 1)...)
 			write(t, c.Config(), p, rates[:1])
 			lines := &logLines{}
-			cfg := engine.Config{Brokers: c.Brokers, Dial: c.Dial, CommitInterval: 10 * time.Millisecond, SlowAfter: 500 * time.Millisecond, StuckAfter: 4 * time.Second,
+			cfg := engine.Config{Brokers: c.Brokers, Dial: c.Dial, CommitInterval: 10 * time.Millisecond,
+				SlowAfter: 500 * time.Millisecond, StuckAfter: 4 * time.Second,
 				Log: slog.New(slog.NewTextHandler(lines, nil))}
 			e, err := engine.New(p.plan, cfg)
 			require.NoError(t, err)
@@ -129,8 +135,10 @@ func TestProgramCodeHangs(t *testing.T) {
 			require.ErrorContains(t, err, "step "+step)
 			require.ErrorContains(t, err, place)
 
-			r := start(t, newHangingPlan(t, app, topic, newHanging(t, "nowhere")).plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, CommitInterval: 10 * time.Millisecond})
-			require.Eventually(t, func() bool { return len(committed(t, c.Config(), app+"-1min")[0]) == 1 }, patience, 20*time.Millisecond)
+			r := start(t, newHangingPlan(t, app, topic, newHanging(t, "nowhere")).plan,
+				engine.Config{Brokers: c.Brokers, Dial: c.Dial, CommitInterval: 10 * time.Millisecond})
+			require.Eventually(t, func() bool { return len(committed(t, c.Config(), app+"-1min")[0]) == 1 }, patience,
+				20*time.Millisecond)
 			require.NoError(t, r.stop())
 		})
 	}
@@ -147,7 +155,8 @@ func TestSlowFunctionIsForgiven(t *testing.T) {
 		}
 		return nil
 	})
-	cfg := engine.Config{Brokers: c.Brokers, Dial: c.Dial, CommitInterval: 10 * time.Millisecond, SlowAfter: 300 * time.Millisecond}
+	cfg := engine.Config{Brokers: c.Brokers, Dial: c.Dial, CommitInterval: 10 * time.Millisecond,
+		SlowAfter: 300 * time.Millisecond}
 	r := start(t, p.plan, cfg)
 	require.NoError(t, r.WaitReady(t.Context()))
 	write(t, c.Config(), p, []Rate{{Pair: "P", Bid: 7, At: dayStart}})
@@ -157,7 +166,8 @@ func TestSlowFunctionIsForgiven(t *testing.T) {
 	require.NoError(t, r.stop())
 }
 
-// The codec of a table's keys hangs: the end of Run does not wait for it for ever, and says which table it was.
+// The codec of a table's keys hangs: the end of Run does not wait for it for ever, and says which
+// table it was.
 func TestKeyCodecOfATableHangs(t *testing.T) {
 	c := kafkatest.Start(t)
 	plan, topic, _ := slowTable(t, c, 1)
@@ -167,7 +177,8 @@ func TestKeyCodecOfATableHangs(t *testing.T) {
 		h.at("key codec")
 		return key, nil
 	}
-	r := start(t, plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, SlowAfter: 500 * time.Millisecond, StuckAfter: time.Second})
+	r := start(t, plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, SlowAfter: 500 * time.Millisecond,
+		StuckAfter: time.Second})
 	require.Eventually(t, func() bool { return h.held.Load() == 1 }, patience, time.Millisecond)
 	r.cancel()
 	select {

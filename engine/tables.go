@@ -50,9 +50,10 @@ type table struct {
 // TableReader reads a table: see its methods in package tables, by way of this alias.
 type TableReader[K, R any] = tables.Reader[K, R]
 
-// Table is a reader of a table of the plan: engine.Table(eng, final.Size(15*time.Minute)). It may be asked for before Run; reads
-// return a *NotReadyError, which is ErrNotReady, while any table of e is not ready. A table follows its topic: a read may not see what was
-// written a moment ago, by this process or another; WaitApplied and AddAndWait wait for it (ENT-4).
+// Table is a reader of a table of the plan: engine.Table(eng, final.Size(15*time.Minute)). It may
+// be asked for before Run; reads return a *NotReadyError, which is ErrNotReady, while any table of
+// e is not ready. A table follows its topic: a read may not see what was written a moment ago, by
+// this process or another; WaitApplied and AddAndWait wait for it (ENT-4).
 func Table[K, R any](e *Engine, of interface{ Ref() topology.TableOf[K, R] }) (*TableReader[K, R], error) {
 	ref := of.Ref()
 	t, err := tableOf(e, ref)
@@ -70,7 +71,8 @@ func tableOf[K, R any](e *Engine, ref topology.TableOf[K, R]) (*table, error) {
 	t := e.tables[ref.Table.Topic]
 	switch {
 	case e.cfg.WithoutTables != "":
-		return nil, fmt.Errorf("%w: %s: tables are switched off in this process: %s", ErrNoMirror, ref.Table.Topic, e.cfg.WithoutTables)
+		return nil, fmt.Errorf("%w: %s: tables are switched off in this process: %s", ErrNoMirror, ref.Table.Topic,
+			e.cfg.WithoutTables)
 	case ref.Table.WithoutMirror != "":
 		return nil, fmt.Errorf("%w: %s: %s", ErrNoMirror, ref.Table.Topic, ref.Table.WithoutMirror)
 	case t == nil:
@@ -98,8 +100,8 @@ func (e *Engine) openTables() error {
 		if err != nil {
 			return errors.Join(fmt.Errorf("engine: table %s: %w", p.Topic, err), e.closeTables())
 		}
-		t := &table{plan: p, positions: map[int32]int64{}, ends: map[int32]int64{}, heardAt: map[int32]time.Time{}, changed: make(chan struct{}),
-			grown: make(chan struct{}, 1)}
+		t := &table{plan: p, positions: map[int32]int64{}, ends: map[int32]int64{}, heardAt: map[int32]time.Time{},
+			changed: make(chan struct{}), grown: make(chan struct{}, 1)}
 		t.store = watched(store, func(err error) { e.readiness.lost(t.cause(StoreDamaged, err)) })
 		t.gather = int(set.store().WriteBuffer)
 		t.mirror = tables.NewMirror(p, t.store, set.keep(), e.cfg.Log)
@@ -165,7 +167,9 @@ func (e *Engine) followBounded(ctx context.Context, t *table, caughtUp func()) e
 		return err
 	case <-bound.C:
 		t.abandoned.Store(true)
-		return fmt.Errorf("%w: its records are not applied: look in a dump of the goroutines for what the codec of its keys waits for, and end the process", ErrStuck)
+		return fmt.Errorf(
+			"%w: its records are not applied: look in a dump of the goroutines for what the codec of its keys waits "+
+				"for, and end the process", ErrStuck)
 	}
 }
 
@@ -197,16 +201,19 @@ func (e *Engine) follow(ctx context.Context, t *table, caughtUp func()) error {
 	for {
 		err := e.followOnce(ctx, t, admin, becomesReady)
 		if errors.Is(err, errGrown) {
-			e.cfg.Log.Info("table's topic has got more partitions: they are read from their first records", "table", t.plan.Topic)
+			e.cfg.Log.Info("table's topic has got more partitions: they are read from their first records",
+				"table", t.plan.Topic)
 			e.readiness.lost(t.cause(CatchingUp, err))
 			t.ready.Store(false)
 			continue
 		}
-		if !slices.ContainsFunc([]error{kafka.ErrOutOfRange, kafka.ErrOtherTopic, task.ErrDamaged, tables.ErrOtherKeys, tables.ErrOtherTopic},
+		if !slices.ContainsFunc([]error{kafka.ErrOutOfRange, kafka.ErrOtherTopic, task.ErrDamaged, tables.ErrOtherKeys,
+			tables.ErrOtherTopic},
 			func(known error) bool { return errors.Is(err, known) }) {
 			return err
 		}
-		e.cfg.Log.Warn("table cannot go on from where it is in its topic: it is rebuilt", "table", t.plan.Topic, "reason", err)
+		e.cfg.Log.Warn("table cannot go on from where it is in its topic: it is rebuilt", "table", t.plan.Topic,
+			"reason", err)
 		e.readiness.lost(t.cause(CatchingUp, err))
 		t.ready.Store(false)
 		if err := t.empty(); err != nil {
@@ -267,7 +274,8 @@ func (e *Engine) followOnce(ctx context.Context, t *table, admin *kafka.Admin, b
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return kafka.Follow(ctx, e.kafka, kafka.FollowConfig{Topic: t.plan.Topic, ID: id, From: from, Ahead: t.gather, Apply: apply, End: t.heard})
+		return kafka.Follow(ctx, e.kafka, kafka.FollowConfig{Topic: t.plan.Topic, ID: id, From: from, Ahead: t.gather,
+			Apply: apply, End: t.heard})
 	})
 	group.Go(func() error { return t.noteAges(ctx) })
 	group.Go(func() error {
@@ -297,7 +305,8 @@ func (t *table) grow(partitions int32) {
 	}
 }
 
-// identify says which topic the table's is now, and tells its store. A topic that is being made again is waited for.
+// identify says which topic the table's is now, and tells its store. A topic that is being made
+// again is waited for.
 func (t *table) identify(ctx context.Context, admin *kafka.Admin) (task.TopicID, error) {
 	for {
 		var found kafka.Found
@@ -346,7 +355,8 @@ func (t *table) apply(p int32, records []task.Record, next int64, at, ends map[i
 	return nil
 }
 
-// reached says that positions are at ends or past them. A partition that is empty is reached wherever one is.
+// reached says that positions are at ends or past them. A partition that is empty is reached
+// wherever one is.
 func reached(positions, ends map[int32]int64) bool {
 	for p, end := range ends {
 		if end > 0 && positions[p] < end {
@@ -356,7 +366,8 @@ func reached(positions, ends map[int32]int64) bool {
 	return true
 }
 
-// hasCommitted says that positions are at the ends of what is committed, as far as the leaders have told.
+// hasCommitted says that positions are at the ends of what is committed, as far as the leaders have
+// told.
 func (t *table) hasCommitted(positions map[int32]int64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -369,7 +380,8 @@ func (t *table) has(ends map[int32]int64) bool {
 	return reached(t.positions, ends)
 }
 
-// begins notes where a follower starts, also of partitions that have nothing to read, and where it wants to get: the ends of the time asked.
+// begins notes where a follower starts, also of partitions that have nothing to read, and where it
+// wants to get: the ends of the time asked.
 func (t *table) begins(from, ends map[int32]int64, asked time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

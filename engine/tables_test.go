@@ -32,8 +32,8 @@ type deskTotal struct {
 	Accounts, Amount int64
 }
 
-// Two tables joined, in groups by way of an internal topic, over a broker: what is in the groups is what is in the tables, also after a
-// restart that has lost the state.
+// Two tables joined, in groups by way of an internal topic, over a broker: what is in the groups is
+// what is in the tables, also after a restart that has lost the state.
 func TestJoinedTablesInGroups(t *testing.T) {
 	c := kafkatest.Start(t)
 	b := dsl.New(c.Name("desks"))
@@ -43,10 +43,14 @@ func TestJoinedTablesInGroups(t *testing.T) {
 		Desk   string
 		Amount int64
 	}
-	joined := dsl.JoinTables(positions, holders, func(p *position, h *holder) (held, error) { return held{h.Desk, p.Amount}, nil })
-	totals := dsl.Aggregate(dsl.GroupTable(joined, func(h *held) string { return h.Desk }), windows.Unbounded(), func(g dsl.Group[string, held]) deskTotal {
-		return deskTotal{g.Key(), aggregates.Count(g), aggregates.Sum(g, func(h *held) int64 { return h.Amount })}
-	}).Changes().Named(func(windows.Kind) string { return c.Name("totals") })
+	joined := dsl.JoinTables(positions, holders, func(p *position, h *holder) (held,
+		error) {
+		return held{h.Desk, p.Amount}, nil
+	})
+	totals := dsl.Aggregate(dsl.GroupTable(joined, func(h *held) string { return h.Desk }), windows.Unbounded(),
+		func(g dsl.Group[string, held]) deskTotal {
+			return deskTotal{g.Key(), aggregates.Count(g), aggregates.Sum(g, func(h *held) int64 { return h.Amount })}
+		}).Changes().Named(func(windows.Kind) string { return c.Name("totals") })
 	plan, err := b.Build()
 	require.NoError(t, err)
 
@@ -57,7 +61,8 @@ func TestJoinedTablesInGroups(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for range 2 {
-		e := start(t, plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, StateDir: t.TempDir(), CommitInterval: 50 * time.Millisecond})
+		e := start(t, plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, StateDir: t.TempDir(),
+			CommitInterval: 50 * time.Millisecond})
 		require.NoError(t, e.WaitReady(ctx))
 		for range 200 {
 			account := fmt.Sprint("a", r.IntN(20))

@@ -31,12 +31,14 @@ func tasksOf(e *engine.Engine) map[int32]engine.TaskStatus {
 
 func withStandbys(n int) func(*engine.Config) { return func(c *engine.Config) { c.Standbys = n } }
 
-// Two members with a copy of each other's tasks. One is lost: the other goes on from its copies, and restores next to nothing.
+// Two members with a copy of each other's tasks. One is lost: the other goes on from its copies,
+// and restores next to nothing.
 func TestTakeOverFromStandby(t *testing.T) {
 	seed := simSeed(t)
 	synctest.Test(t, func(t *testing.T) {
 		v := newVirtualRig(t, seed)
-		members := []*member{startMember(t, v.plan, v.cluster, withStandbys(1)), startMember(t, v.plan, v.cluster, withStandbys(1))}
+		members := []*member{startMember(t, v.plan, v.cluster, withStandbys(1)), startMember(t, v.plan, v.cluster,
+			withStandbys(1))}
 		for round := range 4 {
 			v.feed(t, 10*time.Minute)
 			logged := 0
@@ -72,7 +74,8 @@ func TestTakeOverFromStandby(t *testing.T) {
 	})
 }
 
-// A member that joins copies the state of the tasks that it is to get, while the other works on them, and gets them when it has it.
+// A member that joins copies the state of the tasks that it is to get, while the other works on
+// them, and gets them when it has it.
 func TestWarmUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newVirtualRig(t, 1)
@@ -97,8 +100,9 @@ func TestWarmUp(t *testing.T) {
 	})
 }
 
-// The ring: three processes with a copy of each task, of which one after the other is stopped and started, over 300,000 records in six partitions.
-// What a store stands for never goes back, and the output is that of a process that nothing happens to.
+// The ring: three processes with a copy of each task, of which one after the other is stopped and
+// started, over 300,000 records in six partitions. What a store stands for never goes back, and the
+// output is that of a process that nothing happens to.
 func TestRing(t *testing.T) {
 	n, turns := 300_000, 12
 	if testing.Short() {
@@ -124,7 +128,8 @@ func TestRing(t *testing.T) {
 	for turn := range turns {
 		awaitGroup(t, k.cluster, len(ring), spec.App)
 		write(t, k.cluster.Config(), k.calm, k.rates[turn*len(k.rates)/turns:(turn+1)*len(k.rates)/turns])
-		time.Sleep(time.Duration(k.random.Int64N(int64(300 * time.Millisecond)))) // a random point, not a wait for something
+		// a random point, not a wait for something
+		time.Sleep(time.Duration(k.random.Int64N(int64(300 * time.Millisecond))))
 		i := turn % len(ring)
 		stop(i)
 		spec.Dir = dirs[i]
@@ -161,8 +166,9 @@ func storedPositions(t *testing.T, dir string) map[string]int64 {
 	return positions
 }
 
-// How long a take-over lasts, from when the survivor is told that the task is its own until the first commit, of a task with 500,000 rows: with
-// a copy and without. On a real broker it says what is in docs/reliability.md; on the embedded one it is smaller, and shows that it works.
+// How long a take-over lasts, from when the survivor is told that the task is its own until the
+// first commit, of a task with 500,000 rows: with a copy and without. On a real broker it says what
+// is in docs/reliability.md; on the embedded one it is smaller, and shows that it works.
 func TestTakeOverWithStandby(t *testing.T) {
 	keys := 250_000 // in windows of two sizes
 	if os.Getenv(kafkatest.Environment) == "" || testing.Short() {
@@ -180,19 +186,21 @@ func measureTakeOver(t *testing.T, keys, standbys int) {
 	p := newPipeline(t, app, topic)
 	rates := make([]Rate, partitions*keys)
 	for i := range rates {
-		rates[i] = Rate{Pair: fmt.Sprintf("K%07d", i), Bid: float64(i % 100), At: dayStart.Add(time.Duration(i%1000) * time.Millisecond)}
+		rates[i] = Rate{Pair: fmt.Sprintf("K%07d", i), Bid: float64(i % 100),
+			At: dayStart.Add(time.Duration(i%1000) * time.Millisecond)}
 	}
 	spec := memberSpec{Brokers: c.Brokers, App: app, Topic: topic, Dir: t.TempDir(), Standbys: standbys}
 	victim := spawn(t, spec)
 	write(t, c.Config(), p, rates)
 	<-victim.first
-	survivor := start(t, p.plan, engine.Config{Brokers: c.Brokers, StateDir: t.TempDir(), CommitInterval: 100 * time.Millisecond, SessionTimeout: time.Second,
-		Standbys: standbys, WithoutTables: "the test is about tasks"})
+	survivor := start(t, p.plan, engine.Config{Brokers: c.Brokers, StateDir: t.TempDir(),
+		CommitInterval: 100 * time.Millisecond, SessionTimeout: time.Second, Standbys: standbys,
+		WithoutTables: "the test is about tasks"})
 	awaitEnd(t, c, app, topic)
 	within := func(pass func(s engine.SubTopologyStatus) bool) {
 		t.Helper()
-		require.Eventually(t, func() bool { return pass(survivor.Status().SubTopologies[0]) }, patience, 2*time.Millisecond,
-			"%+v", survivor.Status().SubTopologies[0])
+		require.Eventually(t, func() bool { return pass(survivor.Status().SubTopologies[0]) }, patience,
+			2*time.Millisecond, "%+v", survivor.Status().SubTopologies[0])
 	}
 	within(func(s engine.SubTopologyStatus) bool {
 		shared := len(s.Tasks) == 1 && s.Tasks[0].Open && len(s.Standbys) == standbys
@@ -210,8 +218,10 @@ func measureTakeOver(t *testing.T, keys, standbys int) {
 		taken = tasksOf(survivor.Engine)[1-own]
 		return len(taken.Inputs) > 0 && taken.Inputs[0].Next == ends[1-own]
 	})
-	t.Logf("about %d rows in a task, %d standbys: assigned %v after the kill, first commit %v later; %d records restored", 2*keys, standbys,
-		taken.Since.Sub(killed).Round(time.Millisecond), time.Since(taken.Since).Round(time.Millisecond), taken.Restored)
+	t.Logf(
+		"about %d rows in a task, %d standbys: assigned %v after the kill, first commit %v later; %d records restored",
+		2*keys, standbys, taken.Since.Sub(killed).Round(time.Millisecond),
+		time.Since(taken.Since).Round(time.Millisecond), taken.Restored)
 	if standbys == 0 {
 		require.Greater(t, taken.Restored, int64(keys), "each has two rows, and about half of them are in either task")
 	} else {

@@ -31,7 +31,8 @@ type taskView struct {
 
 func (v *taskView) name() string { return fmt.Sprintf("%s/%d", v.state.sub.Name, v.partition) }
 
-// show publishes a commit record, if it is a new one, and says so. Only the task's goroutine calls it.
+// show publishes a commit record, if it is a new one, and says so. Only the task's goroutine calls
+// it.
 func (v *taskView) show(p *task.Progress) bool {
 	if last := v.last.Load(); last != nil && last.Sequence == p.Sequence {
 		return false
@@ -42,7 +43,8 @@ func (v *taskView) show(p *task.Progress) bool {
 	return true
 }
 
-// taskList is the tasks that are open here, or being opened. The zero value is ready; it is safe for concurrent use.
+// taskList is the tasks that are open here, or being opened. The zero value is ready; it is safe
+// for concurrent use.
 type taskList struct {
 	mu    sync.Mutex
 	views map[*taskView]struct{}
@@ -92,7 +94,8 @@ func (l *taskList) watch(r *readiness, now time.Time, slowAfter time.Duration) {
 			v.noticed = true
 			r.regained(Cause{Reason: TaskRestoring, Task: v.name()})
 		case l.ready && now.Sub(v.since) >= restoringFor:
-			r.lost(Cause{Reason: TaskRestoring, Task: v.name(), Err: fmt.Errorf("it has been opening since %s", v.since.UTC().Format(time.RFC3339))})
+			r.lost(Cause{Reason: TaskRestoring, Task: v.name(), Err: fmt.Errorf("it has been opening since %s",
+				v.since.UTC().Format(time.RFC3339))})
 		}
 	}
 }
@@ -104,13 +107,14 @@ func (v *taskView) watchPulse(r *readiness, now time.Time, slowAfter time.Durati
 	cause := Cause{Reason: TaskStuck, Task: v.name()}
 	switch {
 	case v.slow != (task.Call{}) && (!ok || call.Since != v.slow.Since):
-		r.log.Info("a task that stood still goes on", "task", v.name(), "step", v.slow.Step, "after", now.Sub(v.slow.Since))
+		r.log.Info("a task that stood still goes on", "task", v.name(), "step", v.slow.Step,
+			"after", now.Sub(v.slow.Since))
 		v.slow = task.Call{}
 		r.regained(cause)
 	case ok && took >= slowAfter && v.slow == (task.Call{}):
 		v.slow = call
-		r.log.Warn("a task stands still: the program's code does not return", "task", v.name(), "step", call.Step, "topic", call.Topic, "partition", call.Partition,
-			"offset", call.Offset, "for", took)
+		r.log.Warn("a task stands still: the program's code does not return", "task", v.name(), "step", call.Step,
+			"topic", call.Topic, "partition", call.Partition, "offset", call.Offset, "for", took)
 		cause.Err = fmt.Errorf("%v: it has not returned since %s", call, call.Since.UTC().Format(time.RFC3339))
 		r.lost(cause)
 	}

@@ -27,13 +27,15 @@ func logged(t *testing.T, p *pipeline, cfg engine.Config) (*running, *logLines) 
 	return r, lines
 }
 
-// Records that are deleted before they were read are missed with a line that says which, and the work goes on from what is left.
+// Records that are deleted before they were read are missed with a line that says which, and the
+// work goes on from what is left.
 func TestTopicTruncated(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic, app := c.Topic(t, "rates", 1), c.Name("fx")
 	p := newPipeline(t, app, topic)
 	cfg := engine.Config{Brokers: c.Brokers, CommitInterval: 20 * time.Millisecond}
-	rates := []Rate{{Pair: "P", Bid: 1, At: dayStart}, {Pair: "P", Bid: 2, At: dayStart.Add(time.Second)}, {Pair: "P", Bid: 3, At: dayStart.Add(2 * time.Second)}}
+	rates := []Rate{{Pair: "P", Bid: 1, At: dayStart}, {Pair: "P", Bid: 2, At: dayStart.Add(time.Second)},
+		{Pair: "P", Bid: 3, At: dayStart.Add(2 * time.Second)}}
 	r := start(t, p.plan, cfg)
 	write(t, c.Config(), p, rates[:1])
 	awaitEnd(t, c, app, topic)
@@ -53,8 +55,8 @@ func TestTopicTruncated(t *testing.T) {
 	requireFinals(t, c.Config(), p, left, 1, time.Minute)
 }
 
-// A topic that is deleted under a running engine is looked for, with a line that names it; Run goes on, as the topic may come back. The next
-// Run says that it is missing. What was put out stays.
+// A topic that is deleted under a running engine is looked for, with a line that names it; Run goes
+// on, as the topic may come back. The next Run says that it is missing. What was put out stays.
 func TestTopicDeleted(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic, app := c.Name("rates"), c.Name("fx")
@@ -67,7 +69,8 @@ func TestTopicDeleted(t *testing.T) {
 	write(t, c.Config(), p, rates)
 	awaitEnd(t, c, app, topic)
 	require.NoError(t, c.Admin().Delete(t.Context(), topic))
-	require.Eventually(t, func() bool { return strings.Contains(lines.String(), "topic="+topic) }, patience, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(lines.String(), "topic="+topic) }, patience,
+		20*time.Millisecond)
 	require.NoError(t, r.stop())
 	require.ErrorContains(t, run(t, p.plan, cfg), "do not exist: "+topic)
 	requireFinals(t, c.Config(), p, rates, 1, time.Minute)

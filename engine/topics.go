@@ -158,18 +158,22 @@ func (e *Engine) missingSources(want map[string]bool, have map[string]int32) err
 	for _, topic := range slices.Sorted(maps.Keys(want)) {
 		if have[topic] == 0 {
 			names = append(names, topic)
-			commands = append(commands, e.kafka.CreateCommand(kafka.TopicSpec{Name: topic, Replication: e.cfg.Replication}))
+			commands = append(commands, e.kafka.CreateCommand(kafka.TopicSpec{Name: topic,
+				Replication: e.cfg.Replication}))
 		}
 	}
 	if names == nil {
 		return nil
 	}
-	return fmt.Errorf("engine: start: the plan reads topics that do not exist: %s: create them first, with the number of partitions "+
-		"that you want the work to be split into, by\n\t%s", strings.Join(names, ", "), strings.Join(commands, "\n\t"))
+	return fmt.Errorf(
+		"engine: start: the plan reads topics that do not exist: %s: create them first, with the number of partitions "+
+			"that you want the work to be split into, by\n\t%s", strings.Join(names, ", "),
+		strings.Join(commands, "\n\t"))
 }
 
-// sameName is an error if a sub-topology has no state under its name, and has under another of its topics': state goes by the first topic, and
-// would begin anew, because topics were declared in another order.
+// sameName is an error if a sub-topology has no state under its name, and has under another of its
+// topics': state goes by the first topic, and would begin anew, because topics were declared in
+// another order.
 func (e *Engine) sameName(ctx context.Context, admin *kafka.Admin, s *subState) error {
 	ours, names := map[string]bool{}, map[string]string{}
 	for _, other := range e.subs {
@@ -192,8 +196,11 @@ func (e *Engine) sameName(ctx context.Context, admin *kafka.Admin, s *subState) 
 	}
 	for _, before := range asked[1:] {
 		if there[s.changelog] == 0 && there[before] > 0 {
-			return fmt.Errorf("engine: start: %w: sub-topology %s has no state, and there is some in %s: declare topic %s before the others that "+
-				"it is read with, as state goes by the first; or delete %s, to start anew", task.ErrForeign, s.sub.Name, before, names[before], before)
+			return fmt.Errorf(
+				"engine: start: %w: sub-topology %s has no state, and there is some in %s: declare topic %s before "+
+					"the others that "+
+					"it is read with, as state goes by the first; or delete %s, to start anew", task.ErrForeign,
+				s.sub.Name, before, names[before], before)
 		}
 	}
 	return nil
@@ -201,7 +208,8 @@ func (e *Engine) sameName(ctx context.Context, admin *kafka.Admin, s *subState) 
 
 // partitionsOf asks for the partitions of a sub-topology's sources and of its sinks, and for what
 // the topics take that it writes.
-func (e *Engine) partitionsOf(ctx context.Context, s *subState) (source int32, sinks map[string]int32, limits map[string]task.TopicLimits, err error) {
+func (e *Engine) partitionsOf(ctx context.Context, s *subState) (source int32, sinks map[string]int32,
+	limits map[string]task.TopicLimits, err error) {
 	admin, err := kafka.NewAdmin(e.kafka)
 	if err != nil {
 		return 0, nil, nil, err

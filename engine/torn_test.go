@@ -13,8 +13,9 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// A file of a store that is cut short, empty, overwritten or gone costs a rebuild from the changelog, and a line that says so: when the
-// store is opened, or when the damage is met. The beginning of a manifest is a manifest: of an older state, which knows its position.
+// A file of a store that is cut short, empty, overwritten or gone costs a rebuild from the
+// changelog, and a line that says so: when the store is opened, or when the damage is met. The
+// beginning of a manifest is a manifest: of an older state, which knows its position.
 func TestTornStore(t *testing.T) {
 	half := func(b []byte) []byte { return b[:len(b)/2] }
 	empty := func([]byte) []byte { return nil }
@@ -28,8 +29,9 @@ func TestTornStore(t *testing.T) {
 		file  string
 		write func([]byte) []byte
 	}{
-		"data cut short": {"*.sst", half}, "data empty": {"*.sst", empty}, "data overwritten": {"*.sst", flipped}, "data gone": {"*.sst", nil},
-		"manifest cut short": {"MANIFEST-*", half}, "manifest empty": {"MANIFEST-*", empty}, "manifest gone": {"MANIFEST-*", nil},
+		"data cut short": {"*.sst", half}, "data empty": {"*.sst", empty}, "data overwritten": {"*.sst", flipped},
+		"data gone": {"*.sst", nil}, "manifest cut short": {"MANIFEST-*", half}, "manifest empty": {"MANIFEST-*",
+			empty}, "manifest gone": {"MANIFEST-*", nil},
 		"current empty": {"CURRENT", empty}, "current gone": {"CURRENT", nil},
 	} {
 		t.Run(name, func(t *testing.T) { tear(t, x.file, x.write, name != "manifest cut short") })
@@ -41,13 +43,15 @@ func tear(t *testing.T, pattern string, damage func([]byte) []byte, noticed bool
 	topic, app := c.Topic(t, "rates", 1), c.Name("fx")
 	p := newPipeline(t, app, topic)
 	rates := []Rate{{Pair: "P", Bid: 1, At: dayStart}, {Pair: "P", Bid: 2, At: dayStart.Add(time.Second)}}
-	cfg := engine.Config{Brokers: c.Brokers, StateDir: t.TempDir(), CommitInterval: 20 * time.Millisecond, WithoutTables: "the test is about a task"}
+	cfg := engine.Config{Brokers: c.Brokers, StateDir: t.TempDir(), CommitInterval: 20 * time.Millisecond,
+		WithoutTables: "the test is about a task"}
 	r := start(t, p.plan, cfg)
 	write(t, c.Config(), p, rates[:1])
 	awaitEnd(t, c, app, topic)
 	require.NoError(t, r.stop())
 
-	files, err := filepath.Glob(filepath.Join(cfg.StateDir, topology.ChangelogName(app, topic), "0", "main.db", pattern))
+	files, err := filepath.Glob(filepath.Join(cfg.StateDir, topology.ChangelogName(app, topic), "0", "main.db",
+		pattern))
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	for _, file := range files {

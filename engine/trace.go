@@ -15,16 +15,18 @@ import (
 // tracerName is the instrumentation scope of all spans.
 const tracerName = "github.com/ashi-stream/ashi/engine"
 
-// taskTrace makes the spans of one task: one for each opening, one for each transaction with what happened in it below. Nil makes none, and
-// asks OpenTelemetry nothing. It is owned by the task's goroutine.
+// taskTrace makes the spans of one task: one for each opening, one for each transaction with what
+// happened in it below. Nil makes none, and asks OpenTelemetry nothing. It is owned by the task's
+// goroutine.
 type taskTrace struct {
 	tracer trace.Tracer
 	of     trace.SpanStartOption // sub-topology and partition
 
-	ctx         context.Context // of the last transaction: what belongs to it, such as its checkpoint, may come when it is over
-	transaction trace.Span      // nil: none is under way
-	records     int             // offered and not run yet
-	offsets     []string        // of those
+	// of the last transaction: what belongs to it, such as its checkpoint, may come when it is over
+	ctx         context.Context
+	transaction trace.Span // nil: none is under way
+	records     int        // offered and not run yet
+	offsets     []string   // of those
 }
 
 // traceOf is nil without a TracerProvider.
@@ -36,7 +38,8 @@ func (e *Engine) traceOf(s *subState, partition int32) *taskTrace {
 }
 
 func (e *Engine) spanOf(s *subState, more ...attribute.KeyValue) trace.SpanStartOption {
-	return trace.WithAttributes(append(more, attribute.String("ashi.application", e.plan.Name), attribute.String("ashi.sub_topology", s.sub.Name))...)
+	return trace.WithAttributes(append(more, attribute.String("ashi.application", e.plan.Name),
+		attribute.String("ashi.sub_topology", s.sub.Name))...)
 }
 
 // rebalanced makes the span of a rebalance that is over.
@@ -55,7 +58,8 @@ func (t *taskTrace) opened(began time.Time, from restored, err error) {
 	if t == nil {
 		return
 	}
-	ctx, span := t.tracer.Start(context.Background(), "ashi.open", trace.WithNewRoot(), trace.WithTimestamp(began), t.of)
+	ctx, span := t.tracer.Start(context.Background(), "ashi.open", trace.WithNewRoot(), trace.WithTimestamp(began),
+		t.of)
 	if !from.began.IsZero() {
 		_, restore := t.tracer.Start(ctx, "ashi.restore", trace.WithTimestamp(from.began), t.of,
 			trace.WithAttributes(attribute.Int64("ashi.records", from.rows), attribute.Int64("ashi.bytes", from.bytes)))
@@ -79,7 +83,8 @@ func (t *taskTrace) offered(b *task.Batch) {
 }
 
 func (t *taskTrace) begin(at time.Time) {
-	t.ctx, t.transaction = t.tracer.Start(context.Background(), "ashi.transaction", trace.WithNewRoot(), trace.WithTimestamp(at), t.of)
+	t.ctx, t.transaction = t.tracer.Start(context.Background(), "ashi.transaction", trace.WithNewRoot(),
+		trace.WithTimestamp(at), t.of)
 }
 
 // below makes the span of a part of the last transaction that is over now.
@@ -88,13 +93,15 @@ func (t *taskTrace) below(name string, began time.Time, err error, about ...attr
 	end(span, err)
 }
 
-// ran makes the span of a run, with what was offered for it. Commits in it are in its time, and have spans of their own beside it. An error ends the transaction.
+// ran makes the span of a run, with what was offered for it. Commits in it are in its time, and
+// have spans of their own beside it. An error ends the transaction.
 func (t *taskTrace) ran(began time.Time, err error) {
 	if t == nil {
 		return
 	}
 	if len(t.offsets) > 0 {
-		t.below("ashi.process", began, err, attribute.Int("ashi.records", t.records), attribute.StringSlice("ashi.offsets", t.offsets))
+		t.below("ashi.process", began, err, attribute.Int("ashi.records", t.records),
+			attribute.StringSlice("ashi.offsets", t.offsets))
 		t.records, t.offsets = 0, nil
 	}
 	if err != nil {
@@ -110,7 +117,8 @@ func (t *taskTrace) committed(began time.Time, sequence uint64, records int) {
 	if t.transaction == nil { // the clock has closed windows
 		t.begin(began)
 	}
-	t.below("ashi.commit", began, nil, attribute.Int64("ashi.commit", int64(sequence)), attribute.Int("ashi.records_written", records))
+	t.below("ashi.commit", began, nil, attribute.Int64("ashi.commit", int64(sequence)),
+		attribute.Int("ashi.records_written", records))
 	t.over(nil)
 }
 

@@ -35,8 +35,9 @@ func spansOf(t *testing.T) (tracetest.SpanStubs, string, int) {
 	kept := tracetest.NewInMemoryExporter()
 	provider := sdk.NewTracerProvider(sdk.WithSyncer(kept))
 	lines := &lockedBuffer{}
-	e, err := engine.New(p.plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, StateDir: t.TempDir(), CommitInterval: 50 * time.Millisecond,
-		CheckpointInterval: 10 * time.Millisecond, TracerProvider: provider, Log: slog.New(slog.NewJSONHandler(lines, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	e, err := engine.New(p.plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial, StateDir: t.TempDir(),
+		CommitInterval: 50 * time.Millisecond, CheckpointInterval: 10 * time.Millisecond, TracerProvider: provider,
+		Log: slog.New(slog.NewJSONHandler(lines, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -67,11 +68,13 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// Each span has the parent that docs/metrics.md says, and ends within the time of it where it is a part; each line names its component.
+// Each span has the parent that docs/metrics.md says, and ends within the time of it where it is a
+// part; each line names its component.
 func TestSpansAndComponents(t *testing.T) {
 	spans, lines, records := spansOf(t)
-	parents := map[string]string{"ashi.open": "", "ashi.restore": "ashi.open", "ashi.transaction": "", "ashi.process": "ashi.transaction",
-		"ashi.commit": "ashi.transaction", "ashi.checkpoint": "ashi.transaction", "ashi.rebalance": ""}
+	parents := map[string]string{"ashi.open": "", "ashi.restore": "ashi.open", "ashi.transaction": "",
+		"ashi.process": "ashi.transaction", "ashi.commit": "ashi.transaction", "ashi.checkpoint": "ashi.transaction",
+		"ashi.rebalance": ""}
 	byID := map[[8]byte]tracetest.SpanStub{}
 	for _, s := range spans {
 		byID[s.SpanContext.SpanID()] = s
@@ -100,7 +103,8 @@ func TestSpansAndComponents(t *testing.T) {
 	}
 	require.Equal(t, 2, seen["ashi.open"])
 	require.Equal(t, records, processed)
-	require.GreaterOrEqual(t, seen["ashi.commit"], seen["ashi.transaction"]-2, "but for those that the end has cut short")
+	require.GreaterOrEqual(t, seen["ashi.commit"], seen["ashi.transaction"]-2,
+		"but for those that the end has cut short")
 
 	components := map[string]int{}
 	for line := range bytes.Lines([]byte(lines)) {
@@ -118,19 +122,21 @@ func TestSpansAndComponents(t *testing.T) {
 	}
 }
 
-// A transaction that another producer has fenced off is counted, has its error in its span, and is done again.
+// A transaction that another producer has fenced off is counted, has its error in its span, and is
+// done again.
 func TestFencedTransactionIsSeen(t *testing.T) {
 	c := kafkatest.Start(t)
 	topic, app := c.Topic(t, "rates", 1), c.Name("fx")
 	p := newPipeline(t, app, topic)
 	kept := tracetest.NewInMemoryExporter()
-	e := start(t, p.plan, engine.Config{Brokers: c.Brokers, StateDir: t.TempDir(), CommitInterval: 50 * time.Millisecond,
-		TracerProvider: sdk.NewTracerProvider(sdk.WithSyncer(kept))})
+	e := start(t, p.plan, engine.Config{Brokers: c.Brokers, StateDir: t.TempDir(),
+		CommitInterval: 50 * time.Millisecond, TracerProvider: sdk.NewTracerProvider(sdk.WithSyncer(kept))})
 	rates := randomRates(rand.New(rand.NewPCG(1, 2)), dayStart, 300, time.Second)
 	write(t, c.Config(), p, rates)
 	committed := func() bool { return total(gathered(t, e.Engine)["ashi_commit_seconds"], "", "") > 0 }
 	require.Eventually(t, committed, patience, 10*time.Millisecond)
-	usurper, err := kafka.NewProducer(t.Context(), c.Config(), kafka.ProducerConfig{TransactionalID: topology.TransactionalID(app, p.plan.Subs[0].Name, 0)})
+	usurper, err := kafka.NewProducer(t.Context(), c.Config(),
+		kafka.ProducerConfig{TransactionalID: topology.TransactionalID(app, p.plan.Subs[0].Name, 0)})
 	require.NoError(t, err)
 	require.NoError(t, usurper.Close())
 	end := endRates(rates, 1)

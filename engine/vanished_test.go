@@ -15,16 +15,18 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// A sub-topology that is not in the plan any more is named at the start, until the plan says that it may be gone.
+// A sub-topology that is not in the plan any more is named at the start, until the plan says that
+// it may be gone.
 func TestVanishedSubTopology(t *testing.T) {
 	c := kafkatest.Start(t)
 	left, right, app := c.Topic(t, "left", 1), c.Topic(t, "right", 1), c.Name("fx")
 	plan := func(topics []string, dropped ...string) *topology.Plan {
 		b := dsl.New(app)
 		for _, topic := range topics {
-			dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[Rate](b, topic)), windows.Minutes(60), func(g dsl.Group[string, Rate]) Bar {
-				return Bar{Pair: g.Key(), Ticks: aggregates.Count(g)}
-			}).Final().Named(func(windows.Kind) string { return app + "-" + topic })
+			dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[Rate](b, topic)), windows.Minutes(60),
+				func(g dsl.Group[string, Rate]) Bar {
+					return Bar{Pair: g.Key(), Ticks: aggregates.Count(g)}
+				}).Final().Named(func(windows.Kind) string { return app + "-" + topic })
 		}
 		b.Dropped(dropped...)
 		plan, err := b.Build()
@@ -32,7 +34,8 @@ func TestVanishedSubTopology(t *testing.T) {
 		return plan
 	}
 	started := func(plan *topology.Plan, topic string, n int64) string {
-		r, lines := logged(t, &pipeline{plan: plan}, engine.Config{Brokers: c.Brokers, CommitInterval: 20 * time.Millisecond})
+		r, lines := logged(t, &pipeline{plan: plan}, engine.Config{Brokers: c.Brokers,
+			CommitInterval: 20 * time.Millisecond})
 		for range n {
 			c.Write(t, topic, 1, task.Output{Key: []byte("P"), Value: []byte(`{"pair":"P"}`), Timestamp: 5})
 		}

@@ -13,7 +13,8 @@ import (
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
 )
 
-// ENT-4: what was added is read once the table has come to it. A table that finds everything in its store has come to it too.
+// ENT-4: what was added is read once the table has come to it. A table that finds everything in its
+// store has come to it too.
 func TestAddAndWait(t *testing.T) {
 	const partitions = 3
 	c := kafkatest.Start(t)
@@ -47,7 +48,8 @@ func TestAddAndWait(t *testing.T) {
 	require.NoError(t, e.stop())
 
 	e = start(t, plan, engine.Config{Brokers: c.Brokers, Dial: c.Dial})
-	require.NoError(t, engine.Add(ctx, e.Engine, positions, position{"a0", 100})) // while no table of cfg's state follows
+	// while no table of cfg's state follows
+	require.NoError(t, engine.Add(ctx, e.Engine, positions, position{"a0", 100}))
 	require.NoError(t, e.stop())
 	e = start(t, plan, cfg) // one partition has something new, the others nothing
 	require.NoError(t, e.WaitReady(ctx))

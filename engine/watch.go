@@ -24,12 +24,15 @@ const (
 
 // watchBroker keeps BrokerLost, and tells how many partitions there are.
 func (e *Engine) watchBroker(ctx context.Context) error {
-	return kafka.Watch(ctx, e.kafka, func(err error) { e.readiness.set(err != nil, Cause{Reason: BrokerLost, Err: err}) },
+	return kafka.Watch(ctx, e.kafka, func(err error) {
+		e.readiness.set(err != nil,
+			Cause{Reason: BrokerLost, Err: err})
+	},
 		e.expansion.topics, e.expansion.tell)
 }
 
-// watch keeps Lagging, FollowerStopped, TaskRestoring, TaskStuck and the rates of records, and fails when
-// the state directory is lost (RDY-4).
+// watch keeps Lagging, FollowerStopped, TaskRestoring, TaskStuck and the rates of records, and
+// fails when the state directory is lost (RDY-4).
 func (e *Engine) watch(ctx context.Context) error {
 	tick := time.NewTicker(cmp.Or(e.kafka.WatchInterval, kafka.DefaultWatchInterval))
 	defer tick.Stop()
@@ -77,7 +80,8 @@ func (e *Engine) watchTable(t *table, now time.Time) {
 	}
 	e.readiness.set(!t.behindSince.IsZero() && now.Sub(t.behindSince) >= lagFor,
 		t.cause(Lagging, fmt.Errorf("%d records behind, at most %d are allowed", lag, e.cfg.MaxLag)))
-	e.readiness.set(silent >= silentFor, t.cause(FollowerStopped, fmt.Errorf("no answer about a partition for %v", silent.Truncate(time.Second))))
+	e.readiness.set(silent >= silentFor, t.cause(FollowerStopped, fmt.Errorf("no answer about a partition for %v",
+		silent.Truncate(time.Second))))
 }
 
 // boundStart fails when the tables have not caught up in time (RDY-2). The wait for a transaction
@@ -102,10 +106,12 @@ func (e *Engine) boundStart(ctx context.Context, caughtUp <-chan struct{}) error
 			continue
 		}
 		if !e.onlyTransactions() {
-			return fmt.Errorf("engine: start: not ready after %v (Config.ReadyTimeout): %w", e.cfg.ReadyTimeout, e.missing())
+			return fmt.Errorf("engine: start: not ready after %v (Config.ReadyTimeout): %w", e.cfg.ReadyTimeout,
+				e.missing())
 		}
 		if !said {
-			e.cfg.Log.Warn("start waits for transactions of others that are open in the topics of tables", "missing", e.missing())
+			e.cfg.Log.Warn("start waits for transactions of others that are open in the topics of tables",
+				"missing", e.missing())
 		}
 		began, said = time.Now(), true
 	}
@@ -171,7 +177,8 @@ func (t *table) progress(now time.Time) (lag int64, silent time.Duration) {
 	return lag, silent
 }
 
-// behind says which partitions have not reached the end that they had at start, and how far they are.
+// behind says which partitions have not reached the end that they had at start, and how far they
+// are.
 func (t *table) behind() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -183,7 +190,8 @@ func (t *table) behind() error {
 		if end, at := t.goal[p], t.positions[p]; end > 0 && at < end {
 			text := fmt.Sprintf("partition %d at %d of %d", p, max(at, 0), end)
 			if t.waitsLocked(p) {
-				text += ", behind an open transaction of another program: it ends with it, or after its transaction.timeout.ms"
+				text += ", behind an open transaction of another program: it ends with it, or after its " +
+					"transaction.timeout.ms"
 			}
 			parts = append(parts, text)
 		}

@@ -21,11 +21,13 @@ func reasons(e *Engine) (all []Reason) {
 	return all
 }
 
-// Lag over the limit for 5 s, and silence of a leader for 15 s, take readiness away, and bring it back when they end.
+// Lag over the limit for 5 s, and silence of a leader for 15 s, take readiness away, and bring it
+// back when they end.
 func TestLagAndSilence(t *testing.T) {
 	e := &Engine{cfg: Config{MaxLag: 10}, readiness: newReadiness(slog.New(slog.DiscardHandler))}
 	e.readiness.regained(Cause{Reason: Starting})
-	tb := &table{plan: &topology.Table{Topic: "bars"}, ends: map[int32]int64{}, heardAt: map[int32]time.Time{}, changed: make(chan struct{})}
+	tb := &table{plan: &topology.Table{Topic: "bars"}, ends: map[int32]int64{}, heardAt: map[int32]time.Time{},
+		changed: make(chan struct{})}
 	tb.begins(map[int32]int64{0: 5, 1: 5}, map[int32]int64{0: 5, 1: 5}, time.Now())
 	tb.ready.Store(true)
 	now := time.Now()
@@ -48,7 +50,8 @@ func TestLagAndSilence(t *testing.T) {
 	require.Empty(t, look(silentFor-time.Second), "as if it had been heard of since")
 }
 
-// A task that takes long to open is a cause once the engine was ready, until it is open or given away.
+// A task that takes long to open is a cause once the engine was ready, until it is open or given
+// away.
 func TestSlowTask(t *testing.T) {
 	r := newReadiness(slog.New(slog.DiscardHandler))
 	e := &Engine{readiness: r}

@@ -16,7 +16,8 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// worker is one task in the hands of a kafka.Group: it opens the task on its restored store, feeds it, and closes it.
+// worker is one task in the hands of a kafka.Group: it opens the task on its restored store, feeds
+// it, and closes it.
 type worker struct {
 	engine    *Engine
 	state     *subState
@@ -29,8 +30,10 @@ type worker struct {
 	view     *taskView
 	from     restored
 	trace    *taskTrace
-	had      *task.Progress // commit record of a store that was thrown away, which the changelog did not bear out; nil: there is none
-	pauses   time.Duration  // of the run under way: commits and checkpoints
+	// commit record of a store that was thrown away, which the changelog did not bear out; nil:
+	// there is none
+	had    *task.Progress
+	pauses time.Duration // of the run under way: commits and checkpoints
 
 	pulse *task.Pulse
 	// The lock is never held while a broker is waited for: who closes a client may wait for one.
@@ -45,15 +48,17 @@ func newWorker(e *Engine, s *subState, partition int32) *worker {
 
 var _ task.Meter = (*worker)(nil)
 
-// restored is what came from the changelog when a task was opened: records, the bytes of their keys and values, since when, and how long it took.
+// restored is what came from the changelog when a task was opened: records, the bytes of their keys
+// and values, since when, and how long it took.
 type restored struct {
 	rows, bytes int64
 	began       time.Time
 	took        time.Duration
 }
 
-// Open fences the task's last owner, restores the store to the end of the changelog, and opens the task on it. The order matters:
-// only when nobody else can write to the changelog any more is its end the end.
+// Open fences the task's last owner, restores the store to the end of the changelog, and opens the
+// task on it. The order matters: only when nobody else can write to the changelog any more is its
+// end the end.
 func (w *worker) Open(ctx context.Context) (_ map[string]int64, err error) {
 	e, s := w.engine, w.state
 	began := time.Now()
@@ -108,8 +113,8 @@ func (w *worker) Open(ctx context.Context) (_ map[string]int64, err error) {
 	for topic, next := range w.task.Positions() {
 		e.purger.release(topic, w.partition, next)
 	}
-	e.cfg.Log.Info("task opened", "sub", s.sub.Name, "partition", w.partition, "took", time.Since(began), "positions", w.task.Positions(),
-		"restored", w.from.rows, "bytes", w.from.bytes, "restore", w.from.took)
+	e.cfg.Log.Info("task opened", "sub", s.sub.Name, "partition", w.partition, "took", time.Since(began),
+		"positions", w.task.Positions(), "restored", w.from.rows, "bytes", w.from.bytes, "restore", w.from.took)
 	return w.task.Positions(), nil
 }
 
@@ -160,15 +165,17 @@ func (w *worker) Abandon() {
 // taskConfig is what all tasks of a sub-topology share.
 func (e *Engine) taskConfig(s *subState) task.Config {
 	c := e.cfg
-	return task.Config{Sub: s.sub, Changelog: s.changelog, PartitionOf: murmur.Partition, Now: time.Now, Log: c.Log.With("sub", s.sub.Name), Codecs: e.codecs.With("sub", s.sub.Name),
-		Drops: &s.drops, CommitEvery: c.CommitInterval, CommitBytes: c.CommitBytes, CheckpointEvery: c.CheckpointInterval,
+	return task.Config{Sub: s.sub, Changelog: s.changelog, PartitionOf: murmur.Partition, Now: time.Now,
+		Log: c.Log.With("sub", s.sub.Name), Codecs: e.codecs.With("sub", s.sub.Name), Drops: &s.drops,
+		CommitEvery: c.CommitInterval, CommitBytes: c.CommitBytes, CheckpointEvery: c.CheckpointInterval,
 		CheckpointBytes: c.CheckpointBytes, Memory: e.shareOf(s).rows, Ahead: max(c.MaxAhead, 0),
-		EveryUpdate: c.EveryUpdate, Rebuild: c.OnPlanChange == Rebuild, Linked: e.plan.Linked(s.sub), Tables: e.broadcast,
-		Application: e.plan.Name, RetryTime: e.retryTime()}
+		EveryUpdate: c.EveryUpdate, Rebuild: c.OnPlanChange == Rebuild, Linked: e.plan.Linked(s.sub),
+		Tables: e.broadcast, Application: e.plan.Name, RetryTime: e.retryTime()}
 }
 
-// restored takes the task's store and brings it to the end of the changelog. A store that is damaged or not in
-// the log's past is thrown away and rebuilt, with a log line; so is one where that is found out only now.
+// restored takes the task's store and brings it to the end of the changelog. A store that is
+// damaged or not in the log's past is thrown away and rebuilt, with a log line; so is one where
+// that is found out only now.
 func (w *worker) restored(ctx context.Context) (stores.Store, error) {
 	w.taken = true
 	store, doubt, err := w.state.keeper.take(w.partition)
@@ -232,9 +239,9 @@ func (w *worker) committed(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	err = kafka.Follow(ctx, w.engine.kafka, kafka.FollowConfig{Topic: w.state.changelog, ID: w.id().Topic, From: map[int32]int64{w.partition: kafka.Oldest},
-		Until: map[int32]int64{w.partition: ends[w.partition]}, Ahead: w.engine.shareOf(w.state).restore(),
-		Apply: func(_ int32, records []task.Record, _ int64) error {
+	err = kafka.Follow(ctx, w.engine.kafka, kafka.FollowConfig{Topic: w.state.changelog, ID: w.id().Topic,
+		From: map[int32]int64{w.partition: kafka.Oldest}, Until: map[int32]int64{w.partition: ends[w.partition]},
+		Ahead: w.engine.shareOf(w.state).restore(), Apply: func(_ int32, records []task.Record, _ int64) error {
 			if slices.ContainsFunc(records, func(r task.Record) bool { return bytes.Equal(r.Key, task.ProgressKey) }) {
 				return errCommitted
 			}
@@ -297,7 +304,8 @@ func (w *worker) restore(ctx context.Context, store stores.Store) error {
 	bound := w.engine.shareOf(w.state).restore()
 	w.view.remaining.Store(max(ends[w.partition]-max(from, 0), 0))
 	err = kafka.Follow(ctx, w.engine.kafka, kafka.FollowConfig{
-		Topic: w.state.changelog, ID: w.id().Topic, From: map[int32]int64{w.partition: from}, Until: map[int32]int64{w.partition: ends[w.partition]}, Ahead: bound,
+		Topic: w.state.changelog, ID: w.id().Topic, From: map[int32]int64{w.partition: from},
+		Until: map[int32]int64{w.partition: ends[w.partition]}, Ahead: bound,
 		Apply: func(_ int32, records []task.Record, next int64) error {
 			w.from.count(records)
 			w.view.restored.Store(w.from.rows)
@@ -389,8 +397,8 @@ func (w *worker) show() {
 	}
 }
 
-// distrust looks whether what failed is the store. Then the next worker of this partition throws it away, and so the session, which begins
-// anew, goes on from the changelog.
+// distrust looks whether what failed is the store. Then the next worker of this partition throws it
+// away, and so the session, which begins anew, goes on from the changelog.
 func (w *worker) distrust(err error) error {
 	if errors.Is(err, task.ErrAborted) || errors.Is(err, task.ErrFenced) {
 		w.state.meters.aborted.Inc()

@@ -28,18 +28,21 @@ type Op struct {
 	To []byte
 }
 
-// batchHeader is RocksDB's: a sequence number, which the store sets when it writes, and the number of records.
+// batchHeader is RocksDB's: a sequence number, which the store sets when it writes, and the number
+// of records.
 const (
 	batchHeader   = 12
 	batchCountPos = 8
 )
 
-// Batch collects operations that a Store applies in order and as one: of two operations on a key the later one counts.
+// Batch collects operations that a Store applies in order and as one: of two operations on a key
+// the later one counts.
 //
-// Its bytes are those of a RocksDB WriteBatch (fixed64 sequence 0, fixed32 count, then per record a tag and
-// varint32-prefixed strings, little-endian), which lets that store take a whole batch in one call. The zero value is an
-// empty batch, ready to use. After Reset the memory is used again, so that a batch that has grown once allocates no more.
-// A Batch is not safe for concurrent use; reading it from several goroutines is.
+// Its bytes are those of a RocksDB WriteBatch (fixed64 sequence 0, fixed32 count, then per record a
+// tag and varint32-prefixed strings, little-endian), which lets that store take a whole batch in
+// one call. The zero value is an empty batch, ready to use. After Reset the memory is used again,
+// so that a batch that has grown once allocates no more. A Batch is not safe for concurrent use;
+// reading it from several goroutines is.
 type Batch struct {
 	data []byte
 }
@@ -57,8 +60,9 @@ func (b *Batch) Delete(key []byte) {
 	b.append(key)
 }
 
-// DeleteRange removes every key with from <= key < to that is in the store or earlier in the batch. Unlike those of a Scan
-// the bounds are plain keys: nil is the empty key. A range that cannot hold a key (from >= to) adds nothing.
+// DeleteRange removes every key with from <= key < to that is in the store or earlier in the batch.
+// Unlike those of a Scan the bounds are plain keys: nil is the empty key. A range that cannot hold
+// a key (from >= to) adds nothing.
 func (b *Batch) DeleteRange(from, to []byte) {
 	// RocksDB refuses a reversed range half-way through the batch, so it must not get in.
 	if string(from) >= string(to) {
@@ -91,7 +95,8 @@ func (b *Batch) Reset() {
 	clear(b.data)
 }
 
-// Data is the batch in RocksDB's format, valid until the next change of the batch. It must not be changed.
+// Data is the batch in RocksDB's format, valid until the next change of the batch. It must not be
+// changed.
 func (b *Batch) Data() []byte {
 	if len(b.data) == 0 {
 		return make([]byte, batchHeader)
@@ -99,7 +104,8 @@ func (b *Batch) Data() []byte {
 	return b.data
 }
 
-// Ops yields the operations in order, as slices into the batch: the batch must not change meanwhile.
+// Ops yields the operations in order, as slices into the batch: the batch must not change
+// meanwhile.
 func (b *Batch) Ops() iter.Seq[Op] {
 	return func(yield func(Op) bool) {
 		rest := b.Data()[batchHeader:]
@@ -137,8 +143,8 @@ func (b *Batch) append(s []byte) {
 	b.data = append(b.data, s...)
 }
 
-// cutString takes a length-prefixed string off bytes that this package wrote. Its capacity ends with it, so that a reader
-// who appends cannot write into the batch.
+// cutString takes a length-prefixed string off bytes that this package wrote. Its capacity ends
+// with it, so that a reader who appends cannot write into the batch.
 func cutString(data []byte) (s, rest []byte) {
 	n, size := binary.Uvarint(data)
 	end := size + int(n)

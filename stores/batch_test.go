@@ -12,7 +12,8 @@ import (
 	"github.com/ashi-stream/ashi/stores"
 )
 
-// TestBatchGolden pins the bytes to RocksDB's format; that RocksDB reads them is tested where it is.
+// TestBatchGolden pins the bytes to RocksDB's format; that RocksDB reads them is tested where it
+// is.
 func TestBatchGolden(t *testing.T) {
 	long := bytes.Repeat([]byte{'v'}, 300)
 	var b stores.Batch

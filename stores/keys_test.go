@@ -27,12 +27,15 @@ func TestKeysGolden(t *testing.T) {
 		{"row of an empty group", stores.AppendRowKey(nil, 0, 0, nil), "01" + "0000" + "0000000000000000"},
 		{"row of the last start", stores.AppendRowKey(nil, math.MaxUint16, math.MaxInt64, []byte{0xff}),
 			"01" + "ffff" + "7fffffffffffffff" + "ff"},
-		{"appended row", stores.AppendRowKey([]byte{0xaa}, 1, 2, []byte{3}), "aa" + "01" + "0001" + "0000000000000002" + "03"},
+		{"appended row", stores.AppendRowKey([]byte{0xaa}, 1, 2, []byte{3}), "aa" + "01" + "0001" + "0000000000000002" +
+			"03"},
 		{"table", stores.AppendTableKey(nil, []byte("EUR")), "02" + "455552" + "0001"},
 		{"table, empty key", stores.AppendTableKey(nil, nil), "02" + "0001"},
-		{"table, zeros", stores.AppendTableKey(nil, []byte("\x00a\x00\x00")), "02" + "00ff" + "61" + "00ff" + "00ff" + "0001"},
+		{"table, zeros", stores.AppendTableKey(nil, []byte("\x00a\x00\x00")), "02" + "00ff" + "61" + "00ff" + "00ff" +
+			"0001"},
 		{"appended table", stores.AppendTableKey([]byte{0xaa}, []byte("a")), "aa" + "02" + "61" + "0001"},
-		{"table window", stores.AppendTableWindowKey(nil, []byte("a\x00"), 258), "02" + "61" + "00ff" + "0001" + "0000000000000102"},
+		{"table window", stores.AppendTableWindowKey(nil, []byte("a\x00"), 258), "02" + "61" + "00ff" + "0001" +
+			"0000000000000102"},
 	} {
 		require.Equal(t, c.want, hex.EncodeToString(c.key), c.name)
 	}
@@ -47,7 +50,8 @@ func TestBoundsGolden(t *testing.T) {
 		{"last operator", bounds(stores.OperatorBounds(math.MaxUint16)), "01ffff 02"},
 		{"tables", bounds(stores.TableBounds()), "02 03"},
 		{"key", bounds(stores.TableKeyBounds([]byte("a"))), "02610001 02610002"},
-		{"times", bounds(stores.TableTimeBounds([]byte("a"), 1, 2)), "026100010000000000000001 026100010000000000000002"},
+		{"times", bounds(stores.TableTimeBounds([]byte("a"), 1, 2)),
+			"026100010000000000000001 026100010000000000000002"},
 		{"prefix", bounds(stores.TablePrefixBounds([]byte("ab"))), "026162 026163"},
 		{"empty prefix", bounds(stores.TablePrefixBounds(nil)), "02 03"},
 		{"prefix of 0xff", bounds(stores.TablePrefixBounds([]byte("\xff\xff"))), "02ffff 03"},
@@ -197,7 +201,8 @@ func requireWithin(t *testing.T, want bool, key []byte, b span) {
 	}
 }
 
-// Whatever bytes a store or a topic has, a key that is taken apart is one that can be written, and two keys sort as what is in them.
+// Whatever bytes a store or a topic has, a key that is taken apart is one that can be written, and
+// two keys sort as what is in them.
 func FuzzKeys(f *testing.F) {
 	for _, key := range [][]byte{nil, []byte("a"), {0}, {0, 1}, {0, 0xff, 1}, {0xff}} {
 		f.Add(stores.AppendRowKey(nil, 257, 5, key), stores.AppendTableKey(nil, key))
@@ -218,8 +223,10 @@ func FuzzKeys(f *testing.F) {
 			from, to := stores.TableKeyBounds(row[1:])
 			require.True(t, bytes.Compare(from, a) <= 0 && bytes.Compare(a, to) < 0)
 		}
-		require.Equal(t, bytes.Compare(a, b), bytes.Compare(stores.AppendTableKey(nil, a), stores.AppendTableKey(nil, b)))
-		require.Equal(t, bytes.Compare(a, b), bytes.Compare(stores.AppendTableWindowKey(nil, a, 9), stores.AppendTableWindowKey(nil, b, 9)))
+		require.Equal(t, bytes.Compare(a, b), bytes.Compare(stores.AppendTableKey(nil, a),
+			stores.AppendTableKey(nil, b)))
+		require.Equal(t, bytes.Compare(a, b), bytes.Compare(stores.AppendTableWindowKey(nil, a, 9),
+			stores.AppendTableWindowKey(nil, b, 9)))
 		from, to := stores.TablePrefixBounds(a)
 		key := stores.AppendTableKey(nil, b)
 		require.Equal(t, bytes.HasPrefix(b, a), bytes.Compare(from, key) <= 0 && bytes.Compare(key, to) < 0)

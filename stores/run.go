@@ -9,24 +9,26 @@ import (
 	"slices"
 )
 
-// Loader is a Store that takes a Run for less than a Write of the same rows, once there are many of them: a store that is filled
-// from a log is filled by Loads.
+// Loader is a Store that takes a Run for less than a Write of the same rows, once there are many of
+// them: a store that is filled from a log is filled by Loads.
 type Loader interface {
 	Store
-	// Load is a Write of what the run has in the end, as one and durable when it returns, and with it all Writes that returned before
-	// it was called. Nobody may write to the store meanwhile. The run is sorted, else not changed; an empty run changes nothing.
+	// Load is a Write of what the run has in the end, as one and durable when it returns, and with
+	// it all Writes that returned before it was called. Nobody may write to the store meanwhile.
+	// The run is sorted, else not changed; an empty run changes nothing.
 	Load(r *Run) error
 }
 
-// Run collects rows in any order, and gives the last of each key in the order of keys. The zero value is empty and ready to use. After Reset
-// the memory is used again. A Run is not safe for concurrent use.
+// Run collects rows in any order, and gives the last of each key in the order of keys. The zero
+// value is empty and ready to use. After Reset the memory is used again. A Run is not safe for
+// concurrent use.
 type Run struct {
 	data []byte // keys, each with its value behind it
 	ops  []runOp
 }
 
-// runOp is where a row is. The first 16 bytes of the key behind those that the keys of a run begin with decide nearly all comparisons, without a look
-// at the key, which is anywhere in memory.
+// runOp is where a row is. The first 16 bytes of the key behind those that the keys of a run begin
+// with decide nearly all comparisons, without a look at the key, which is anywhere in memory.
 type runOp struct {
 	high, low uint64
 	at        uint32
@@ -37,7 +39,8 @@ type runOp struct {
 // runOpBytes is what a row takes beside its key and value.
 const runOpBytes = 32
 
-// Put sets the value of key. Both are copied; a value may be empty. All of a run's may not reach 4 GiB, nor a value 2.
+// Put sets the value of key. Both are copied; a value may be empty. All of a run's may not reach 4
+// GiB, nor a value 2.
 func (r *Run) Put(key, value []byte) {
 	r.ops = append(r.ops, runOp{at: uint32(len(r.data)), key: uint32(len(key)), value: int32(len(value))})
 	r.data = append(append(r.data, key...), value...)
@@ -58,8 +61,8 @@ func (r *Run) Size() int { return len(r.data) + runOpBytes*len(r.ops) }
 // Reset empties the run and keeps its memory. Bytes that Ops gave are no longer valid.
 func (r *Run) Reset() { r.data, r.ops = r.data[:0], r.ops[:0] }
 
-// Ops sorts the run, and yields the last operation of each key in ascending order: OpPut and OpDelete. Their bytes are part of the run,
-// which must not change meanwhile.
+// Ops sorts the run, and yields the last operation of each key in ascending order: OpPut and
+// OpDelete. Their bytes are part of the run, which must not change meanwhile.
 func (r *Run) Ops() iter.Seq[Op] {
 	return func(yield func(Op) bool) {
 		r.sort()
@@ -127,7 +130,8 @@ func (r *Run) sort() {
 	})
 }
 
-// shared is what the keys of the kind that is in the middle begin with: a run has rows of one kind, and a position.
+// shared is what the keys of the kind that is in the middle begin with: a run has rows of one kind,
+// and a position.
 func (r *Run) shared() []byte {
 	shared := r.keyOf(&r.ops[len(r.ops)/2])
 	for i := range r.ops {
@@ -144,8 +148,9 @@ func (r *Run) shared() []byte {
 	return shared
 }
 
-// front sets what is compared first, so that its order never contradicts that of the keys: bytes behind shared, filled up with zeros; the least and
-// the greatest of all for keys before and behind those that begin with shared.
+// front sets what is compared first, so that its order never contradicts that of the keys: bytes
+// behind shared, filled up with zeros; the least and the greatest of all for keys before and behind
+// those that begin with shared.
 func (o *runOp) front(key, shared []byte) {
 	if !bytes.HasPrefix(key, shared) {
 		o.high, o.low = 0, 0

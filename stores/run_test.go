@@ -13,7 +13,8 @@ import (
 	"github.com/ashi-stream/ashi/stores"
 )
 
-// A run gives the last operation of each key, in order of keys, whatever keys have in common: also ends that look like zeros.
+// A run gives the last operation of each key, in order of keys, whatever keys have in common: also
+// ends that look like zeros.
 func TestRunAgainstMap(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 1))
@@ -68,7 +69,8 @@ func TestRunIsLeftInTheMiddle(t *testing.T) {
 	require.Greater(t, run.Size(), 3)
 }
 
-// BenchmarkRun collects and sorts rows of a window in the order of a million keys that come at random: ns a row.
+// BenchmarkRun collects and sorts rows of a window in the order of a million keys that come at
+// random: ns a row.
 func BenchmarkRun(b *testing.B) {
 	const rows = 250_000
 	perm := rand.New(rand.NewPCG(1, 2)).Perm(rows)

@@ -12,8 +12,8 @@ import (
 // legalName is what Kafka takes as the name of a topic, group or transactional id.
 var legalName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
 
-// CheckName returns an error if name is not a legal Kafka name. Legal names are also safe as parts of paths, but for "." and
-// "..", which are refused too.
+// CheckName returns an error if name is not a legal Kafka name. Legal names are also safe as parts
+// of paths, but for "." and "..", which are refused too.
 func CheckName(name string) error {
 	switch {
 	case name == "":
@@ -26,7 +26,8 @@ func CheckName(name string) error {
 
 // Check returns every mistake in the plan, joined, or nil.
 func (p *Plan) Check() error {
-	c := checker{names: map[string]bool{}, sinks: map[string]string{}, sources: map[string]bool{}, internal: map[string]bool{}, tables: p.Tables}
+	c := checker{names: map[string]bool{}, sinks: map[string]string{}, sources: map[string]bool{},
+		internal: map[string]bool{}, tables: p.Tables}
 	if err := CheckApplication(p.Name); err != nil {
 		c.errorf(p.Place, "application: %w", err)
 	}
@@ -41,7 +42,8 @@ func (p *Plan) Check() error {
 	for _, t := range p.Internal {
 		c.internal[t.Topic] = true
 		if t.Partitions < 0 {
-			c.errorf(t.Place, "topic %q: %d partitions: give 1 or more, or 0 to have them chosen", t.Topic, t.Partitions)
+			c.errorf(t.Place, "topic %q: %d partitions: give 1 or more, or 0 to have them chosen", t.Topic,
+				t.Partitions)
 		}
 	}
 	for _, s := range p.Subs {
@@ -99,7 +101,8 @@ func (c *checker) node(n *Node) {
 		c.sink(n, o)
 	case *StreamJoin:
 		if o.Before < 0 || o.After < 0 || o.Grace < 0 {
-			c.errorf(n.Place, "join %q: before %v, after %v and grace %v must not be negative", n.Name, o.Before.Std(), o.After.Std(), o.Grace.Std())
+			c.errorf(n.Place, "join %q: before %v, after %v and grace %v must not be negative", n.Name, o.Before.Std(),
+				o.After.Std(), o.Grace.Std())
 		}
 	case *ForeignJoin:
 		c.sink(&Node{Name: n.Name + " orders", Place: n.Place}, &Sink{Topic: o.Orders})
@@ -147,7 +150,8 @@ func (c *checker) sink(n *Node, s *Sink) {
 		return // several may write it, and the plan reads it; others that write it are told by namesMeet
 	}
 	if other, ok := c.sinks[s.Topic]; ok {
-		c.errorf(n.Place, "%s and %s both write to topic %q: name the topics apart with Named or To", other, n.Name, s.Topic)
+		c.errorf(n.Place, "%s and %s both write to topic %q: name the topics apart with Named or To", other, n.Name,
+			s.Topic)
 	}
 	c.sinks[s.Topic] = n.Name
 	if c.sources[s.Topic] {

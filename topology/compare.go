@@ -25,8 +25,9 @@ type Difference struct {
 	Why     []string // of a Changed one: what of it has changed, a line each
 }
 
-// Compare says what has become of each operator: of those that are planned in their order, then of the recorded ones that are Gone. Order
-// means nothing. Rows of one that is Kept have the forms that they had, and behind them that of the plan if it is a new one.
+// Compare says what has become of each operator: of those that are planned in their order, then of
+// the recorded ones that are Gone. Order means nothing. Rows of one that is Kept have the forms
+// that they had, and behind them that of the plan if it is a new one.
 func Compare(recorded, planned []Operator) []Difference {
 	var all []Difference
 	for _, is := range planned {
@@ -179,17 +180,20 @@ func (d Difference) String() string {
 	case Gone:
 		return fmt.Sprintf("%s: gone", d.Was)
 	case Newer:
-		return fmt.Sprintf("%s: its rows have layout %d, this version of ashi knows %d", d.Is, d.Was.Layout, d.Is.Layout)
+		return fmt.Sprintf("%s: its rows have layout %d, this version of ashi knows %d", d.Is, d.Was.Layout,
+			d.Is.Layout)
 	case Changed:
 		return fmt.Sprintf("%s\n      %s", d.Is, strings.Join(d.Why, "\n      "))
 	}
 	return fmt.Sprintf("%s: kept", d.Is)
 }
 
-// Linked says that a sub-topology reads internal topics or writes them: what waits in them is of others too.
+// Linked says that a sub-topology reads internal topics or writes them: what waits in them is of
+// others too.
 func (p *Plan) Linked(s *SubTopology) bool {
 	for _, t := range p.Internal {
-		if slices.Contains(s.Topics(), t.Topic) || slices.ContainsFunc(s.Sinks(), func(k *Sink) bool { return k.Topic == t.Topic }) {
+		if slices.Contains(s.Topics(), t.Topic) || slices.ContainsFunc(s.Sinks(),
+			func(k *Sink) bool { return k.Topic == t.Topic }) {
 			return true
 		}
 	}

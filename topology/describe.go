@@ -8,7 +8,8 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// Describe is the plan as text, a line a step, indented below the step that feeds it. Equal plans give equal text.
+// Describe is the plan as text, a line a step, indented below the step that feeds it. Equal plans
+// give equal text.
 func (p *Plan) Describe() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "application %s\n", p.Name)
@@ -42,7 +43,8 @@ func (t *Internal) partitions() string {
 	return fmt.Sprintf(" (%d partitions)", t.Partitions)
 }
 
-// describeNode writes a node and those below it. An operator with several inputs stands below its first.
+// describeNode writes a node and those below it. An operator with several inputs stands below its
+// first.
 func describeNode(b *strings.Builder, n *Node, indent, edge string, seen map[*Node]bool) {
 	fmt.Fprintf(b, "%s%s%s\n", indent, edge, strings.Join(n.lines(), "\n"+indent+"  "))
 	switch o := n.Op.(type) {
@@ -108,16 +110,21 @@ func (n *Node) what() []string {
 		return []string{fmt.Sprintf("%s join %s (%s)", o.Form(), n.Name, o.Row),
 			fmt.Sprintf("within %v before, %v after; grace %v", span(o.Before), span(o.After), span(o.Grace))}
 	case *TableLookup:
-		return []string{fmt.Sprintf("%s join %s (%s) with table %s", form([2]bool{o.Keep}), n.Name, o.Row, o.Table.Name)}
+		return []string{fmt.Sprintf("%s join %s (%s) with table %s", form([2]bool{o.Keep}), n.Name, o.Row,
+			o.Table.Name)}
 	case *BroadcastLookup:
-		return []string{fmt.Sprintf("%s join %s (%s) with broadcast table %s/%s", form([2]bool{o.Keep}), n.Name, o.Row, o.Table.Folder, o.Table.File)}
+		return []string{fmt.Sprintf("%s join %s (%s) with broadcast table %s/%s", form([2]bool{o.Keep}), n.Name, o.Row,
+			o.Table.Folder, o.Table.File)}
 	case *TableJoin:
-		return []string{fmt.Sprintf("%s table join %s (%s) of %s and %s", o.Form(), n.Name, o.Row, o.Sides[0].Name, o.Sides[1].Name)}
+		return []string{fmt.Sprintf("%s table join %s (%s) of %s and %s", o.Form(), n.Name, o.Row, o.Sides[0].Name,
+			o.Sides[1].Name)}
 	case *ForeignJoin:
-		return []string{fmt.Sprintf("%s foreign key join %s (%s) of table %s", form([2]bool{o.Keep}), n.Name, o.Row, o.Left.Name),
+		return []string{fmt.Sprintf("%s foreign key join %s (%s) of table %s", form([2]bool{o.Keep}), n.Name, o.Row,
+			o.Left.Name),
 			"orders -> topic " + o.Orders}
 	case *Subscriptions:
-		return []string{fmt.Sprintf("subscriptions %s to table %s", n.Name, o.Right.Name), "answers -> topic " + o.Answers}
+		return []string{fmt.Sprintf("subscriptions %s to table %s", n.Name, o.Right.Name),
+			"answers -> topic " + o.Answers}
 	case *Materialize:
 		line := fmt.Sprintf("table %s (%s)", n.Name, o.Rows.Row)
 		if o.History > 0 {
@@ -143,7 +150,8 @@ func (n *Node) what() []string {
 
 func span(t windows.Time) time.Duration { return time.Duration(t) * time.Millisecond }
 
-// Mermaid is the plan as a Mermaid flow chart: a box a step, a cylinder a topic, a frame a sub-topology.
+// Mermaid is the plan as a Mermaid flow chart: a box a step, a cylinder a topic, a frame a
+// sub-topology.
 func (p *Plan) Mermaid() string {
 	m := mermaid{ids: map[string]string{}}
 	m.b.WriteString("flowchart LR\n")

@@ -20,15 +20,18 @@ type Split struct {
 	Open func() func(r *Record) (int, error)
 }
 
-// StreamJoin joins the rows of two streams that have the same key and event times not too far apart (semantics.md [J1] to [J10]).
+// StreamJoin joins the rows of two streams that have the same key and event times not too far apart
+// (semantics.md [J1] to [J10]).
 type StreamJoin struct {
 	Row string // type of the results
-	// A left row at t matches the right ones from t-Before to t+After, both inclusive. Rows that come up to Grace later than a newer
-	// one still count.
+	// A left row at t matches the right ones from t-Before to t+After, both inclusive. Rows that
+	// come up to Grace later than a newer one still count.
 	Before, After, Grace windows.Time
-	// Keep says of each side whether its rows go out alone when their time is over and nothing has matched: left, right.
+	// Keep says of each side whether its rows go out alone when their time is over and nothing has
+	// matched: left, right.
 	Keep [2]bool
-	// AsOf: of the right rows only the last one at or before a left row matches it, of those at one time the one that came last; After is
+	// AsOf: of the right rows only the last one at or before a left row matches it, of those at one
+	// time the one that came last; After is
 	// 0. Each left row goes out once, when Grace is over.
 	AsOf  bool
 	Sides [2]Rows
@@ -36,7 +39,8 @@ type StreamJoin struct {
 	Open func() func(left, right any) (any, error)
 }
 
-// TableLookup joins each record of a stream with the row that a table has for its key (semantics.md [ST1] to [ST3]).
+// TableLookup joins each record of a stream with the row that a table has for its key (semantics.md
+// [ST1] to [ST3]).
 type TableLookup struct {
 	Row   string
 	Table *Node // its Op is a *Materialize of the same sub-topology
@@ -58,12 +62,14 @@ type BroadcastLookup struct {
 	OpenJoin func() func(left, right any) (any, error)
 }
 
-// TableJoin joins two tables by their keys (semantics.md [TT1] to [TT3]). Its records are a table's again, with Old.
+// TableJoin joins two tables by their keys (semantics.md [TT1] to [TT3]). Its records are a table's
+// again, with Old.
 type TableJoin struct {
 	Row   string
 	Sides [2]*Node // their Ops are *Materialize of the same sub-topology
 	Keep  [2]bool  // rows of a side that have no partner are in the result: left, right
-	// Open returns the joiner: one of its arguments may be nil. Its result is good until its next call. User code.
+	// Open returns the joiner: one of its arguments may be nil. Its result is good until its next
+	// call. User code.
 	Open func() func(left, right any) (any, error)
 }
 
@@ -87,5 +93,6 @@ func (j *StreamJoin) Form() string {
 func (j *TableJoin) Form() string { return form(j.Keep) }
 
 func form(keep [2]bool) string {
-	return map[[2]bool]string{{false, false}: "inner", {true, false}: "left", {false, true}: "right", {true, true}: "outer"}[keep]
+	return map[[2]bool]string{{false, false}: "inner", {true, false}: "left", {false, true}: "right",
+		{true, true}: "outer"}[keep]
 }

@@ -24,8 +24,8 @@ type doubtful struct {
 	At   string `ashi:"at,timestamp"`
 }
 
-// Build reports all mistakes at once, each with the line of the program that made it. The text is in testdata: read it when it
-// changes, as the user will.
+// Build reports all mistakes at once, each with the line of the program that made it. The text is
+// in testdata: read it when it changes, as the user will.
 func TestEveryMistakeAtOnce(t *testing.T) {
 	b := dsl.New("my app")
 	rates := dsl.Stream[rate](b, "rates")
@@ -49,7 +49,8 @@ func TestEveryMistakeAtOnce(t *testing.T) {
 	dsl.Aggregate(byPair, windows.Minutes(1, 1, 1), barOf).Final()
 	dsl.Aggregate(byPair, windows.Minutes(1), barOf).Final()
 	dsl.Aggregate(byPair, windows.Minutes(2), barOf).As("nobody reads")
-	dsl.Aggregate(byPair, windows.Minutes(3), func(dsl.Group[string, rate]) bar { return bar{} }).As("no aggregate").Final()
+	dsl.Aggregate(byPair, windows.Minutes(3), func(dsl.Group[string, rate]) bar { return bar{} }).As(
+		"no aggregate").Final()
 	runs := 0
 	dsl.Aggregate(byPair, windows.Minutes(4), func(g dsl.Group[string, rate]) bar {
 		if runs++; runs%2 == 0 {
@@ -57,7 +58,8 @@ func TestEveryMistakeAtOnce(t *testing.T) {
 		}
 		return bar{High: aggregates.Max(g, bid)}
 	}).As("unstable").Final()
-	dsl.Aggregate(byPair, windows.Minutes(5), func(g dsl.Group[string, rate]) bar { panic("no group yet") }).As("panicking").Final()
+	dsl.Aggregate(byPair, windows.Minutes(5), func(g dsl.Group[string, rate]) bar { panic("no group yet") }).As(
+		"panicking").Final()
 	rates.Filter(valid).To("rates")
 	rates.Filter(valid).To("")
 	rates.Filter(valid).To("..")
@@ -73,7 +75,8 @@ func TestEmptyPlan(t *testing.T) {
 	golden(t, "empty.txt", err.Error()+"\n")
 }
 
-// Sizes may be repeated: each counts once. A projection that makes equal calls is stable however it puts results together.
+// Sizes may be repeated: each counts once. A projection that makes equal calls is stable however it
+// puts results together.
 func TestNoMistakes(t *testing.T) {
 	b := dsl.New("fx")
 	dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[rate](b, "rates")), windows.Minutes(5, 1, 5, 1), barOf).Final()

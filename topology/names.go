@@ -13,9 +13,11 @@ import (
 //	fx--rates-3               the transactional id of partition 3 of the sub-topology rates
 //	ashi-owner--rates_1min    the group that says who writes the topic rates_1min
 //
-// No two applications may ever give one name: each would take the other's state for its own. An application's name has no separator in it and
-// does not end with the separator's first character (CheckApplication). So the first separator of a name is where the application's ends, and
-// there is one way only to read a name. Names of one application that meet are a mistake that Plan.Check reports.
+// No two applications may ever give one name: each would take the other's state for its own. An
+// application's name has no separator in it and does not end with the separator's first character
+// (CheckApplication). So the first separator of a name is where the application's ends, and there
+// is one way only to read a name. Names of one application that meet are a mistake that Plan.Check
+// reports.
 
 // separator stands between the name of an application and the rest of a name.
 const separator = "--"
@@ -29,8 +31,9 @@ func CheckApplication(name string) error {
 		return fmt.Errorf("name %q is ashi's own: write another one", name)
 	}
 	if strings.Contains(name, separator) || strings.HasSuffix(name, separator[:1]) {
-		return fmt.Errorf("name %q: it must neither contain %q nor end with %q, which separates it from the rest of the names of its topics: write %q",
-			name, separator, separator[:1], single(name))
+		return fmt.Errorf(
+			"name %q: it must neither contain %q nor end with %q, which separates it from the rest of the names of "+
+				"its topics: write %q", name, separator, separator[:1], single(name))
 	}
 	return nil
 }
@@ -49,7 +52,8 @@ func single(name string) string {
 // GroupName is the consumer group of an application: one for all of its sub-topologies.
 func GroupName(application string) string { return application }
 
-// OwnerGroup is the group whose committed offset says which application a topic of results belongs to. It is the cluster's, not an application's.
+// OwnerGroup is the group whose committed offset says which application a topic of results belongs
+// to. It is the cluster's, not an application's.
 func OwnerGroup(topic string) string { return ownerGroups + separator + topic }
 
 // ownerGroups begins the names of OwnerGroup: no application may be called so.
@@ -76,8 +80,8 @@ func TransactionalID(application, sub string, partition int32) string {
 	return fmt.Sprintf("%s%s-%d", TransactionalPrefix(application), sub, partition)
 }
 
-// namesMeet reports names of the engine's own topics that are also those of another topic of the plan. What the program itself reads and
-// writes is held against each other in sink.
+// namesMeet reports names of the engine's own topics that are also those of another topic of the
+// plan. What the program itself reads and writes is held against each other in sink.
 func (c *checker) namesMeet(p *Plan) {
 	of := map[string]string{} // a topic to what it is
 	note := func(place, topic, what string) {
@@ -94,7 +98,8 @@ func (c *checker) namesMeet(p *Plan) {
 	for _, s := range p.Subs {
 		place := s.place()
 		changelog := ChangelogName(p.Name, s.Name)
-		if err := CheckName(changelog); err != nil && CheckName(s.Name) == nil && CheckName(p.Name) == nil { // it is too long
+		// it is too long
+		if err := CheckName(changelog); err != nil && CheckName(s.Name) == nil && CheckName(p.Name) == nil {
 			c.errorf(place, "changelog of sub-topology %q: %w", s.Name, err)
 		}
 		note(place, changelog, fmt.Sprintf("the changelog of the sub-topology that reads %q", s.Topics()))
@@ -115,8 +120,11 @@ func (c *checker) foldersMeet(p *Plan) {
 	of := map[string]string{}
 	for _, t := range p.Tables {
 		folder := t.Folder + "/" + t.File
-		if other, met := of[folder]; met && other != t.Topic && t.WithoutMirror == "" { // two of one topic are told already
-			c.errorf(t.Place, "tables %q and %q would be kept in one folder, %q: give the results of one another name with Named", other, t.Topic, folder)
+		// two of one topic are told already
+		if other, met := of[folder]; met && other != t.Topic && t.WithoutMirror == "" {
+			c.errorf(t.Place,
+				"tables %q and %q would be kept in one folder, %q: give the results of one another name with Named",
+				other, t.Topic, folder)
 		}
 		if t.WithoutMirror == "" {
 			of[folder] = t.Topic

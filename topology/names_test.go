@@ -21,7 +21,8 @@ func text(r *rand.Rand) string {
 	return string(b)
 }
 
-// Names that two applications, or two parts of one, are given are never the same, whatever the parts are called.
+// Names that two applications, or two parts of one, are given are never the same, whatever the
+// parts are called.
 func TestNamesOfApplicationsNeverMeet(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Log("seed", seed)
@@ -42,8 +43,10 @@ func TestNamesOfApplicationsNeverMeet(t *testing.T) {
 		applications++
 		once(topics, topology.InternalName(app, part), fmt.Sprint("topic of ", app, ": ", part))
 		once(topics, topology.ChangelogName(app, part), fmt.Sprint("topic of ", app, ": ", part, "-changelog"))
-		once(ids, topology.TransactionalID(app, part, partition), fmt.Sprint("task ", partition, " of ", part, " of ", app))
-		require.True(t, strings.HasPrefix(topology.TransactionalID(app, part, partition), topology.TransactionalPrefix(app)))
+		once(ids, topology.TransactionalID(app, part, partition), fmt.Sprint("task ", partition, " of ", part, " of ",
+			app))
+		require.True(t, strings.HasPrefix(topology.TransactionalID(app, part, partition),
+			topology.TransactionalPrefix(app)))
 		require.Equal(t, part, topology.CutInternal(app, topology.InternalName(app, part)))
 		owner, _, _ := strings.Cut(topology.TransactionalID(app, part, partition), "--")
 		require.Equal(t, app, owner, "a permission for a prefix is one for an application")
@@ -56,7 +59,8 @@ func TestCheckApplication(t *testing.T) {
 		require.NoError(t, topology.CheckApplication(name), name)
 	}
 	for name, want := range map[string]string{
-		"": "name is empty", "ashi-owner": "ashi's own", "a b": "use 1 to 249", "eu--orders": `write "eu-orders"`, "fx-": `write "fx"`, "a---b-": `write "a-b"`, "--": `write "app"`,
+		"": "name is empty", "ashi-owner": "ashi's own", "a b": "use 1 to 249", "eu--orders": `write "eu-orders"`,
+		"fx-": `write "fx"`, "a---b-": `write "a-b"`, "--": `write "app"`,
 	} {
 		require.ErrorContains(t, topology.CheckApplication(name), want, name)
 	}
@@ -68,7 +72,8 @@ func passing(app string, subs ...[2]string) *topology.Plan {
 	for i, s := range subs {
 		sink := &topology.Node{Name: fmt.Sprint("sink ", i), Place: "p.go:2", Op: &topology.Sink{Topic: s[1]}}
 		p.Subs = append(p.Subs, &topology.SubTopology{Name: topology.CutInternal(app, s[0]), Roots: []*topology.Node{
-			{Name: fmt.Sprint("source ", i), Place: "p.go:1", Op: &topology.Source{Topic: s[0]}, Next: []*topology.Node{sink}}}})
+			{Name: fmt.Sprint("source ", i), Place: "p.go:1", Op: &topology.Source{Topic: s[0]},
+				Next: []*topology.Node{sink}}}})
 	}
 	return p
 }
@@ -89,24 +94,32 @@ func TestNamesOfOnePlanThatMeet(t *testing.T) {
 		return p
 	}
 	require.NoError(t, passing("fx", [2]string{"rates", "out"}).Check())
-	require.NoError(t, internal(passing("fx", [2]string{"rates", "out"}, [2]string{"fx--pair", "out2"}), "pair").Check())
+	require.NoError(t, internal(passing("fx", [2]string{"rates", "out"}, [2]string{"fx--pair", "out2"}),
+		"pair").Check())
 	for name, p := range map[string]*topology.Plan{
-		"a source and a changelog":               passing("fx", [2]string{"rates", "out"}, [2]string{"fx--rates-changelog", "out2"}),
-		"a result and a changelog":               passing("fx", [2]string{"rates", "fx--rates-changelog"}),
-		"dead letters and a changelog":           letters(passing("fx", [2]string{"rates", "out"}), "fx--rates-changelog"),
-		"a result and an internal topic":         internal(passing("fx", [2]string{"rates", "fx--pair"}, [2]string{"fx--pair", "out"}), "pair"),
-		"a source and an internal topic":         internal(passing("fx", [2]string{"fx--pair", "out"}), "pair"),
-		"an internal topic and a changelog":      internal(passing("fx", [2]string{"rates", "out"}), "rates-changelog"),
-		"two internal topics":                    internal(internal(passing("fx", [2]string{"rates", "out"}), "pair"), "pair"),
-		"changelogs of a source and an internal": internal(passing("fx", [2]string{"pair", "out"}, [2]string{"fx--pair", "out2"}), "pair"),
+		"a source and a changelog": passing("fx", [2]string{"rates", "out"},
+			[2]string{"fx--rates-changelog", "out2"}),
+		"a result and a changelog": passing("fx", [2]string{"rates", "fx--rates-changelog"}),
+		"dead letters and a changelog": letters(passing("fx", [2]string{"rates", "out"}),
+			"fx--rates-changelog"),
+		"a result and an internal topic": internal(passing("fx", [2]string{"rates", "fx--pair"},
+			[2]string{"fx--pair", "out"}), "pair"),
+		"a source and an internal topic":    internal(passing("fx", [2]string{"fx--pair", "out"}), "pair"),
+		"an internal topic and a changelog": internal(passing("fx", [2]string{"rates", "out"}), "rates-changelog"),
+		"two internal topics": internal(internal(passing("fx", [2]string{"rates", "out"}), "pair"),
+			"pair"),
+		"changelogs of a source and an internal": internal(passing("fx", [2]string{"pair", "out"},
+			[2]string{"fx--pair", "out2"}), "pair"),
 	} {
 		require.ErrorContains(t, p.Check(), "have one name", name)
 	}
 	tables := passing("fx", [2]string{"rates", "out"})
 	for _, topic := range []string{"a", "b"} {
-		tables.Tables = append(tables.Tables, &topology.Table{Topic: topic, Folder: "rates", File: "window_1min", Place: "p.go:4"})
+		tables.Tables = append(tables.Tables, &topology.Table{Topic: topic, Folder: "rates", File: "window_1min",
+			Place: "p.go:4"})
 	}
 	require.ErrorContains(t, tables.Check(), `tables "a" and "b" would be kept in one folder`)
-	require.ErrorContains(t, passing("fx", [2]string{strings.Repeat("r", 240), "out"}).Check(), "changelog of sub-topology")
+	require.ErrorContains(t, passing("fx", [2]string{strings.Repeat("r", 240), "out"}).Check(),
+		"changelog of sub-topology")
 	require.ErrorContains(t, passing("eu--fx", [2]string{"rates", "out"}).Check(), `write "eu-fx"`)
 }

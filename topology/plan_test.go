@@ -42,29 +42,34 @@ func bid(r *rate) float64         { return r.Bid }
 func valid(r *rate) (bool, error) { return r.Bid > 0, nil }
 
 func barOf(g dsl.Group[string, rate]) bar {
-	return bar{Pair: g.Key(), Start: g.WindowStart(), Open: aggregates.EarliestByOffset(g, bid), High: aggregates.Max(g, bid), Ticks: aggregates.Count(g)}
+	return bar{Pair: g.Key(), Start: g.WindowStart(), Open: aggregates.EarliestByOffset(g, bid),
+		High: aggregates.Max(g, bid), Ticks: aggregates.Count(g)}
 }
 
 // fx is the program of the readme: one stream, four sizes, changes and finals.
 func fx(t testing.TB) *topology.Plan {
 	b := dsl.New("fx")
-	bars := dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[rate](b, "rates").Filter(valid)), windows.Minutes(1, 5, 15, 60), barOf)
+	bars := dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[rate](b, "rates").Filter(valid)),
+		windows.Minutes(1, 5, 15, 60), barOf)
 	bars.Final()
 	bars.Changes()
 	return built(t, b)
 }
 
-// branches is a stream that forks: two aggregates with names of their own, and a topic of mapped rows.
+// branches is a stream that forks: two aggregates with names of their own, and a topic of mapped
+// rows.
 func branches(t testing.TB) *topology.Plan {
 	b := dsl.New("branches")
 	rates := dsl.Stream[rate](b, "rates").Codec(codecs.Fixed[rate]())
-	wide := dsl.Map(rates.Peek(func(*rate) error { return nil }), func(r *rate) (spread, error) { return spread{r.Pair, r.Ask - r.Bid}, nil })
+	wide := dsl.Map(rates.Peek(func(*rate) error { return nil }),
+		func(r *rate) (spread, error) { return spread{r.Pair, r.Ask - r.Bid}, nil })
 	dsl.FlatMap(wide, func(s *spread) ([]spread, error) { return []spread{*s}, nil }).To("spreads")
 	dsl.Aggregate(dsl.GroupByKey[string](wide), windows.Tumbling(30*time.Second).Grace(0),
 		func(g dsl.Group[string, spread]) spread {
 			return spread{g.Key(), aggregates.Avg(g, func(s *spread) float64 { return s.Width })}
 		}).As("widths").Final().Named(func(k windows.Kind) string { return "widths_" + k.Name() })
-	dsl.Aggregate(dsl.GroupByKey[string](rates), windows.Tumbling(250*time.Millisecond), barOf).As("fast").Codec(codecs.Fixed[bar]()).Final()
+	dsl.Aggregate(dsl.GroupByKey[string](rates), windows.Tumbling(250*time.Millisecond),
+		barOf).As("fast").Codec(codecs.Fixed[bar]()).Final()
 	return built(t, b)
 }
 
@@ -72,7 +77,10 @@ func branches(t testing.TB) *topology.Plan {
 func sources(t testing.TB) *topology.Plan {
 	b := dsl.New("sources")
 	dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[rate](b, "rates")), windows.Minutes(1), barOf).Final()
-	dsl.Stream[spread](b, "spreads").Filter(func(s *spread) (bool, error) { return s.Width > 1, nil }).To("wide.spreads")
+	dsl.Stream[spread](b, "spreads").Filter(func(s *spread) (bool, error) {
+		return s.Width > 1,
+			nil
+	}).To("wide.spreads")
 	dsl.Table[string, spread](b, "limits")
 	return built(t, b)
 }
@@ -84,7 +92,8 @@ func built(t testing.TB, b *dsl.Builder) *topology.Plan {
 }
 
 func TestGoldenPlans(t *testing.T) {
-	for name, program := range map[string]func(testing.TB) *topology.Plan{"fx": fx, "branches": branches, "sources": sources} {
+	for name, program := range map[string]func(testing.TB) *topology.Plan{"fx": fx, "branches": branches,
+		"sources": sources} {
 		t.Run(name, func(t *testing.T) {
 			plan := program(t)
 			golden(t, name+".txt", plan.Describe()+"\n"+plan.Mermaid())
@@ -106,8 +115,8 @@ func golden(t *testing.T, file, got string) {
 	require.Equal(t, string(want), got)
 }
 
-// A step before an aggregate leaves the aggregate's name, its topics and the meaning of its state as they are; what belongs to
-// the state changes what its operator says of it.
+// A step before an aggregate leaves the aggregate's name, its topics and the meaning of its state
+// as they are; what belongs to the state changes what its operator says of it.
 func TestStatefulNamesAndMeaningsAreStable(t *testing.T) {
 	type change struct {
 		steps int
@@ -149,7 +158,8 @@ func TestStatefulNamesAndMeaningsAreStable(t *testing.T) {
 		require.Equal(t, names, same)
 		require.Equal(t, sub.Operators(), with.Operators())
 	}
-	for _, c := range []change{{spec: windows.Minutes(1)}, {spec: windows.Minutes(1, 6)}, {spec: base.spec.Grace(0)}, {spec: base.spec, as: "bars"}, {spec: base.spec, more: true}} {
+	for _, c := range []change{{spec: windows.Minutes(1)}, {spec: windows.Minutes(1, 6)}, {spec: base.spec.Grace(0)},
+		{spec: base.spec, as: "bars"}, {spec: base.spec, more: true}} {
 		other, _ := plan(c)
 		require.NotEqual(t, sub.Operators(), other.Operators(), "%+v", c)
 	}

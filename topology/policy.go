@@ -17,7 +17,8 @@ const (
 	Unset Action = iota
 	// Skip leaves the record out of the results: counted, and logged.
 	Skip
-	// DeadLetter leaves it out and writes it to the plan's dead letters, in the transaction of what else it led to.
+	// DeadLetter leaves it out and writes it to the plan's dead letters, in the transaction of what
+	// else it led to.
 	DeadLetter
 	// Fail ends the application with an error that says which record it is.
 	Fail
@@ -30,7 +31,8 @@ func (a Action) String() string {
 
 // Policy says what becomes of a record at which user code or a codec fails.
 type Policy struct {
-	// Retries is how often the call is made again before Then. The wait before the first is Backoff, and doubles each time.
+	// Retries is how often the call is made again before Then. The wait before the first is
+	// Backoff, and doubles each time.
 	Retries int
 	Backoff time.Duration
 	// When says which errors are worth another try; nil: all.
@@ -67,7 +69,8 @@ func (p *Policy) validate() error {
 	return nil
 }
 
-// DeadError is the error of a function that wants its record among the dead letters, whatever the policy.
+// DeadError is the error of a function that wants its record among the dead letters, whatever the
+// policy.
 type DeadError struct{ Reason string }
 
 // Error is the reason.
@@ -87,8 +90,9 @@ func (p *Plan) Policies(yield func(*Node, *Policy) bool) {
 	}
 }
 
-// InheritPolicies gives the sources of internal topics, where they have none, the policy of the source that their rows come from; of
-// several the one whose rows the plan reads first. It is called when a plan is built.
+// InheritPolicies gives the sources of internal topics, where they have none, the policy of the
+// source that their rows come from; of several the one whose rows the plan reads first. It is
+// called when a plan is built.
 func (p *Plan) InheritPolicies() {
 	internal := map[string]*Node{}
 	for _, s := range p.Subs {

@@ -5,11 +5,13 @@ import (
 	"errors"
 )
 
-// ErrUnavailable says that something outside cannot be asked now, a schema registry for one. A record that fails with it is not at fault:
-// it is neither dropped nor a dead letter, but read again.
+// ErrUnavailable says that something outside cannot be asked now, a schema registry for one. A
+// record that fails with it is not at fault: it is neither dropped nor a dead letter, but read
+// again.
 var ErrUnavailable = errors.New("not available now")
 
-// ErrNull says that bytes stand for a null value, as the format of their topic has it: in a table they delete the row of their key.
+// ErrNull says that bytes stand for a null value, as the format of their topic has it: in a table
+// they delete the row of their key.
 var ErrNull = errors.New("value is null")
 
 // SchemaFormat is the language of a schema, in the word that Confluent's registry has for it.
@@ -37,10 +39,12 @@ type Reference struct {
 	Schema  Schema
 }
 
-// Schemas is a schema registry, as codecs need it. It may be called by many goroutines at once, for each record: it remembers what it has
-// heard. An error that wraps [ErrUnavailable] says that the registry could not be asked, any other that it has said no.
+// Schemas is a schema registry, as codecs need it. It may be called by many goroutines at once, for
+// each record: it remembers what it has heard. An error that wraps [ErrUnavailable] says that the
+// registry could not be asked, any other that it has said no.
 type Schemas interface {
-	// Register is the id of a schema under a subject. It is registered if it is not yet, where that is allowed.
+	// Register is the id of a schema under a subject. It is registered if it is not yet, where that
+	// is allowed.
 	Register(ctx context.Context, subject string, s Schema) (id int, err error)
 	// Schema is the one of an id.
 	Schema(ctx context.Context, id int) (Schema, error)

@@ -11,31 +11,37 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// Numbers are the numbers in the row keys of an operator with state: First and those behind it, Count in all.
+// Numbers are the numbers in the row keys of an operator with state: First and those behind it,
+// Count in all.
 type Numbers struct{ First, Count uint16 }
 
 // FirstNumber is the lowest number that row keys have.
 const FirstNumber = 1 << 8
 
-// Operator is an operator with state as a commit record tells of it. Two of one name are the same operator; its rows can be read if Kind,
-// Layout, Meaning and the count of Numbers are equal, and the forms of Rows can be read.
+// Operator is an operator with state as a commit record tells of it. Two of one name are the same
+// operator; its rows can be read if Kind, Layout, Meaning and the count of Numbers are equal, and
+// the forms of Rows can be read.
 type Operator struct {
-	Name    string // of its Node; of an internal topic the topic's
-	Kind    string // aggregate, join, table and so on; "internal topic" is what waits in one that the sub-topology reads
+	Name string // of its Node; of an internal topic the topic's
+	// aggregate, join, table and so on; "internal topic" is what waits in one that the sub-topology
+	// reads
+	Kind    string
 	Layout  uint16 // version of the layout of its rows, from 1
 	Meaning []Part // all that gives its rows their meaning, beside their columns
 	Rows    []Forms
 	Numbers Numbers
 }
 
-// Part is one thing that gives rows their meaning, such as grace: 3s. An empty Text is that of an operator without.
+// Part is one thing that gives rows their meaning, such as grace: 3s. An empty Text is that of an
+// operator without.
 type Part struct {
 	Name string
 	Text string // for people, and to be compared
 	List bool   // Text is a list, divided by commas
 }
 
-// Forms are those that rows of one kind have had in the state of an operator, oldest first: rows say by the place here which one is theirs.
+// Forms are those that rows of one kind have had in the state of an operator, oldest first: rows
+// say by the place here which one is theirs.
 type Forms struct {
 	Of    string // what the rows are, such as left
 	Forms []string
@@ -45,8 +51,8 @@ type Forms struct {
 // InternalTopic is the Kind of an internal topic.
 const InternalTopic = "internal topic"
 
-// Kinds of internal topics of changes that are written. Their readers undo what a change replaces, so all rows must have gone through: one that was
-// left out of the plan for a while has a gap.
+// Kinds of internal topics of changes that are written. Their readers undo what a change replaces,
+// so all rows must have gone through: one that was left out of the plan for a while has a gap.
 const (
 	ChangesTopic = "changes"
 	ChangesGap   = "changes with a gap"
@@ -70,8 +76,9 @@ type keptRows struct {
 	rows *Rows
 }
 
-// Operators are the operators with state, the internal topics that are read, and those of changes that are written, in the order of Nodes. Layout
-// and Numbers.First are left to whoever writes the rows.
+// Operators are the operators with state, the internal topics that are read, and those of changes
+// that are written, in the order of Nodes. Layout and Numbers.First are left to whoever writes the
+// rows.
 func (s *SubTopology) Operators() []Operator {
 	of := map[*Node]string{} // tables to the topics that they are kept from
 	var all []Operator
@@ -79,7 +86,8 @@ func (s *SubTopology) Operators() []Operator {
 		switch o := n.Op.(type) {
 		case *Source:
 			if o.Internal {
-				all = append(all, Operator{Name: o.Topic, Kind: InternalTopic, Meaning: o.meaning(), Rows: formsOf(o.rows())})
+				all = append(all, Operator{Name: o.Topic, Kind: InternalTopic, Meaning: o.meaning(),
+					Rows: formsOf(o.rows())})
 			}
 			for _, c := range n.Next {
 				if o.Table {
@@ -95,7 +103,8 @@ func (s *SubTopology) Operators() []Operator {
 			if topic, ok := of[n]; ok {
 				meaning = append(meaning, Part{Name: "topic", Text: topic})
 			}
-			all = append(all, Operator{Name: n.Name, Kind: o.kind(), Meaning: meaning, Rows: formsOf(o.rows()), Numbers: Numbers{Count: uint16(o.numbers())}})
+			all = append(all, Operator{Name: n.Name, Kind: o.kind(), Meaning: meaning, Rows: formsOf(o.rows()),
+				Numbers: Numbers{Count: uint16(o.numbers())}})
 		}
 	}
 	return all
@@ -155,14 +164,14 @@ func (a *Aggregate) meaning() []Part {
 	if a.Sliced() {
 		slices = "from slices"
 	}
-	return []Part{{Name: "key", Text: strings.TrimSpace(a.Key + " " + a.KeyForm)}, {Name: "windows", Text: strings.Join(kinds, ",")},
-		{Name: "grace", Text: some(a.Windows.GraceTime(), "0s")}, {Name: "hopping windows", Text: slices},
-		{Name: "aggregates", Text: a.Program.Signature(), List: true}}
+	return []Part{{Name: "key", Text: strings.TrimSpace(a.Key + " " + a.KeyForm)},
+		{Name: "windows", Text: strings.Join(kinds, ",")}, {Name: "grace", Text: some(a.Windows.GraceTime(), "0s")},
+		{Name: "hopping windows", Text: slices}, {Name: "aggregates", Text: a.Program.Signature(), List: true}}
 }
 
 func (j *StreamJoin) meaning() []Part {
-	return []Part{{Name: "join", Text: j.Form()}, {Name: "before", Text: some(j.Before, "0s")}, {Name: "after", Text: some(j.After, "0s")},
-		{Name: "grace", Text: some(j.Grace, "0s")}}
+	return []Part{{Name: "join", Text: j.Form()}, {Name: "before", Text: some(j.Before, "0s")},
+		{Name: "after", Text: some(j.After, "0s")}, {Name: "grace", Text: some(j.Grace, "0s")}}
 }
 
 func (m *Materialize) meaning() []Part { return []Part{{Name: "history", Text: some(m.History, "")}} }

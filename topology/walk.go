@@ -23,8 +23,8 @@ func (s *SubTopology) Topics() []string {
 	return topics
 }
 
-// Nodes yields every node once, parents first, in the order in which a record of the first source, then one of the second and so on,
-// reaches them.
+// Nodes yields every node once, parents first, in the order in which a record of the first source,
+// then one of the second and so on, reaches them.
 func (s *SubTopology) Nodes() iter.Seq[*Node] {
 	return func(yield func(*Node) bool) {
 		seen := map[*Node]bool{}
@@ -52,7 +52,8 @@ func (n *Node) walk(seen map[*Node]bool, yield func(*Node) bool) bool {
 	return true
 }
 
-// children are the nodes fed by n, by way of Next, of an Aggregate's outputs, or as the operator whose input it is.
+// children are the nodes fed by n, by way of Next, of an Aggregate's outputs, or as the operator
+// whose input it is.
 func (n *Node) children() []*Node {
 	switch o := n.Op.(type) {
 	case *Input:
@@ -64,7 +65,8 @@ func (n *Node) children() []*Node {
 	return n.Next
 }
 
-// Sinks are the sub-topology's sinks, and one for each topic that another operator writes by itself: of late records, orders, answers.
+// Sinks are the sub-topology's sinks, and one for each topic that another operator writes by
+// itself: of late records, orders, answers.
 func (s *SubTopology) Sinks() []*Sink {
 	sinks := ops[*Sink](s)
 	for _, a := range ops[*Aggregate](s) {
@@ -103,7 +105,8 @@ func ops[O Op](s *SubTopology) []O {
 	return found
 }
 
-// Sliced says that hopping windows are put together from slices when they close, so that a record costs the same however much they
-// overlap. Where changes are asked for each window is kept by itself, as every update is a row of each of them; and where a sum is
-// bounded, as a row may be too much for one window and not for another.
+// Sliced says that hopping windows are put together from slices when they close, so that a record
+// costs the same however much they overlap. Where changes are asked for each window is kept by
+// itself, as every update is a row of each of them; and where a sum is bounded, as a row may be too
+// much for one window and not for another.
 func (a *Aggregate) Sliced() bool { return len(a.Changes) == 0 && !a.Program.Bounded() }

@@ -21,7 +21,8 @@ var unitNames = [...]string{"", "day", "week", "month"}
 // String is day, week or month.
 func (u Unit) String() string { return unitNames[u] }
 
-// calendar is days, weeks or months of a zone. Their bounds are instants: a day is 23 or 25 hours long where clocks are changed.
+// calendar is days, weeks or months of a zone. Their bounds are instants: a day is 23 or 25 hours
+// long where clocks are changed.
 type calendar struct {
 	unit    Unit
 	first   time.Weekday // of weeks
@@ -29,8 +30,9 @@ type calendar struct {
 	opening time.Duration // from midnight to the start of each day; negative: on the evening before
 }
 
-// lastDate is the end of dates: from half a year before the last Time on they are not told apart, as the numbers would not hold what
-// follows them. Such times come from broken clocks and foreign topics.
+// lastDate is the end of dates: from half a year before the last Time on they are not told apart,
+// as the numbers would not hold what follows them. Such times come from broken clocks and foreign
+// topics.
 const lastDate Time = math.MaxInt64 - 183*24*3600*1000
 
 // start is the start of the window that holds t.
@@ -95,9 +97,9 @@ func (c calendar) back(year int, month time.Month, day int) (int, time.Month, in
 	return year, month, day - 1
 }
 
-// instant is when the day begins. Of an hour that clocks go through twice it is the first time; in an hour that they leave out it is
-// as much later as they were put forward, so that no day begins on the date before. (time.Date promises neither, and does otherwise in
-// zones west of Greenwich.)
+// instant is when the day begins. Of an hour that clocks go through twice it is the first time; in
+// an hour that they leave out it is as much later as they were put forward, so that no day begins
+// on the date before. (time.Date promises neither, and does otherwise in zones west of Greenwich.)
 func (c calendar) instant(year int, month time.Month, day int) Time {
 	wall := At(time.Date(year, month, day, 0, 0, 0, 0, time.UTC)) + Time(c.opening.Milliseconds())
 	before := c.offset(wall - 48*3600*1000)

@@ -41,11 +41,14 @@ func TestCalendarBounds(t *testing.T) {
 		{"clocks go back", Days(ny, 17*time.Hour), "2014-11-02 04:00", "2014-11-01 17:00", "2014-11-02 17:00", 25},
 		{"the evening before", Days(ny, -7*time.Hour), "2014-03-09 04:00", "2014-03-08 17:00", "2014-03-09 17:00", 23},
 		{"midnight", Days(ny, 0), "2014-12-31 23:59", "2014-12-31 00:00", "2015-01-01 00:00", 24},
-		{"a trading week", Weeks(ny, time.Monday, -7*time.Hour), "2014-03-09 16:59", "2014-03-02 17:00", "2014-03-09 17:00", 167},
-		{"the next", Weeks(ny, time.Monday, -7*time.Hour), "2014-03-09 17:00", "2014-03-09 17:00", "2014-03-16 17:00", 168},
+		{"a trading week", Weeks(ny, time.Monday, -7*time.Hour), "2014-03-09 16:59", "2014-03-02 17:00",
+			"2014-03-09 17:00", 167},
+		{"the next", Weeks(ny, time.Monday, -7*time.Hour), "2014-03-09 17:00", "2014-03-09 17:00", "2014-03-16 17:00",
+			168},
 		{"over new year", Weeks(ny, time.Sunday, 0), "2015-01-01 12:00", "2014-12-28 00:00", "2015-01-04 00:00", 168},
 		{"a month", Months(ny, 0), "2016-02-29 23:59", "2016-02-01 00:00", "2016-03-01 00:00", 29 * 24},
-		{"a month from the evening before", Months(ny, -7*time.Hour), "2016-02-29 17:00", "2016-02-29 17:00", "2016-03-31 17:00", 31*24 - 1},
+		{"a month from the evening before", Months(ny, -7*time.Hour), "2016-02-29 17:00", "2016-02-29 17:00",
+			"2016-03-31 17:00", 31*24 - 1},
 		{"december", Months(ny, 17*time.Hour), "2015-01-01 16:00", "2014-12-01 17:00", "2015-01-01 17:00", 31 * 24},
 	} {
 		k := only(t, c.spec)
@@ -56,7 +59,8 @@ func TestCalendarBounds(t *testing.T) {
 	}
 }
 
-// No day begins on the date before, and none twice, where its opening is in an hour that clocks leave out or repeat.
+// No day begins on the date before, and none twice, where its opening is in an hour that clocks
+// leave out or repeat.
 func TestOpeningWhileClocksChange(t *testing.T) {
 	for _, c := range []struct {
 		zone    string
@@ -74,7 +78,8 @@ func TestOpeningWhileClocksChange(t *testing.T) {
 		at, err := time.Parse(time.RFC3339, c.in)
 		require.NoError(t, err)
 		z := loaded(t, c.zone)
-		require.Equal(t, c.start, only(t, Days(z, c.opening)).Start(At(at)).Std().In(z).Format(time.RFC3339), "%s %v", c.zone, c.opening)
+		require.Equal(t, c.start, only(t, Days(z, c.opening)).Start(At(at)).Std().In(z).Format(time.RFC3339), "%s %v",
+			c.zone, c.opening)
 	}
 }
 
@@ -83,11 +88,13 @@ func TestCalendarTiles(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
-	for _, name := range []string{"America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia", "Asia/Kathmandu", "America/Sao_Paulo", "UTC"} {
+	for _, name := range []string{"America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia",
+		"Asia/Kathmandu", "America/Sao_Paulo", "UTC"} {
 		z := loaded(t, name)
 		for range 300 {
 			opening := time.Duration(r.IntN(47)-23) * time.Hour
-			spec := [...]Spec{Days(z, opening), Weeks(z, time.Weekday(r.IntN(7)), opening), Months(z, opening)}[r.IntN(3)]
+			spec := [...]Spec{Days(z, opening), Weeks(z, time.Weekday(r.IntN(7)), opening),
+				Months(z, opening)}[r.IntN(3)]
 			k := only(t, spec)
 			at := Time(40*24*3600*1000 + r.Int64N(2_000_000_000_000))
 			start := k.Start(at)
@@ -130,14 +137,18 @@ func TestHopping(t *testing.T) {
 }
 
 func TestKindsTogether(t *testing.T) {
-	s := Minutes(5, 1).And(Hopping(time.Hour, time.Minute)).And(Session(30 * time.Second)).And(Days(time.UTC, 0)).And(Minutes(1)).Grace(time.Second)
+	s := Minutes(5, 1).And(Hopping(time.Hour, time.Minute)).And(Session(30 * time.Second)).And(Days(time.UTC,
+		0)).And(Minutes(1)).Grace(time.Second)
 	require.NoError(t, s.Validate())
-	require.Equal(t, "tumbling 1min, tumbling 5min, hopping 60min by 1min, calendar day of UTC from 0s, session gap 30s; grace 1s", s.String())
+	require.Equal(t,
+		"tumbling 1min, tumbling 5min, hopping 60min by 1min, calendar day of UTC from 0s, session gap 30s; grace 1s",
+		s.String())
 	k, err := s.Pick(Hopping(time.Hour, time.Minute))
 	require.NoError(t, err)
 	require.Equal(t, "60min_by_1min", k.Name())
 	_, err = s.Pick(Hopping(time.Hour, time.Second))
-	require.EqualError(t, err, "windows: no windows hopping 60min by 1s: there are 1min, 5min, 60min_by_1min, 1day, session_30s")
+	require.EqualError(t, err,
+		"windows: no windows hopping 60min by 1s: there are 1min, 5min, 60min_by_1min, 1day, session_30s")
 	require.ErrorContains(t, Days(nil, 0).Validate(), "no time zone")
 	require.ErrorContains(t, Days(time.UTC, 24*time.Hour).Validate(), "within 24h")
 	require.ErrorContains(t, Session(-1).Validate(), "gap -1ns")

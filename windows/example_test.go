@@ -7,8 +7,8 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// What happened in the five minutes up to each record: both bounds of a sliding window are in it, so it closes a millisecond later than
-// its end and grace.
+// What happened in the five minutes up to each record: both bounds of a sliding window are in it,
+// so it closes a millisecond later than its end and grace.
 func ExampleSliding() {
 	s := windows.Sliding(5 * time.Minute).Grace(10 * time.Second)
 	fmt.Println(s)

@@ -5,7 +5,8 @@ import "encoding/binary"
 // timeBytes is the length of a time in a key.
 const timeBytes = 8
 
-// KeyBytes is how many bytes a window takes at the end of a windowed key: 8, of sessions 16, of unbounded windows 0.
+// KeyBytes is how many bytes a window takes at the end of a windowed key: 8, of sessions 16, of
+// unbounded windows 0.
 func (k Kind) KeyBytes() int {
 	switch k.form {
 	case FormSession:
@@ -16,8 +17,8 @@ func (k Kind) KeyBytes() int {
 	return timeBytes
 }
 
-// AppendKey appends a window to the group's key in dst, as Kafka Streams' windowed serializers do: the start, in 8 bytes
-// big-endian; of sessions the end, then the start.
+// AppendKey appends a window to the group's key in dst, as Kafka Streams' windowed serializers do:
+// the start, in 8 bytes big-endian; of sessions the end, then the start.
 func (k Kind) AppendKey(dst []byte, w Window) []byte {
 	switch k.form {
 	case FormSession:
@@ -28,8 +29,8 @@ func (k Kind) AppendKey(dst []byte, w Window) []byte {
 	return binary.BigEndian.AppendUint64(dst, uint64(w.Start))
 }
 
-// CutKey takes a windowed key apart. It is false for a key that is too short, or has a window before 1970 or that ends before it
-// starts.
+// CutKey takes a windowed key apart. It is false for a key that is too short, or has a window
+// before 1970 or that ends before it starts.
 func (k Kind) CutKey(key []byte) (group []byte, w Window, ok bool) {
 	n := len(key) - k.KeyBytes()
 	if n < 0 {

@@ -5,14 +5,16 @@ import (
 	"time"
 )
 
-// Time is an event time or a stream time: milliseconds since 1970-01-01 UTC, as Kafka stamps records.
+// Time is an event time or a stream time: milliseconds since 1970-01-01 UTC, as Kafka stamps
+// records.
 type Time int64
 
 // Min is before every event; a stream time that no record has moved yet.
 const Min Time = math.MinInt64
 
-// Last is the last event time that is in windows: some 292 million years from now. Bounds of any window, its grace and the gap behind it are
-// Times without overflow. Later times are sentinels ("never") and broken numbers: records with them are not taken.
+// Last is the last event time that is in windows: some 292 million years from now. Bounds of any
+// window, its grace and the gap behind it are Times without overflow. Later times are sentinels
+// ("never") and broken numbers: records with them are not taken.
 const Last Time = math.MaxInt64 - 1<<48
 
 // At is the Time of t, rounded down to the millisecond.

@@ -67,7 +67,8 @@ func TestBounds(t *testing.T) {
 func TestSpec(t *testing.T) {
 	s := Minutes(15, 1, 5, 60, 5, 1).Grace(0)
 	require.NoError(t, s.Validate())
-	require.Equal(t, "tumbling 1min, tumbling 5min, tumbling 15min, tumbling 60min; grace 0s", s.String(), "ascending, repeated sizes once")
+	require.Equal(t, "tumbling 1min, tumbling 5min, tumbling 15min, tumbling 60min; grace 0s", s.String(),
+		"ascending, repeated sizes once")
 	_, err := s.Size(30 * time.Minute)
 	require.EqualError(t, err, "windows: no windows of size 30m0s: there are 1min, 5min, 15min, 60min")
 	five, err := s.Size(5 * time.Minute)
@@ -130,9 +131,11 @@ func BenchmarkStart(b *testing.B) {
 	}
 }
 
-// What CutKey takes apart AppendKey puts together again, and a window that it gives holds together: whatever the bytes of a topic are.
+// What CutKey takes apart AppendKey puts together again, and a window that it gives holds together:
+// whatever the bytes of a topic are.
 func FuzzCutKey(f *testing.F) {
-	kinds := Tumbling(time.Minute).And(Hopping(time.Minute, 7*time.Second)).And(Session(time.Second)).And(Days(time.UTC, time.Hour)).
+	kinds := Tumbling(time.Minute).And(Hopping(time.Minute, 7*time.Second)).And(Session(time.Second)).And(Days(time.UTC,
+		time.Hour)).
 		And(Months(time.FixedZone("east", 3600), 0)).And(Unbounded()).Kinds()
 	for _, k := range kinds {
 		f.Add(k.AppendKey([]byte("key"), Window{Start: 1_700_000_000_000, End: 1_700_000_060_000}))

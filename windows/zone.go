@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// zone is a time zone with an identity. zoneOf gives one pointer to each zone of the process, however often the zone was loaded, so
-// that kinds of equal zones are equal.
+// zone is a time zone with an identity. zoneOf gives one pointer to each zone of the process,
+// however often the zone was loaded, so that kinds of equal zones are equal.
 type zone struct {
 	*time.Location
 	text  string // as plans print it
@@ -28,16 +28,18 @@ const firstZoneYear, lastZoneYear = 1970, 2050
 
 var (
 	errNoZone    = errors.New("no time zone given")
-	errLocalZone = errors.New(`time.Local is another zone on each machine: give the zone by its name, time.LoadLocation("Europe/Berlin"), or time.UTC`)
+	errLocalZone = errors.New(
+		`time.Local is another zone on each machine: give the zone by its name, time.LoadLocation("Europe/Berlin"), or time.UTC`)
 )
 
-// zoneOf is the zone of a location. A zone with a name from the database is known by the name, and one of time.FixedZone by its name and
-// its offset: several may have one name.
+// zoneOf is the zone of a location. A zone with a name from the database is known by the name, and
+// one of time.FixedZone by its name and its offset: several may have one name.
 func zoneOf(l *time.Location) (*zone, error) {
 	switch {
 	case l == nil:
 		return nil, errNoZone
-	case l.String() == "Local", l == machine && l != time.UTC: // with TZ set the machine's zone has a name of the database
+	// with TZ set the machine's zone has a name of the database
+	case l.String() == "Local", l == machine && l != time.UTC:
 		return nil, errLocalZone
 	}
 	z := &zone{Location: l, text: l.String()}
@@ -46,12 +48,14 @@ func zoneOf(l *time.Location) (*zone, error) {
 	}
 	known, _ := zones.LoadOrStore(z.text, z)
 	if other := known.(*zone); other.rules != z.rules {
-		return nil, fmt.Errorf("two time zones are named %s and have different offsets: give one of them another name", z.text)
+		return nil, fmt.Errorf("two time zones are named %s and have different offsets: give one of them another name",
+			z.text)
 	}
 	return known.(*zone), nil
 }
 
-// probe hashes the offsets of the zone, and says whether it is one of time.FixedZone: of a single offset, whose short name is its name.
+// probe hashes the offsets of the zone, and says whether it is one of time.FixedZone: of a single
+// offset, whose short name is its name.
 func (z *zone) probe() (fixed bool) {
 	fixed = true
 	_, first := time.Unix(0, 0).In(z.Location).Zone()

@@ -46,7 +46,8 @@ func TestZonesCompareByMeaning(t *testing.T) {
 		}
 	}
 	require.Equal(t, "calendar day of desk(-05:00) from 0s", only(t, Days(hours("desk", -5), 0)).String())
-	require.Equal(t, "calendar day of America/New_York from 17h0m0s", only(t, Days(loaded(t, "America/New_York"), 17*time.Hour)).String())
+	require.Equal(t, "calendar day of America/New_York from 17h0m0s",
+		only(t, Days(loaded(t, "America/New_York"), 17*time.Hour)).String())
 	require.Equal(t, "calendar day of UTC from 0s", only(t, Days(time.UTC, 0)).String())
 	require.Equal(t, "calendar day of odd(+00:00:30) from 0s", only(t, Days(time.FixedZone("odd", 30), 0)).String())
 }
@@ -63,15 +64,17 @@ func TestLocalZoneIsAMistake(t *testing.T) {
 	}
 }
 
-// Near both ends of time every kind has bounds in order and without overflow, and finds its windows in few steps.
+// Near both ends of time every kind has bounds in order and without overflow, and finds its windows
+// in few steps.
 func TestKindsAtTheEndsOfTime(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	longest := time.Duration(math.MaxInt64 / int64(time.Millisecond) * int64(time.Millisecond))
-	specs := []Spec{Tumbling(time.Millisecond), Tumbling(longest), Hopping(time.Minute, 7*time.Second), Hopping(longest, longest/1e6*1e6/7/1e6*1e6),
-		Session(time.Second), Session(longest), Sliding(longest), Unbounded(), Days(loaded(t, "America/New_York"), 17*time.Hour),
-		Weeks(loaded(t, "Asia/Tokyo"), time.Monday, 0), Months(time.UTC, -time.Hour)}
+	specs := []Spec{Tumbling(time.Millisecond), Tumbling(longest), Hopping(time.Minute, 7*time.Second),
+		Hopping(longest, longest/1e6*1e6/7/1e6*1e6), Session(time.Second), Session(longest), Sliding(longest),
+		Unbounded(), Days(loaded(t, "America/New_York"), 17*time.Hour), Weeks(loaded(t, "Asia/Tokyo"), time.Monday, 0),
+		Months(time.UTC, -time.Hour)}
 	grace := Time(longest.Milliseconds())
 	for range 2000 {
 		at := Time(r.Int64N(1 << r.IntN(50)))

@@ -1,12 +1,14 @@
-// Package aggregatetest puts aggregates through the laws that windows rely on. It is meant for the tests of aggregates that users
-// define with aggregates.Custom, and is what the built-in ones are tested with:
+// Package aggregatetest puts aggregates through the laws that windows rely on. It is meant for the
+// tests of aggregates that users define with aggregates.Custom, and is what the built-in ones are
+// tested with:
 //
 //	aggregatetest.Laws[Tick, float64]{
 //		Project: func(g aggregates.Rows[Tick]) float64 { return aggregates.Custom(g, spread, bid) },
 //		Row:     func(r *rand.Rand) Tick { return Tick{Bid: float64(r.IntN(100))} },
 //	}.Check(t)
 //
-// A law that does not hold fails the test with the seed that shows it. Everything runs in the goroutine of the test.
+// A law that does not hold fails the test with the seed that shows it. Everything runs in the
+// goroutine of the test.
 package aggregatetest
 
 import (
@@ -22,21 +24,24 @@ import (
 
 // Laws is aggregates and the rows to try them on.
 //
-// Rows get ascending sequence numbers, and times in any order, some of them equal. They are split over states at random, and the states
-// are merged in any order. Results are compared, and bytes where the same must have come about in the same way.
+// Rows get ascending sequence numbers, and times in any order, some of them equal. They are split
+// over states at random, and the states are merged in any order. Results are compared, and bytes
+// where the same must have come about in the same way.
 type Laws[T, R any] struct {
 	// Project calls the aggregates, as the projection of a plan does.
 	Project func(g aggregates.Rows[T]) R
 	// Row makes a row up: with nulls, equal values and extremes where the column can have them.
 	Row func(r *rand.Rand) T
-	// Equal compares results; nil is assert.ObjectsAreEqual. Those that round, such as sums of floats, need one.
+	// Equal compares results; nil is assert.ObjectsAreEqual. Those that round, such as sums of
+	// floats, need one.
 	Equal func(a, b R) bool
 	// NoMerge leaves out the laws of merging.
 	NoMerge bool
-	// Ordered says that the result depends on the order of rows, so that only the last of them can be undone: else any can.
+	// Ordered says that the result depends on the order of rows, so that only the last of them can
+	// be undone: else any can.
 	Ordered bool
-	// Runs is how many times each law is tried; 0 is 200. Rows is how many rows there are at most; 0 is 16. Seed is that of a run that
-	// failed; 0 makes one up.
+	// Runs is how many times each law is tried; 0 is 200. Rows is how many rows there are at most;
+	// 0 is 16. Seed is that of a run that failed; 0 makes one up.
 	Runs, Rows int
 	Seed       uint64
 }
@@ -64,8 +69,8 @@ type row[T any] struct {
 	at  aggregates.At
 }
 
-// Check fails the test where a law does not hold. Laws of undoing are checked if all aggregates can undo: of programs that are recorded
-// for it, as those of streams may keep less.
+// Check fails the test where a law does not hold. Laws of undoing are checked if all aggregates can
+// undo: of programs that are recorded for it, as those of streams may keep less.
 func (l Laws[T, R]) Check(t testing.TB) {
 	t.Helper()
 	seed := l.Seed
@@ -82,8 +87,8 @@ func (l Laws[T, R]) Check(t testing.TB) {
 		if needs.Undo && p.CheckUndo() != nil {
 			continue
 		}
-		c := &trial[T, R]{Laws: l, t: t, rand: rand.New(rand.NewPCG(seed, 0)), program: p, reader: aggregates.NewReader(p),
-			undoes: needs.Undo, cells: make([]aggregates.Cell, p.Cells())}
+		c := &trial[T, R]{Laws: l, t: t, rand: rand.New(rand.NewPCG(seed, 0)), program: p,
+			reader: aggregates.NewReader(p), undoes: needs.Undo, cells: make([]aggregates.Cell, p.Cells())}
 		if c.Equal == nil {
 			c.Equal = func(a, b R) bool { return assert.ObjectsAreEqual(a, b) }
 		}
@@ -119,7 +124,8 @@ func (c *trial[T, R]) run() {
 	}
 }
 
-// storing: what Append wrote Load reads, and it goes on from there as if nothing had been; equal histories are equal bytes.
+// storing: what Append wrote Load reads, and it goes on from there as if nothing had been; equal
+// histories are equal bytes.
 func (c *trial[T, R]) storing() {
 	c.t.Helper()
 	half := c.rand.IntN(len(c.rows) + 1)
@@ -141,7 +147,8 @@ func (c *trial[T, R]) storing() {
 	require.Error(c.t, c.program.Load(loaded, append(stored, 0)), "loading a row that is too long")
 }
 
-// undoing: Undo of a row gives the state of the others, as if it had never been, down to none; and it goes on from there.
+// undoing: Undo of a row gives the state of the others, as if it had never been, down to none; and
+// it goes on from there.
 func (c *trial[T, R]) undoing() {
 	c.t.Helper()
 	s := c.added(c.rows)
@@ -184,7 +191,8 @@ func (c *trial[T, R]) zero() {
 	c.same(s, into, "a state, and the same merged into nothing")
 }
 
-// merging: states of a split of the rows, merged in any order, are the state of all rows; and it goes on from there.
+// merging: states of a split of the rows, merged in any order, are the state of all rows; and it
+// goes on from there.
 func (c *trial[T, R]) merging() {
 	c.t.Helper()
 	parts := c.split(1 + c.rand.IntN(4))

@@ -25,9 +25,11 @@ import (
 
 const base = 1_700_006_400_000
 
-// fill writes n records of a few pairs, a second apart, and then markers that close all windows of both partitions.
+// fill writes n records of a few pairs, a second apart, and then markers that close all windows of
+// both partitions.
 func fill(t *testing.T, brokers []string, topic string, n int, asJSON bool) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.DefaultProduceTopic(topic),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	require.NoError(t, err)
 	defer cl.Close()
 	put := func(p int32, pair string, bid float64, at int64) {
@@ -37,7 +39,8 @@ func fill(t *testing.T, brokers []string, topic string, n int, asJSON bool) {
 		if asJSON {
 			v = fmt.Appendf(nil, `{"pair":%q,"bid":%g,"ask":%g,"at":%d}`, pair, bid, bid+1, at)
 		}
-		require.NoError(t, cl.ProduceSync(t.Context(), &kgo.Record{Partition: p, Key: []byte(pair), Value: v, Timestamp: time.UnixMilli(at)}).FirstErr())
+		require.NoError(t, cl.ProduceSync(t.Context(), &kgo.Record{Partition: p, Key: []byte(pair), Value: v,
+			Timestamp: time.UnixMilli(at)}).FirstErr())
 	}
 	for i := range n {
 		pair := pairs[i%len(pairs)]
@@ -70,7 +73,8 @@ var pairs = func() (list []struct {
 }()
 
 func rows(t *testing.T, brokers []string, topic string, n int) map[string][]byte {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topic),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	require.NoError(t, err)
 	defer cl.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -92,12 +96,16 @@ func TestMeasuresAndWritesRows(t *testing.T) {
 			outs := map[int]string{}
 			for _, m := range []int{1, 5, 15, 60} {
 				outs[m] = c.Name("out") + "-" + strconv.Itoa(m)
-				t.Cleanup(func() { c.Admin().Delete(context.Background(), outs[m], topology.ChangelogName(app, topic)) })
+				t.Cleanup(func() {
+					c.Admin().Delete(context.Background(), outs[m],
+						topology.ChangelogName(app, topic))
+				})
 			}
 			fill(t, c.Brokers, topic, 600, codec == "json")
 			log := filepath.Join(t.TempDir(), "log")
-			args := []string{"-brokers", strings.Join(c.Brokers, ","), "-app", app, "-topic", topic, "-out", c.Name("out"), "-state", t.TempDir(),
-				"-workload", "multi", "-name", "the name", "-codec", codec, "-commit", "50ms", "-metrics", log}
+			args := []string{"-brokers", strings.Join(c.Brokers, ","), "-app", app, "-topic", topic, "-out",
+				c.Name("out"), "-state", t.TempDir(), "-workload", "multi", "-name", "the name", "-codec", codec,
+				"-commit", "50ms", "-metrics", log}
 			var stdout, stderr bytes.Buffer
 			require.NoError(t, run(t.Context(), args, nil, &stdout, &stderr), stderr.String())
 			var line struct {
@@ -124,20 +132,23 @@ func TestMeasuresAndWritesRows(t *testing.T) {
 				require.Len(t, first, 48)
 				count := int64(min(m*30, 300))
 				require.EqualValues(t, count, binary.BigEndian.Uint64(first[32:]))
-				require.EqualValues(t, base+(count-1)*2000, binary.BigEndian.Uint64(first[40:]), "at of the last record")
+				require.EqualValues(t, base+(count-1)*2000, binary.BigEndian.Uint64(first[40:]),
+					"at of the last record")
 			}
 
 			stdout.Reset()
 			require.NoError(t, run(t.Context(), append(args, "-restore"), nil, &stdout, &stderr), stderr.String())
 			require.Contains(t, stdout.String(), `"workload":"restore"`)
 			stdout.Reset()
-			require.NoError(t, run(t.Context(), append(args, "-serve"), strings.NewReader(""), &stdout, &stderr), stderr.String())
+			require.NoError(t, run(t.Context(), append(args, "-serve"), strings.NewReader(""), &stdout, &stderr),
+				stderr.String())
 			require.True(t, strings.HasPrefix(stdout.String(), "RUNNING\n{"), stdout.String())
 		})
 	}
 }
 
-// The left topic has each pair every two seconds of a minute, the right one once, at the pair's first second: six of thirty have a partner.
+// The left topic has each pair every two seconds of a minute, the right one once, at the pair's
+// first second: six of thirty have a partner.
 func TestJoins(t *testing.T) {
 	c := kafkatest.Start(t)
 	left, right := c.Topic(t, "left", 2), c.Topic(t, "right", 2)
@@ -146,8 +157,8 @@ func TestJoins(t *testing.T) {
 	for workload, alone := range map[string]int{"join": 0, "left": 48} {
 		app, out := c.Name("app-"+workload), c.Topic(t, "out-"+workload, 2)
 		t.Cleanup(func() { c.Admin().Delete(context.Background(), topology.ChangelogName(app, left)) })
-		args := []string{"-brokers", strings.Join(c.Brokers, ","), "-app", app, "-topic", left, "-second", right, "-out", out, "-state", t.TempDir(),
-			"-workload", workload, "-commit", "50ms"}
+		args := []string{"-brokers", strings.Join(c.Brokers, ","), "-app", app, "-topic", left, "-second", right,
+			"-out", out, "-state", t.TempDir(), "-workload", workload, "-commit", "50ms"}
 		var stdout, stderr bytes.Buffer
 		require.NoError(t, run(t.Context(), args, nil, &stdout, &stderr), stderr.String())
 		require.Contains(t, stdout.String(), `"records":66,`)
@@ -163,7 +174,8 @@ func TestJoins(t *testing.T) {
 
 // values is all n values of a topic, in any order.
 func values(t *testing.T, brokers []string, topic string, n int) (all [][]byte) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topic),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	require.NoError(t, err)
 	defer cl.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -187,8 +199,9 @@ func TestServesTwoStages(t *testing.T) {
 	stdin, stop := io.Pipe()
 	stdout, ended := new(bytes.Buffer), make(chan error, 1)
 	go func() {
-		ended <- run(t.Context(), []string{"-brokers", strings.Join(c.Brokers, ","), "-app", app, "-topic", topic, "-out", out, "-state", t.TempDir(),
-			"-workload", "repartition", "-emit", "changes", "-every", "-commit", "50ms", "-serve"}, stdin, stdout, t.Output())
+		ended <- run(t.Context(), []string{"-brokers", strings.Join(c.Brokers, ","), "-app", app, "-topic", topic,
+			"-out", out, "-state", t.TempDir(), "-workload", "repartition", "-emit", "changes", "-every", "-commit",
+			"50ms", "-serve"}, stdin, stdout, t.Output())
 	}()
 	all := rows(t, c.Brokers, out, 2*len(pairs))
 	first := all[string(binary.BigEndian.AppendUint64([]byte("by "+pairs[0].name), base))]
@@ -200,11 +213,14 @@ func TestServesTwoStages(t *testing.T) {
 }
 
 func TestWrongFlags(t *testing.T) {
-	err := run(t.Context(), []string{"-second", "b", "-workload", "cross", "-codec", "xml"}, nil, io.Discard, io.Discard)
-	for _, want := range []string{"-second is needed for joins", "-topic and -out are needed", `-workload "cross"`, `-codec "xml"`} {
+	err := run(t.Context(), []string{"-second", "b", "-workload", "cross", "-codec", "xml"}, nil, io.Discard,
+		io.Discard)
+	for _, want := range []string{"-second is needed for joins", "-topic and -out are needed", `-workload "cross"`,
+		`-codec "xml"`} {
 		require.ErrorContains(t, err, want)
 	}
-	require.ErrorContains(t, run(t.Context(), []string{"-topic", "a", "-out", "b", "-workload", "repartition"}, nil, io.Discard, io.Discard), "needs -serve")
+	require.ErrorContains(t, run(t.Context(), []string{"-topic", "a", "-out", "b", "-workload", "repartition"}, nil,
+		io.Discard, io.Discard), "needs -serve")
 	err = run(t.Context(), []string{"-topic", "a", "-out", "b", "-brokers", "127.0.0.1:1"}, nil, io.Discard, io.Discard)
 	require.ErrorContains(t, err, "127.0.0.1:1", "no broker there")
 }

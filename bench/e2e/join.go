@@ -31,5 +31,6 @@ func (o *options) declareJoin(b *dsl.Builder, left *dsl.StreamOf[rig.PeerTick], 
 	if o.workload == "left" {
 		kind = dsl.LeftJoin[rig.PeerTick, rig.PeerTick, joined]
 	}
-	kind(left, dsl.Stream[rig.PeerTick](b, o.second).Codec(input), dsl.Within(reach, reach), join).To(o.out).Codec(codecs.Fixed[joined]())
+	kind(left, dsl.Stream[rig.PeerTick](b, o.second).Codec(input), dsl.Within(reach, reach),
+		join).To(o.out).Codec(codecs.Fixed[joined]())
 }

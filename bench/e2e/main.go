@@ -61,9 +61,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	defer closeLog()
 	opened := rig.NewOpenings(lines)
-	cfg := engine.Config{Brokers: o.brokerList(), StateDir: o.state, CommitInterval: o.commit, EveryUpdate: o.every, MaxAhead: engine.NoBound,
-		WithoutTables: "a measurement: the peers keep no tables either", Memory: int(o.memory),
-		Log: slog.New(opened)}
+	cfg := engine.Config{Brokers: o.brokerList(), StateDir: o.state, CommitInterval: o.commit, EveryUpdate: o.every,
+		MaxAhead: engine.NoBound, WithoutTables: "a measurement: the peers keep no tables either",
+		Memory: int(o.memory), Log: slog.New(opened)}
 	if o.guarantee == engine.AtLeastOnce.String() {
 		cfg.Guarantee = engine.AtLeastOnce
 	}
@@ -132,10 +132,16 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	f.BoolVar(&o.serve, "serve", false, "print RUNNING when ready, run until standard input ends")
 	f.BoolVar(&o.every, "every", false, "put every change out, not only the last one of a row before each commit")
 	f.DurationVar(&o.commit, "commit", time.Second, "time between commits")
-	f.StringVar(&o.guarantee, "guarantee", engine.ExactlyOnce.String(), engine.ExactlyOnce.String()+" or "+engine.AtLeastOnce.String())
-	f.Var(&o.memory, "memory", "bound of the process's memory: bytes, or like 256MB (of 1024*1024); 0: the engine's default, and no limit for the collector")
-	f.StringVar(&o.metrics, "metrics", "", "file for log lines of level info and above; metrics are written out once a second, as for a scrape. Empty: neither, and warnings go to standard error")
-	f.StringVar(&o.profile, "cpuprofile", "", "file for a CPU profile of the run, which makes the run a little slower; empty: none")
+	f.StringVar(&o.guarantee, "guarantee", engine.ExactlyOnce.String(), engine.ExactlyOnce.String()+" or "+
+		engine.AtLeastOnce.String())
+	f.Var(&o.memory, "memory",
+		"bound of the process's memory: bytes, or like 256MB (of 1024*1024); 0: the engine's default, and no limit "+
+			"for the collector")
+	f.StringVar(&o.metrics, "metrics", "",
+		"file for log lines of level info and above; metrics are written out once a second, as for a scrape. Empty: "+
+			"neither, and warnings go to standard error")
+	f.StringVar(&o.profile, "cpuprofile", "",
+		"file for a CPU profile of the run, which makes the run a little slower; empty: none")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
@@ -214,7 +220,8 @@ func (o *options) settings() string {
 	if o.metrics != "" {
 		bound += " metrics=1s log=info"
 	}
-	return fmt.Sprintf("guarantee=%s commit=%v emit=%s codec=%s store=%s compression=none tables=none%s", o.guarantee, o.commit, o.emit, o.codec, store, bound)
+	return fmt.Sprintf("guarantee=%s commit=%v emit=%s codec=%s store=%s compression=none tables=none%s", o.guarantee,
+		o.commit, o.emit, o.codec, store, bound)
 }
 
 // size is a number of bytes as a flag.
@@ -271,7 +278,8 @@ func (o *options) measure(ctx context.Context, m *meter) (map[string]any, error)
 }
 
 // measureRestore waits until the state of all tasks is back.
-func (o *options) measureRestore(ctx context.Context, m *meter, begin sample, ready func() error) (map[string]any, error) {
+func (o *options) measureRestore(ctx context.Context, m *meter, begin sample, ready func() error) (map[string]any,
+	error) {
 	if err := ready(); err != nil {
 		return nil, err
 	}
@@ -281,12 +289,13 @@ func (o *options) measureRestore(ctx context.Context, m *meter, begin sample, re
 		return nil, err
 	}
 	wall := end.at.Sub(begin.at).Seconds()
-	return map[string]any{"workload": "restore", "records": rows, "wall_s": thousandths(wall), "records_per_s": math.Round(float64(rows) / wall),
-		"cpu_s_steady": thousandths(end.cpu - begin.cpu)}, nil
+	return map[string]any{"workload": "restore", "records": rows, "wall_s": thousandths(wall),
+		"records_per_s": math.Round(float64(rows) / wall), "cpu_s_steady": thousandths(end.cpu - begin.cpu)}, nil
 }
 
 // serveUntil runs until standard input ends.
-func (o *options) serveUntil(ctx context.Context, m *meter, stdin io.Reader, stdout io.Writer, ready func() error) (map[string]any, error) {
+func (o *options) serveUntil(ctx context.Context, m *meter, stdin io.Reader, stdout io.Writer,
+	ready func() error) (map[string]any, error) {
 	if err := ready(); err != nil {
 		return nil, err
 	}

@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	firstPoll  = 2 * time.Millisecond  // for the first record: the clock's precision
-	endPoll    = 50 * time.Millisecond // for the last: asking takes a tenth of a millisecond, and the offsets come later anyway
+	firstPoll = 2 * time.Millisecond // for the first record: the clock's precision
+	// for the last: asking takes a tenth of a millisecond, and the offsets come later anyway
+	endPoll    = 50 * time.Millisecond
 	scrapeEach = time.Second           // with -metrics
 	offsetPoll = 25 * time.Millisecond // for the group's offsets
 )
@@ -46,7 +47,8 @@ func newMeter(ctx context.Context, o *options) (*meter, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &meter{admin: admin, group: topology.GroupName(o.app), changelog: topology.ChangelogName(o.app, o.topic), ends: map[string]map[int32]int64{}, registry: prometheus.NewRegistry()}
+	m := &meter{admin: admin, group: topology.GroupName(o.app), changelog: topology.ChangelogName(o.app, o.topic),
+		ends: map[string]map[int32]int64{}, registry: prometheus.NewRegistry()}
 	for _, topic := range o.topics() {
 		ends, err := admin.Ends(ctx, topic, false)
 		if err != nil {

@@ -12,8 +12,9 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// plan is windows of 1 minute to the topic out, hopping ones of 60 minutes by 1, sessions with a gap of 30 s, or for multi of 1, 5, 15 and 60
-// minutes to out-1, out-5, out-15 and out-60; or a join with the topic second. For repartition they are windows of 1 minute again, of as many
+// plan is windows of 1 minute to the topic out, hopping ones of 60 minutes by 1, sessions with a
+// gap of 30 s, or for multi of 1, 5, 15 and 60 minutes to out-1, out-5, out-15 and out-60; or a
+// join with the topic second. For repartition they are windows of 1 minute again, of as many
 // groups, but by way of an internal topic.
 func (o *options) plan() (*topology.Plan, error) {
 	var input codecs.Codec[rig.PeerTick] = codecs.Fixed[rig.PeerTick]()

@@ -50,7 +50,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f.IntVar(&l.rate, "rate", 500_000, "records a second that are let through")
 	f.DurationVar(&l.every, "every", 200*time.Microsecond, "time between the reads of a reader")
 	f.IntVar(&l.readers, "readers", 1, "goroutines that read")
-	f.IntVar(&l.cache, "cache", 64, "cache of the table in MiB; the table is some 20 MB packed: with 1 nearly every read is one of a file, of the system's cache")
+	f.IntVar(&l.cache, "cache", 64,
+		"cache of the table in MiB; the table is some 20 MB packed: with 1 nearly every read is one of a file, of "+
+			"the system's cache")
 	f.StringVar(&l.results, "results", "", "folder of a file that lines are added to; empty: none")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -87,7 +89,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	cfg := engine.Config{Brokers: brokers, StateDir: dir, Tables: engine.Tables{Default: engine.TableSettings{Cache: l.cache << 20}}, Log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	cfg := engine.Config{Brokers: brokers, StateDir: dir,
+		Tables: engine.Tables{Default: engine.TableSettings{Cache: l.cache << 20}},
+		Log:    slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	e, err := engine.New(plan, cfg)
 	if err != nil {
 		return err
@@ -110,7 +114,9 @@ func (l *load) pace(*rig.Tick) error {
 	}
 	if n%1024 == 0 {
 		due := time.Unix(0, l.begin.Load()).Add(time.Duration(float64(n) / float64(l.rate) * float64(time.Second)))
-		time.Sleep(time.Until(due)) // the rate is what is wanted; a thousandth of a second at most, as a rule, so that nobody has to end it
+		// the rate is what is wanted; a thousandth of a second at most, as a rule, so that nobody
+		// has to end it
+		time.Sleep(time.Until(due))
 	}
 	return nil
 }
@@ -118,7 +124,8 @@ func (l *load) pace(*rig.Tick) error {
 // fill writes the ticks: each key has 20 in each minute.
 func (l *load) fill(ctx context.Context, e *engine.Engine, ticks *dsl.StreamOf[rig.Tick]) error {
 	return rig.Write(ctx, e, ticks, l.records, func(i int) rig.Tick {
-		return rig.Tick{Pair: pair(i % keys), Bid: float64(i%997) / 8, At: rig.DayStart.Add(time.Duration(i) * time.Minute / (20 * keys))}
+		return rig.Tick{Pair: pair(i % keys), Bid: float64(i%997) / 8,
+			At: rig.DayStart.Add(time.Duration(i) * time.Minute / (20 * keys))}
 	})
 }
 
@@ -138,7 +145,8 @@ func (l *load) measure(ctx context.Context, e *engine.Engine, table *engine.Tabl
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		time.Sleep(10 * time.Millisecond) // between two looks at the table, so that the wait for its first rows costs no CPU
+		// between two looks at the table, so that the wait for its first rows costs no CPU
+		time.Sleep(10 * time.Millisecond)
 	}
 	for _, what := range []string{"while processing", "idle"} {
 		end := time.Now().Add(idleReads)
@@ -152,8 +160,8 @@ func (l *load) measure(ctx context.Context, e *engine.Engine, table *engine.Tabl
 			return err
 		}
 		wall := time.Since(from).Seconds()
-		if err := l.print(took, map[string]any{"what": what, "records_per_s": int(float64(l.seen.Load()-seen) / wall), "cores_used": (rig.CPU() - cpu) / wall,
-			"scheduler_wait_p99_us": waits.p99(schedulerWaits())}); err != nil {
+		if err := l.print(took, map[string]any{"what": what, "records_per_s": int(float64(l.seen.Load()-seen) / wall),
+			"cores_used": (rig.CPU() - cpu) / wall, "scheduler_wait_p99_us": waits.p99(schedulerWaits())}); err != nil {
 			return err
 		}
 	}
@@ -169,7 +177,8 @@ func schedulerWaits() waited {
 	return waited{one[0].Value.Float64Histogram()}
 }
 
-// p99 is of the waits between w and later, in microseconds; it is what reads wait too that come back from RocksDB and find no processor.
+// p99 is of the waits between w and later, in microseconds; it is what reads wait too that come
+// back from RocksDB and find no processor.
 func (w waited) p99(later waited) float64 {
 	var all uint64
 	for i := range later.Counts {
@@ -200,7 +209,8 @@ func count(ctx context.Context, table *engine.TableReader[string, rig.Bar], from
 type latencies struct{ gets, ranges []time.Duration }
 
 // readAll lets all readers read while more says so.
-func (l *load) readAll(ctx context.Context, table *engine.TableReader[string, rig.Bar], more func() bool) (*latencies, error) {
+func (l *load) readAll(ctx context.Context, table *engine.TableReader[string, rig.Bar], more func() bool) (*latencies,
+	error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	all := make([]latencies, l.readers)
@@ -221,7 +231,8 @@ func (l *load) readAll(ctx context.Context, table *engine.TableReader[string, ri
 }
 
 // read makes reads: nine gets, then a range.
-func (l *load) read(ctx context.Context, table *engine.TableReader[string, rig.Bar], took *latencies, n int, more func() bool) error {
+func (l *load) read(ctx context.Context, table *engine.TableReader[string, rig.Bar], took *latencies, n int,
+	more func() bool) error {
 	tick := time.NewTicker(l.every)
 	defer tick.Stop()
 	for ; more() && ctx.Err() == nil; n++ {
@@ -246,7 +257,8 @@ func (l *load) read(ctx context.Context, table *engine.TableReader[string, rig.B
 }
 
 func (l *load) print(took *latencies, line map[string]any) error {
-	line["settings"] = fmt.Sprintf("records=%d rate=%d every=%v readers=%d cache=%dMB store=rocksdb codec=json broker=embedded, same process",
+	line["settings"] = fmt.Sprintf(
+		"records=%d rate=%d every=%v readers=%d cache=%dMB store=rocksdb codec=json broker=embedded, same process",
 		l.records, l.rate, l.every, l.readers, l.cache)
 	for name, all := range map[string][]time.Duration{"get": took.gets, "range_1000": took.ranges} {
 		slices.Sort(all)

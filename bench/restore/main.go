@@ -45,11 +45,15 @@ func (r *run) parse(args []string) error {
 	f := flag.NewFlagSet("restore", flag.ContinueOnError)
 	f.SetOutput(r.stderr)
 	f.StringVar(&r.addresses, "brokers", "", "addresses, separated by commas; empty: a broker in the process")
-	f.StringVar(&r.topic, "topic", "", "input, one of the peers' topics of ticks; empty: one is made, of -records and -keys")
-	f.StringVar(&r.app, "app", "", "application whose changelog is restored, if an earlier run with -app has filled it; empty: a new one, deleted in the end")
+	f.StringVar(&r.topic, "topic", "",
+		"input, one of the peers' topics of ticks; empty: one is made, of -records and -keys")
+	f.StringVar(&r.app, "app", "",
+		"application whose changelog is restored, if an earlier run with -app has filled it; empty: a new one, "+
+			"deleted in the end")
 	f.StringVar(&r.dir, "dir", "", "folder on the disk to measure; empty: the system's for temporary files")
 	f.StringVar(&r.peers, "peers", "", "folder of the peers' run.sh; empty: ashi alone")
-	f.StringVar(&r.profile, "cpuprofile", "", "file for a CPU profile of the first restore, which makes it a little slower; empty: none")
+	f.StringVar(&r.profile, "cpuprofile", "",
+		"file for a CPU profile of the first restore, which makes it a little slower; empty: none")
 	f.StringVar(&r.results, "results", "", "folder of a file that lines are added to; empty: none")
 	f.IntVar(&r.records, "records", 2_000_000, "ticks of a topic that is made")
 	f.IntVar(&r.keys, "keys", 1_000_000, "keys of a topic that is made")
@@ -110,7 +114,8 @@ func measure(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	return streams.Run()
 }
 
-// name finds names for application and topic, and returns what deletes the topics that only this run needs.
+// name finds names for application and topic, and returns what deletes the topics that only this
+// run needs.
 func (r *run) name(admin *kafka.Admin) (forget func(), err error) {
 	if r.app != "" && r.topic != "" {
 		return func() {}, nil
@@ -148,8 +153,8 @@ func (r *run) engine(dir string, opened *rig.Openings) (*engine.Engine, *dsl.Str
 		return nil, nil, err
 	}
 	debug.SetMemoryLimit(int64(r.memory) * mib / 8 * 5) // as Config.Memory advises
-	e, err := engine.New(plan, engine.Config{Brokers: r.brokers, StateDir: dir, Memory: r.memory * mib, MaxAhead: engine.NoBound,
-		WithoutTables: "a measurement of tasks", Log: slog.New(opened)})
+	e, err := engine.New(plan, engine.Config{Brokers: r.brokers, StateDir: dir, Memory: r.memory * mib,
+		MaxAhead: engine.NoBound, WithoutTables: "a measurement of tasks", Log: slog.New(opened)})
 	return e, ticks, err
 }
 
@@ -160,7 +165,8 @@ func (r *run) fill(ctx context.Context, admin *kafka.Admin, dir string) error {
 		return err
 	}
 	if strings.HasSuffix(r.topic, "-ticks") {
-		if err := admin.Ensure(ctx, kafka.TopicSpec{Name: r.topic, Partitions: int32(r.partitions), Replication: 1}); err != nil {
+		if err := admin.Ensure(ctx, kafka.TopicSpec{Name: r.topic, Partitions: int32(r.partitions),
+			Replication: 1}); err != nil {
 			return errors.Join(err, e.Close())
 		}
 		if err := r.write(ctx, e, ticks); err != nil {
@@ -224,8 +230,11 @@ func (r *run) restore(ctx context.Context, round int, dir string) (map[string]an
 	if err != nil {
 		return nil, err
 	}
-	return withTasks(opened.Tasks(), map[string]any{"peer": "ashi", "workload": "restore", "round": round, "topic": r.topic, "wall_s": wall, "cpu_s": burnt,
-		"max_rss_mb": rig.PeakMemory(), "settings": fmt.Sprintf("guarantee=exactly-once store=rocksdb memory=%dMB windows=1m grace=24h", r.memory)}), os.RemoveAll(dir)
+	return withTasks(opened.Tasks(), map[string]any{"peer": "ashi", "workload": "restore", "round": round,
+			"topic": r.topic, "wall_s": wall, "cpu_s": burnt, "max_rss_mb": rig.PeakMemory(),
+			"settings": fmt.Sprintf("guarantee=exactly-once store=rocksdb memory=%dMB windows=1m grace=24h",
+				r.memory)}),
+		os.RemoveAll(dir)
 }
 
 func (r *run) tasks(ctx context.Context) (int, error) {
@@ -250,7 +259,8 @@ func withTasks(tasks []map[string]slog.Value, line map[string]any) map[string]an
 	n := float64(len(tasks))
 	line["tasks"], line["rows"], line["bytes"], line["restore_s"] = n, rows, bytes, slowest.Seconds()
 	line["rows_per_s"], line["mb_per_s"] = float64(rows)/slowest.Seconds(), float64(bytes)/slowest.Seconds()/1e6
-	line["rows_per_s_and_partition"], line["mb_per_s_and_partition"] = float64(rows)/slowest.Seconds()/n, float64(bytes)/slowest.Seconds()/1e6/n
+	line["rows_per_s_and_partition"], line["mb_per_s_and_partition"] = float64(rows)/slowest.Seconds()/n,
+		float64(bytes)/slowest.Seconds()/1e6/n
 	line["cpu_us_per_row"] = line["cpu_s"].(float64) / float64(rows) * 1e6
 	return line
 }

@@ -35,7 +35,8 @@ func (b *bench) parse(args []string) error {
 	f.SetOutput(b.stderr)
 	f.StringVar(&b.addresses, "brokers", "", "addresses, separated by commas; empty: a broker in the process")
 	f.StringVar(&b.dir, "dir", "", "folder on the disk to measure; empty: the system's for temporary files")
-	f.StringVar(&b.profile, "cpuprofile", "", "file for a CPU profile of the first start, which makes it a little slower; empty: none")
+	f.StringVar(&b.profile, "cpuprofile", "",
+		"file for a CPU profile of the first start, which makes it a little slower; empty: none")
 	f.StringVar(&b.results, "results", "", "folder of a file that lines are added to; empty: none")
 	f.IntVar(&b.finals, "finals", 1_000_000, "rows of the table")
 	f.IntVar(&b.keys, "keys", 1000, "keys that the rows are of: each has as many as the others")
@@ -103,7 +104,8 @@ func (b *bench) plan() (*topology.Plan, *dsl.StreamOf[rig.Tick], topology.TableO
 	return plan, ticks, bars.Size(time.Minute), err
 }
 
-func (b *bench) engine(dir string) (*engine.Engine, *dsl.StreamOf[rig.Tick], *engine.TableReader[string, rig.Bar], error) {
+func (b *bench) engine(dir string) (*engine.Engine, *dsl.StreamOf[rig.Tick], *engine.TableReader[string, rig.Bar],
+	error) {
 	plan, ticks, bars, err := b.plan()
 	if err != nil {
 		return nil, nil, nil, err
@@ -118,7 +120,8 @@ func (b *bench) engine(dir string) (*engine.Engine, *dsl.StreamOf[rig.Tick], *en
 	return e, ticks, table, err
 }
 
-// fill writes a tick for each row and those that close the last windows, and lets an engine make the rows.
+// fill writes a tick for each row and those that close the last windows, and lets an engine make
+// the rows.
 func (b *bench) fill(ctx context.Context, admin *kafka.Admin, dir string) error {
 	if err := admin.Ensure(ctx, kafka.TopicSpec{Name: b.ticks(), Partitions: 2, Replication: 1}); err != nil {
 		return err

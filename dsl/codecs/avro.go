@@ -18,8 +18,8 @@ type AvroCodec[T any] struct {
 	err  error
 }
 
-// Avro writes all columns of T, key columns too, in field order, as a record of Avro's binary encoding. The schema is derived from the
-// entity model; docs/codecs.md has the table of types:
+// Avro writes all columns of T, key columns too, in field order, as a record of Avro's binary
+// encoding. The schema is derived from the entity model; docs/codecs.md has the table of types:
 //
 //	bool; int8 to int32, uint8, uint16         boolean; int
 //	int, int64, uint32, uint, uint64           long; a uint64 beyond it is an error, a time.Duration is nanoseconds
@@ -29,13 +29,16 @@ type AvroCodec[T any] struct {
 //	pointer                                    union of null and that, null where a record does not have it
 //	slice; map of strings to scalars; struct   array; map; record
 //
-// By itself the codec writes the bare record, and reads only what was written with the very same schema. In a registry
-// ([Registered]) it reads what was written with other schemas too, by Avro's rules of resolution: columns are found by name, or where the case differs
-// by that of any case; one that is missing or null has its default or is zero; others are passed over; numbers are widened; times and decimals are
-// read by what the writer's schema says of them. docs/codecs.md has the rules as a table. A value that is null as a whole is [ErrNull].
+// By itself the codec writes the bare record, and reads only what was written with the very same
+// schema. In a registry ([Registered]) it reads what was written with other schemas too, by Avro's
+// rules of resolution: columns are found by name, or where the case differs by that of any case;
+// one that is missing or null has its default or is zero; others are passed over; numbers are
+// widened; times and decimals are read by what the writer's schema says of them. docs/codecs.md has
+// the rules as a table. A value that is null as a whole is [ErrNull].
 //
-// Refused are decimals beyond precision or scale, columns over their maxlen, and texts that are not UTF-8. Where T is tagged
-// relaxed the first two are rounded and cut ([Adjuster]), save keys and digits before the point.
+// Refused are decimals beyond precision or scale, columns over their maxlen, and texts that are not
+// UTF-8. Where T is tagged relaxed the first two are rounded and cut ([Adjuster]), save keys and
+// digits before the point.
 func Avro[T any]() *AvroCodec[T] { return avroOf[T](entity.For[T]()) }
 
 func avroOf[T any](m *entity.Model, errs []error) *AvroCodec[T] {
@@ -142,8 +145,8 @@ func (c *AvroCodec[T]) ForModel(m *entity.Model) Codec[T] {
 	return &AvroCodec[T]{&form, err}
 }
 
-// avroForm is what the library is given in place of T: a struct type of its own tags that lies in memory like T, so that a pointer
-// to the one is a pointer to the other, and nothing is copied.
+// avroForm is what the library is given in place of T: a struct type of its own tags that lies in
+// memory like T, so that a pointer to the one is a pointer to the other, and nothing is copied.
 type avroForm struct {
 	model    *entity.Model
 	twin     reflect.Type
@@ -184,7 +187,8 @@ func newAvroForm(m *entity.Model) (*avroForm, error) {
 		}
 		if base(c.Type) == decimalType {
 			pointer := c.Type.Kind() == reflect.Pointer
-			f.decimals = append(f.decimals, move{at: c.Offset, pointer: pointer, name: c.Name, precision: c.Precision, scale: c.Scale})
+			f.decimals = append(f.decimals, move{at: c.Offset, pointer: pointer, name: c.Name, precision: c.Precision,
+				scale: c.Scale})
 		}
 	}
 	return f, nil

@@ -16,8 +16,8 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// What another library has written, with random schemas, is read as it should be, and what is written that library reads. ASHI_SEED sets
-// the seed, which is printed.
+// What another library has written, with random schemas, is read as it should be, and what is
+// written that library reads. ASHI_SEED sets the seed, which is printed.
 func TestAvroAgainstAnotherLibrary(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("ASHI_SEED"); text != "" {
@@ -39,7 +39,8 @@ func TestAvroAgainstAnotherLibrary(t *testing.T) {
 		require.Empty(t, mistakes)
 		form, err := newAvroForm(m)
 		require.NoError(t, err)
-		read, unread := readerOfAvro(topology.Schema{Format: topology.AvroSchema, Text: string(text)}, func(w *avroType) (avroRead, error) { return resolveRow(m, w) })
+		read, unread := readerOfAvro(topology.Schema{Format: topology.AvroSchema, Text: string(text)},
+			func(w *avroType) (avroRead, error) { return resolveRow(m, w) })
 		for range 8 {
 			native, want, ok := written.value()
 			data, err := codec.BinaryFromNative(nil, native)
@@ -72,7 +73,8 @@ func expectRow(t *testing.T, m *entity.Model, got reflect.Value, want map[string
 	}
 }
 
-// writeAndRead writes a row. The other library reads it and writes the same bytes, and it is read as it was.
+// writeAndRead writes a row. The other library reads it and writes the same bytes, and it is read
+// as it was.
 func writeAndRead(t *testing.T, form *avroForm, row reflect.Value) {
 	t.Helper()
 	data, err := form.encode(nil, row.UnsafePointer())

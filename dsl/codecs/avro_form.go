@@ -35,7 +35,8 @@ func (b *avroBuilder) wrong(name, format string, args ...any) {
 	b.errs = append(b.errs, fmt.Errorf("codecs: avro %s, column %q: %s", b.place, name, fmt.Sprintf(format, args...)))
 }
 
-// twin is a struct type with the fields of the model's, in the same places, whose tags have the columns' names.
+// twin is a struct type with the fields of the model's, in the same places, whose tags have the
+// columns' names.
 func (b *avroBuilder) twin(m *entity.Model) reflect.Type {
 	names := make([]string, m.Type.NumField())
 	for _, c := range m.Columns {
@@ -49,7 +50,8 @@ func (b *avroBuilder) twinStruct(t reflect.Type, names []string) reflect.Type {
 	for i := range fields {
 		fields[i] = reflect.StructField{Name: fmt.Sprintf("F%d", i), Type: t.Field(i).Type, Tag: `avro:"-"`}
 		if name := names[i]; name != "" {
-			fields[i].Type, fields[i].Tag = b.twinOf(name, t.Field(i).Type), reflect.StructTag(fmt.Sprintf("avro:%q", name))
+			fields[i].Type, fields[i].Tag = b.twinOf(name, t.Field(i).Type),
+				reflect.StructTag(fmt.Sprintf("avro:%q", name))
 		}
 	}
 	return reflect.StructOf(fields)
@@ -86,7 +88,8 @@ func (b *avroBuilder) enter(name string, t reflect.Type) bool {
 
 func (b *avroBuilder) leave() { b.open = b.open[:len(b.open)-1] }
 
-// fieldNames are the names of the fields of a struct that is no entity, as JSON has them; empty for those that are left out.
+// fieldNames are the names of the fields of a struct that is no entity, as JSON has them; empty for
+// those that are left out.
 func fieldNames(t reflect.Type) []string {
 	names := make([]string, t.NumField())
 	for i := range names {
@@ -191,7 +194,8 @@ func (b *avroBuilder) node(name string, t reflect.Type, c *entity.Column) avro.S
 		of := b.nullable(name, t.Elem(), nil)
 		return avro.SchemaNode{Type: "array", Items: &of}
 	case reflect.Map:
-		if e := t.Elem().Kind(); t.Key().Kind() != reflect.String || e == reflect.Struct || e == reflect.Pointer || e == reflect.Slice || e == reflect.Map {
+		if e := t.Elem().Kind(); t.Key().Kind() != reflect.String || e == reflect.Struct || e == reflect.Pointer ||
+			e == reflect.Slice || e == reflect.Map {
 			break
 		}
 		of := b.nullable(name, t.Elem(), nil)
@@ -221,8 +225,8 @@ func (b *avroBuilder) nested(name string, t reflect.Type) avro.SchemaNode {
 	return *n
 }
 
-// nestedColumn is what the tag of a field of a nested struct says: of a decimal its precision and scale, else nil. Its Field is -1, as
-// it is no column of the row.
+// nestedColumn is what the tag of a field of a nested struct says: of a decimal its precision and
+// scale, else nil. Its Field is -1, as it is no column of the row.
 func nestedColumn(t reflect.Type, field int) *entity.Column {
 	if base(t.Field(field).Type) != decimalType {
 		return nil
@@ -286,7 +290,8 @@ func defaultOf(c *entity.Column) (any, bool) {
 	return v.Int(), true
 }
 
-// avroTypes are what the library cannot write by itself: apd.Decimal, and the zero time in nanoseconds, which cannot reach the year 1.
+// avroTypes are what the library cannot write by itself: apd.Decimal, and the zero time in
+// nanoseconds, which cannot reach the year 1.
 var avroTypes = []avro.SchemaOpt{
 	avro.CustomType{LogicalType: "decimal", GoType: decimalType,
 		Encode: func(v any, n *avro.SchemaNode) (any, error) {
@@ -296,7 +301,8 @@ var avroTypes = []avro.SchemaOpt{
 		Encode: func(v any, _ *avro.SchemaNode) (any, error) { return entity.ToEpoch(entity.Nanos, v.(time.Time)) }},
 }
 
-// decimalBytes is the unscaled number as two's complement, big-endian, in as few bytes as it takes, as Java's BigInteger has it.
+// decimalBytes is the unscaled number as two's complement, big-endian, in as few bytes as it takes,
+// as Java's BigInteger has it.
 func decimalBytes(d apd.Decimal, precision, scale int) ([]byte, error) {
 	if d.Form != apd.Finite {
 		return nil, fmt.Errorf("Avro has no %v", &d)

@@ -21,7 +21,8 @@ func (t *avroType) number() func(*avroReader) (int64, error) {
 	return nil
 }
 
-// integer reads whole numbers as they were written, and the event time in milliseconds, whatever the unit was.
+// integer reads whole numbers as they were written, and the event time in milliseconds, whatever
+// the unit was.
 func (x *avroResolver) integer(t reflect.Type, c *entity.Column, writer *avroType) (avroRead, error) {
 	number := writer.number()
 	if number == nil || writer.kind == "long" && isAvroInt(t.Kind()) {
@@ -142,7 +143,8 @@ func instantOf(writer *avroType) func(int64) time.Time {
 	return nil
 }
 
-// time reads times in the unit in which they were written. A number that does not say its unit is in that of the column.
+// time reads times in the unit in which they were written. A number that does not say its unit is
+// in that of the column.
 func (x *avroResolver) time(c *entity.Column, writer *avroType) (avroRead, error) {
 	if writer.logical == avroTimeText {
 		return func(r *avroReader, at unsafe.Pointer) error {
@@ -173,7 +175,8 @@ func (x *avroResolver) time(c *entity.Column, writer *avroType) (avroRead, error
 	}, nil
 }
 
-// duration reads times of day and durations in their unit. A number that does not say its unit is nanoseconds.
+// duration reads times of day and durations in their unit. A number that does not say its unit is
+// nanoseconds.
 func (x *avroResolver) duration(writer *avroType) (avroRead, error) {
 	var unit int64
 	switch writer.logical {

@@ -26,18 +26,25 @@ type randomColumn struct {
 }
 
 var randomColumns = []randomColumn{
-	{reflect.TypeFor[bool](), "", nil}, {reflect.TypeFor[int8](), "", nil}, {reflect.TypeFor[int32](), ",default=-3", int32(-3)}, {reflect.TypeFor[int64](), ",default=7", int64(7)},
-	{reflect.TypeFor[uint32](), "", nil}, {reflect.TypeFor[float32](), "", nil}, {reflect.TypeFor[float64](), ",default=0.5", 0.5},
-	{reflect.TypeFor[string](), ",default=spot", "spot"}, {reflect.TypeFor[side](), "", nil}, {reflect.TypeFor[[]byte](), "", nil},
-	{reflect.TypeFor[time.Time](), ",format=ms", nil}, {reflect.TypeFor[time.Duration](), "", nil},
-	{reflect.TypeFor[apd.Decimal](), ",precision=20,scale=4", nil}, {reflect.TypeFor[*apd.Decimal](), ",precision=20,scale=4", nil},
-	{reflect.TypeFor[*int64](), "", nil}, {reflect.TypeFor[*string](), "", nil}, {reflect.TypeFor[*time.Time](), ",format=ms", nil}, {reflect.TypeFor[*bool](), "", nil},
-	{reflect.TypeFor[[]string](), "", nil}, {reflect.TypeFor[[]*int64](), "", nil}, {reflect.TypeFor[[]float32](), "", nil}, {reflect.TypeFor[[]time.Time](), "", nil},
+	{reflect.TypeFor[bool](), "", nil}, {reflect.TypeFor[int8](), "", nil}, {reflect.TypeFor[int32](), ",default=-3",
+		int32(-3)}, {reflect.TypeFor[int64](), ",default=7", int64(7)},
+	{reflect.TypeFor[uint32](), "", nil}, {reflect.TypeFor[float32](), "", nil},
+	{reflect.TypeFor[float64](), ",default=0.5", 0.5}, {reflect.TypeFor[string](), ",default=spot", "spot"},
+	{reflect.TypeFor[side](), "", nil}, {reflect.TypeFor[[]byte](), "", nil}, {reflect.TypeFor[time.Time](),
+		",format=ms", nil}, {reflect.TypeFor[time.Duration](), "", nil},
+	{reflect.TypeFor[apd.Decimal](), ",precision=20,scale=4", nil}, {reflect.TypeFor[*apd.Decimal](),
+		",precision=20,scale=4", nil},
+	{reflect.TypeFor[*int64](), "", nil}, {reflect.TypeFor[*string](), "", nil}, {reflect.TypeFor[*time.Time](),
+		",format=ms", nil}, {reflect.TypeFor[*bool](), "", nil},
+	{reflect.TypeFor[[]string](), "", nil}, {reflect.TypeFor[[]*int64](), "", nil}, {reflect.TypeFor[[]float32](), "",
+		nil}, {reflect.TypeFor[[]time.Time](), "", nil},
 	{reflect.TypeFor[map[string]int64](), "", nil}, {reflect.TypeFor[map[string]string](), "", nil},
-	{reflect.TypeFor[randomLeg](), "", nil}, {reflect.TypeFor[*randomLeg](), "", nil}, {reflect.TypeFor[[]randomLeg](), "", nil}, {reflect.TypeFor[[]*randomLeg](), "", nil},
+	{reflect.TypeFor[randomLeg](), "", nil}, {reflect.TypeFor[*randomLeg](), "", nil}, {reflect.TypeFor[[]randomLeg](),
+		"", nil}, {reflect.TypeFor[[]*randomLeg](), "", nil},
 }
 
-// randomType is a writer's type, and values of it: as goavro has them, and what a row has of them; ok is false if reading is an error.
+// randomType is a writer's type, and values of it: as goavro has them, and what a row has of them;
+// ok is false if reading is an error.
 type randomType struct {
 	schema any
 	key    string // of goavro, in a union
@@ -114,7 +121,8 @@ func (r *randomAvro) unreadable(t reflect.Type) randomType {
 	if t.Kind() == reflect.Map {
 		return randomType{"boolean", "boolean", func() (any, any, bool) { return true, nil, false }}
 	}
-	return randomType{map[string]any{"type": "map", "values": "int"}, "map", func() (any, any, bool) { return map[string]any{"a": int32(1)}, nil, false }}
+	return randomType{map[string]any{"type": "map", "values": "int"}, "map",
+		func() (any, any, bool) { return map[string]any{"a": int32(1)}, nil, false }}
 }
 
 func isRecord(t reflect.Type) bool {
@@ -180,17 +188,18 @@ func (r *randomAvro) record(t reflect.Type, depth int) randomType {
 		fields = append(fields, field{f.Name, r.of(f.Type, nil, depth+1)})
 		schemas = append(schemas, map[string]any{"name": f.Name, "type": fields[len(fields)-1].schema})
 	}
-	written := randomType{map[string]any{"type": "record", "name": name, "fields": schemas}, name, func() (any, any, bool) {
-		native, want, ok := map[string]any{}, map[string]any{}, true
-		for _, f := range fields {
-			n, w, fine := f.value()
-			native[f.name] = n
-			if _, has := t.FieldByName(f.name); has {
-				want[f.name], ok = w, ok && fine
+	written := randomType{map[string]any{"type": "record", "name": name, "fields": schemas}, name,
+		func() (any, any, bool) {
+			native, want, ok := map[string]any{}, map[string]any{}, true
+			for _, f := range fields {
+				n, w, fine := f.value()
+				native[f.name] = n
+				if _, has := t.FieldByName(f.name); has {
+					want[f.name], ok = w, ok && fine
+				}
 			}
-		}
-		return native, want, ok
-	}}
+			return native, want, ok
+		}}
 	r.remember(t, written)
 	return written
 }
@@ -226,7 +235,8 @@ func (r *randomAvro) scalar(t reflect.Type) randomType {
 		list = []randomType{
 			{logical("long", "timestamp-millis"), "long.timestamp-millis", same(ms)},
 			{logical("long", "timestamp-micros"), "long.timestamp-micros", same(ms)},
-			{logical("int", "date"), "int.date", same(func() time.Time { return time.Unix((r.Int64N(40000)-10000)*86400, 0).UTC() })},
+			{logical("int", "date"), "int.date",
+				same(func() time.Time { return time.Unix((r.Int64N(40000)-10000)*86400, 0).UTC() })},
 			plain("long", func() (any, any) { v := ms(); return v.UnixMilli(), v }),
 		}
 		return list[r.IntN(len(list))]
@@ -312,7 +322,8 @@ func (r *randomAvro) texts(as func(any) any) []randomType {
 	}
 }
 
-// decimal draws the types from which a decimal of scale 4 is read. Three digits more than that are an error.
+// decimal draws the types from which a decimal of scale 4 is read. Three digits more than that are
+// an error.
 func (r *randomAvro) decimal() randomType {
 	number := func(scale int) (*big.Rat, any, bool) {
 		digits := big.NewInt(r.Int64N(2e9) - 1e9)
@@ -325,7 +336,8 @@ func (r *randomAvro) decimal() randomType {
 	scale := r.IntN(7)
 	kind := map[string]any{"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": scale}
 	name := r.name()
-	fixed := map[string]any{"type": "fixed", "name": name, "size": 9, "logicalType": "decimal", "precision": 12, "scale": scale}
+	fixed := map[string]any{"type": "fixed", "name": name, "size": 9, "logicalType": "decimal", "precision": 12,
+		"scale": scale}
 	rat := func() (any, any, bool) { n, w, ok := number(scale); return n, w, ok }
 	return []randomType{
 		{kind, "bytes.decimal", rat},
@@ -355,7 +367,8 @@ func (r *randomAvro) row() (row reflect.Type, written randomType) {
 	for i := range 1 + r.IntN(6) {
 		c := randomColumns[r.IntN(len(randomColumns))]
 		name := "c" + strconv.Itoa(i)
-		columns = append(columns, reflect.StructField{Name: "C" + strconv.Itoa(i), Type: c.typ, Tag: reflect.StructTag(fmt.Sprintf(`ashi:"%s%s"`, name, c.options))})
+		columns = append(columns, reflect.StructField{Name: "C" + strconv.Itoa(i), Type: c.typ,
+			Tag: reflect.StructTag(fmt.Sprintf(`ashi:"%s%s"`, name, c.options))})
 		if r.IntN(8) == 0 {
 			missing[name] = c.initial
 			continue
@@ -363,29 +376,32 @@ func (r *randomAvro) row() (row reflect.Type, written randomType) {
 		if r.IntN(4) == 0 {
 			of := randomColumns[r.IntN(len(randomColumns))]
 			extra := r.of(of.typ, nil, 0)
-			fields, schemas = append(fields, field{"", extra}), append(schemas, map[string]any{"name": "extra" + name, "type": extra.schema})
+			fields, schemas = append(fields, field{"", extra}),
+				append(schemas, map[string]any{"name": "extra" + name, "type": extra.schema})
 		}
 		f := r.of(c.typ, c.initial, 0)
-		fields, schemas = append(fields, field{name, f}), append(schemas, map[string]any{"name": name, "type": f.schema})
+		fields, schemas = append(fields, field{name, f}),
+			append(schemas, map[string]any{"name": name, "type": f.schema})
 	}
 	names := make([]string, len(schemas))
 	for i := range schemas {
 		names[i] = schemas[i].(map[string]any)["name"].(string)
 	}
-	return reflect.StructOf(columns), randomType{map[string]any{"type": "record", "name": "gen.Row", "fields": schemas}, "", func() (any, any, bool) {
-		native, want, ok := map[string]any{}, map[string]any{}, true
-		for name, initial := range missing {
-			want[name] = initial
-		}
-		for i, f := range fields {
-			n, w, fine := f.value()
-			native[names[i]] = n
-			if f.column != "" {
-				want[f.column], ok = w, ok && fine
+	return reflect.StructOf(columns), randomType{map[string]any{"type": "record", "name": "gen.Row", "fields": schemas},
+		"", func() (any, any, bool) {
+			native, want, ok := map[string]any{}, map[string]any{}, true
+			for name, initial := range missing {
+				want[name] = initial
 			}
-		}
-		return native, want, ok
-	}}
+			for i, f := range fields {
+				n, w, fine := f.value()
+				native[names[i]] = n
+				if f.column != "" {
+					want[f.column], ok = w, ok && fine
+				}
+			}
+			return native, want, ok
+		}}
 }
 
 // plainValue is a value without pointers, structs and types: nil is null, zero or empty.

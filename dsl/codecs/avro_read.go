@@ -23,7 +23,8 @@ type avroRead func(r *avroReader, at unsafe.Pointer) error
 // avroReaders keeps a record from costing an allocation.
 var avroReaders = sync.Pool{New: func() any { return new(avroReader) }}
 
-// maxEmpty bounds the items of arrays and maps that have no bytes (null, records without fields), of which a few bytes can hold any number.
+// maxEmpty bounds the items of arrays and maps that have no bytes (null, records without fields),
+// of which a few bytes can hold any number.
 const maxEmpty = 1 << 16
 
 var (

@@ -9,15 +9,17 @@ import (
 	"github.com/ashi-stream/ashi/dsl/entity"
 )
 
-// avroResolver makes reads of what was written with one schema into values of Go types. docs/codecs.md has its rules as a table. A type
-// that cannot be read as it should be is an error of the whole schema, but within a union, an array and a map it is one of the records
-// that have it.
+// avroResolver makes reads of what was written with one schema into values of Go types.
+// docs/codecs.md has its rules as a table. A type that cannot be read as it should be is an error
+// of the whole schema, but within a union, an array and a map it is one of the records that have
+// it.
 type avroResolver struct {
 	model *entity.Model // nil: of a key without columns
 	done  map[avroPair]avroResult
 }
 
-// avroPair is a type as it was written and as it is read. Each is resolved once, however often the schema names it.
+// avroPair is a type as it was written and as it is read. Each is resolved once, however often the
+// schema names it.
 type avroPair struct {
 	writer *avroType
 	reader reflect.Type
@@ -42,7 +44,8 @@ func resolveKey(t reflect.Type, writer *avroType) (avroRead, error) {
 	return x.root(t, writer, func(writer *avroType, _ bool) (avroRead, error) { return x.value(t, nil, writer) })
 }
 
-func (x *avroResolver) root(t reflect.Type, writer *avroType, read func(*avroType, bool) (avroRead, error)) (avroRead, error) {
+func (x *avroResolver) root(t reflect.Type, writer *avroType, read func(*avroType, bool) (avroRead, error)) (avroRead,
+	error) {
 	null := func(*avroReader, unsafe.Pointer) error { return ErrNull }
 	switch writer.kind {
 	case "null":
@@ -53,9 +56,11 @@ func (x *avroResolver) root(t reflect.Type, writer *avroType, read func(*avroTyp
 	return read(writer, false)
 }
 
-// union reads the branch that was written, null as null does. Of several records the one is read that has the name of the Go type; where
-// none has it, those that have all columns without a default.
-func (x *avroResolver) union(t reflect.Type, writer *avroType, null avroRead, read func(writer *avroType, strict bool) (avroRead, error)) avroRead {
+// union reads the branch that was written, null as null does. Of several records the one is read
+// that has the name of the Go type; where none has it, those that have all columns without a
+// default.
+func (x *avroResolver) union(t reflect.Type, writer *avroType, null avroRead,
+	read func(writer *avroType, strict bool) (avroRead, error)) avroRead {
 	records, named := 0, []int(nil)
 	for i, b := range writer.branches {
 		if b.kind == "record" {
@@ -105,7 +110,10 @@ func (x *avroResolver) value(t reflect.Type, c *entity.Column, writer *avroType)
 		case "union":
 			return x.union(t, writer, x.initial(c), func(b *avroType, strict bool) (avroRead, error) {
 				if strict && base(t).Kind() == reflect.Struct {
-					return x.pointed(t, func(t reflect.Type) (avroRead, error) { return x.record(t, fieldTargets(t), b, true) })
+					return x.pointed(t, func(t reflect.Type) (avroRead, error) {
+						return x.record(t, fieldTargets(t), b,
+							true)
+					})
 				}
 				return x.value(t, c, b)
 			}), nil
@@ -266,7 +274,8 @@ func (x *avroResolver) record(t reflect.Type, targets []avroTarget, writer *avro
 		to := &targets[i]
 		if found[i] < 0 {
 			if _, ok := defaultOf(to.column); strict && !ok && to.typ.Kind() != reflect.Pointer {
-				return nil, fmt.Errorf("%s has no field for column %q, and is not called %s", writer, to.name, avroNameOf(t))
+				return nil, fmt.Errorf("%s has no field for column %q, and is not called %s", writer, to.name,
+					avroNameOf(t))
 			}
 			missing = append(missing, avroStep{offset: to.offset, read: x.initial(to.column)})
 			continue
@@ -298,8 +307,8 @@ func (x *avroResolver) record(t reflect.Type, targets []avroTarget, writer *avro
 	}, nil
 }
 
-// pairNames finds the field of each target, -1 if there is none: that of the name, or else the only one of that name in another case that
-// is not another target's.
+// pairNames finds the field of each target, -1 if there is none: that of the name, or else the only
+// one of that name in another case that is not another target's.
 func pairNames(targets []avroTarget, writer *avroType) []int {
 	found, taken := make([]int, len(targets)), make([]bool, len(writer.fields))
 	for i := range targets {
@@ -332,7 +341,8 @@ func pairNames(targets []avroTarget, writer *avroType) []int {
 	return found
 }
 
-// item is the read of what a list or map holds. One that cannot be read is an error once there is an item.
+// item is the read of what a list or map holds. One that cannot be read is an error once there is
+// an item.
 func (x *avroResolver) item(t reflect.Type, writer *avroType) avroRead {
 	read, err := x.value(t, nil, writer)
 	if err != nil {

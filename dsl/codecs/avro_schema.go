@@ -10,8 +10,8 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// avroType is a type of a writer's schema. A named type is one avroType, wherever it is referred to, so the types of a schema may be a
-// graph with cycles.
+// avroType is a type of a writer's schema. A named type is one avroType, wherever it is referred
+// to, so the types of a schema may be a graph with cycles.
 type avroType struct {
 	kind     string // null, boolean, int, long, float, double, string, bytes, record, enum, fixed, array, map, union
 	name     string // of a named type, with its namespace
@@ -45,13 +45,15 @@ func (t *avroType) String() string {
 // shortName is the name without its namespace.
 func (t *avroType) shortName() string { return t.name[strings.LastIndexByte(t.name, '.')+1:] }
 
-// maxAvroDepth bounds how deep schemas are nested, and values of recursive types that are skipped: both are read by recursion.
+// maxAvroDepth bounds how deep schemas are nested, and values of recursive types that are skipped:
+// both are read by recursion.
 const maxAvroDepth = 1000
 
 var errAvroDepth = fmt.Errorf("nested more than %d deep", maxAvroDepth)
 
-// parseAvro reads a schema and those that it refers to. It accepts more than a registry would: what a reader does not need, such as the
-// defaults of the writer's fields and enums, is not checked, so that no such mistake makes a topic unreadable.
+// parseAvro reads a schema and those that it refers to. It accepts more than a registry would: what
+// a reader does not need, such as the defaults of the writer's fields and enums, is not checked, so
+// that no such mistake makes a topic unreadable.
 func parseAvro(s topology.Schema) (*avroType, error) {
 	p := avroParser{named: map[string]*avroType{}, done: map[string]bool{}}
 	if err := p.references(s.References, 0); err != nil {
@@ -85,7 +87,8 @@ func (p *avroParser) references(list []topology.Reference, depth int) error {
 			return err
 		}
 		if _, err := p.text(ref.Schema.Text); err != nil {
-			return fmt.Errorf("the writer's schema refers to %s, version %d of subject %s: %w", ref.Name, ref.Version, ref.Subject, err)
+			return fmt.Errorf("the writer's schema refers to %s, version %d of subject %s: %w", ref.Name, ref.Version,
+				ref.Subject, err)
 		}
 	}
 	return nil
@@ -122,7 +125,8 @@ func (p *avroParser) parse(v any, space string, depth int) (*avroType, error) {
 	return nil, fmt.Errorf("%.60v is no type", v)
 }
 
-// byName finds a primitive type, or a named one: first in the namespace around it, then without one.
+// byName finds a primitive type, or a named one: first in the namespace around it, then without
+// one.
 func (p *avroParser) byName(name, space string) (*avroType, error) {
 	switch name {
 	case "null", "boolean", "int", "long", "float", "double", "string", "bytes":
@@ -240,7 +244,8 @@ func textsOf(v any) ([]string, error) {
 	return texts, nil
 }
 
-// The meanings of values: those of Avro's logical types, where a local timestamp is taken for UTC, and one of Debezium's.
+// The meanings of values: those of Avro's logical types, where a local timestamp is taken for UTC,
+// and one of Debezium's.
 const (
 	avroDecimal    = "decimal"
 	avroBigDecimal = "big-decimal"
@@ -256,7 +261,8 @@ const (
 	avroTimeText   = "text of a timestamp"
 )
 
-// connectNames are what Kafka Connect and Debezium call the same meanings, in the attribute connect.name.
+// connectNames are what Kafka Connect and Debezium call the same meanings, in the attribute
+// connect.name.
 var connectNames = map[string]string{
 	"org.apache.kafka.connect.data.Decimal":   avroDecimal,
 	"org.apache.kafka.connect.data.Date":      avroDate,
@@ -275,7 +281,8 @@ var connectNames = map[string]string{
 	"io.debezium.time.IsoTimestamp":           avroTimeText,
 }
 
-// mean notes the meaning of a primitive type or a fixed. One that does not fit the type is ignored, as the specification demands.
+// mean notes the meaning of a primitive type or a fixed. One that does not fit the type is ignored,
+// as the specification demands.
 func (t *avroType) mean(o map[string]any) {
 	logical, _ := o["logicalType"].(string)
 	logical = strings.TrimPrefix(logical, "local-")
@@ -312,7 +319,8 @@ func (t *avroType) fits(logical string, o map[string]any) bool {
 	return false
 }
 
-// decimalScale is the scale of a decimal; false if the attributes make none. Connect has a scale without a precision.
+// decimalScale is the scale of a decimal; false if the attributes make none. Connect has a scale
+// without a precision.
 func decimalScale(t *avroType, o map[string]any) (scale int, ok bool) {
 	number := func(name string) (int, bool) {
 		n, ok := o[name].(float64)
@@ -333,5 +341,6 @@ func decimalScale(t *avroType, o map[string]any) (scale int, ok bool) {
 		}
 		return scale, t.kind == "bytes" && scale >= -maxExponent && scale <= maxExponent
 	}
-	return scale, (t.kind == "bytes" || t.kind == "fixed") && known && precision > 0 && scale >= 0 && scale <= precision && scale <= maxExponent
+	return scale, (t.kind == "bytes" || t.kind == "fixed") && known && precision > 0 && scale >= 0 &&
+		scale <= precision && scale <= maxExponent
 }

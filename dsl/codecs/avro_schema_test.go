@@ -9,11 +9,10 @@ import (
 
 	"github.com/cockroachdb/apd/v3"
 	"github.com/stretchr/testify/require"
-
-	"github.com/ashi-stream/ashi/topology"
 )
 
-// Named types are found by their names in lists, maps, unions and fields, through namespaces, in other records, and in themselves.
+// Named types are found by their names in lists, maps, unions and fields, through namespaces, in
+// other records, and in themselves.
 func TestAvroNames(t *testing.T) {
 	type row struct {
 		A    string           `ashi:"a"`
@@ -43,19 +42,22 @@ func TestAvroNames(t *testing.T) {
 	buy := "BUY"
 	got, err := written[row](t, schema, data)
 	require.NoError(t, err)
-	want := row{A: "SELL", B: &buy, List: []string{"BUY", "SELL"}, Map: map[string]side{"k": "SELL"}, F: []byte{1, 2}, G: []byte{3, 4}, Legs: []*customer{nil, {7, "out"}}}
+	want := row{A: "SELL", B: &buy, List: []string{"BUY", "SELL"}, Map: map[string]side{"k": "SELL"}, F: []byte{1, 2},
+		G: []byte{3, 4}, Legs: []*customer{nil, {7, "out"}}}
 	want.In.C = "SELL"
 	require.Equal(t, want, got)
 
 	for bad, text := range map[string]string{
-		`there is no type "Nobody"`:   fieldOf("a", `"Nobody"`),
-		"defined twice":               fieldOf("a", `[{"type":"enum","name":"E","symbols":["A"]},{"type":"enum","name":"E","symbols":["B"]}]`),
-		"without a name":              `{"type":"record","fields":[]}`,
-		"no list of fields":           `{"type":"record","name":"r"}`,
-		"a field without a name":      `{"type":"record","name":"r","fields":[{"type":"int"}]}`,
-		"a fixed of size":             fieldOf("a", `{"type":"fixed","name":"F","size":-1}`),
-		"is no type":                  fieldOf("a", `7`),
-		"nested more than 1000":       fieldOf("a", strings.Repeat(`{"type":"array","items":`, 2000)+`"int"`+strings.Repeat(`}`, 2000)),
+		`there is no type "Nobody"`: fieldOf("a", `"Nobody"`),
+		"defined twice": fieldOf("a",
+			`[{"type":"enum","name":"E","symbols":["A"]},{"type":"enum","name":"E","symbols":["B"]}]`),
+		"without a name":         `{"type":"record","fields":[]}`,
+		"no list of fields":      `{"type":"record","name":"r"}`,
+		"a field without a name": `{"type":"record","name":"r","fields":[{"type":"int"}]}`,
+		"a fixed of size":        fieldOf("a", `{"type":"fixed","name":"F","size":-1}`),
+		"is no type":             fieldOf("a", `7`),
+		"nested more than 1000": fieldOf("a", strings.Repeat(`{"type":"array","items":`, 2000)+`"int"`+
+			strings.Repeat(`}`, 2000)),
 		"exceeded max depth":          fieldOf("a", strings.Repeat(`[`, 20000)+strings.Repeat(`]`, 20000)),
 		"a symbol that is no text":    fieldOf("a", `{"type":"enum","name":"E","symbols":[1]}`),
 		"the writer's schema: unexpe": `{"type":"record"`,
@@ -109,7 +111,8 @@ func TestAvroUnions(t *testing.T) {
 		{"p", `["double","null","float","int"]`, wire(nil).long(1), func(*row) {}, ""},
 		{"p", `["double","null","float","int"]`, wire(nil).long(2).float(0.5), func(r *row) { r.P = ptr(0.5) }, ""},
 		{"p", `["double","null","float","int"]`, wire(nil).long(3).long(-2), func(r *row) { r.P = ptr(-2.0) }, ""},
-		{"s", `["bytes",{"type":"enum","name":"E","symbols":["A"]},"null"]`, wire(nil).long(1).long(0), func(r *row) { r.S = "A" }, ""},
+		{"s", `["bytes",{"type":"enum","name":"E","symbols":["A"]},"null"]`, wire(nil).long(1).long(0),
+			func(r *row) { r.S = "A" }, ""},
 		{"s", `["bytes","string"]`, wire(nil).long(1).text("x"), func(r *row) { r.S = "x" }, ""},
 		{"i", `["null","int","long"]`, wire(nil).long(2).long(1), nil, "long cannot be read as int32"},
 		{"i", `["null","int","long"]`, wire(nil).long(1).long(1), func(r *row) { r.I = 1 }, ""},
@@ -117,7 +120,8 @@ func TestAvroUnions(t *testing.T) {
 		{"i", `"long"`, wire(nil).long(1), nil, "long cannot be read as int32"},
 		{"f", `"double"`, wire(nil).double(1), nil, "double cannot be read as float32"},
 		{"b", `"boolean"`, wire(nil).raw(2), nil, "0x2 is no boolean"},
-		{"d", `[{"type":"fixed","name":"M","size":2,"logicalType":"decimal","precision":4,"scale":1},"string"]`, wire(nil).long(0).raw(0, 33), func(r *row) { r.D = decimal(t, "3.3") }, ""},
+		{"d", `[{"type":"fixed","name":"M","size":2,"logicalType":"decimal","precision":4,"scale":1},"string"]`,
+			wire(nil).long(0).raw(0, 33), func(r *row) { r.D = decimal(t, "3.3") }, ""},
 	} {
 		got, err := written[row](t, fieldOf(c.column, c.typ), c.data)
 		if c.bad != "" {
@@ -133,7 +137,8 @@ func TestAvroUnions(t *testing.T) {
 
 func ptr[T any](v T) *T { return &v }
 
-// Of several records the one is read that is called as the Go type is; else those that have every column.
+// Of several records the one is read that is called as the Go type is; else those that have every
+// column.
 func TestAvroUnionsOfRecords(t *testing.T) {
 	type Leg struct {
 		ID int32
@@ -181,7 +186,8 @@ func TestAvroNullRoot(t *testing.T) {
 	for _, c := range []struct {
 		schema      string
 		null, value int64
-	}{{`["null",` + record + `]`, 0, 1}, {`[` + record + `,"null"]`, 1, 0}, {`{"type":["null",` + record + `]}`, 0, 1}, {`["null","int",` + record + `]`, 0, 2}} {
+	}{{`["null",` + record + `]`, 0, 1}, {`[` + record + `,"null"]`, 1, 0}, {`{"type":["null",` + record + `]}`, 0, 1},
+		{`["null","int",` + record + `]`, 0, 2}} {
 		got, err := written[row](t, c.schema, wire(nil).long(c.value).text("a"))
 		require.NoError(t, err, c.schema)
 		require.Equal(t, row{"a"}, got)
@@ -240,7 +246,8 @@ func TestAvroTimes(t *testing.T) {
 		{`{"type":"long","connect.name":"io.debezium.time.NanoTime"}`, 5, time.Time{}, "no event time"},
 	} {
 		row, err := written[timed](t, fieldOf("t", c.typ), wire(nil).long(c.n))
-		orNull, nullErr := written[timedOrNot](t, fieldOf("t", `["null","string",`+c.typ+`]`), wire(nil).long(2).long(c.n))
+		orNull, nullErr := written[timedOrNot](t, fieldOf("t", `["null","string",`+c.typ+`]`),
+			wire(nil).long(2).long(c.n))
 		if c.want != "" {
 			require.ErrorContains(t, err, c.want, c.typ)
 			require.ErrorContains(t, nullErr, c.want, c.typ)
@@ -265,9 +272,10 @@ func TestAvroTimes(t *testing.T) {
 		require.ErrorContains(t, err, "cannot be read as time.Duration", c.typ)
 	}
 
-	// Numbers that do not say what they are: milliseconds for an event time, the unit of a column, nanoseconds of a duration. A logical type
-	// on a type that it is not for says nothing.
-	for _, typ := range []string{`"long"`, `"int"`, `{"type":"int","logicalType":"timestamp-micros"}`, `{"type":"long","logicalType":"date"}`, `{"type":"long","logicalType":"unheard-of"}`} {
+	// Numbers that do not say what they are: milliseconds for an event time, the unit of a column,
+	// nanoseconds of a duration. A logical type on a type that it is not for says nothing.
+	for _, typ := range []string{`"long"`, `"int"`, `{"type":"int","logicalType":"timestamp-micros"}`,
+		`{"type":"long","logicalType":"date"}`, `{"type":"long","logicalType":"unheard-of"}`} {
 		row, err := written[timed](t, fieldOf("t", typ), wire(nil).long(1234567))
 		require.NoError(t, err)
 		require.EqualValues(t, 1234567, row.T)
@@ -279,11 +287,15 @@ func TestAvroTimes(t *testing.T) {
 		require.EqualValues(t, 1234567, row.Ago)
 	}
 	// Some write the logical type beside the type.
-	row, err := written[timed](t, `{"type":"record","name":"r","fields":[{"name":"t","type":"long","logicalType":"timestamp-micros"}]}`, wire(nil).long(ms*1000))
+	row,
+		err := written[timed](t,
+		`{"type":"record","name":"r","fields":[{"name":"t","type":"long","logicalType":"timestamp-micros"}]}`,
+		wire(nil).long(ms*1000))
 	require.NoError(t, err)
 	require.EqualValues(t, ms, row.T)
 
-	zoned, err := written[timed](t, fieldOf("at", `{"type":"string","connect.name":"io.debezium.time.ZonedTimestamp"}`), wire(nil).text("2025-12-01T01:00:00.123+01:00"))
+	zoned, err := written[timed](t, fieldOf("at", `{"type":"string","connect.name":"io.debezium.time.ZonedTimestamp"}`),
+		wire(nil).text("2025-12-01T01:00:00.123+01:00"))
 	require.NoError(t, err)
 	require.Equal(t, at, zoned.At)
 	_, err = written[timed](t, fieldOf("at", `"string"`), wire(nil).text("2025-12-01T01:00:00.123+01:00"))
@@ -299,12 +311,16 @@ func TestAvroDurations(t *testing.T) {
 	}{
 		{`{"type":"int","logicalType":"time-millis"}`, wire(nil).long(1500), 1500 * time.Millisecond, ""},
 		{`{"type":"long","logicalType":"time-micros"}`, wire(nil).long(-7), -7 * time.Microsecond, ""},
-		{`{"type":"long","connect.name":"io.debezium.time.MicroDuration"}`, wire(nil).long(7), 7 * time.Microsecond, ""},
+		{`{"type":"long","connect.name":"io.debezium.time.MicroDuration"}`, wire(nil).long(7), 7 * time.Microsecond,
+			""},
 		{`{"type":"long","connect.name":"io.debezium.time.NanoTime"}`, wire(nil).long(7), 7, ""},
 		{`{"type":"long","logicalType":"time-micros"}`, wire(nil).long(math.MaxInt64 / 10), 0, "do not fit"},
-		{`{"type":"fixed","name":"D","size":12,"logicalType":"duration"}`, wire(nil).hex("000000000200000005000000"), 48*time.Hour + 5*time.Millisecond, ""},
-		{`{"type":"fixed","name":"D","size":12,"logicalType":"duration"}`, wire(nil).hex("010000000200000005000000"), 0, "months"},
-		{`{"type":"fixed","name":"D","size":12,"logicalType":"duration"}`, wire(nil).hex("00000000ffffffff00000000"), 0, "does not fit"},
+		{`{"type":"fixed","name":"D","size":12,"logicalType":"duration"}`, wire(nil).hex("000000000200000005000000"),
+			48*time.Hour + 5*time.Millisecond, ""},
+		{`{"type":"fixed","name":"D","size":12,"logicalType":"duration"}`, wire(nil).hex("010000000200000005000000"), 0,
+			"months"},
+		{`{"type":"fixed","name":"D","size":12,"logicalType":"duration"}`, wire(nil).hex("00000000ffffffff00000000"), 0,
+			"does not fit"},
 		{`{"type":"fixed","name":"D","size":12}`, wire(nil).hex("000000000200000005000000"), 0, "cannot be read"},
 	} {
 		row, err := written[timed](t, fieldOf("ago", c.typ), c.data)
@@ -332,8 +348,9 @@ func TestAvroNumbersThatDoNotFit(t *testing.T) {
 		ok          bool
 	}{
 		{"i8", `"int"`, wire(nil).long(-128), true}, {"i8", `"int"`, wire(nil).long(128), false},
-		{"u8", `["null","int"]`, wire(nil).long(1).long(255), true}, {"u8", `["null","int"]`, wire(nil).long(1).long(-1), false},
-		{"u32", `"long"`, wire(nil).long(math.MaxUint32), true}, {"u32", `"long"`, wire(nil).long(math.MaxUint32 + 1), false},
+		{"u8", `["null","int"]`, wire(nil).long(1).long(255), true},
+		{"u8", `["null","int"]`, wire(nil).long(1).long(-1), false}, {"u32", `"long"`, wire(nil).long(math.MaxUint32),
+			true}, {"u32", `"long"`, wire(nil).long(math.MaxUint32 + 1), false},
 		{"u64", `"long"`, wire(nil).long(math.MaxInt64), true}, {"u64", `"long"`, wire(nil).long(-1), false},
 		{"L", `{"type":"array","items":"int"}`, wire(nil).long(1).long(40000).long(0), false},
 	} {
@@ -344,140 +361,4 @@ func TestAvroNumbersThatDoNotFit(t *testing.T) {
 			require.ErrorContains(t, err, "does not fit", "%s %x", c.column, c.data)
 		}
 	}
-}
-
-// Nothing in a record or a schema makes reading take time or memory without bound.
-func TestAvroBombs(t *testing.T) {
-	type row struct {
-		List []*int64         `ashi:"list"`
-		Map  map[string]int64 `ashi:"map"`
-		S    string           `ashi:"s"`
-		B    []byte           `ashi:"b"`
-	}
-	const tree = `{"type":"record","name":"Tree","fields":[{"name":"next","type":["null","Tree"]}]}`
-	doubling := `{"type":"record","name":"T0","fields":[]}`
-	for i := range 60 {
-		doubling = fmt.Sprintf(`{"type":"record","name":"T%d","fields":[{"name":"a","type":%s},{"name":"b","type":"T%d"}]}`, i+1, doubling, i)
-	}
-	endless := wire(nil)
-	for range 100000 {
-		endless = endless.long(1)
-	}
-	for _, c := range []struct {
-		field, typ string
-		data       wire
-		want       string
-	}{
-		{"list", `{"type":"array","items":"null"}`, wire(nil).long(1 << 62), "without bytes"},
-		{"list", `{"type":"array","items":{"type":"array","items":"null"}}`, wire(nil).long(1 << 62).long(1 << 62), "cannot be read"},
-		{"list", `{"type":"array","items":"long"}`, wire(nil).long(1 << 62), "too early"},
-		{"list", `{"type":"array","items":"long"}`, wire(nil).long(math.MinInt64).long(1), "too large"},
-		{"map", `{"type":"map","values":"long"}`, wire(nil).long(1 << 62), "too early"},
-		{"gone", `{"type":"array","items":"null"}`, wire(nil).long(1 << 62), "without bytes"},
-		{"gone", `{"type":"array","items":{"type":"record","name":"E","fields":[]}}`, wire(nil).long(-1 << 62).long(0), "without bytes"},
-		{"gone", tree, endless, "nested more than"},
-		{"gone", `{"type":"record","name":"Self","fields":[{"name":"self","type":"Self"}]}`, nil, "nested more than"},
-		{"gone", doubling, nil, "without bytes"},
-		{"s", `"string"`, wire(nil).long(1 << 62), "too early"},
-		{"s", `"string"`, wire(nil).long(-1), "too early"},
-		{"b", `{"type":"fixed","name":"F","size":4611686018427387904}`, nil, "too early"},
-		{"s", `"string"`, wire(nil).raw(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01), "too large"},
-	} {
-		_, err := written[row](t, fieldOf(c.field, c.typ), append(c.data, 0)[:len(c.data)])
-		require.ErrorContains(t, err, c.want, "%s %.80s", c.field, c.typ)
-	}
-	// The types of a doubled schema are resolved once each, although they are named without end.
-	_, err := written[struct {
-		A struct {
-			A, B struct{ A, B struct{ A, B *customer } }
-		} `ashi:"gone"`
-	}](t, fieldOf("gone", doubling), wire{})
-	require.ErrorContains(t, err, "without bytes")
-}
-
-// Schemas that a schema refers to define its types, through as many steps as it takes.
-func TestAvroReferences(t *testing.T) {
-	of := func(name, subject string, text string, refs ...topology.Reference) topology.Reference {
-		return topology.Reference{Name: name, Subject: subject, Version: 1, Schema: topology.Schema{Format: topology.AvroSchema, Text: text, References: refs}}
-	}
-	side := of("x.Side", "side", `{"type":"enum","name":"Side","namespace":"x","symbols":["BUY","SELL"]}`)
-	leg := of("x.Leg", "leg", `{"type":"record","name":"Leg","namespace":"x","fields":[{"name":"side","type":"Side"}]}`, side)
-	type row struct {
-		Legs []struct{ Side string } `ashi:"legs"`
-		Side string                  `ashi:"side"`
-	}
-	schema := topology.Schema{Format: topology.AvroSchema, References: []topology.Reference{leg, side},
-		Text: `{"type":"record","name":"Trade","namespace":"y","fields":[{"name":"legs","type":{"type":"array","items":"x.Leg"}},{"name":"side","type":"x.Side"}]}`}
-	decode, err := Avro[row]().Reader(schema)
-	require.NoError(t, err)
-	var got row
-	require.NoError(t, decode(wire(nil).long(1).long(1).long(0).long(0), &got))
-	require.Equal(t, row{Legs: []struct{ Side string }{{"SELL"}}, Side: "BUY"}, got)
-	schema.References[0].Schema.References = nil
-	schema.References = schema.References[:1]
-	_, err = Avro[row]().Reader(schema)
-	require.ErrorContains(t, err, `the writer's schema refers to x.Leg, version 1 of subject leg: field "side": there is no type "Side"`)
-}
-
-// Keys without columns are read by the same rules.
-func TestAvroKeyResolution(t *testing.T) {
-	read := func(schema string, data wire) (k string, err error) {
-		decode, err := AvroKey[string]().Reader(topology.Schema{Format: topology.AvroSchema, Text: schema})
-		if err == nil {
-			err = decode(data, &k)
-		}
-		return k, err
-	}
-	for _, c := range []struct {
-		schema string
-		data   wire
-		want   string
-	}{
-		{`["null","int","string"]`, wire(nil).long(2).text("a"), "a"},
-		{`["string","null"]`, wire(nil).long(0).text("a"), "a"},
-		{`{"type":"enum","name":"E","symbols":["A"],"default":"B"}`, wire(nil).long(0), "A"},
-		{`{"type":"bytes","logicalType":"decimal","precision":4,"scale":2}`, wire(nil).bytes(0x7b), "1.23"},
-	} {
-		got, err := read(c.schema, c.data)
-		require.NoError(t, err, c.schema)
-		require.Equal(t, c.want, got)
-	}
-	_, err := read(`["null","int","string"]`, wire(nil).long(0))
-	require.ErrorIs(t, err, ErrNull)
-	_, err = read(`["null","int","string"]`, wire(nil).long(1).long(7))
-	require.ErrorContains(t, err, "int cannot be read as string")
-	_, err = read(`"bytes"`, wire(nil).bytes(0xff))
-	require.ErrorContains(t, err, "not UTF-8")
-	_, err = read(`"long"`, wire(nil).long(1))
-	require.ErrorContains(t, err, "long cannot be read as string")
-}
-
-// The event time may be another column than that of the tags.
-func TestAvroEventTimeOfTheModel(t *testing.T) {
-	c := Registered(&shelf{schemas: []topology.Schema{{Format: topology.AvroSchema, Text: fieldOf("n", `{"type":"long","logicalType":"timestamp-micros"}`)}}}, Avro[timed]())
-	m, err := Avro[timed]().form.model.WithTimestamp("n")
-	require.NoError(t, err)
-	frame := []byte(wire(nil).raw(0, 0, 0, 0, 7).long(1764547200123000))
-	var row timed
-	require.NoError(t, WithModel[timed](c, m).Decode(frame, &row))
-	require.EqualValues(t, 1764547200123, row.N)
-	require.NoError(t, c.Decode(frame, &row))
-	require.EqualValues(t, 1764547200123000, row.N)
-	require.Same(t, c, WithModel[timed](c, c.inner.(*AvroCodec[timed]).form.model))
-}
-
-func FuzzAvroSchemas(f *testing.F) {
-	for _, schema := range []string{tradeAvro, debezium, fieldOf("s", `["null",{"type":"bytes","logicalType":"big-decimal"}]`), `["null",{"type":"record","name":"A","fields":[{"name":"n","type":["null","A"]}]}]`} {
-		f.Add(schema, []byte("\x02\x02\x00\x04ab\x06abc"))
-	}
-	f.Fuzz(func(t *testing.T, schema string, data []byte) { // panics and rows that cannot be written are what is looked for
-		if row, err := written[noted](t, schema, data); err == nil {
-			_, err = Avro[noted]().Encode(nil, &row)
-			require.NoError(t, err)
-		}
-		_, _ = written[envelope](t, schema, data)
-		_, _ = written[trade](t, schema, data)
-		_, _ = written[timed](t, schema, data)
-		_, _ = written[pricedOrNot](t, schema, data)
-	})
 }

@@ -15,7 +15,8 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// wire builds Avro's binary encoding by hand, so that tests do not depend on what a library makes of a schema.
+// wire builds Avro's binary encoding by hand, so that tests do not depend on what a library makes
+// of a schema.
 type wire []byte
 
 func (w wire) long(n int64) wire     { return binary.AppendVarint(w, n) }
@@ -100,7 +101,8 @@ func TestAvroDecimalColumns(t *testing.T) {
 		{`{"type":"enum","name":"E","symbols":["A"]}`, wire(nil).long(0), "cannot be read"},
 	} {
 		row, err := written[priced](t, fieldOf("d", c.typ), c.data)
-		orNull, nullErr := written[pricedOrNot](t, fieldOf("d", `["null",`+c.typ+`]`), append(wire(nil).long(1), c.data...))
+		orNull, nullErr := written[pricedOrNot](t, fieldOf("d", `["null",`+c.typ+`]`),
+			append(wire(nil).long(1), c.data...))
 		null, noneErr := written[pricedOrNot](t, fieldOf("d", `["null",`+c.typ+`]`), wire(nil).long(0))
 		require.NoError(t, noneErr, c.typ)
 		require.Nil(t, null.D)
@@ -141,8 +143,11 @@ func TestAvroTextColumns(t *testing.T) {
 		{`{"type":"fixed","name":"F","size":2,"logicalType":"decimal","precision":4,"scale":4}`, wire(nil).raw(0x30, 0x39), "1.2345", ""},
 		{`{"type":"fixed","name":"F","size":2}`, wire(nil).text("a"), "", "cannot be read"},
 		{`{"type":"bytes","logicalType":"big-decimal"}`, wire(nil).bytes(wire(nil).bytes(0x7b).long(2)...), "1.23", ""},
-		{`{"type":"string","logicalType":"uuid"}`, wire(nil).text("01020304-0506-0708-090a-0b0c0d0e0f10"), "01020304-0506-0708-090a-0b0c0d0e0f10", ""},
-		{`{"type":"fixed","name":"U","size":16,"logicalType":"uuid"}`, wire(nil).hex("0102030405060708090a0b0c0d0e0f10"), "01020304-0506-0708-090a-0b0c0d0e0f10", ""},
+		{`{"type":"string","logicalType":"uuid"}`, wire(nil).text("01020304-0506-0708-090a-0b0c0d0e0f10"),
+			"01020304-0506-0708-090a-0b0c0d0e0f10", ""},
+		{`{"type":"fixed","name":"U","size":16,"logicalType":"uuid"}`,
+			wire(nil).hex("0102030405060708090a0b0c0d0e0f10"),
+			"01020304-0506-0708-090a-0b0c0d0e0f10", ""},
 		{`{"type":"enum","name":"E","symbols":["BUY","SELL"]}`, wire(nil).long(1), "SELL", ""},
 		{`{"type":"enum","name":"E","symbols":["BUY","SELL"],"default":"NONE"}`, wire(nil).long(0), "BUY", ""},
 		{`{"type":"enum","name":"E","symbols":["BUY","SELL"],"default":7}`, wire(nil).long(0), "BUY", ""},
@@ -165,11 +170,15 @@ func TestAvroTextColumns(t *testing.T) {
 		check("s", c.typ, c.data, func(n noted) string { return n.S })
 		check("p", c.typ, c.data, func(n noted) string { return *n.P })
 		check("p", `[`+c.typ+`,"null"]`, append(wire(nil).long(0), c.data...), func(n noted) string { return *n.P })
-		check("list", `{"type":"array","items":`+c.typ+`}`, append(wire(nil).long(1), c.data...).long(0), func(n noted) string { return n.List[0] })
-		check("map", `{"type":"map","values":`+c.typ+`}`, append(wire(nil).long(1).text("k"), c.data...).long(0), func(n noted) string { return string(n.Map["k"]) })
-		check("in", `{"type":"record","name":"In","fields":[{"name":"S","type":`+c.typ+`}]}`, c.data, func(n noted) string { return string(*n.In.S) })
+		check("list", `{"type":"array","items":`+c.typ+`}`, append(wire(nil).long(1), c.data...).long(0),
+			func(n noted) string { return n.List[0] })
+		check("map", `{"type":"map","values":`+c.typ+`}`, append(wire(nil).long(1).text("k"), c.data...).long(0),
+			func(n noted) string { return string(n.Map["k"]) })
+		check("in", `{"type":"record","name":"In","fields":[{"name":"S","type":`+c.typ+`}]}`, c.data,
+			func(n noted) string { return string(*n.In.S) })
 	}
-	_, err := written[noted](t, fieldOf("map", `{"type":"map","values":"string"}`), wire(nil).long(1).text("\xff").text("v").long(0))
+	_, err := written[noted](t, fieldOf("map", `{"type":"map","values":"string"}`),
+		wire(nil).long(1).text("\xff").text("v").long(0))
 	require.ErrorContains(t, err, "not UTF-8")
 }
 
@@ -177,7 +186,8 @@ func TestAvroTextColumns(t *testing.T) {
 func TestAvroTextsWithinAreUTF8(t *testing.T) {
 	c := Avro[noted]()
 	odd, fine := side("\xff"), side("a")
-	for _, row := range []noted{{List: []string{"a", "\xff"}}, {Map: map[string]side{"\xff": "a"}}, {Map: map[string]side{"a": "\xff"}}, {In: struct{ S *side }{&odd}}} {
+	for _, row := range []noted{{List: []string{"a", "\xff"}}, {Map: map[string]side{"\xff": "a"}},
+		{Map: map[string]side{"a": "\xff"}}, {In: struct{ S *side }{&odd}}} {
 		_, err := c.Encode(nil, &row)
 		require.ErrorContains(t, err, "not UTF-8", "%v", row)
 	}
@@ -233,7 +243,8 @@ func TestAvroDebeziumEnvelope(t *testing.T) {
 	value := func(id int64, email string) wire {
 		return wire(nil).long(id).long(1).text(email).long(1).bytes(0x7b).long(0).long(1764547200000000)
 	}
-	tail := wire(nil).text("3.3").long(0).text("last").text("customers").long(1).text("571").long(1).long(2).text("u").long(1).long(1764547200123)
+	tail := wire(nil).text("3.3").long(0).text("last").text("customers").long(1).text("571").long(1).
+		long(2).text("u").long(1).long(1764547200123)
 	data := append(append(append(wire(nil).long(1), value(1, "old")...).long(1), value(1, "a@b")...), tail...)
 	row, err := written[envelope](t, debezium, data)
 	require.NoError(t, err)

@@ -44,8 +44,9 @@ func decimal(t testing.TB, text string) apd.Decimal {
 func someTrade(t testing.TB) trade {
 	fee := decimal(t, "-0.128")
 	at := time.UnixMicro(1700006400000123).UTC()
-	return trade{ID: "T1", Price: decimal(t, "-12345.67"), Fee: &fee, Tags: []string{"a", ""}, Counts: map[string]int64{"n": -7},
-		Legs: []part{{Side: "buy", Quant: 1.5, At: at.Truncate(time.Millisecond)}}, Venue: "V", Lots: 4, At: at}
+	return trade{ID: "T1", Price: decimal(t, "-12345.67"), Fee: &fee, Tags: []string{"a", ""},
+		Counts: map[string]int64{"n": -7}, Legs: []part{{Side: "buy", Quant: 1.5, At: at.Truncate(time.Millisecond)}},
+		Venue: "V", Lots: 4, At: at}
 }
 
 const tradeAvro = "{\"type\":\"record\",\"name\":\"trade\",\"fields\":[" +
@@ -108,7 +109,8 @@ func TestAvroScalars(t *testing.T) {
 	}
 }
 
-// What was written with other schemas is read: columns by name, in another case, promoted, missing, null, gone.
+// What was written with other schemas is read: columns by name, in another case, promoted, missing,
+// null, gone.
 func TestAvroResolution(t *testing.T) {
 	type row struct {
 		ID    string      `ashi:"id"`
@@ -136,9 +138,11 @@ func TestAvroResolution(t *testing.T) {
 	var got row
 	seven := int64(7)
 	at := time.UnixMicro(1700006400000123).UTC()
-	require.NoError(t, decode(encode(map[string]any{"GONE": "g", "ID": "a", "N": int32(3), "P": int32(7), "PRICE": []byte{0x04, 0xd2}, "AT": at}), &got))
+	require.NoError(t, decode(encode(map[string]any{"GONE": "g", "ID": "a", "N": int32(3), "P": int32(7),
+		"PRICE": []byte{0x04, 0xd2}, "AT": at}), &got))
 	require.Equal(t, row{ID: "a", N: 3, P: &seven, Price: decimal(t, "12.340"), At: at, Venue: "X"}, got)
-	require.NoError(t, decode(encode(map[string]any{"GONE": nil, "ID": nil, "N": nil, "P": int32(7), "PRICE": nil, "AT": nil}), &got))
+	require.NoError(t, decode(encode(map[string]any{"GONE": nil, "ID": nil, "N": nil, "P": int32(7), "PRICE": nil,
+		"AT": nil}), &got))
 	require.Equal(t, row{P: &seven, Venue: "X"}, got)
 
 	for writer, want := range map[string]string{
@@ -166,8 +170,9 @@ func TestAvroMistakes(t *testing.T) {
 		None struct{ x int }
 	}
 	err := Err[bad](Avro[bad]())
-	for _, want := range []string{`"a-b": is no Avro name`, `"D": an Avro decimal`, `"t": a time with the layout`, `"A": a [2]int has no Avro form`,
-		`"Any": a interface {} has no Avro form`, `"Deep": a map[string]codecs.part has no Avro form`, "contains itself", `has no fields to write`} {
+	for _, want := range []string{`"a-b": is no Avro name`, `"D": an Avro decimal`, `"t": a time with the layout`,
+		`"A": a [2]int has no Avro form`, `"Any": a interface {} has no Avro form`,
+		`"Deep": a map[string]codecs.part has no Avro form`, "contains itself", `has no fields to write`} {
 		require.ErrorContains(t, err, want)
 	}
 	require.Equal(t, 8, strings.Count(err.Error(), "codecs: avro"), err)
@@ -200,8 +205,9 @@ func TestAvroRefuses(t *testing.T) {
 
 // Decimals have the bytes of Java's BigInteger.toByteArray.
 func TestAvroDecimals(t *testing.T) {
-	for text, want := range map[string]string{"0": "00", "1": "01", "-1": "ff", "127": "7f", "128": "0080", "-128": "80", "-129": "ff7f", "255": "00ff",
-		"256": "0100", "-256": "ff00", "32768": "008000", "-32768": "8000", "99999999999999999999999999999999999999": "4b3b4ca85a86c47a098a223fffffffff"} {
+	for text, want := range map[string]string{"0": "00", "1": "01", "-1": "ff", "127": "7f", "128": "0080",
+		"-128": "80", "-129": "ff7f", "255": "00ff", "256": "0100", "-256": "ff00", "32768": "008000", "-32768": "8000",
+		"99999999999999999999999999999999999999": "4b3b4ca85a86c47a098a223fffffffff"} {
 		d := decimal(t, text)
 		got, err := decimalBytes(d, 38, 0)
 		require.NoError(t, err)

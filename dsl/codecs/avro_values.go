@@ -16,7 +16,8 @@ import (
 	"github.com/ashi-stream/ashi/dsl/entity"
 )
 
-// textRead reads texts: what was written as text or as an enum, bytes that are UTF-8, and decimals and UUIDs in their text form.
+// textRead reads texts: what was written as text or as an enum, bytes that are UTF-8, and decimals
+// and UUIDs in their text form.
 func textRead(t reflect.Type, writer *avroType) (avroRead, error) {
 	if decimal := binaryDecimal(writer); decimal != nil {
 		return func(r *avroReader, at unsafe.Pointer) error {
@@ -61,7 +62,8 @@ func readPeriod(r *avroReader, at unsafe.Pointer) error {
 	if err != nil {
 		return err
 	}
-	months, days, ms := binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:]), binary.LittleEndian.Uint32(b[8:])
+	months, days, ms := binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:]),
+		binary.LittleEndian.Uint32(b[8:])
 	if months != 0 {
 		return fmt.Errorf("a duration with months (%d) is no time.Duration", months)
 	}
@@ -82,8 +84,9 @@ func setDecimal(at unsafe.Pointer, v any) {
 // avroDecimalRead takes a number off the front.
 type avroDecimalRead func(r *avroReader, d *apd.Decimal) error
 
-// decimal reads numbers that say that they are: decimals in any scale, whole numbers, floats in their shortest decimal form, and texts of
-// decimal numbers. Bytes that do not say so are none. The row's own columns get their scale later, with what is relaxed.
+// decimal reads numbers that say that they are: decimals in any scale, whole numbers, floats in
+// their shortest decimal form, and texts of decimal numbers. Bytes that do not say so are none. The
+// row's own columns get their scale later, with what is relaxed.
 func (x *avroResolver) decimal(c *entity.Column, writer *avroType) (avroRead, error) {
 	read := binaryDecimal(writer)
 	if read == nil {
@@ -300,7 +303,8 @@ func textCheckOf(t reflect.Type) textCheck {
 // validEntries looks at keys and values, which are scalars.
 func validEntries(table reflect.Value) bool {
 	for i := table.MapRange(); i.Next(); {
-		if !utf8.ValidString(i.Key().String()) || i.Value().Kind() == reflect.String && !utf8.ValidString(i.Value().String()) {
+		if !utf8.ValidString(i.Key().String()) || i.Value().Kind() == reflect.String &&
+			!utf8.ValidString(i.Value().String()) {
 			return false
 		}
 	}

@@ -19,11 +19,12 @@ type move struct {
 	rounded   *atomic.Int64 // of decimals that had to be; nil: they are refused
 }
 
-// maxExponent bounds the digits of a decimal, so that one of a few bytes, such as 1e99999, does not become a text of many, and its
-// exponent in either direction.
+// maxExponent bounds the digits of a decimal, so that one of a few bytes, such as 1e99999, does not
+// become a text of many, and its exponent in either direction.
 const maxExponent = 1000
 
-// fit gives a decimal the column's scale, which must lose no digit, unless moves of this codec round.
+// fit gives a decimal the column's scale, which must lose no digit, unless moves of this codec
+// round.
 func (m *move) fit(d *apd.Decimal) (*apd.Decimal, error) {
 	if d.Exponent > maxExponent || d.Exponent < -maxExponent {
 		return nil, fmt.Errorf("exponent %d is beyond %d", d.Exponent, maxExponent)

@@ -15,7 +15,8 @@ type FixedCodec[T any] struct {
 	err     error
 }
 
-// Fixed writes the columns of T that are not in the key, in field order, with nothing before, between or behind them:
+// Fixed writes the columns of T that are not in the key, in field order, with nothing before,
+// between or behind them:
 //
 //	int64, uint64, int, uint, float64                8 bytes, big-endian
 //	int32, uint32, float32                           4 bytes, big-endian
@@ -25,8 +26,10 @@ type FixedCodec[T any] struct {
 //	string, []byte                                   length as a uvarint, then the bytes; an empty []byte comes back nil
 //	pointer to any of them but []byte                1 byte: 0 is nil; 1, then the value
 //
-// The key columns of a decoded row are zero until the Kafka key is read into them (entity.Model.SetKey). Without strings and pointers all rows
-// have one size, and encoding and decoding allocate nothing. Any other column type, and a type without such columns, is a mistake ([Err]).
+// The key columns of a decoded row are zero until the Kafka key is read into them
+// (entity.Model.SetKey). Without strings and pointers all rows have one size, and encoding and
+// decoding allocate nothing. Any other column type, and a type without such columns, is a mistake
+// ([Err]).
 func Fixed[T any]() *FixedCodec[T] {
 	m, errs := entity.For[T]()
 	if len(errs) > 0 {
@@ -56,8 +59,8 @@ func (c *FixedCodec[T]) Size() int {
 	return c.program.least
 }
 
-// Encode implements [Codec]. A time that its format cannot hold is an error, and so is a column over its maxlen, unless T is
-// tagged relaxed.
+// Encode implements [Codec]. A time that its format cannot hold is an error, and so is a column
+// over its maxlen, unless T is tagged relaxed.
 func (c *FixedCodec[T]) Encode(dst []byte, v *T) ([]byte, error) {
 	if c.err != nil {
 		return dst, c.err
@@ -65,7 +68,8 @@ func (c *FixedCodec[T]) Encode(dst []byte, v *T) ([]byte, error) {
 	return c.program.encode(dst, unsafe.Pointer(fitted(c.program.relaxed, v)))
 }
 
-// Decode implements [Codec]. Data of another length than the columns need is an error that says both.
+// Decode implements [Codec]. Data of another length than the columns need is an error that says
+// both.
 func (c *FixedCodec[T]) Decode(data []byte, v *T) error {
 	if c.err != nil {
 		return c.err
@@ -128,7 +132,8 @@ func compileFixed(m *entity.Model, all bool) (fixedProgram, []error) {
 		}
 		code, width, ok := fixedCodeOf(t, c.Format)
 		if !ok || null && code == fixedBytes {
-			errs = append(errs, fmt.Errorf("codecs: fixed %s.%s: a %s has no fixed form", p.place, m.Type.Field(c.Field).Name, c.Type))
+			errs = append(errs, fmt.Errorf("codecs: fixed %s.%s: a %s has no fixed form", p.place,
+				m.Type.Field(c.Field).Name, c.Type))
 			continue
 		}
 		p.varies = p.varies || null || code >= fixedText

@@ -11,9 +11,9 @@ import (
 	"github.com/ashi-stream/ashi/dsl/entity"
 )
 
-// This file reads and writes the columns of a row by their offsets in memory. The offsets and kinds come from the reflect.Type of
-// the very struct (the caller's *T), and each column is touched through a pointer of its own kind, so the garbage collector
-// sees every pointer that is stored.
+// This file reads and writes the columns of a row by their offsets in memory. The offsets and kinds
+// come from the reflect.Type of the very struct (the caller's *T), and each column is touched
+// through a pointer of its own kind, so the garbage collector sees every pointer that is stored.
 
 var timeType = reflect.TypeFor[time.Time]()
 

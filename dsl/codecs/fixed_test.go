@@ -34,12 +34,14 @@ func TestFixedGolden(t *testing.T) {
 
 	yes := true
 	s := scalars{
-		B: true, I8: -1, I16: -2, I32: -3, I64: -4, U8: 1, U16: 2, U32: 3, U64: 4, I: -5, U: 5, F32: 1, F64: 1, S: "ab", Side: "é", Raw: []byte{9},
-		TMs: time.UnixMilli(1).UTC(), TUs: time.UnixMicro(2).UTC(), TNs: time.Unix(0, 3).UTC(), W: 6, D: 7, PB: &yes, PU: new(uint16),
+		B: true, I8: -1, I16: -2, I32: -3, I64: -4, U8: 1, U16: 2, U32: 3, U64: 4, I: -5, U: 5, F32: 1, F64: 1, S: "ab",
+		Side: "é", Raw: []byte{9}, TMs: time.UnixMilli(1).UTC(), TUs: time.UnixMicro(2).UTC(),
+		TNs: time.Unix(0, 3).UTC(), W: 6, D: 7, PB: &yes, PU: new(uint16),
 	}
 	got, err = Fixed[scalars]().Encode(nil, &s)
 	require.NoError(t, err)
-	require.Equal(t, "01"+"ff"+"fffffffffffffffc"+"fffe"+"fffffffd"+"01"+"0002"+"00000003"+"0000000000000004"+"fffffffffffffffb"+"0000000000000005"+
+	require.Equal(t, "01"+"ff"+"fffffffffffffffc"+"fffe"+"fffffffd"+"01"+"0002"+"00000003"+"0000000000000004"+
+		"fffffffffffffffb"+"0000000000000005"+
 		"3f800000"+"3ff0000000000000"+"026162"+"02c3a9"+"0109"+"0000000000000001"+"0000000000000002"+"0000000000000003"+
 		"0000000000000006"+"0000000000000007"+"0101"+"00"+"00"+"010000"+"00"+"00"+"00", hex.EncodeToString(got))
 }

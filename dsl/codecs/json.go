@@ -16,7 +16,8 @@ var (
 	errDeep    = fmt.Errorf("nested more than %d deep", maxDepth)
 )
 
-// maxDepth bounds how deep a value may be nested: it is read and written by functions that call themselves.
+// maxDepth bounds how deep a value may be nested: it is read and written by functions that call
+// themselves.
 const maxDepth = 1000
 
 // JSONCodec is the JSON format; see [JSON].
@@ -25,8 +26,9 @@ type JSONCodec[T any] struct {
 	err  error
 }
 
-// JSON writes an object of all columns of T, key columns too, in field order and by the names of the entity model, and what is inside
-// columns by the rules and tags of encoding/json, save for these types, wherever they are:
+// JSON writes an object of all columns of T, key columns too, in field order and by the names of
+// the entity model, and what is inside columns by the rules and tags of encoding/json, save for
+// these types, wherever they are:
 //
 //	time.Time       RFC 3339 in UTC; a column has the format that its tag says
 //	time.Duration   a number, of nanoseconds
@@ -37,17 +39,21 @@ type JSONCodec[T any] struct {
 //	[]byte          base64
 //	any             read as nil, bool, string, json.Number (of encoding/json), []any and map[string]any: numbers keep their digits
 //
-// Other types with MarshalJSON, UnmarshalJSON, MarshalText or UnmarshalText use them, also where the method is that of a pointer. What is
-// written can be read again. A type of which that cannot be is a mistake ([Err]): channels, functions, interfaces with methods, structs
-// without an exported field, maps whose keys are neither texts nor whole numbers.
+// Other types with MarshalJSON, UnmarshalJSON, MarshalText or UnmarshalText use them, also where
+// the method is that of a pointer. What is written can be read again. A type of which that cannot
+// be is a mistake ([Err]): channels, functions, interfaces with methods, structs without an
+// exported field, maps whose keys are neither texts nor whole numbers.
 //
-// Decode takes whole numbers in any notation (1.0, 1e3) into ints and times of format ms, us and ns, exactly; names in any case, where only one
-// column has the name but for its case; and a byte order mark before the object. It ignores names that it does not know, and lets the last of two
-// equal names win, whatever it is: nothing of the first is left. A column that is missing or null has its default, or is zero. No
-// value at all, white space, and the text null are null ([ErrNull]): a deletion in a table. Refused are: a number for a string and the other
-// way round, a number that the column cannot hold, a list that is longer than its array, anything behind the object, and text that is not UTF-8, which
-// Encode refuses too. Both refuse decimals beyond precision or scale and columns over their maxlen; where T is tagged relaxed these are
-// rounded and cut ([Adjuster]), save keys and digits before the point.
+// Decode takes whole numbers in any notation (1.0, 1e3) into ints and times of format ms, us and
+// ns, exactly; names in any case, where only one column has the name but for its case; and a byte
+// order mark before the object. It ignores names that it does not know, and lets the last of two
+// equal names win, whatever it is: nothing of the first is left. A column that is missing or null
+// has its default, or is zero. No value at all, white space, and the text null are null
+// ([ErrNull]): a deletion in a table. Refused are: a number for a string and the other way round, a
+// number that the column cannot hold, a list that is longer than its array, anything behind the
+// object, and text that is not UTF-8, which Encode refuses too. Both refuse decimals beyond
+// precision or scale and columns over their maxlen; where T is tagged relaxed these are rounded and
+// cut ([Adjuster]), save keys and digits before the point.
 func JSON[T any]() *JSONCodec[T] { return jsonOf[T](entity.For[T]()) }
 
 func jsonOf[T any](m *entity.Model, errs []error) *JSONCodec[T] {
@@ -193,7 +199,8 @@ var mark = []byte("\xef\xbb\xbf")
 
 func withoutMark(data []byte) []byte { return bytes.TrimPrefix(data, mark) }
 
-// isNull says that a value is no row: there is no value, nothing in it, or the JSON null. Kafka Streams and ksqlDB take these for a null row too.
+// isNull says that a value is no row: there is no value, nothing in it, or the JSON null. Kafka
+// Streams and ksqlDB take these for a null row too.
 func isNull(data []byte) bool {
 	if len(data) > 0 && data[0] == '{' {
 		return false

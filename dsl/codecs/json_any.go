@@ -9,8 +9,8 @@ import (
 	"unsafe"
 )
 
-// anyNode is of interfaces without methods. They are written as what is in them, and read as nil, bool, string, json.Number, []any and
-// map[string]any.
+// anyNode is of interfaces without methods. They are written as what is in them, and read as nil,
+// bool, string, json.Number, []any and map[string]any.
 type anyNode struct{}
 
 // anyNodes has the node of each type that was met in an any, or the error of one that has none.

@@ -11,8 +11,8 @@ import (
 	"github.com/ashi-stream/ashi/dsl/internal/input"
 )
 
-// methodNode is of a type that has methods for its JSON or its text. Values always have an address here, so that methods of the pointer
-// are found too.
+// methodNode is of a type that has methods for its JSON or its text. Values always have an address
+// here, so that methods of the pointer are found too.
 type methodNode struct {
 	typ                                            reflect.Type
 	marshal, unmarshal, marshalText, unmarshalText bool

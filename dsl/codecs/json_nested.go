@@ -50,7 +50,8 @@ func (n *sliceNode) append(dst []byte, at unsafe.Pointer, depth int) ([]byte, er
 	return appendList(dst, unsafe.Pointer(unsafe.SliceData(*s)), len(*s), n.elem.Size(), n.node, depth+1)
 }
 
-func appendList(dst []byte, first unsafe.Pointer, length int, size uintptr, node jsonNode, depth int) (_ []byte, err error) {
+func appendList(dst []byte, first unsafe.Pointer, length int, size uintptr, node jsonNode, depth int) (_ []byte,
+	err error) {
 	if depth > maxDepth {
 		return dst, errDeep
 	}
@@ -215,7 +216,8 @@ type keyNames struct {
 	key  func(string) (reflect.Value, error)
 }
 
-// keysOf is false for keys that have no text: those that are neither strings nor whole numbers, and do not have both methods for texts.
+// keysOf is false for keys that have no text: those that are neither strings nor whole numbers, and
+// do not have both methods for texts.
 func keysOf(t reflect.Type) (keyNames, bool) {
 	if own := reflect.PointerTo(t); own.Implements(textMarshaler) && own.Implements(textUnmarshaler) {
 		return keyNames{

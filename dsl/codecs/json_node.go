@@ -14,13 +14,15 @@ import (
 	"github.com/cockroachdb/apd/v3"
 )
 
-// jsonNode is how values of one type look in JSON. Nodes reach values by their address in memory: at points to a value of exactly the type that
-// the node was made for, and everything is read and written through a pointer of its own kind, so that the garbage collector sees every
-// pointer that is stored. A node never changes once made.
+// jsonNode is how values of one type look in JSON. Nodes reach values by their address in memory:
+// at points to a value of exactly the type that the node was made for, and everything is read and
+// written through a pointer of its own kind, so that the garbage collector sees every pointer that
+// is stored. A node never changes once made.
 type jsonNode interface {
 	// append writes the value; depth is how many objects and lists it is in.
 	append(dst []byte, at unsafe.Pointer, depth int) ([]byte, error)
-	// read sets the value, which is zero, from what comes next. That is null only where the type has a method for it.
+	// read sets the value, which is zero, from what comes next. That is null only where the type
+	// has a method for it.
 	read(r *jsonReader, at unsafe.Pointer) error
 	// schema is the JSON Schema of what append writes.
 	// The nodes that it is in are open: one of them is not written again.
@@ -67,7 +69,8 @@ func (c *jsonCompiler) node(t reflect.Type, place string) (jsonNode, error) {
 	return n, err
 }
 
-// specialNode is that of a type whose values look otherwise than encoding/json has them, or are quicker without their methods; nil of others.
+// specialNode is that of a type whose values look otherwise than encoding/json has them, or are
+// quicker without their methods; nil of others.
 func specialNode(t reflect.Type) jsonNode {
 	switch t {
 	case timeType:
@@ -128,7 +131,8 @@ func (c *jsonCompiler) plain(t reflect.Type, place string) (n jsonNode, err erro
 		n, err = c.node(t.Elem(), place)
 		return &pointerNode{t.Elem(), n}, err
 	case reflect.Slice:
-		if e := t.Elem(); e.Kind() == reflect.Uint8 && !reflect.PointerTo(e).Implements(jsonMarshaler) && !reflect.PointerTo(e).Implements(textMarshaler) {
+		if e := t.Elem(); e.Kind() == reflect.Uint8 && !reflect.PointerTo(e).Implements(jsonMarshaler) &&
+			!reflect.PointerTo(e).Implements(textMarshaler) {
 			return bytesNode{}, nil
 		}
 		n, err = c.node(t.Elem(), place)
@@ -179,7 +183,8 @@ func (p *placed) Error() string { return fmt.Sprintf("column %q: %v", p.path, p.
 
 func (p *placed) Unwrap() error { return p.err }
 
-// within puts the name of a member before the place of an error. Errors of syntax have no place but their byte.
+// within puts the name of a member before the place of an error. Errors of syntax have no place but
+// their byte.
 func within(name string, err error) error {
 	var syntax *syntaxError
 	if errors.As(err, &syntax) {

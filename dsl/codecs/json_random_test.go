@@ -21,9 +21,11 @@ import (
 type generated struct{ *rand.Rand }
 
 func (g generated) typ(depth int) reflect.Type {
-	scalars := []reflect.Type{reflect.TypeFor[bool](), reflect.TypeFor[int](), reflect.TypeFor[int8](), reflect.TypeFor[int16](), reflect.TypeFor[int32](), reflect.TypeFor[int64](),
-		reflect.TypeFor[uint](), reflect.TypeFor[uint16](), reflect.TypeFor[uint32](), reflect.TypeFor[uint64](), reflect.TypeFor[float32](), reflect.TypeFor[float64](),
-		reflect.TypeFor[string](), reflect.TypeFor[side](), reflect.TypeFor[[]byte](), reflect.TypeFor[any](), reflect.TypeFor[stdjson.Number]()}
+	scalars := []reflect.Type{reflect.TypeFor[bool](), reflect.TypeFor[int](), reflect.TypeFor[int8](),
+		reflect.TypeFor[int16](), reflect.TypeFor[int32](), reflect.TypeFor[int64](), reflect.TypeFor[uint](),
+		reflect.TypeFor[uint16](), reflect.TypeFor[uint32](), reflect.TypeFor[uint64](), reflect.TypeFor[float32](),
+		reflect.TypeFor[float64](), reflect.TypeFor[string](), reflect.TypeFor[side](), reflect.TypeFor[[]byte](),
+		reflect.TypeFor[any](), reflect.TypeFor[stdjson.Number]()}
 	if depth == 0 || g.IntN(3) == 0 {
 		return scalars[g.IntN(len(scalars))]
 	}
@@ -35,7 +37,8 @@ func (g generated) typ(depth int) reflect.Type {
 	case 2:
 		return reflect.ArrayOf(g.IntN(4), g.typ(depth-1))
 	case 3:
-		keys := []reflect.Type{reflect.TypeFor[string](), reflect.TypeFor[side](), reflect.TypeFor[int8](), reflect.TypeFor[uint64]()}
+		keys := []reflect.Type{reflect.TypeFor[string](), reflect.TypeFor[side](), reflect.TypeFor[int8](),
+			reflect.TypeFor[uint64]()}
 		return reflect.MapOf(keys[g.IntN(len(keys))], g.typ(depth-1))
 	}
 	return g.structOf(depth-1, true)
@@ -47,7 +50,8 @@ func (g generated) structOf(depth int, options bool) reflect.Type {
 	for i := range fields {
 		tag := []string{"", `json:"c` + strconv.Itoa(i) + `"`}[g.IntN(2)]
 		if options {
-			tag = []string{"", `json:"c%d"`, `json:"c%d,omitempty"`, `json:",omitempty"`, `json:"c%d,string"`, `json:"-"`, `json:",omitzero"`, `json:"c%d,omitempty,string"`}[g.IntN(8)]
+			tag = []string{"", `json:"c%d"`, `json:"c%d,omitempty"`, `json:",omitempty"`, `json:"c%d,string"`,
+				`json:"-"`, `json:",omitzero"`, `json:"c%d,omitempty,string"`}[g.IntN(8)]
 			if bytes.Contains([]byte(tag), []byte("%d")) {
 				tag = fmt.Sprintf(tag, i)
 			}
@@ -58,7 +62,8 @@ func (g generated) structOf(depth int, options bool) reflect.Type {
 			base = base.Elem()
 		}
 		if base.Kind() == reflect.String && base != numberType {
-			tag = strings.Replace(tag, ",string", "", 1) // a text in a text has its escapes twice, and encoding/json has more of them
+			// a text in a text has its escapes twice, and encoding/json has more of them
+			tag = strings.Replace(tag, ",string", "", 1)
 		}
 		fields[i] = reflect.StructField{Name: "F" + strconv.Itoa(i), Type: typ, Tag: reflect.StructTag(tag)}
 	}
@@ -83,7 +88,8 @@ func (g generated) fill(v reflect.Value) {
 			v.SetString([]string{"1.50", "-0", "1e400", "9007199254740993"}[g.IntN(4)])
 		}
 	case reflect.Interface:
-		if x := []any{nil, true, "text", stdjson.Number("1.0"), []any{stdjson.Number("2"), nil}, map[string]any{"a": "b", "c": map[string]any{}}}[g.IntN(6)]; x != nil {
+		if x := []any{nil, true, "text", stdjson.Number("1.0"), []any{stdjson.Number("2"), nil},
+			map[string]any{"a": "b", "c": map[string]any{}}}[g.IntN(6)]; x != nil {
 			v.Set(reflect.ValueOf(x))
 		}
 	case reflect.Pointer:
@@ -156,7 +162,8 @@ func generic(t *testing.T, data []byte) any {
 	return v
 }
 
-// Rows of generated types look as encoding/json has them, are read from what it writes as it reads them, and agree with their schema.
+// Rows of generated types look as encoding/json has them, are read from what it writes as it reads
+// them, and agree with their schema.
 func TestJSONAgainstTheStandardLibrary(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

@@ -82,8 +82,8 @@ func (r *jsonReader) enter() error {
 	return nil
 }
 
-// member steps over what is before the value of an object's next member: a comma unless it is the first, the name and the colon.
-// more is false at the end of the object, which is stepped over.
+// member steps over what is before the value of an object's next member: a comma unless it is the
+// first, the name and the colon. more is false at the end of the object, which is stepped over.
 func (r *jsonReader) member(first bool) (name string, more bool, err error) {
 	switch c := r.next(); {
 	case c == '}':
@@ -247,7 +247,8 @@ func (r *jsonReader) text() (string, error) {
 	return "", r.broken("the end of a string")
 }
 
-// unfit is the error of a value that is JSON and not what the column wants. The value is shown, as far as that is short.
+// unfit is the error of a value that is JSON and not what the column wants. The value is shown, as
+// far as that is short.
 func (r *jsonReader) unfit(want string) error {
 	r.next()
 	probe := jsonReader{data: r.data, at: r.at, depth: r.depth}

@@ -8,7 +8,8 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// schemaText is a JSON Schema, as far as one is derived here. Its fields are in the order in which they are written.
+// schemaText is a JSON Schema, as far as one is derived here. Its fields are in the order in which
+// they are written.
 type schemaText struct {
 	Version    string                 `json:"$schema,omitempty"`
 	Title      string                 `json:"title,omitempty"`
@@ -22,8 +23,9 @@ type schemaText struct {
 	Additional any                    `json:"additionalProperties,omitempty"` // false, or the schema of a map's values
 }
 
-// Schema is a JSON Schema (draft 7) of the rows. No column is required and no others are allowed, so that columns can be added. What is
-// written by a MarshalJSON, is of an interface type, or is a type inside itself, may be anything there.
+// Schema is a JSON Schema (draft 7) of the rows. No column is required and no others are allowed,
+// so that columns can be added. What is written by a MarshalJSON, is of an interface type, or is a
+// type inside itself, may be anything there.
 func (c *JSONCodec[T]) Schema() (topology.Schema, error) {
 	if c.err != nil {
 		return topology.Schema{}, c.err

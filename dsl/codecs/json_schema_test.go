@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// agreesWithSchema holds a value against the schema that its codec registers: the part of JSON Schema that one is derived in.
+// agreesWithSchema holds a value against the schema that its codec registers: the part of JSON
+// Schema that one is derived in.
 func agreesWithSchema[T any](t *testing.T, c *JSONCodec[T], value []byte) {
 	t.Helper()
 	s, err := c.Schema()

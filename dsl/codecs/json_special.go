@@ -239,7 +239,8 @@ type bigFloatNode struct{}
 func (bigFloatNode) append(dst []byte, at unsafe.Pointer, _ int) ([]byte, error) {
 	f := (*big.Float)(at)
 	if e := f.MantExp(nil); f.Prec() > input.MaxBits || e > 3*maxExponent || e < -3*maxExponent {
-		return dst, fmt.Errorf("big.Float of more than %d bits, or beyond an exponent of %d", input.MaxBits, 3*maxExponent)
+		return dst, fmt.Errorf("big.Float of more than %d bits, or beyond an exponent of %d", input.MaxBits,
+			3*maxExponent)
 	}
 	dst = f.Append(append(dst, '"'), 'g', -1)
 	return append(dst, '"'), nil

@@ -95,7 +95,8 @@ func (c *jsonCompiler) column(m *entity.Model, col *entity.Column) (jsonNode, er
 	return n, nil
 }
 
-// structNode is the node of a struct that is no row: its members are its fields, by the rules of encoding/json.
+// structNode is the node of a struct that is no row: its members are its fields, by the rules of
+// encoding/json.
 func (c *jsonCompiler) structNode(t reflect.Type, place string) (jsonNode, error) {
 	n := new(structNode)
 	var errs []error
@@ -105,22 +106,27 @@ func (c *jsonCompiler) structNode(t reflect.Type, place string) (jsonNode, error
 			errs = append(errs, err)
 			continue
 		}
-		n.fields = append(n.fields, jsonField{name: f.name, offset: f.offset, through: f.through, typ: f.typ, node: f.quoted(node), empty: f.emptiness()})
+		n.fields = append(n.fields, jsonField{name: f.name, offset: f.offset, through: f.through, typ: f.typ,
+			node: f.quoted(node), empty: f.emptiness()})
 	}
-	if t.NumField() > 0 && len(n.fields) == 0 && len(errs) == 0 && slices.ContainsFunc(reflect.VisibleFields(t), hiddenField) {
-		errs = append(errs, fmt.Errorf("%s: %s has no exported fields and no methods for JSON: its values would be lost", place, t))
+	if t.NumField() > 0 && len(n.fields) == 0 && len(errs) == 0 && slices.ContainsFunc(reflect.VisibleFields(t),
+		hiddenField) {
+		errs = append(errs,
+			fmt.Errorf("%s: %s has no exported fields and no methods for JSON: its values would be lost", place, t))
 	}
 	n.index()
 	return n, errors.Join(errs...)
 }
 
-// dominant are the fields that have their name for themselves, in their order: of several the one that is embedded the least, and of these the one that
-// has it from its tag. Where that leaves several, as in Go none has it.
+// dominant are the fields that have their name for themselves, in their order: of several the one
+// that is embedded the least, and of these the one that has it from its tag. Where that leaves
+// several, as in Go none has it.
 func dominant(found []foundField) []foundField {
 	var left []foundField
 	for _, f := range found {
 		beaten := slices.ContainsFunc(found, func(other foundField) bool {
-			return other.name == f.name && !slices.Equal(other.index, f.index) && cmp.Or(cmp.Compare(other.depth, f.depth), cmp.Compare(f.tagged(), other.tagged())) <= 0
+			return other.name == f.name && !slices.Equal(other.index, f.index) &&
+				cmp.Or(cmp.Compare(other.depth, f.depth), cmp.Compare(f.tagged(), other.tagged())) <= 0
 		})
 		if !beaten {
 			left = append(left, f)
@@ -148,8 +154,9 @@ func (n *structNode) index() {
 	}
 }
 
-// find is the index of the field with a name, in any case where only one has it but for its case; -1: there is none. Members mostly come in the order of
-// the fields, so the one that is expected is looked at first.
+// find is the index of the field with a name, in any case where only one has it but for its case;
+// -1: there is none. Members mostly come in the order of the fields, so the one that is expected is
+// looked at first.
 func (n *structNode) find(name string, expected int) int {
 	if expected < len(n.fields) && n.fields[expected].name == name {
 		return expected
@@ -181,7 +188,8 @@ func (n *structNode) fold(lower string) int {
 	return -1
 }
 
-// at is where the field is in a struct; nil if that is behind a pointer that is nil, unless make says to make what it points to.
+// at is where the field is in a struct; nil if that is behind a pointer that is nil, unless make
+// says to make what it points to.
 func (f *jsonField) at(base unsafe.Pointer, make bool) unsafe.Pointer {
 	for _, e := range f.through {
 		p := (*unsafe.Pointer)(unsafe.Add(base, e.offset))
@@ -344,8 +352,10 @@ func (f *foundField) tagged() int {
 	return 0
 }
 
-// structFields finds the fields of t and of the structs that are embedded in it. around is what t is embedded in.
-func structFields(t reflect.Type, index []int, offset uintptr, through []embedded, around ...reflect.Type) []foundField {
+// structFields finds the fields of t and of the structs that are embedded in it. around is what t
+// is embedded in.
+func structFields(t reflect.Type, index []int, offset uintptr, through []embedded,
+	around ...reflect.Type) []foundField {
 	if slices.Contains(around, t) {
 		return nil
 	}
@@ -361,9 +371,11 @@ func structFields(t reflect.Type, index []int, offset uintptr, through []embedde
 		if f.Type.Kind() == reflect.Pointer {
 			elem = f.Type.Elem()
 		}
-		if f.Anonymous && options[0] == "" && elem.Kind() == reflect.Struct && specialNode(elem) == nil && !hasMethods(elem) {
+		if f.Anonymous && options[0] == "" && elem.Kind() == reflect.Struct && specialNode(elem) == nil &&
+			!hasMethods(elem) {
 			if elem == f.Type {
-				found = append(found, structFields(elem, own, offset+f.Offset, through, append(slices.Clip(around), t)...)...)
+				found = append(found, structFields(elem, own, offset+f.Offset, through,
+					append(slices.Clip(around), t)...)...)
 			} else if f.IsExported() { // encoding/json cannot make one that is not exported either
 				to := append(slices.Clip(through), embedded{offset + f.Offset, elem})
 				found = append(found, structFields(elem, own, 0, to, append(slices.Clip(around), t)...)...)
@@ -374,8 +386,8 @@ func structFields(t reflect.Type, index []int, offset uintptr, through []embedde
 			continue
 		}
 		name := cmp.Or(options[0], f.Name)
-		found = append(found, foundField{field: f, typ: f.Type, name: name, named: options[0] != "", options: options[1:], index: own, depth: len(own),
-			offset: offset + f.Offset, through: through})
+		found = append(found, foundField{field: f, typ: f.Type, name: name, named: options[0] != "",
+			options: options[1:], index: own, depth: len(own), offset: offset + f.Offset, through: through})
 	}
 	return found
 }
@@ -383,10 +395,12 @@ func structFields(t reflect.Type, index []int, offset uintptr, through []embedde
 // hasMethods says that a type has methods for its JSON or its text.
 func hasMethods(t reflect.Type) bool {
 	p := reflect.PointerTo(t)
-	return p.Implements(jsonMarshaler) || p.Implements(jsonUnmarshaler) || p.Implements(textMarshaler) || p.Implements(textUnmarshaler)
+	return p.Implements(jsonMarshaler) || p.Implements(jsonUnmarshaler) || p.Implements(textMarshaler) ||
+		p.Implements(textUnmarshaler)
 }
 
-// quoted is the node of the field, in a text if its tag says ",string" of a scalar or a pointer to one.
+// quoted is the node of the field, in a text if its tag says ",string" of a scalar or a pointer to
+// one.
 func (f *foundField) quoted(n jsonNode) jsonNode {
 	if !slices.Contains(f.options, "string") {
 		return n
@@ -419,7 +433,8 @@ func (f *foundField) emptiness() func(unsafe.Pointer) bool {
 	case slices.Contains(f.options, "omitzero"):
 		return func(at unsafe.Pointer) bool {
 			v := value(at)
-			if z, ok := v.Addr().Interface().(interface{ IsZero() bool }); ok && (v.Kind() != reflect.Pointer || !v.IsNil()) {
+			if z, ok := v.Addr().Interface().(interface{ IsZero() bool }); ok && (v.Kind() != reflect.Pointer ||
+				!v.IsNil()) {
 				return z.IsZero()
 			}
 			return v.IsZero()

@@ -30,11 +30,13 @@ func TestJSONGolden(t *testing.T) {
 	at := time.Date(2023, 11, 15, 1, 2, 3, 4_000_000, time.UTC)
 	size, _, _ := apd.NewFromString("12.5")
 	n := nested{
-		ID: "a", List: []float64{1, 0.5}, Names: map[string]string{"b": "2", "a": "1"}, Leg: leg{"x", &leg{Pair: "<&>"}}, Legs: []leg{{}},
-		Four: [4]int{1, 2, 3, 4}, Any: "z", At: at, Day: at, Size: *size, PSize: size,
+		ID: "a", List: []float64{1, 0.5}, Names: map[string]string{"b": "2", "a": "1"},
+		Leg: leg{"x", &leg{Pair: "<&>"}}, Legs: []leg{{}}, Four: [4]int{1, 2, 3, 4}, Any: "z", At: at, Day: at,
+		Size: *size, PSize: size,
 	}
-	want := `{"id":"a","list":[1,0.5],"names":{"a":"1","b":"2"},"leg":{"pair":"x","rate":{"pair":"<&>"}},"legs":[{"pair":""}],"next":null,` +
-		`"four":[1,2,3,4],"any":"z","at":"2023-11-15T01:02:03.004Z","day":"Wed, 15 Nov 2023","pday":null,"size":12.50,"psize":12.5}`
+	want :=
+		`{"id":"a","list":[1,0.5],"names":{"a":"1","b":"2"},"leg":{"pair":"x","rate":{"pair":"<&>"}},"legs":[{"pair":""}],"next":null,` +
+			`"four":[1,2,3,4],"any":"z","at":"2023-11-15T01:02:03.004Z","day":"Wed, 15 Nov 2023","pday":null,"size":12.50,"psize":12.5}`
 	for range 3 { // the order of a map is not luck
 		got, err = JSON[nested]().Encode(nil, &n)
 		require.NoError(t, err)
@@ -115,13 +117,15 @@ type quoteLeg struct {
 	Next *quoteLeg `json:",omitempty"`
 }
 
-// What JSON has no number for is a text, as Jackson writes it in ksqlDB, wherever a float can be; the rest of the row is as ever.
+// What JSON has no number for is a text, as Jackson writes it in ksqlDB, wherever a float can be;
+// the rest of the row is as ever.
 func TestJSONFloatsBeyondNumbers(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
 	small := float32(math.Inf(-1))
-	row := odds{Bid: nan, Small: float32(inf), Maybe: &nan, List: []float64{1.5, -inf, 1e21}, Four: [2]*float32{&small, nil},
-		Named: map[string]price{"b": price(inf), "a": 2}, Legs: []quoteLeg{{Bid: nan, Name: "x", Next: &quoteLeg{Bid: 2}}},
-		At: time.UnixMilli(5).UTC(), Size: *apd.New(25, -1)}
+	row := odds{Bid: nan, Small: float32(inf), Maybe: &nan, List: []float64{1.5, -inf, 1e21},
+		Four: [2]*float32{&small, nil}, Named: map[string]price{"b": price(inf), "a": 2},
+		Legs: []quoteLeg{{Bid: nan, Name: "x", Next: &quoteLeg{Bid: 2}}}, At: time.UnixMilli(5).UTC(),
+		Size: *apd.New(25, -1)}
 	want := `{"bid":"NaN","small":"Infinity","maybe":"NaN","List":[1.5,"-Infinity",1e+21],"Four":["-Infinity",null],` +
 		`"Named":{"a":2,"b":"Infinity"},"Legs":[{"bid":"NaN","Name":"x","Next":{"bid":2,"Name":""}}],"at":5,"size":2.5}`
 	c := JSON[odds]()
@@ -143,8 +147,9 @@ func TestJSONFloatsBeyondNumbers(t *testing.T) {
 	require.Equal(t, odds{Bid: inf}, v)
 	require.NoError(t, c.Decode([]byte(`{"small":"NaN"}`), &v))
 	require.Equal(t, 1.5, v.Bid, "the default")
-	for _, text := range []string{`{"bid":NaN}`, `{"bid":Infinity}`, `{"bid":"nan"}`, `{"bid":"1","small":"NaN"}`, `{"bid":"-NaN"}`, `{"at":"NaN"}`,
-		`{"size":"NaN"}`, `{"bid":"NaN"}x`, `{"bid":"NaN"`, `{"bid":1e400,"small":"NaN"}`, `{"small":1e39,"bid":"NaN"}`} {
+	for _, text := range []string{`{"bid":NaN}`, `{"bid":Infinity}`, `{"bid":"nan"}`, `{"bid":"1","small":"NaN"}`,
+		`{"bid":"-NaN"}`, `{"at":"NaN"}`, `{"size":"NaN"}`, `{"bid":"NaN"}x`, `{"bid":"NaN"`,
+		`{"bid":1e400,"small":"NaN"}`, `{"small":1e39,"bid":"NaN"}`} {
 		require.Error(t, c.Decode([]byte(text), &v), text)
 	}
 	type never struct {
@@ -199,10 +204,14 @@ func TestJSONTimesInUTC(t *testing.T) {
 	in := row{tokyo, &tokyo, tokyo}
 	data, err := c.Encode(nil, &in)
 	require.NoError(t, err)
-	require.Equal(t, `{"at":"2023-11-15T00:30:00.000000005Z","null":"2023-11-15T00:30:00.000000005Z","day":"2023-11-15 00:30"}`, string(data))
+	require.Equal(t,
+		`{"at":"2023-11-15T00:30:00.000000005Z","null":"2023-11-15T00:30:00.000000005Z","day":"2023-11-15 00:30"}`,
+		string(data))
 	require.Equal(t, tokyo.Location(), in.Null.Location(), "the row is not changed")
 	var out row
-	require.NoError(t, c.Decode([]byte(`{"at":"2023-11-15T09:30:00.000000005+09:00","null":"2023-11-15T09:30:00.000000005+09:00"}`), &out))
+	require.NoError(t,
+		c.Decode([]byte(`{"at":"2023-11-15T09:30:00.000000005+09:00","null":"2023-11-15T09:30:00.000000005+09:00"}`),
+			&out))
 	require.Equal(t, row{At: utc, Null: &utc}, out)
 }
 
@@ -226,15 +235,18 @@ func TestJSONMistakes(t *testing.T) {
 		require.True(t, IsNull(Codec[row](c), []byte(null)))
 	}
 	for _, text := range []string{
-		"{", "[]", "1", `"a"`, "{}x", "{}{}", `{"bid":1`, `{"bid":1.3`, `{"bid":1.}`, `{"bid":01}`, `{"bid":+1}`, `{"bid":.5}`, `{"bid":1e}`,
-		`{"bid":"1"}`, `{"bid":NaN}`, `{"bid":1e400}`, `{"n":128}`, `{"n":1.5}`, `{"pair":1}`, `{"pair":"a}`, "{\"pair\":\"\n\"}",
-		"{\"pair\":\"\xff\"}", "{\"x\":\"\xff\"}", `{"pair":"\x"}`, `{"pair":"a",}`, `{"x":[1,}`, `{"x":tru}`, `{"x":1.}`, `{bid:1}`,
-		`{"at":"yesterday"}`, `{"at":5}`, `{"day":"15.11.2023"}`, `{"pair":"abcd"}`, `{"size":1000}`, `{"size":1.25}`, `{"size":"x"}`, `{"size":true}`,
-		`{"size":"NaN"}`, `{"free":1e99999}`, `{"free":{}}`, `{"free":` + strings.Repeat("1", 2000) + `}`, "\xef\xbb\xbf\xef\xbb\xbf{}", "nul", "nullx",
+		"{", "[]", "1", `"a"`, "{}x", "{}{}", `{"bid":1`, `{"bid":1.3`, `{"bid":1.}`, `{"bid":01}`, `{"bid":+1}`,
+		`{"bid":.5}`, `{"bid":1e}`, `{"bid":"1"}`, `{"bid":NaN}`, `{"bid":1e400}`, `{"n":128}`, `{"n":1.5}`,
+		`{"pair":1}`, `{"pair":"a}`, "{\"pair\":\"\n\"}", "{\"pair\":\"\xff\"}", "{\"x\":\"\xff\"}", `{"pair":"\x"}`,
+		`{"pair":"a",}`, `{"x":[1,}`, `{"x":tru}`, `{"x":1.}`, `{bid:1}`, `{"at":"yesterday"}`, `{"at":5}`,
+		`{"day":"15.11.2023"}`, `{"pair":"abcd"}`, `{"size":1000}`, `{"size":1.25}`, `{"size":"x"}`, `{"size":true}`,
+		`{"size":"NaN"}`, `{"free":1e99999}`, `{"free":{}}`, `{"free":` + strings.Repeat("1", 2000) + `}`,
+		"\xef\xbb\xbf\xef\xbb\xbf{}", "nul", "nullx",
 	} {
 		require.Error(t, c.Decode([]byte(text), &v), text)
 	}
-	require.EqualError(t, c.Decode([]byte(`{"pair":"abcd"}`), &v), `codecs: json *codecs.row: column "pair" has 4 characters, at most 3 are allowed`)
+	require.EqualError(t, c.Decode([]byte(`{"pair":"abcd"}`), &v),
+		`codecs: json *codecs.row: column "pair" has 4 characters, at most 3 are allowed`)
 	require.NoError(t, c.Decode([]byte(`{"pair":"äöü","size":"999.90","free":"-1e5"}`), &v))
 	require.Equal(t, "999.9", v.Size.String())
 
@@ -409,6 +421,7 @@ func TestDefaultsAtTheirLimits(t *testing.T) {
 	require.NoError(t, Err(c))
 	var v row
 	require.NoError(t, c.Decode([]byte(`{"note":null}`), &v))
-	require.Equal(t, []string{"999.9", "äöü", "2261-07-15"}, []string{v.Size.Text('f'), v.Note, v.At.Format(time.DateOnly)})
+	require.Equal(t, []string{"999.9", "äöü", "2261-07-15"}, []string{v.Size.Text('f'), v.Note,
+		v.At.Format(time.DateOnly)})
 	require.Zero(t, v.Free.Cmp(apd.New(1, 999)))
 }

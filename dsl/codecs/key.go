@@ -12,7 +12,8 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// scalarCodec carries keys of one column as ksqlDB writes them in formats other than its KAFKA: the value alone, without a record around it.
+// scalarCodec carries keys of one column as ksqlDB writes them in formats other than its KAFKA: the
+// value alone, without a record around it.
 type scalarCodec[K any] struct {
 	name   string
 	schema topology.Schema
@@ -23,8 +24,9 @@ type scalarCodec[K any] struct {
 	err    error
 }
 
-// AvroKey writes keys of type K in Avro's binary encoding: a string, whole number, float64 or []byte as it is, without a record, a struct
-// as [Avro] does. It is given to [Registered], as ksqlDB's keys have a schema.
+// AvroKey writes keys of type K in Avro's binary encoding: a string, whole number, float64 or
+// []byte as it is, without a record, a struct as [Avro] does. It is given to [Registered], as
+// ksqlDB's keys have a schema.
 func AvroKey[K any]() Framed[K] {
 	if reflect.TypeFor[K]().Kind() == reflect.Struct {
 		return avroOf[K](strict(entity.For[K]()))
@@ -38,14 +40,17 @@ func AvroKey[K any]() Framed[K] {
 	}
 	if c.avro, c.err = n.Schema(); c.err == nil {
 		c.schema = topology.Schema{Format: topology.AvroSchema, Text: c.avro.String()}
-		c.own, c.err = readerOfAvro(c.schema, func(w *avroType) (avroRead, error) { return resolveKey(reflect.TypeFor[K](), w) })
+		c.own, c.err = readerOfAvro(c.schema,
+			func(w *avroType) (avroRead, error) { return resolveKey(reflect.TypeFor[K](), w) })
 	}
 	return c
 }
 
-// JSONKey writes keys of type K as JSON: a string, whole number or float64 as it is, a struct as [JSON] does. By itself it is ksqlDB's JSON,
-// in a registry its JSON_SR. A struct is read in whatever order, case of names, white space and notation it was written; each of its columns
-// must be there once and not be null, and no others, as two keys that differ only in one of these would become one.
+// JSONKey writes keys of type K as JSON: a string, whole number or float64 as it is, a struct as
+// [JSON] does. By itself it is ksqlDB's JSON, in a registry its JSON_SR. A struct is read in
+// whatever order, case of names, white space and notation it was written; each of its columns must
+// be there once and not be null, and no others, as two keys that differ only in one of these would
+// become one.
 func JSONKey[K any]() Framed[K] {
 	t := reflect.TypeFor[K]()
 	if t.Kind() == reflect.Struct && specialNode(t) == nil {
@@ -86,7 +91,8 @@ func (c *scalarCodec[K]) Encode(dst []byte, k *K) ([]byte, error) {
 	if c.err != nil {
 		return dst, c.err
 	}
-	if c.text && !utf8.ValidString(*(*string)(unsafe.Pointer(k))) { // another text would take its place, and two keys be one
+	// another text would take its place, and two keys be one
+	if c.text && !utf8.ValidString(*(*string)(unsafe.Pointer(k))) {
 		return dst, fmt.Errorf("codecs: %s key: %w", c.name, errNotUTF8)
 	}
 	var out []byte
@@ -152,7 +158,10 @@ func (c *scalarCodec[K]) Reader(writer topology.Schema) (func([]byte, *K) error,
 		}
 		return c.Decode, nil
 	}
-	read, err := readerOfAvro(writer, func(w *avroType) (avroRead, error) { return resolveKey(reflect.TypeFor[K](), w) })
+	read, err := readerOfAvro(writer, func(w *avroType) (avroRead, error) {
+		return resolveKey(reflect.TypeFor[K](),
+			w)
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -22,11 +22,15 @@ func TestKeysGolden(t *testing.T) {
 		return hex.EncodeToString(got)
 	}
 	text, n, f, composite := "EUR", int64(-3), 1.5, pairDay{"EUR", 3}
-	require.Equal(t, "0000000007"+"06455552", golden(KeyAt(Registered(s, AvroKey[string]()), "rates").Encode(nil, &text)))
+	require.Equal(t, "0000000007"+"06455552", golden(KeyAt(Registered(s, AvroKey[string]()), "rates").Encode(nil,
+		&text)))
 	require.Equal(t, "0000000008"+"05", golden(KeyAt(Registered(s, AvroKey[int64]()), "rates").Encode(nil, &n)))
-	require.Equal(t, "0000000009"+"000000000000f83f", golden(KeyAt(Registered(s, AvroKey[float64]()), "rates").Encode(nil, &f)))
-	require.Equal(t, "000000000a"+"0645555206", golden(KeyAt(Registered(s, AvroKey[pairDay]()), "rates").Encode(nil, &composite)))
-	require.Equal(t, "000000000b"+hex.EncodeToString([]byte(`"EUR"`)), golden(KeyAt(Registered(s, JSONKey[string]()), "rates").Encode(nil, &text)))
+	require.Equal(t, "0000000009"+"000000000000f83f",
+		golden(KeyAt(Registered(s, AvroKey[float64]()), "rates").Encode(nil, &f)))
+	require.Equal(t, "000000000a"+"0645555206", golden(KeyAt(Registered(s, AvroKey[pairDay]()), "rates").Encode(nil,
+		&composite)))
+	require.Equal(t, "000000000b"+hex.EncodeToString([]byte(`"EUR"`)),
+		golden(KeyAt(Registered(s, JSONKey[string]()), "rates").Encode(nil, &text)))
 	require.Equal(t, hex.EncodeToString([]byte(`-3`)), golden(JSONKey[int64]().Encode(nil, &n)))
 	require.Equal(t, []string{"rates-key", "rates-key", "rates-key", "rates-key", "rates-key"}, s.subjects)
 	require.Equal(t, `"string"`, s.schemas[0].Text)
@@ -35,8 +39,10 @@ func TestKeysGolden(t *testing.T) {
 	var back string
 	require.NoError(t, Registered(s, AvroKey[string]()).Decode([]byte("\x00\x00\x00\x00\x07\x06EUR"), &back))
 	require.Equal(t, "EUR", back)
-	require.ErrorContains(t, Registered(s, AvroKey[string]()).Decode([]byte("\x00\x00\x00\x00\x08\x05"), &back), "cannot be read")
-	require.ErrorContains(t, Registered(s, AvroKey[string]()).Decode([]byte("\x00\x00\x00\x00\x07\x06EURx"), &back), "1 bytes behind the key")
+	require.ErrorContains(t, Registered(s, AvroKey[string]()).Decode([]byte("\x00\x00\x00\x00\x08\x05"), &back),
+		"cannot be read")
+	require.ErrorContains(t, Registered(s, AvroKey[string]()).Decode([]byte("\x00\x00\x00\x00\x07\x06EURx"), &back),
+		"1 bytes behind the key")
 	require.NoError(t, JSONKey[string]().Decode([]byte(`"EUR"`), &back))
 	require.Equal(t, "EUR", back)
 	require.Error(t, JSONKey[string]().Decode([]byte(`"EUR"x`), &back))

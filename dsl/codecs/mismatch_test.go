@@ -10,7 +10,8 @@ import (
 	"github.com/ashi-stream/ashi/dsl/codecs"
 )
 
-// The error of a value that does not fit is read by those who own the topic: it must name their column and what is in it.
+// The error of a value that does not fit is read by those who own the topic: it must name their
+// column and what is in it.
 func TestJSONNamesTheColumn(t *testing.T) {
 	type inner struct{ N int8 }
 	type click struct {

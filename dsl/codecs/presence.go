@@ -6,9 +6,11 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// Nuller is a codec in whose format some bytes are a null value, beside Kafka's null. Decode gives [ErrNull] for them.
+// Nuller is a codec in whose format some bytes are a null value, beside Kafka's null. Decode gives
+// [ErrNull] for them.
 type Nuller interface {
-	// IsNull says that data is a null value. It is quick, and does not say that other data is sound.
+	// IsNull says that data is a null value. It is quick, and does not say that other data is
+	// sound.
 	IsNull(data []byte) bool
 }
 
@@ -21,14 +23,17 @@ func IsNull[T any](c Codec[T], data []byte) bool {
 	return ok && n.IsNull(data)
 }
 
-// Presence is a codec that can tell a column that a value does not have, or has as null, from one that is zero. An event time that
-// is an int64 needs it: where the value has none, that of the Kafka record counts.
+// Presence is a codec that can tell a column that a value does not have, or has as null, from one
+// that is zero. An event time that is an int64 needs it: where the value has none, that of the
+// Kafka record counts.
 type Presence interface {
-	// Has says whether data has the column, and not as null. It is asked only for columns that Decode has found to be zero.
+	// Has says whether data has the column, and not as null. It is asked only for columns that
+	// Decode has found to be zero.
 	Has(data []byte, column string) (bool, error)
 }
 
-// Has says whether data has a column that c has decoded as zero. A codec without [Presence] has all columns in every value.
+// Has says whether data has a column that c has decoded as zero. A codec without [Presence] has all
+// columns in every value.
 func Has[T any](c Codec[T], data []byte, column string) (bool, error) {
 	if p, ok := c.(Presence); ok {
 		return p.Has(data, column)
@@ -36,7 +41,8 @@ func Has[T any](c Codec[T], data []byte, column string) (bool, error) {
 	return true, nil
 }
 
-// writtenPresence is [Presence] of a codec whose values can be told apart only with the schema that they were written with.
+// writtenPresence is [Presence] of a codec whose values can be told apart only with the schema that
+// they were written with.
 type writtenPresence interface {
 	HasWritten(writer topology.Schema, data []byte, column string) (bool, error)
 }
@@ -70,5 +76,6 @@ func (c *RegisteredCodec[T]) Has(data []byte, column string) (bool, error) {
 	return true, nil
 }
 
-// Has implements [Presence]: a number that is 0 is not written. Fields that tell 0 from none are pointers.
+// Has implements [Presence]: a number that is 0 is not written. Fields that tell 0 from none are
+// pointers.
 func (*ProtoCodec[T, P]) Has([]byte, string) (bool, error) { return false, nil }

@@ -9,8 +9,9 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// HasWritten implements [Presence] with the writer's schema: the writer may not have the column, or have null in it. Without a registry all rows are
-// written with the schema of T, and have all columns.
+// HasWritten implements [Presence] with the writer's schema: the writer may not have the column, or
+// have null in it. Without a registry all rows are written with the schema of T, and have all
+// columns.
 func (c *AvroCodec[T]) HasWritten(writer topology.Schema, data []byte, column string) (bool, error) {
 	schema, err := avro.Parse(writer.Text)
 	if err != nil {

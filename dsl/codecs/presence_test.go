@@ -25,8 +25,9 @@ func TestPresence(t *testing.T) {
 		require.NoError(t, err)
 		return ok
 	}
-	for value, want := range map[string]bool{`{"t":0}`: true, `{"T":0.0}`: true, `{}`: false, `{"t":null}`: false, `{"t":5,"t":null}`: false, `{"t":null,"T":0}`: true,
-		`{"x":{"t":0}}`: false, ` {"a":[{}],"t" : 0 }`: true, "\xef\xbb\xbf{\"t\":0}": true} {
+	for value, want := range map[string]bool{`{"t":0}`: true, `{"T":0.0}`: true, `{}`: false, `{"t":null}`: false,
+		`{"t":5,"t":null}`: false, `{"t":null,"T":0}`: true, `{"x":{"t":0}}`: false, ` {"a":[{}],"t" : 0 }`: true,
+		"\xef\xbb\xbf{\"t\":0}": true} {
 		require.Equal(t, want, has(JSON[sighted](), []byte(value)), value)
 		framed := append([]byte{0, 0, 0, 0, 7}, value...)
 		s := &shelf{}

@@ -3,7 +3,8 @@ package codecs
 import (
 	"fmt"
 
-	legacy "github.com/golang/protobuf/proto" //lint:ignore SA1019 its MessageV2 is what makes old generated messages usable
+	// lint:ignore SA1019 its MessageV2 is what makes old generated messages usable
+	legacy "github.com/golang/protobuf/proto"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -13,12 +14,13 @@ type ProtoCodec[T any, P interface {
 	legacy.Message
 }] struct{}
 
-// Proto writes Protobuf messages, made by any generator: those of google.golang.org/protobuf, and older ones that know only the methods
-// of github.com/golang/protobuf (these cost an allocation per row more). P is inferred: codecs.Proto[pb.Rate]().
+// Proto writes Protobuf messages, made by any generator: those of google.golang.org/protobuf, and
+// older ones that know only the methods of github.com/golang/protobuf (these cost an allocation per
+// row more). P is inferred: codecs.Proto[pb.Rate]().
 //
-// Equal messages have equal bytes within one build of a program. Fields that the message type does not know are kept and
-// written again. Invalid UTF-8 in a proto3 string, missing proto2 fields that are required, and malformed bytes are errors.
-// Strings and bytes of a decoded message are copies.
+// Equal messages have equal bytes within one build of a program. Fields that the message type does
+// not know are kept and written again. Invalid UTF-8 in a proto3 string, missing proto2 fields that
+// are required, and malformed bytes are errors. Strings and bytes of a decoded message are copies.
 func Proto[T any, P interface {
 	*T
 	legacy.Message

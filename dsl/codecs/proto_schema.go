@@ -14,14 +14,15 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// Schema is the file that the message is declared in, printed from its descriptor. Files that import others than Google's own
-// (google/protobuf/...), which every registry knows, are an error.
+// Schema is the file that the message is declared in, printed from its descriptor. Files that
+// import others than Google's own (google/protobuf/...), which every registry knows, are an error.
 func (c *ProtoCodec[T, P]) Schema() (topology.Schema, error) {
 	file := c.message().ParentFile()
 	imports := file.Imports()
 	for i := range imports.Len() {
 		if path := imports.Get(i).Path(); !strings.HasPrefix(path, "google/protobuf/") {
-			return topology.Schema{}, fmt.Errorf("codecs: protobuf %s: %s imports %s: a registered schema is one file", c.record(), file.Path(), path)
+			return topology.Schema{}, fmt.Errorf("codecs: protobuf %s: %s imports %s: a registered schema is one file",
+				c.record(), file.Path(), path)
 		}
 	}
 	text, err := (&protoprint.Printer{}).PrintProtoToString(file)
@@ -37,8 +38,8 @@ func (*ProtoCodec[T, P]) message() protoreflect.MessageDescriptor {
 
 func (c *ProtoCodec[T, P]) record() string { return string(c.message().FullName()) }
 
-// Index is the way to the message in its file: how many steps, then the position in each, as zigzag varints. A single 0 is short for
-// the first message of the file.
+// Index is the way to the message in its file: how many steps, then the position in each, as zigzag
+// varints. A single 0 is short for the first message of the file.
 func (c *ProtoCodec[T, P]) Index() []byte {
 	var path []int64
 	for d := protoreflect.Descriptor(c.message()); ; d = d.Parent() {
@@ -73,7 +74,8 @@ func (c *ProtoCodec[T, P]) Reader(writer topology.Schema) (func([]byte, *T) erro
 
 var errIndex = errors.New("the index of the message is cut off or broken")
 
-// cutIndex takes the message's index off the front. Which message it is depends on the writer's file, and is not checked.
+// cutIndex takes the message's index off the front. Which message it is depends on the writer's
+// file, and is not checked.
 func cutIndex(data []byte) (value []byte, err error) {
 	steps, n := binary.Varint(data)
 	if n <= 0 || steps < 0 || steps > int64(len(data)) {

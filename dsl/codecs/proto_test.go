@@ -12,7 +12,8 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// oldRate is what protoc-gen-go of github.com/golang/protobuf once made: three methods and tags, no reflection.
+// oldRate is what protoc-gen-go of github.com/golang/protobuf once made: three methods and tags, no
+// reflection.
 type oldRate struct {
 	Pair string  `protobuf:"bytes,1,opt,name=pair,proto3"`
 	Bid  float64 `protobuf:"fixed64,2,opt,name=bid,proto3"`
@@ -58,7 +59,8 @@ func TestProtoNullAndMalformed(t *testing.T) {
 	require.NotNil(t, got, "nil bytes would be a tombstone")
 	require.Empty(t, got)
 	for what, data := range map[string][]byte{
-		"truncated": {10, 5, 'a'}, "not UTF-8": {10, 1, 0xff}, "no tag": {0}, "huge length": {10, 0xff, 0xff, 0xff, 0xff, 0x0f}, "ten megabytes": make([]byte, 10<<20),
+		"truncated": {10, 5, 'a'}, "not UTF-8": {10, 1, 0xff}, "no tag": {0}, "huge length": {10, 0xff, 0xff, 0xff,
+			0xff, 0x0f}, "ten megabytes": make([]byte, 10<<20),
 	} {
 		require.ErrorContains(t, c.Decode(data, &v), "codecs: protobuf *wrapperspb.StringValue", what)
 	}
@@ -93,7 +95,8 @@ func BenchmarkProtoDecode(b *testing.B) {
 	}
 }
 
-// What is taken is a message that is written and read again as the same; whatever the bytes are, nothing panics.
+// What is taken is a message that is written and read again as the same; whatever the bytes are,
+// nothing panics.
 func FuzzProtoDecode(f *testing.F) {
 	c := Proto[structpb.Struct]()
 	row, err := structpb.NewStruct(map[string]any{"a": 1.5, "b": []any{true, nil, "x", map[string]any{}}})

@@ -30,7 +30,8 @@ type Framed[T any] interface {
 	Reader(writer topology.Schema) (func([]byte, *T) error, error)
 }
 
-// Subject names the subject of a schema: from the topic, whether it is of keys, and the name of the record or message.
+// Subject names the subject of a schema: from the topic, whether it is of keys, and the name of the
+// record or message.
 type Subject func(topic string, key bool, record string) string
 
 // TopicName is the strategy that Confluent's serializers and ksqlDB have: topic-value, topic-key.
@@ -67,14 +68,16 @@ type reader[T any] struct {
 	err    error
 }
 
-// Registered is Avro, Proto or JSON in Confluent's wire format: a zero byte, the id of the schema in 4 bytes big-endian, for Protobuf
-// which message of the schema it is, and the value. The subject is that of [TopicName].
+// Registered is Avro, Proto or JSON in Confluent's wire format: a zero byte, the id of the schema
+// in 4 bytes big-endian, for Protobuf which message of the schema it is, and the value. The subject
+// is that of [TopicName].
 //
 //	bars.To("bars").Codec(codecs.Registered(schemas, codecs.Avro[Bar]()))
 //
-// The schema that sinks write with is registered before the engine reads its first record, and a source's when it is first written to
-// (engine.Add). Values are decoded by the schema that they were written with, which is asked for once. Errors that wrap
-// [topology.ErrUnavailable] say that the registry could not be asked: the value may be sound.
+// The schema that sinks write with is registered before the engine reads its first record, and a
+// source's when it is first written to (engine.Add). Values are decoded by the schema that they
+// were written with, which is asked for once. Errors that wrap [topology.ErrUnavailable] say that
+// the registry could not be asked: the value may be sound.
 func Registered[T any](schemas topology.Schemas, c Framed[T]) *RegisteredCodec[T] {
 	return &RegisteredCodec[T]{schemas: schemas, inner: c, subject: TopicName}
 }
@@ -138,8 +141,9 @@ var (
 	_ modelled[struct{}] = (*RegisteredCodec[struct{}])(nil)
 )
 
-// WithModel is c for a source whose model says of the key and the event time other than the tags of T do: Avro reads the event time by the
-// unit in which it was written. Codecs that read all columns alike are as they were.
+// WithModel is c for a source whose model says of the key and the event time other than the tags of
+// T do: Avro reads the event time by the unit in which it was written. Codecs that read all columns
+// alike are as they were.
 func WithModel[T any](c Codec[T], m *entity.Model) Codec[T] {
 	if of, ok := c.(modelled[T]); ok && m != nil {
 		return of.ForModel(m)
@@ -147,7 +151,8 @@ func WithModel[T any](c Codec[T], m *entity.Model) Codec[T] {
 	return c
 }
 
-// At is c for the values of a topic: what a source or sink makes of the codec that it is given. Only codecs that depend on the topic differ.
+// At is c for the values of a topic: what a source or sink makes of the codec that it is given.
+// Only codecs that depend on the topic differ.
 func At[T any](c Codec[T], topic string) Codec[T] { return of(c, topic, false) }
 
 // KeyAt is c for the keys of a topic.
@@ -263,7 +268,8 @@ func cutFrame(data []byte) (id uint32, rest []byte, err error) {
 		return 0, nil, fmt.Errorf("%d bytes are no frame of a registry, which has %d", len(data), frameSize)
 	}
 	if data[0] != 0 {
-		return 0, nil, fmt.Errorf("the first byte is %#x, not the 0 of a registry's frame: was it written without one?", data[0])
+		return 0, nil, fmt.Errorf("the first byte is %#x, not the 0 of a registry's frame: was it written without one?",
+			data[0])
 	}
 	return binary.BigEndian.Uint32(data[1:]), data[frameSize:], nil
 }

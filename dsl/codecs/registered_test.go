@@ -50,14 +50,17 @@ func TestRegisteredGolden(t *testing.T) {
 	framed := golden(t, s, Registered(s, Avro[trade]()), &row)
 	require.Equal(t, "0000000007"+tradeBytes, framed)
 
-	require.Equal(t, "0000000008"+hex.EncodeToString([]byte(tickJSON)), golden(t, s, Registered(s, JSON[tick]()), &tickRow))
+	require.Equal(t, "0000000008"+hex.EncodeToString([]byte(tickJSON)), golden(t, s, Registered(s, JSON[tick]()),
+		&tickRow))
 
 	text := wrapperspb.StringValue{Value: "EUR"} // the eighth message of its file
-	require.Equal(t, "0000000009"+"020e"+"0a03455552", golden(t, s, Registered(s, Proto[wrapperspb.StringValue]()), &text))
+	require.Equal(t, "0000000009"+"020e"+"0a03455552", golden(t, s, Registered(s, Proto[wrapperspb.StringValue]()),
+		&text))
 	name := descriptorpb.FileDescriptorSet{} // the first
 	require.Equal(t, "000000000a"+"00", golden(t, s, Registered(s, Proto[descriptorpb.FileDescriptorSet]()), &name))
 	nested := descriptorpb.DescriptorProto_ReservedRange{} // the second message within the third
-	require.Equal(t, "000000000b"+"040402", golden(t, s, Registered(s, Proto[descriptorpb.DescriptorProto_ReservedRange]()), &nested))
+	require.Equal(t, "000000000b"+"040402",
+		golden(t, s, Registered(s, Proto[descriptorpb.DescriptorProto_ReservedRange]()), &nested))
 
 	require.Equal(t, []string{"rates-value", "rates-value", "rates-value", "rates-value", "rates-value"}, s.subjects)
 	require.Contains(t, s.schemas[2].Text, "message StringValue {\n")
@@ -131,9 +134,11 @@ func TestRegisteredMistakes(t *testing.T) {
 }
 
 func TestSubjects(t *testing.T) {
-	for want, of := range map[string]Subject{"rates-value": TopicName, "tick": RecordName, "rates-tick": TopicRecordName} {
+	for want, of := range map[string]Subject{"rates-value": TopicName, "tick": RecordName,
+		"rates-tick": TopicRecordName} {
 		s := &shelf{}
-		require.NoError(t, At(Registered(s, Avro[tick]()).Subject(of), "rates").(*RegisteredCodec[tick]).Register(t.Context()))
+		require.NoError(t, At(Registered(s, Avro[tick]()).Subject(of),
+			"rates").(*RegisteredCodec[tick]).Register(t.Context()))
 		require.Equal(t, []string{want}, s.subjects)
 	}
 	require.Equal(t, "rates-key", TopicName("rates", true, ""))

@@ -11,10 +11,12 @@ import (
 	"github.com/ashi-stream/ashi/dsl/entity"
 )
 
-// Adjuster is a codec that may change values to fit their columns: rows of a type that is tagged relaxed.
+// Adjuster is a codec that may change values to fit their columns: rows of a type that is tagged
+// relaxed.
 type Adjuster interface {
-	// Adjusted is how many values of each column were cut or rounded by this codec so far, in either direction; nil: it changes none, as
-	// the type is not relaxed. A row that is decoded twice counts twice.
+	// Adjusted is how many values of each column were cut or rounded by this codec so far, in
+	// either direction; nil: it changes none, as the type is not relaxed. A row that is decoded
+	// twice counts twice.
 	Adjusted() map[string]int64
 }
 
@@ -59,7 +61,8 @@ func (r *relaxed) adjusted() map[string]int64 {
 	return counts
 }
 
-// fitted is v, or if values of it do not fit, a copy of which they do: what is encoded stays as it is.
+// fitted is v, or if values of it do not fit, a copy of which they do: what is encoded stays as it
+// is.
 func fitted[T any](r *relaxed, v *T) *T {
 	if r == nil || r.fits(unsafe.Pointer(v)) {
 		return v
@@ -83,8 +86,8 @@ func (r *relaxed) fits(row unsafe.Pointer) bool {
 	return true
 }
 
-// adjust cuts and rounds. What has no room before the point stays, and is refused where it is written. Nothing is written to what
-// pointers of the row point to: others may have it too.
+// adjust cuts and rounds. What has no room before the point stays, and is refused where it is
+// written. Nothing is written to what pointers of the row point to: others may have it too.
 func (r *relaxed) adjust(row unsafe.Pointer) {
 	for i := range r.texts {
 		l := &r.texts[i]

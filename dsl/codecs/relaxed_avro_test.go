@@ -18,7 +18,8 @@ type wideNote struct {
 	Bid  float64      `ashi:"bid"`
 }
 
-// A relaxed type is cut and rounded in both directions, each value counted once, and the row that is encoded stays as it is.
+// A relaxed type is cut and rounded in both directions, each value counted once, and the row that
+// is encoded stays as it is.
 func TestRelaxedAvro(t *testing.T) {
 	s := &shelf{}
 	c := Registered(s, Avro[note]())
@@ -43,11 +44,13 @@ func TestRelaxedAvro(t *testing.T) {
 	require.Equal(t, "1.005", row.Cost.Text('f'))
 
 	text := "abc"
-	data, err := wide.Encode(nil, &wideNote{ID: "a", Text: "abcd", More: &text, Raw: []byte{1, 2, 3}, Size: *dec(t, "1.25"), Cost: dec(t, "9.999")})
+	data, err := wide.Encode(nil, &wideNote{ID: "a", Text: "abcd", More: &text, Raw: []byte{1, 2, 3},
+		Size: *dec(t, "1.25"), Cost: dec(t, "9.999")})
 	require.NoError(t, err)
 	var back note
 	require.NoError(t, of.Decode(data, &back))
-	require.Equal(t, []string{"abc", "ab", "1.3", "10.00"}, []string{back.Text, *back.More, back.Size.Text('f'), back.Cost.Text('f')})
+	require.Equal(t, []string{"abc", "ab", "1.3", "10.00"}, []string{back.Text, *back.More, back.Size.Text('f'),
+		back.Cost.Text('f')})
 	require.Equal(t, []byte{1, 2}, back.Raw)
 	counts := map[string]int64{"text": 3, "more": 3, "raw": 3, "size": 3, "cost": 3}
 	require.Equal(t, counts, c.Adjusted())
@@ -63,11 +66,13 @@ func TestRelaxedAvro(t *testing.T) {
 	require.Equal(t, counts, c.Adjusted())
 
 	// Keys are not cut, and digits before the point are not dropped.
-	for what, bad := range map[string]note{`column "id" has 5 characters`: {ID: "abcde"}, "does not fit 4 digits": {ID: "a", Cost: dec(t, "100")}} {
+	for what, bad := range map[string]note{`column "id" has 5 characters`: {ID: "abcde"},
+		"does not fit 4 digits": {ID: "a", Cost: dec(t, "100")}} {
 		_, err = of.Encode(nil, &bad)
 		require.ErrorContains(t, err, what)
 	}
-	for what, bad := range map[string]wideNote{`column "id" has 5 characters`: {ID: "abcde"}, "does not fit 4 digits": {ID: "a", Cost: dec(t, "100")}} {
+	for what, bad := range map[string]wideNote{`column "id" has 5 characters`: {ID: "abcde"},
+		"does not fit 4 digits": {ID: "a", Cost: dec(t, "100")}} {
 		data, err = wide.Encode(nil, &bad)
 		require.NoError(t, err)
 		require.ErrorContains(t, of.Decode(data, &back), what)

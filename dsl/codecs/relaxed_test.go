@@ -26,7 +26,8 @@ func dec(t *testing.T, text string) *apd.Decimal {
 	return d
 }
 
-// A relaxed type is cut and rounded in both directions, each value counted once, and the row that is encoded stays as it is.
+// A relaxed type is cut and rounded in both directions, each value counted once, and the row that
+// is encoded stays as it is.
 func TestRelaxedJSON(t *testing.T) {
 	c := JSON[note]()
 	more, size := "äöü", "12345678901234567890123.45" // so many digits are not inside the Decimal itself
@@ -45,8 +46,11 @@ func TestRelaxedJSON(t *testing.T) {
 	require.Equal(t, "1.005", row.Cost.Text('f'))
 
 	var back note
-	require.NoError(t, c.Decode([]byte(`{"id":"a","text":"abcd","more":"abc","raw":"AQID","size":1.25,"cost":"9.999","bid":"NaN"}`), &back))
-	require.Equal(t, []string{"abc", "ab", "1.3", "10.00"}, []string{back.Text, *back.More, back.Size.Text('f'), back.Cost.Text('f')})
+	require.NoError(t,
+		c.Decode([]byte(`{"id":"a","text":"abcd","more":"abc","raw":"AQID","size":1.25,"cost":"9.999","bid":"NaN"}`),
+			&back))
+	require.Equal(t, []string{"abc", "ab", "1.3", "10.00"}, []string{back.Text, *back.More, back.Size.Text('f'),
+		back.Cost.Text('f')})
 	require.Equal(t, []byte{1, 2}, back.Raw)
 	require.Equal(t, map[string]int64{"text": 3, "more": 3, "raw": 3, "size": 3, "cost": 3}, c.Adjusted())
 
@@ -57,13 +61,15 @@ func TestRelaxedJSON(t *testing.T) {
 	require.Equal(t, map[string]int64{"text": 3, "more": 3, "raw": 3, "size": 3, "cost": 3}, c.Adjusted())
 
 	// Keys are not cut, and digits before the point are not dropped.
-	for what, bad := range map[string]note{`column "id" has 5 characters`: {ID: "abcde"}, "does not fit 4 digits": {ID: "a", Cost: dec(t, "100")}} {
+	for what, bad := range map[string]note{`column "id" has 5 characters`: {ID: "abcde"},
+		"does not fit 4 digits": {ID: "a", Cost: dec(t, "100")}} {
 		_, err = c.Encode(nil, &bad)
 		require.ErrorContains(t, err, what)
 	}
 	require.ErrorContains(t, c.Decode([]byte(`{"id":"abcde"}`), &back), `column "id" has 5 characters`)
 	require.ErrorContains(t, c.Decode([]byte(`{"cost":100}`), &back), "does not fit 4 digits")
-	require.ErrorContains(t, c.Decode([]byte(`{"text":5}`), &back), "string", "what is of another type is no value at all")
+	require.ErrorContains(t, c.Decode([]byte(`{"text":5}`), &back), "string",
+		"what is of another type is no value at all")
 }
 
 func TestRelaxedFixed(t *testing.T) {

@@ -29,11 +29,13 @@ type bar struct {
 	Ticks                  int64
 }
 
-var barRow = bar{"K0000001", time.UnixMilli(1700006400000).UTC(), time.UnixMilli(1700006460000).UTC(), 1.38676, 1.38686, 1.38601, 1.38612, 812}
+var barRow = bar{"K0000001", time.UnixMilli(1700006400000).UTC(), time.UnixMilli(1700006460000).UTC(), 1.38676, 1.38686,
+	1.38601, 1.38612, 812}
 
 type side string
 
-// scalars has every column that both codecs carry, in an order that leaves holes between the fields.
+// scalars has every column that both codecs carry, in an order that leaves holes between the
+// fields.
 type scalars struct {
 	B   bool
 	I8  int8
@@ -92,12 +94,13 @@ func randomTime(r *rand.Rand, unit time.Duration) time.Time {
 func randomScalars(r *rand.Rand) scalars {
 	s := scalars{
 		B: r.IntN(2) == 0, I8: int8(r.Uint32()), I16: int16(r.Uint32()), I32: int32(r.Uint32()), I64: int64(r.Uint64()),
-		U8: uint8(r.Uint32()), U16: uint16(r.Uint32()), U32: r.Uint32(), U64: r.Uint64(), I: int(r.Uint64()), U: uint(r.Uint64()),
-		F32: float32(r.NormFloat64()), F64: r.NormFloat64() * 1e-9, S: randomText(r), Side: side(randomText(r)),
-		TMs: randomTime(r, time.Millisecond), TUs: randomTime(r, time.Microsecond), TNs: randomTime(r, 1),
-		W: windows.Time(r.Uint64()), D: time.Duration(r.Uint64()),
-		PB: maybe(r, r.IntN(2) == 0), PF: maybe(r, r.NormFloat64()), PI: maybe(r, int(r.Uint64())), PU: maybe(r, uint16(r.Uint32())),
-		PS: maybe(r, randomText(r)), PT: maybe(r, randomTime(r, time.Microsecond)), PD: maybe(r, time.Duration(r.Uint64())),
+		U8: uint8(r.Uint32()), U16: uint16(r.Uint32()), U32: r.Uint32(), U64: r.Uint64(), I: int(r.Uint64()),
+		U: uint(r.Uint64()), F32: float32(r.NormFloat64()), F64: r.NormFloat64() * 1e-9, S: randomText(r),
+		Side: side(randomText(r)), TMs: randomTime(r, time.Millisecond), TUs: randomTime(r, time.Microsecond),
+		TNs: randomTime(r, 1), W: windows.Time(r.Uint64()), D: time.Duration(r.Uint64()),
+		PB: maybe(r, r.IntN(2) == 0), PF: maybe(r, r.NormFloat64()), PI: maybe(r, int(r.Uint64())),
+		PU: maybe(r, uint16(r.Uint32())), PS: maybe(r, randomText(r)), PT: maybe(r, randomTime(r, time.Microsecond)),
+		PD: maybe(r, time.Duration(r.Uint64())),
 	}
 	if n := r.IntN(5); n > 0 {
 		s.Raw = make([]byte, n)

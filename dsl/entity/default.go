@@ -9,7 +9,8 @@ import (
 	"github.com/cockroachdb/apd/v3"
 )
 
-// maxDecimal is how many characters a decimal may have that is a default, written without an exponent: codecs read no longer ones.
+// maxDecimal is how many characters a decimal may have that is a default, written without an
+// exponent: codecs read no longer ones.
 const maxDecimal = 1000
 
 func (b *builder) defaultOption(field string, c *Column, o option) {

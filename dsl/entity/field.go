@@ -50,8 +50,9 @@ func (b *builder) field(i int) {
 		return
 	}
 	if len(parts) == 1 && slices.Contains(columnOptions, parts[0].name) && parts[0].name != jsonTag(f) {
-		b.wrong(f.Name, "%q is an option, but a tag starts with the column's name: write %q; for a column of that name repeat it: json:%q",
-			parts[0].name, ","+tag, parts[0].name)
+		b.wrong(f.Name,
+			"%q is an option, but a tag starts with the column's name: write %q; for a column of that name repeat "+
+				"it: json:%q", parts[0].name, ","+tag, parts[0].name)
 		return
 	}
 	if parts[0].name == "-" {
@@ -132,13 +133,15 @@ func (b *builder) policy(o option, to *string) {
 	case *to != "":
 		b.wrong("_", "%s twice", o.name)
 	case !slices.Contains(policies, o.value):
-		b.wrong("_", "%s=%q: give one of %s; for retries call OnError of the stream", o.name, o.value, strings.Join(policies, ", "))
+		b.wrong("_", "%s=%q: give one of %s; for retries call OnError of the stream", o.name, o.value,
+			strings.Join(policies, ", "))
 	default:
 		*to = o.value
 	}
 }
 
-// column reads the options of one column and appends it, mistaken or not, so that later checks see all columns.
+// column reads the options of one column and appends it, mistaken or not, so that later checks see
+// all columns.
 func (b *builder) column(field string, c Column, options []option) {
 	if isTime(c.Type) {
 		c.Format = RFC3339
@@ -280,7 +283,8 @@ func (b *builder) consistent(field string, c *Column, given map[string]bool) {
 	}
 }
 
-// jsonName is the column name of a field whose tag gives none; false for a field that its json tag leaves out.
+// jsonName is the column name of a field whose tag gives none; false for a field that its json tag
+// leaves out.
 func jsonName(f reflect.StructField) (string, bool) {
 	if f.Tag.Get("json") == "-" {
 		return f.Name, false
@@ -294,7 +298,8 @@ func jsonTag(f reflect.StructField) string {
 	return name
 }
 
-// carried is false for types that no codec could write. It looks a few levels deep only: a type may contain itself.
+// carried is false for types that no codec could write. It looks a few levels deep only: a type may
+// contain itself.
 func carried(t reflect.Type) bool {
 	for range 4 {
 		switch t.Kind() {

@@ -48,27 +48,32 @@ func keyTypeOf(t reflect.Type) (keyType, bool) {
 	return bytesKey, isBytes(t)
 }
 
-// KeyCodec turns a key of type K into the bytes of a Kafka key and back. The zero value is of no use: see [KeyOf].
+// KeyCodec turns a key of type K into the bytes of a Kafka key and back. The zero value is of no
+// use: see [KeyOf].
 type KeyCodec[K any] struct {
 	program *keyProgram
 }
 
-// KeyOf is the codec of K: a string, a []byte, an int, int32, int64 or float64, a type made of one of them, or a struct whose
-// columns are. A struct of one column has the same bytes as the column alone; of several, a JSON object. All columns of a
-// struct are in the key: in field order, or where the tags say `key`, in the order of the tags.
+// KeyOf is the codec of K: a string, a []byte, an int, int32, int64 or float64, a type made of one
+// of them, or a struct whose columns are. A struct of one column has the same bytes as the column
+// alone; of several, a JSON object. All columns of a struct are in the key: in field order, or
+// where the tags say `key`, in the order of the tags.
 func KeyOf[K any]() (KeyCodec[K], error) {
 	t := reflect.TypeFor[K]()
 	if kind, ok := keyTypeOf(t); ok {
 		return KeyCodec[K]{&keyProgram{place: t.String(), columns: []keyColumn{{kind: kind}}}}, nil
 	}
 	if t.Kind() != reflect.Struct || t == timeType {
-		return KeyCodec[K]{}, fmt.Errorf("entity: %s cannot be a key; string, []byte, int, int32, int64, float64 and structs of them can", t)
+		return KeyCodec[K]{},
+			fmt.Errorf("entity: %s cannot be a key; string, []byte, int, int32, int64, float64 and structs of them can",
+				t)
 	}
 	m, errs := Of(t)
 	for i := range t.NumField() {
 		// A field outside the bytes would make different groups look equal.
 		if f := t.Field(i); f.Name != "_" && (!f.IsExported() || f.Tag.Get("ashi") == "-") {
-			errs = append(errs[:len(errs):len(errs)], fmt.Errorf("entity: %s.%s: a field that is not a column in a key", t, f.Name))
+			errs = append(errs[:len(errs):len(errs)], fmt.Errorf("entity: %s.%s: a field that is not a column in a key",
+				t, f.Name))
 		}
 	}
 	if len(errs) > 0 {
@@ -86,11 +91,13 @@ func keyOfStruct[K any](m *Model) (KeyCodec[K], error) {
 	}
 	var errs []error
 	if len(order) != len(m.Columns) {
-		errs = append(errs, fmt.Errorf("entity: %s: some columns are marked as key and some not; a key has no others", m.Type))
+		errs = append(errs, fmt.Errorf("entity: %s: some columns are marked as key and some not; a key has no others",
+			m.Type))
 	}
 	for _, i := range order {
 		if c := &m.Columns[i]; !keyable(c.Type) {
-			errs = append(errs, fmt.Errorf("entity: %s.%s: %s cannot be in a key", m.Type, m.Type.Field(c.Field).Name, article(c.Type)))
+			errs = append(errs, fmt.Errorf("entity: %s.%s: %s cannot be in a key", m.Type, m.Type.Field(c.Field).Name,
+				article(c.Type)))
 		}
 	}
 	if len(errs) > 0 {
@@ -104,14 +111,14 @@ func keyable(t reflect.Type) bool {
 	return ok
 }
 
-// Append appends the bytes of k to dst. A nil []byte is [ErrNull]. The result is never nil, also of an empty string:
-// nil is Kafka's null. Nothing is allocated but room in dst.
+// Append appends the bytes of k to dst. A nil []byte is [ErrNull]. The result is never nil, also of
+// an empty string: nil is Kafka's null. Nothing is allocated but room in dst.
 func (c KeyCodec[K]) Append(dst []byte, k K) ([]byte, error) {
 	return c.program.append(dst, unsafe.Pointer(&k))
 }
 
-// Decode reads a key. Strings and []byte are views of b: valid as long as nobody writes to it. A nil b is [ErrNull]; a
-// wrong length and anything but exactly the columns of K are errors too.
+// Decode reads a key. Strings and []byte are views of b: valid as long as nobody writes to it. A
+// nil b is [ErrNull]; a wrong length and anything but exactly the columns of K are errors too.
 func (c KeyCodec[K]) Decode(b []byte) (K, error) {
 	var k K
 	if err := c.program.decode(b, unsafe.Pointer(&k)); err != nil {
@@ -124,11 +131,13 @@ func (c KeyCodec[K]) Decode(b []byte) (K, error) {
 // Form says how keys are written: keys of equal forms are equal where their bytes are.
 func (c KeyCodec[K]) Form() string { return c.program.form() }
 
-// KeyForm is the form of the keys of the model's rows, as KeyCodec.Form has it; empty where there are no key columns.
+// KeyForm is the form of the keys of the model's rows, as KeyCodec.Form has it; empty where there
+// are no key columns.
 func (m *Model) KeyForm() string { return newKeyProgram(m).form() }
 
-var keyForms = [...]string{textKey: "text", bytesKey: "text", intKey: "8 bytes, a whole number", longKey: "8 bytes, a whole number",
-	int32Key: "4 bytes, a whole number", doubleKey: "8 bytes, a floating point number"}
+var keyForms = [...]string{textKey: "text", bytesKey: "text", intKey: "8 bytes, a whole number",
+	longKey: "8 bytes, a whole number", int32Key: "4 bytes, a whole number",
+	doubleKey: "8 bytes, a floating point number"}
 
 func (p *keyProgram) form() string {
 	switch {
@@ -144,8 +153,9 @@ func (p *keyProgram) form() string {
 	return form
 }
 
-// CanonicalKey is a Kafka key of the model's rows in the one form that [Model.AppendKey] writes. A key of several columns comes in any order, case of
-// names, white space and notation that JSON has; the result is key itself where that has the form. The errors are those of [Model.SetKey].
+// CanonicalKey is a Kafka key of the model's rows in the one form that [Model.AppendKey] writes. A
+// key of several columns comes in any order, case of names, white space and notation that JSON has;
+// the result is key itself where that has the form. The errors are those of [Model.SetKey].
 func (m *Model) CanonicalKey(key []byte) ([]byte, error) {
 	switch {
 	case m.keys == nil:
@@ -193,15 +203,17 @@ func compileKey(m *Model, order []int) *keyProgram {
 		c := &m.Columns[i]
 		kind, _ := keyTypeOf(c.Type)
 		prefix := open + string(appendQuoted(nil, c.Name)) + ":"
-		p.columns = append(p.columns, keyColumn{name: c.Name, prefix: prefix, kind: kind, offset: c.Offset, max: c.MaxLen})
+		p.columns = append(p.columns, keyColumn{name: c.Name, prefix: prefix, kind: kind, offset: c.Offset,
+			max: c.MaxLen})
 		p.limited = p.limited || c.MaxLen > 0
 		open = ","
 	}
 	return p
 }
 
-// fit is an error for a column over its maxlen. Keys are never cut: two keys would become one. Of keys that are written the codec sees to it,
-// which holds all columns against their limits; keys as such are also made of rows that are only tried.
+// fit is an error for a column over its maxlen. Keys are never cut: two keys would become one. Of
+// keys that are written the codec sees to it, which holds all columns against their limits; keys as
+// such are also made of rows that are only tried.
 func (p *keyProgram) fit(row unsafe.Pointer) error {
 	for i := range p.columns {
 		c := &p.columns[i]

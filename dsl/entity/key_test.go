@@ -66,7 +66,8 @@ func TestKeyGolden(t *testing.T) {
 
 	goldenJSON(t, venueKey{7, "EUR/USD"}, `{"pair":"EUR/USD","venue":7}`)
 	goldenJSON(t, venueKey{-7, ""}, `{"pair":"","venue":-7}`)
-	goldenJSON(t, venueKey{0, "\"\\/<é\u2028\x01\x1f\n\r\t\b\f\x7f"}, `{"pair":"\"\\/<é`+"\u2028"+`\u0001\u001F\n\r\t\b\f`+"\x7f"+`","venue":0}`)
+	goldenJSON(t, venueKey{0, "\"\\/<é\u2028\x01\x1f\n\r\t\b\f\x7f"}, `{"pair":"\"\\/<é`+"\u2028"+
+		`\u0001\u001F\n\r\t\b\f`+"\x7f"+`","venue":0}`)
 	goldenJSON(t, allKey{"s", []byte{1, 2}, -3, 4, 5, 0.5}, `{"s":"s","b":"AQI=","i":-3,"l":4,"m":5,"d":0.5}`)
 }
 
@@ -82,8 +83,9 @@ func TestNaNIsOneKey(t *testing.T) {
 
 func TestDoubleAsJava(t *testing.T) {
 	for want, f := range map[string]float64{
-		"0.0": 0, "-0.0": math.Copysign(0, -1), "1.0": 1, "-12.5": -12.5, "0.001": 0.001, "9.99E-4": 0.000999, "9999999.0": 9999999,
-		"1.0E7": 1e7, "-1.0E7": -1e7, "1.2345678E7": 12345678, "-1.5E-10": -1.5e-10, "1.7976931348623157E308": math.MaxFloat64,
+		"0.0": 0, "-0.0": math.Copysign(0, -1), "1.0": 1, "-12.5": -12.5, "0.001": 0.001, "9.99E-4": 0.000999,
+		"9999999.0": 9999999, "1.0E7": 1e7, "-1.0E7": -1e7, "1.2345678E7": 12345678, "-1.5E-10": -1.5e-10,
+		"1.7976931348623157E308": math.MaxFloat64,
 	} {
 		require.Equal(t, want, string(appendDouble(nil, f)))
 	}
@@ -169,12 +171,15 @@ func TestKeyMistakes(t *testing.T) {
 	require.ErrorIs(t, err, ErrNull)
 	for text, want := range map[string]string{
 		`[]`: "not a JSON object", `{}`: `"pair": is missing`, `{"pair":"a"}`: `"venue": is missing`,
-		`{"pair":"a","venue":1`: "neither comma nor brace", `{"pair":"a","venue":1}x`: "1 bytes behind", `{"pair":"a","venue":1,}`: "a string should be",
-		`{"pair":"a","pair":"b"}`: "twice", `{"pair":"a","venue":1,"x":1}`: `no column "x"`, `{"pair":null,"venue":1}`: "key is null",
-		`{"pair":"a","venue":null}`: "key is null", `{"pair":1,"venue":1}`: "'1' where a string should be", `{"pair":"a","venue":"1"}`: "where a number should be",
-		`{"pair":"a","venue":01}`: "not a number", `{"pair":"a","venue":1.5}`: "1.5 is not a whole number", `{"pair":"a","venue":3000000000}`: "does not fit",
-		"{\"pair\":\"\xff\",\"venue\":1}": "not UTF-8", "{\"pair\":\"\n\",\"venue\":1}": "control character", `{"pair":"a\`: "without an end",
-		`{"pair":"\x","venue":1}`: "no escape", `{"pair" "a"}`: "no colon", `{"pair":`: "ends where",
+		`{"pair":"a","venue":1`: "neither comma nor brace", `{"pair":"a","venue":1}x`: "1 bytes behind",
+		`{"pair":"a","venue":1,}`: "a string should be", `{"pair":"a","pair":"b"}`: "twice",
+		`{"pair":"a","venue":1,"x":1}`: `no column "x"`, `{"pair":null,"venue":1}`: "key is null",
+		`{"pair":"a","venue":null}`: "key is null", `{"pair":1,"venue":1}`: "'1' where a string should be",
+		`{"pair":"a","venue":"1"}`: "where a number should be", `{"pair":"a","venue":01}`: "not a number",
+		`{"pair":"a","venue":1.5}`: "1.5 is not a whole number", `{"pair":"a","venue":3000000000}`: "does not fit",
+		"{\"pair\":\"\xff\",\"venue\":1}": "not UTF-8", "{\"pair\":\"\n\",\"venue\":1}": "control character",
+		`{"pair":"a\`: "without an end", `{"pair":"\x","venue":1}`: "no escape", `{"pair" "a"}`: "no colon",
+		`{"pair":`: "ends where",
 	} {
 		_, err := pair.Decode([]byte(text))
 		require.ErrorContains(t, err, want, text)
@@ -184,7 +189,8 @@ func TestKeyMistakes(t *testing.T) {
 	require.Equal(t, venueKey{5, `a"é`}, got)
 }
 
-// Whatever form another program writes a key of several columns in, it becomes the one form; what could become the key of another row is refused.
+// Whatever form another program writes a key of several columns in, it becomes the one form; what
+// could become the key of another row is refused.
 func TestCanonicalKey(t *testing.T) {
 	type row struct {
 		Pair  string  `ashi:"pair,key=1"`
@@ -196,8 +202,9 @@ func TestCanonicalKey(t *testing.T) {
 	require.Empty(t, errs)
 	const form = `{"pair":"EUR/é","venue":1000,"bid":0.5}`
 	for _, key := range []string{
-		form, `{"pair": "EUR/é", "venue": 1000, "bid": 0.5}`, `{"venue":1000,"bid":0.5,"pair":"EUR/é"}`, "\t{\n\"pair\":\"EUR/é\",\"venue\":1000,\"bid\":0.5}\r\n",
-		`{"PAIR":"EUR/é","VENUE":1000,"BID":0.5}`, `{"pair":"EUR\/\u00e9","venue":1e3,"bid":5e-1}`, `{"p\u0061ir":"\u0045UR/é","venue":1000.0,"bid":0.50}`,
+		form, `{"pair": "EUR/é", "venue": 1000, "bid": 0.5}`, `{"venue":1000,"bid":0.5,"pair":"EUR/é"}`,
+		"\t{\n\"pair\":\"EUR/é\",\"venue\":1000,\"bid\":0.5}\r\n", `{"PAIR":"EUR/é","VENUE":1000,"BID":0.5}`,
+		`{"pair":"EUR\/\u00e9","venue":1e3,"bid":5e-1}`, `{"p\u0061ir":"\u0045UR/é","venue":1000.0,"bid":0.50}`,
 		"\xef\xbb\xbf" + form, `{"Pair":"EUR/é","Venue":1.0E3,"Bid":0.500000}`,
 	} {
 		got, err := m.CanonicalKey([]byte(key))
@@ -212,10 +219,13 @@ func TestCanonicalKey(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, unsafe.SliceData(own), unsafe.SliceData(same), "no copy")
 	for _, key := range []string{
-		`{"pair":"\ud800","venue":1,"bid":1}`, `{"pair":"\udc00\ud800","venue":1,"bid":1}`, `{"pair":"a","PAIR":"b","venue":1,"bid":1}`, `{"pair":"a","venue":1e999999999,"bid":1}`,
-		`{"pair":"a","venue":1,"bid":1e999}`, `{"pair":"a","venue":1,"bid":NaN}`, `{"pair":"a","venue":9223372036854775808.0,"bid":1}`, `["a",1,1]`, ``, `null`,
-		`{"pair":"a","venue":1,"bid":1,"` + strings.Repeat("x", 1<<20) + `":1}`, `{"pair":"a","venue":` + strings.Repeat("9", 1<<20) + `,"bid":1}`,
-		`{"pair":"a","venue":0` + strings.Repeat("1", 1<<20) + `,"bid":1}`, strings.Repeat("[", 1<<20),
+		`{"pair":"\ud800","venue":1,"bid":1}`, `{"pair":"\udc00\ud800","venue":1,"bid":1}`,
+		`{"pair":"a","PAIR":"b","venue":1,"bid":1}`, `{"pair":"a","venue":1e999999999,"bid":1}`,
+		`{"pair":"a","venue":1,"bid":1e999}`, `{"pair":"a","venue":1,"bid":NaN}`,
+		`{"pair":"a","venue":9223372036854775808.0,"bid":1}`, `["a",1,1]`, ``, `null`,
+		`{"pair":"a","venue":1,"bid":1,"` + strings.Repeat("x", 1<<20) + `":1}`, `{"pair":"a","venue":` +
+			strings.Repeat("9", 1<<20) + `,"bid":1}`, `{"pair":"a","venue":0` + strings.Repeat("1", 1<<20) +
+			`,"bid":1}`, strings.Repeat("[", 1<<20),
 	} {
 		_, err := m.CanonicalKey([]byte(key))
 		require.Error(t, err, "%.80s", key)
@@ -304,7 +314,8 @@ func TestKeyRoundTripRandom(t *testing.T) {
 		for i := range b {
 			b[i] = byte(r.Uint32())
 		}
-		k := allKey{string(runes), b, int(r.Uint64()), int64(r.Uint64()), int32(r.Uint32()), r.NormFloat64() * math.Pow(10, float64(r.IntN(40)-20))}
+		k := allKey{string(runes), b, int(r.Uint64()), int64(r.Uint64()), int32(r.Uint32()),
+			r.NormFloat64() * math.Pow(10, float64(r.IntN(40)-20))}
 		key, err := c.Append(nil, k)
 		require.NoError(t, err)
 		back, err := c.Decode(key)

@@ -17,8 +17,9 @@ import (
 
 var errNotUTF8 = errors.New("text is not UTF-8")
 
-// appendObject writes a key of several columns as the bytes that ksqlDB's JSON writer makes: no white space, columns in key order, only
-// the escapes that JSON demands, numbers as Java prints them. Equal rows therefore have equal bytes.
+// appendObject writes a key of several columns as the bytes that ksqlDB's JSON writer makes: no
+// white space, columns in key order, only the escapes that JSON demands, numbers as Java prints
+// them. Equal rows therefore have equal bytes.
 func (p *keyProgram) appendObject(dst []byte, row unsafe.Pointer) ([]byte, error) {
 	start := len(dst)
 	for i := range p.columns {
@@ -76,7 +77,8 @@ func appendDouble(dst []byte, f float64) []byte {
 			continue
 		}
 		dst = append(dst, text[:i]...)
-		if mantissa := text[:i]; mantissa[len(mantissa)-1] != '.' && (len(mantissa) == 1 || len(mantissa) == 2 && f < 0) {
+		if mantissa := text[:i]; mantissa[len(mantissa)-1] != '.' && (len(mantissa) == 1 || len(mantissa) == 2 &&
+			f < 0) {
 			dst = append(dst, '.', '0')
 		}
 		dst = append(dst, 'E')
@@ -120,8 +122,9 @@ func appendQuoted(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-// decodeObject reads a key of several columns: each of them exactly once, in any order, and nothing else. A column that we do not
-// know is refused, since two keys that differ only in it would become one row.
+// decodeObject reads a key of several columns: each of them exactly once, in any order, and nothing
+// else. A column that we do not know is refused, since two keys that differ only in it would become
+// one row.
 func (p *keyProgram) decodeObject(b []byte, row unsafe.Pointer) error {
 	r := keyReader{data: bytes.TrimPrefix(b, mark)}
 	seen := 0
@@ -171,7 +174,8 @@ func (p *keyProgram) decodeObject(b []byte, row unsafe.Pointer) error {
 	return nil
 }
 
-// index is the column of a name, in any case where only one has it but for its case, as in values; -1: there is none.
+// index is the column of a name, in any case where only one has it but for its case, as in values;
+// -1: there is none.
 func (p *keyProgram) index(name string) int {
 	found := -1
 	for i := range p.columns {

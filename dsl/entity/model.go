@@ -47,19 +47,22 @@ type Column struct {
 	Type   reflect.Type // of the field
 	Key    bool         // part of the key
 
-	Precision int    // digits of a decimal; 0 is unlimited
-	Scale     int    // digits of a decimal behind the point; means something only with a Precision
-	MaxLen    int    // characters of a string, bytes of a []byte; 0 is unlimited
-	Format    string // of a time column: RFC3339, Millis, Micros, Nanos or a layout; of an int64 that is a time: its unit, if the tag says one; else empty
+	Precision int // digits of a decimal; 0 is unlimited
+	Scale     int // digits of a decimal behind the point; means something only with a Precision
+	MaxLen    int // characters of a string, bytes of a []byte; 0 is unlimited
+	// of a time column: RFC3339, Millis, Micros, Nanos or a layout; of an int64 that is a time: its
+	// unit, if the tag says one; else empty
+	Format string
 
 	initial reflect.Value
 }
 
-// Default is the value that the tag gives to a column that a record does not have; ok is false if the tag gives none.
+// Default is the value that the tag gives to a column that a record does not have; ok is false if
+// the tag gives none.
 func (c *Column) Default() (value reflect.Value, ok bool) { return c.initial, c.initial.IsValid() }
 
-// Unit is what the numbers of an int64 column count that is an event time: Millis, unless its tag has another format. Codecs whose formats know
-// units turn theirs into it.
+// Unit is what the numbers of an int64 column count that is an event time: Millis, unless its tag
+// has another format. Codecs whose formats know units turn theirs into it.
 func (c *Column) Unit() string { return cmp.Or(c.Format, Millis) }
 
 // Model is what a struct type says about itself.
@@ -71,10 +74,12 @@ type Model struct {
 	Key       []int    // indices into Columns, in key order; empty without a key
 	Timestamp int      // index into Columns, -1 without one
 	NoMirror  string   // why a table of it is not to be mirrored (nomirror='...'); empty: it is
-	OnError   string   // skip, dlq or fail: what becomes of records that fail; empty: the program says so, or the default
-	OnDecode  string   // the same for those that cannot be decoded
-	Relaxed   bool     // values that break maxlen or scale are cut or rounded to fit, and counted; else they are errors
-	Warnings  []string // things to tell the user that are not mistakes
+	// skip, dlq or fail: what becomes of records that fail; empty: the program says so, or the
+	// default
+	OnError  string
+	OnDecode string   // the same for those that cannot be decoded
+	Relaxed  bool     // values that break maxlen or scale are cut or rounded to fit, and counted; else they are errors
+	Warnings []string // things to tell the user that are not mistakes
 
 	row  reflect.Type // pointer to Type
 	keys *keyProgram  // nil without a key
@@ -102,14 +107,15 @@ type outcome struct {
 	errs  []error
 }
 
-// models remembers every outcome by its reflect.Type: a type never changes, so neither does its model.
+// models remembers every outcome by its reflect.Type: a type never changes, so neither does its
+// model.
 var models sync.Map
 
 // For is the model of T; see [Of].
 func For[T any]() (*Model, []error) { return Of(reflect.TypeFor[T]()) }
 
-// Of is the model of a struct type. Every mistake in the tags is reported at once, each with its place, and then there is
-// no model. The answer is shared: do not change it.
+// Of is the model of a struct type. Every mistake in the tags is reported at once, each with its
+// place, and then there is no model. The answer is shared: do not change it.
 func Of(t reflect.Type) (*Model, []error) {
 	if known, ok := models.Load(t); ok {
 		o := known.(outcome)
@@ -198,11 +204,13 @@ func (b *builder) topic() {
 	}
 	name := m.Type.Name()
 	if topicProblem(name) != "" {
-		m.Warnings = append(m.Warnings, fmt.Sprintf("entity: %s: no topic in a tag, and no type name that could be one", m.Type))
+		m.Warnings = append(m.Warnings, fmt.Sprintf("entity: %s: no topic in a tag, and no type name that could be one",
+			m.Type))
 		return
 	}
 	m.Topic = name
-	m.Warnings = append(m.Warnings, fmt.Sprintf("entity: %s: no topic in a tag; the type's name %q is the topic", m.Type, name))
+	m.Warnings = append(m.Warnings, fmt.Sprintf("entity: %s: no topic in a tag; the type's name %q is the topic",
+		m.Type, name))
 }
 
 // key puts the key columns in order: all by field, or all by number.

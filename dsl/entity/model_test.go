@@ -72,7 +72,8 @@ func TestTopicFromType(t *testing.T) {
 	require.Equal(t, "Bare", m.Topic)
 	require.Equal(t, Unstated, m.Kind)
 	require.Equal(t, -1, m.Timestamp)
-	require.Equal(t, []string{`entity: entity.Bare: no topic in a tag; the type's name "Bare" is the topic`}, m.Warnings)
+	require.Equal(t, []string{`entity: entity.Bare: no topic in a tag; the type's name "Bare" is the topic`},
+		m.Warnings)
 	_, ok := m.EventTime(&Bare{Start: time.Now()})
 	require.False(t, ok)
 	_, err := m.AppendKey(nil, &Bare{})
@@ -250,7 +251,8 @@ func TestTimeFormats(t *testing.T) {
 	require.Error(t, err)
 
 	for format, text := range map[string]string{
-		RFC3339: "2023-11-15T01:00:00.123+01:00", Millis: "1700006400123", "2006-01-02 15:04:05.000": "2023-11-15 00:00:00.123",
+		RFC3339: "2023-11-15T01:00:00.123+01:00", Millis: "1700006400123",
+		"2006-01-02 15:04:05.000": "2023-11-15 00:00:00.123",
 	} {
 		got, err := ParseTime(format, text)
 		require.NoError(t, err)
@@ -302,9 +304,15 @@ func TestOverrides(t *testing.T) {
 		`entity: key entity.trade, column "pair": has 8 characters, at most 7 are allowed`)
 
 	for want, wrong := range map[string]func() (*Model, error){
-		`entity: entity.trade: a key of no columns`:                       func() (*Model, error) { return m.WithKey() },
-		`entity: entity.trade has no column "piar"; did you mean "pair"?`: func() (*Model, error) { return m.WithKey("piar") },
-		`entity: entity.trade: column "id" is named twice`:                func() (*Model, error) { return m.WithKey("id", "id") },
+		`entity: entity.trade: a key of no columns`: func() (*Model,
+			error) {
+			return m.WithKey()
+		},
+		`entity: entity.trade has no column "piar"; did you mean "pair"?`: func() (*Model,
+			error) {
+			return m.WithKey("piar")
+		},
+		`entity: entity.trade: column "id" is named twice`: func() (*Model, error) { return m.WithKey("id", "id") },
 		`entity: entity.trade: column "sent" cannot be a key: it is a time.Time; string, []byte, int, int32, int64 and float64 can`: func() (*Model, error) {
 			return m.WithKey("sent")
 		},

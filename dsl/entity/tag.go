@@ -106,7 +106,8 @@ func topicProblem(name string) string {
 	return ""
 }
 
-// nameProblem says why a name cannot be a column's; empty if it can. The characters are those that JSON tags of Go allow.
+// nameProblem says why a name cannot be a column's; empty if it can. The characters are those that
+// JSON tags of Go allow.
 func nameProblem(name string) string {
 	for _, r := range name {
 		if !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("!#$%&()*+-./:;<>?@[]^_{|}~ ", r) {

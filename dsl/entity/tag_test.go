@@ -8,12 +8,14 @@ import (
 	"github.com/cockroachdb/apd/v3"
 )
 
-// Whatever a tag says it is understood or explained, and a default that was taken is of the column's type.
+// Whatever a tag says it is understood or explained, and a default that was taken is of the
+// column's type.
 func FuzzTag(f *testing.F) {
-	types := []reflect.Type{reflect.TypeFor[string](), reflect.TypeFor[*int8](), reflect.TypeFor[float64](), reflect.TypeFor[time.Time](),
-		reflect.TypeFor[apd.Decimal](), reflect.TypeFor[[]byte](), reflect.TypeFor[bool](), reflect.TypeFor[time.Duration](), reflect.TypeFor[[]string]()}
-	for i, tag := range []string{"pair,key=1,maxlen=10", ",default=5", "bid,default=1.5e3", "at,timestamp,format=ms", "size,precision=18,scale=2",
-		"raw,default=x", "ok,default='true'", "for,default=5s", "tags,format='a,b=c'"} {
+	types := []reflect.Type{reflect.TypeFor[string](), reflect.TypeFor[*int8](), reflect.TypeFor[float64](),
+		reflect.TypeFor[time.Time](), reflect.TypeFor[apd.Decimal](), reflect.TypeFor[[]byte](),
+		reflect.TypeFor[bool](), reflect.TypeFor[time.Duration](), reflect.TypeFor[[]string]()}
+	for i, tag := range []string{"pair,key=1,maxlen=10", ",default=5", "bid,default=1.5e3", "at,timestamp,format=ms",
+		"size,precision=18,scale=2", "raw,default=x", "ok,default='true'", "for,default=5s", "tags,format='a,b=c'"} {
 		f.Add(byte(i), tag)
 		f.Add(byte(i+3), tag+",default=9999-12-31T23:59:59Z")
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/ashi-stream/ashi/dsl/internal/input"
 )
 
-// FromEpoch is the time of a number in the format Millis, Micros or Nanos, in UTC. The number that [ToEpoch] gives to the
-// zero time comes back as the zero time.
+// FromEpoch is the time of a number in the format Millis, Micros or Nanos, in UTC. The number that
+// [ToEpoch] gives to the zero time comes back as the zero time.
 func FromEpoch(format string, n int64) time.Time {
 	switch format {
 	case Micros:
@@ -24,9 +24,9 @@ func FromEpoch(format string, n int64) time.Time {
 	return time.UnixMilli(n).UTC()
 }
 
-// ToEpoch is the number of a time in the format Millis, Micros or Nanos, rounded down to the unit. The zero time has one too,
-// far before 1970; in nanoseconds, which cannot reach the year 1, it is the smallest int64. Other times that do not fit are
-// an error.
+// ToEpoch is the number of a time in the format Millis, Micros or Nanos, rounded down to the unit.
+// The zero time has one too, far before 1970; in nanoseconds, which cannot reach the year 1, it is
+// the smallest int64. Other times that do not fit are an error.
 func ToEpoch(format string, t time.Time) (int64, error) {
 	year := t.Year()
 	switch format {
@@ -47,14 +47,15 @@ func ToEpoch(format string, t time.Time) (int64, error) {
 	return t.UnixMilli(), nil
 }
 
-// ParseTime reads a time as text in any format of a time column. A text without a zone is UTC, and an empty text in a
-// layout is the zero time.
+// ParseTime reads a time as text in any format of a time column. A text without a zone is UTC, and
+// an empty text in a layout is the zero time.
 func ParseTime(format, text string) (time.Time, error) {
 	switch format {
 	case Millis, Micros, Nanos:
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
-			return time.Time{}, fmt.Errorf("entity: time %q in %s: not a whole number that fits", input.Show(text), format)
+			return time.Time{}, fmt.Errorf("entity: time %q in %s: not a whole number that fits", input.Show(text),
+				format)
 		}
 		return FromEpoch(format, n), nil
 	case RFC3339, "":

@@ -135,7 +135,8 @@ var mistaken = []any{
 	struct{}{},
 }
 
-// Every message must say where the mistake is and what to write in its place. -rewrite writes testdata/wrong.txt anew: read it.
+// Every message must say where the mistake is and what to write in its place. -rewrite writes
+// testdata/wrong.txt anew: read it.
 func TestMessages(t *testing.T) {
 	var b strings.Builder
 	for _, row := range mistaken {
@@ -163,15 +164,17 @@ func TestMessages(t *testing.T) {
 	require.Equal(t, string(want), b.String())
 }
 
-// Digits that a column has no room for are told apart: those behind the point can be rounded away, those before it cannot.
+// Digits that a column has no room for are told apart: those behind the point can be rounded away,
+// those before it cannot.
 func TestDecimalsThatFit(t *testing.T) {
 	c := &Column{Precision: 5, Scale: 2}
 	for text, want := range map[string]struct {
 		text      string
 		exact, ok bool
 	}{
-		"1.5": {"1.50", true, true}, "-0.005": {"-0.01", false, true}, "0.004": {"0.00", false, true}, "999.99": {"999.99", true, true},
-		"999.995": {"", false, false}, "1000": {"", true, false}, "1e2": {"100.00", true, true}, "1.2500": {"1.25", true, true}, "1e1000": {"", true, false},
+		"1.5": {"1.50", true, true}, "-0.005": {"-0.01", false, true}, "0.004": {"0.00", false, true},
+		"999.99": {"999.99", true, true}, "999.995": {"", false, false}, "1000": {"", true, false},
+		"1e2": {"100.00", true, true}, "1.2500": {"1.25", true, true}, "1e1000": {"", true, false},
 	} {
 		d, _, err := apd.NewFromString(text)
 		require.NoError(t, err)

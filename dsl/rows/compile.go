@@ -24,7 +24,8 @@ const (
 	opSkip              // passed over: there is nothing to put it in
 )
 
-// step reads values of one form into values of one Go type, and writes them where the form is the type's own.
+// step reads values of one form into values of one Go type, and writes them where the form is the
+// type's own.
 type step struct {
 	op   op
 	wire code
@@ -61,8 +62,9 @@ type target struct {
 	typ  reflect.Type
 }
 
-// compile makes the steps that read rows of a form into a type. initial, if not zero, is a row that gets the defaults of columns that
-// the form does not have. The error has a line for each column that cannot be read.
+// compile makes the steps that read rows of a form into a type. initial, if not zero, is a row that
+// gets the defaults of columns that the form does not have. The error has a line for each column
+// that cannot be read.
 func compile(f *form, t reflect.Type, holds content, initial reflect.Value) (*step, error) {
 	c := compiler{holds: holds, made: map[target]*step{}, top: initial}
 	s := c.step(f, t, "")
@@ -159,7 +161,8 @@ func (c *compiler) structure(s *step, f *form, t reflect.Type, place string) {
 			field.step = c.step(col.form, nil, "")
 		} else {
 			read[m.name] = true
-			field.offset, field.step = m.field.Offset, c.step(col.form, m.field.Type, strings.TrimPrefix(place+"."+col.name, "."))
+			field.offset, field.step = m.field.Offset, c.step(col.form, m.field.Type,
+				strings.TrimPrefix(place+"."+col.name, "."))
 			if op := field.step.op; top.IsValid() && m.initial.IsValid() && op == opUnwrap {
 				top.Field(m.field.Index[0]).Set(m.initial)
 			}
@@ -203,13 +206,14 @@ func (c *compiler) skip(f *form) *step {
 
 // widens says that every number of a kind is one of another kind too.
 func widens(from, to code) bool {
-	width := map[code]int{codeInt8: 1, codeInt16: 2, codeInt32: 4, codeInt64: 8, codeUint8: 1, codeUint16: 2, codeUint32: 4, codeUint64: 8,
-		codeFloat32: 4, codeFloat64: 8}
+	width := map[code]int{codeInt8: 1, codeInt16: 2, codeInt32: 4, codeInt64: 8, codeUint8: 1, codeUint16: 2,
+		codeUint32: 4, codeUint64: 8, codeFloat32: 4, codeFloat64: 8}
 	signed := func(c code) bool { return c >= codeInt8 && c <= codeInt64 }
 	unsigned := func(c code) bool { return c >= codeUint8 && c <= codeUint64 }
 	float := func(c code) bool { return c == codeFloat32 || c == codeFloat64 }
 	switch {
-	case signed(from) && signed(to), unsigned(from) && unsigned(to), unsigned(from) && signed(to), float(from) && float(to):
+	case signed(from) && signed(to), unsigned(from) && unsigned(to), unsigned(from) && signed(to), float(from) &&
+		float(to):
 		return width[from] < width[to]
 	case (signed(from) || unsigned(from)) && float(to):
 		return width[from] < width[to]

@@ -15,10 +15,12 @@ import (
 var errCut = errors.New("rows: a row is cut, or has another form than it says")
 
 // width is the bytes of scalars of one width.
-var width = [codeOpaque + 1]uint8{codeBool: 1, codeInt8: 1, codeInt16: 2, codeInt32: 4, codeInt64: 8, codeUint8: 1, codeUint16: 2, codeUint32: 4,
-	codeUint64: 8, codeFloat32: 4, codeFloat64: 8, codeComplex64: 8, codeComplex128: 16, codeTime: 12}
+var width = [codeOpaque + 1]uint8{codeBool: 1, codeInt8: 1, codeInt16: 2, codeInt32: 4, codeInt64: 8, codeUint8: 1,
+	codeUint16: 2, codeUint32: 4, codeUint64: 8, codeFloat32: 4, codeFloat64: 8, codeComplex64: 8, codeComplex128: 16,
+	codeTime: 12}
 
-// read takes a value off the front of b into the zero value at at. Texts and []byte become views of b.
+// read takes a value off the front of b into the zero value at at. Texts and []byte become views of
+// b.
 func (s *step) read(b []byte, at unsafe.Pointer, depth int) (rest []byte, err error) {
 	if depth > maxNesting {
 		return nil, errDeep

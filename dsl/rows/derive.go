@@ -23,8 +23,8 @@ type content uint8
 const (
 	// anything: a function of the program has made the row.
 	anything content = iota
-	// readable: a codec that knows exported fields only has read the row, and nothing has changed it since. What the codec does not
-	// know is zero, so it need not be written.
+	// readable: a codec that knows exported fields only has read the row, and nothing has changed
+	// it since. What the codec does not know is zero, so it need not be written.
 	readable
 )
 
@@ -35,8 +35,8 @@ type member struct {
 	initial reflect.Value // the default of its tag; zero: none
 }
 
-// members are the fields of a struct that are written; hidden are those that cannot be. top says that it is the row itself: then names are those
-// of the entity model.
+// members are the fields of a struct that are written; hidden are those that cannot be. top says
+// that it is the row itself: then names are those of the entity model.
 func members(t reflect.Type, top bool, holds content) (all []member, hidden []string) {
 	named := map[int]*entity.Column{}
 	if top {
@@ -172,7 +172,8 @@ func (d *deriver) form(t reflect.Type, place string) *form {
 }
 
 func (d *deriver) structure(t reflect.Type, place string) *form {
-	structs := slices.DeleteFunc(slices.Clone(d.within), func(t reflect.Type) bool { return t.Kind() != reflect.Struct })
+	structs := slices.DeleteFunc(slices.Clone(d.within),
+		func(t reflect.Type) bool { return t.Kind() != reflect.Struct })
 	if i := slices.Index(structs, t); i >= 0 {
 		return &form{code: codeBack, n: len(structs) - i}
 	}

@@ -12,9 +12,10 @@ import (
 	"github.com/cockroachdb/apd/v3"
 )
 
-// This file and decode.go reach values by their offsets in memory. Offsets and kinds come from the reflect.Type of the very type that the
-// pointer points to (Format's *T, and what is within), and each value is touched through a pointer of its own kind, so the garbage collector
-// sees every pointer that is stored.
+// This file and decode.go reach values by their offsets in memory. Offsets and kinds come from the
+// reflect.Type of the very type that the pointer points to (Format's *T, and what is within), and
+// each value is touched through a pointer of its own kind, so the garbage collector sees every
+// pointer that is stored.
 
 var errDeep = errors.New("rows: a value is nested more than 1,000 deep, or contains itself")
 
@@ -113,8 +114,8 @@ func (s *step) appendScalar(dst []byte, at unsafe.Pointer) ([]byte, error) {
 	return appendDecimal(dst, (*apd.Decimal)(at)), nil
 }
 
-// appendDecimal appends a decimal as it is: 1 byte, its form and 8 if it is negative; the exponent as a zigzag varint; the length of its digits as a
-// big-endian number, as a uvarint; that number.
+// appendDecimal appends a decimal as it is: 1 byte, its form and 8 if it is negative; the exponent
+// as a zigzag varint; the length of its digits as a big-endian number, as a uvarint; that number.
 func appendDecimal(dst []byte, d *apd.Decimal) []byte {
 	first := byte(d.Form)
 	if d.Negative {
@@ -125,7 +126,8 @@ func appendDecimal(dst []byte, d *apd.Decimal) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(digits))), digits...)
 }
 
-// appendMap appends the entries in the order of their keys' bytes, so that equal maps are equal bytes.
+// appendMap appends the entries in the order of their keys' bytes, so that equal maps are equal
+// bytes.
 func (s *step) appendMap(dst []byte, at unsafe.Pointer, depth int) (_ []byte, err error) {
 	m := reflect.NewAt(s.typ, at).Elem()
 	if m.IsNil() {
@@ -158,7 +160,8 @@ func (s *step) appendMap(dst []byte, at unsafe.Pointer, depth int) (_ []byte, er
 	return dst, nil
 }
 
-// appendOpaque leaves room for the length of what the type writes, and moves that where the length takes more.
+// appendOpaque leaves room for the length of what the type writes, and moves that where the length
+// takes more.
 func (s *step) appendOpaque(dst []byte, at unsafe.Pointer) ([]byte, error) {
 	start := len(dst)
 	out, err := s.way.append(append(dst, 0), reflect.NewAt(s.typ, at).Interface())

@@ -39,10 +39,11 @@ const (
 
 // scalars have a word in the text of a form and one for people.
 var scalars = map[code][2]string{
-	codeBool: {"b", "bool"}, codeInt8: {"i1", "int8"}, codeInt16: {"i2", "int16"}, codeInt32: {"i4", "int32"}, codeInt64: {"i8", "int64"},
-	codeUint8: {"u1", "uint8"}, codeUint16: {"u2", "uint16"}, codeUint32: {"u4", "uint32"}, codeUint64: {"u8", "uint64"},
-	codeFloat32: {"f4", "float32"}, codeFloat64: {"f8", "float64"}, codeComplex64: {"c8", "complex64"}, codeComplex128: {"c16", "complex128"},
-	codeText: {"s", "string"}, codeBytes: {"y", "[]byte"}, codeTime: {"t", "time.Time"}, codeDecimal: {"d", "decimal"},
+	codeBool: {"b", "bool"}, codeInt8: {"i1", "int8"}, codeInt16: {"i2", "int16"}, codeInt32: {"i4", "int32"},
+	codeInt64: {"i8", "int64"}, codeUint8: {"u1", "uint8"}, codeUint16: {"u2", "uint16"}, codeUint32: {"u4", "uint32"},
+	codeUint64: {"u8", "uint64"}, codeFloat32: {"f4", "float32"}, codeFloat64: {"f8", "float64"},
+	codeComplex64: {"c8", "complex64"}, codeComplex128: {"c16", "complex128"}, codeText: {"s", "string"},
+	codeBytes: {"y", "[]byte"}, codeTime: {"t", "time.Time"}, codeDecimal: {"d", "decimal"},
 }
 
 var scalarWords = func() map[string]code {

@@ -43,10 +43,11 @@ func nameOf(f *form) string {
 	return "columns"
 }
 
-// For is the format of rows that the program gave a codec; made says that a function of the program has made them, not that codec. What
-// JSON, Fixed, Avro and Proto carry is written as [Of] has it, which is smaller and finds columns by name; where that cannot be (an interface
-// that JSON has read), by JSON. Any other codec writes the rows itself. A codec of a registry is the one within: there is no frame, and nothing
-// is registered.
+// For is the format of rows that the program gave a codec; made says that a function of the program
+// has made them, not that codec. What JSON, Fixed, Avro and Proto carry is written as [Of] has it,
+// which is smaller and finds columns by name; where that cannot be (an interface that JSON has
+// read), by JSON. Any other codec writes the rows itself. A codec of a registry is the one within:
+// there is no frame, and nothing is registered.
 func For[T any](c codecs.Codec[T], made bool) (*Format[T], error) {
 	if registered, ok := c.(interface{ Within() any }); ok {
 		if within, ok := registered.Within().(codecs.Codec[T]); ok {

@@ -37,8 +37,8 @@ type order struct {
 
 func someOrder() order {
 	size := int64(7)
-	return order{ID: "a", At: time.Unix(1_700_000_000, 1).UTC(), Amount: 1.5, Note: []byte{}, Legs: []leg{{Price: *apd.New(-125, -2), Size: &size}},
-		Tags: map[string]int8{"y": -1, "x": 2}, Memo: "m"}
+	return order{ID: "a", At: time.Unix(1_700_000_000, 1).UTC(), Amount: 1.5, Note: []byte{},
+		Legs: []leg{{Price: *apd.New(-125, -2), Size: &size}}, Tags: map[string]int8{"y": -1, "x": 2}, Memo: "m"}
 }
 
 func wireOf[T any](f *rows.Format[T]) (func(any, []byte) ([]byte, error), func([]byte) (any, error)) {
@@ -55,7 +55,8 @@ func TestGoldenRows(t *testing.T) {
 	row := someOrder()
 	b, err := f.Append(nil, &row)
 	require.NoError(t, err)
-	require.Equal(t, "0161"+"000000006553f1000000000100"+"3ff8000000000000"+"01"+"02"+"0803017d"+"010000000000000007"+"03"+"017802"+"0179ff"+"016d", hex.EncodeToString(b))
+	require.Equal(t, "0161"+"000000006553f1000000000100"+"3ff8000000000000"+"01"+"02"+"0803017d"+"010000000000000007"+
+		"03"+"017802"+"0179ff"+"016d", hex.EncodeToString(b))
 	var back order
 	require.NoError(t, f.Decode(b, &back))
 	require.Equal(t, row, back)
@@ -76,7 +77,8 @@ func TestTimesKeepTheirZone(t *testing.T) {
 	require.NoError(t, err)
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	require.NoError(t, err)
-	for _, at := range []time.Time{{}, time.Date(2026, 7, 1, 9, 0, 0, 123456789, berlin), time.Date(9999, 1, 1, 0, 0, 0, 0, time.FixedZone("mars", 3601)),
+	for _, at := range []time.Time{{}, time.Date(2026, 7, 1, 9, 0, 0, 123456789, berlin), time.Date(9999, 1, 1, 0, 0, 0,
+		0, time.FixedZone("mars", 3601)),
 		time.Date(-5, 1, 1, 0, 0, 0, 0, time.FixedZone("", -60))} {
 		b, err := f.Append(nil, &row{at})
 		require.NoError(t, err)
@@ -137,7 +139,8 @@ func TestColumnsThatCannotBeRead(t *testing.T) {
 	is, err := rows.Of[changed]()
 	require.NoError(t, err)
 	_, err = is.From(was.Form())
-	require.EqualError(t, err, "column Volume: was int64, is string; column Legs.px: was decimal, is float64; column Side: was int32, is int16")
+	require.EqualError(t, err,
+		"column Volume: was int64, is string; column Legs.px: was decimal, is float64; column Side: was int32, is int16")
 	encode, _ := wireOf(was)
 	_, decode := wireOf(is)
 	b, err := encode(&trade{}, nil)
@@ -148,7 +151,8 @@ func TestColumnsThatCannotBeRead(t *testing.T) {
 		_, err := decode(b[:cut])
 		require.Error(t, err)
 	}
-	for _, text := range []string{"", "{", "{a s", "{a s;}", "i3", "[]", "[x]s", "<s>", "^1", "{a ^2}", `unknown("x")`, "{a s}x", "[99999999999999999999]s"} {
+	for _, text := range []string{"", "{", "{a s", "{a s;}", "i3", "[]", "[x]s", "<s>", "^1", "{a ^2}", `unknown("x")`,
+		"{a s}x", "[99999999999999999999]s"} {
 		_, err := is.From(text)
 		require.Error(t, err, text)
 	}
@@ -196,9 +200,11 @@ func TestTypesThatWouldLoseSomething(t *testing.T) {
 	}
 	_, err := rows.Of[bad]()
 	require.Error(t, err)
-	for _, want := range []string{"bad.Any: a value of type interface {} cannot be written", "bad.F: ", "bad.C: ", "bad.In.H.note: the field is not exported", "bad.L.level: ",
-		"bad.O: type rows_test.oneWay has UnmarshalJSON and nothing that writes what it reads", "bad.Broken: type rows_test.broken does not come back as it went in",
-		"bad.Mutex.", "bad.ByPoint: the keys of a map are pointers", "bad.List: type rows_test.list contains itself"} {
+	for _, want := range []string{"bad.Any: a value of type interface {} cannot be written", "bad.F: ", "bad.C: ",
+		"bad.In.H.note: the field is not exported", "bad.L.level: ",
+		"bad.O: type rows_test.oneWay has UnmarshalJSON and nothing that writes what it reads",
+		"bad.Broken: type rows_test.broken does not come back as it went in", "bad.Mutex.",
+		"bad.ByPoint: the keys of a map are pointers", "bad.List: type rows_test.list contains itself"} {
 		require.ErrorContains(t, err, want)
 	}
 }
@@ -303,7 +309,8 @@ func TestFormatOfACodec(t *testing.T) {
 	require.ErrorContains(t, err, "open.Any")
 	registered, err := rows.For[order](codecs.Registered(nil, codecs.JSON[order]()), false)
 	require.NoError(t, err)
-	require.Equal(t, "{id s;At t;Amount f8;Note y;Legs []{px d;size *i8};Tags <s i1>}", registered.Form(), "JSON leaves Memo out")
+	require.Equal(t, "{id s;At t;Amount f8;Note y;Legs []{px d;size *i8};Tags <s i1>}", registered.Form(),
+		"JSON leaves Memo out")
 }
 
 func TestRowsAllocateNothing(t *testing.T) {
@@ -358,7 +365,8 @@ func BenchmarkRow(b *testing.B) {
 	})
 }
 
-// State and internal topics have rows of a relaxed type as they are: they are made to fit, and counted, where they are emitted.
+// State and internal topics have rows of a relaxed type as they are: they are made to fit, and
+// counted, where they are emitted.
 func TestLimitsAreForOutputs(t *testing.T) {
 	type note struct {
 		_    struct{} `ashi:"relaxed"`

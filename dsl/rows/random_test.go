@@ -19,11 +19,12 @@ var seed = flag.Uint64("seed", 0, "of the random types; 0: another one each time
 
 // leaves are types of one value.
 var leaves = []reflect.Type{
-	reflect.TypeFor[bool](), reflect.TypeFor[int8](), reflect.TypeFor[int16](), reflect.TypeFor[int32](), reflect.TypeFor[int64](), reflect.TypeFor[int](),
-	reflect.TypeFor[uint8](), reflect.TypeFor[uint16](), reflect.TypeFor[uint32](), reflect.TypeFor[uint64](), reflect.TypeFor[uint](),
-	reflect.TypeFor[float32](), reflect.TypeFor[float64](), reflect.TypeFor[string](), reflect.TypeFor[[]byte](), reflect.TypeFor[time.Time](),
-	reflect.TypeFor[time.Duration](), reflect.TypeFor[apd.Decimal](), reflect.TypeFor[complex64](), reflect.TypeFor[complex128](),
-	reflect.TypeFor[netip.Addr](), reflect.TypeFor[big.Int](),
+	reflect.TypeFor[bool](), reflect.TypeFor[int8](), reflect.TypeFor[int16](), reflect.TypeFor[int32](),
+	reflect.TypeFor[int64](), reflect.TypeFor[int](), reflect.TypeFor[uint8](), reflect.TypeFor[uint16](),
+	reflect.TypeFor[uint32](), reflect.TypeFor[uint64](), reflect.TypeFor[uint](), reflect.TypeFor[float32](),
+	reflect.TypeFor[float64](), reflect.TypeFor[string](), reflect.TypeFor[[]byte](), reflect.TypeFor[time.Time](),
+	reflect.TypeFor[time.Duration](), reflect.TypeFor[apd.Decimal](), reflect.TypeFor[complex64](),
+	reflect.TypeFor[complex128](), reflect.TypeFor[netip.Addr](), reflect.TypeFor[big.Int](),
 }
 
 func randomType(r *rand.Rand, depth int) reflect.Type {
@@ -39,7 +40,8 @@ func randomType(r *rand.Rand, depth int) reflect.Type {
 	case 2:
 		return reflect.ArrayOf(r.IntN(4), randomType(r, depth-1))
 	case 3:
-		keys := []reflect.Type{reflect.TypeFor[string](), reflect.TypeFor[int32](), reflect.TypeFor[bool](), reflect.TypeFor[netip.Addr](), reflect.TypeFor[[2]uint8]()}
+		keys := []reflect.Type{reflect.TypeFor[string](), reflect.TypeFor[int32](), reflect.TypeFor[bool](),
+			reflect.TypeFor[netip.Addr](), reflect.TypeFor[[2]uint8]()}
 		return reflect.MapOf(keys[r.IntN(len(keys))], randomType(r, depth-1))
 	case 4:
 		return structOf(r, randomColumns(r, depth-1))
@@ -65,7 +67,8 @@ func structOf(r *rand.Rand, columns map[string]reflect.Type) reflect.Type {
 	r.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 	var fields []reflect.StructField
 	for _, name := range names {
-		fields = append(fields, reflect.StructField{Name: "F" + name, Type: columns[name], Tag: reflect.StructTag(fmt.Sprintf(`json:%q`, name))})
+		fields = append(fields, reflect.StructField{Name: "F" + name, Type: columns[name],
+			Tag: reflect.StructTag(fmt.Sprintf(`json:%q`, name))})
 	}
 	return reflect.StructOf(fields)
 }
@@ -150,7 +153,8 @@ func fill(t testing.TB, r *rand.Rand, v reflect.Value) {
 	}
 }
 
-// evolve is a type that rows of another can be read as: columns come, go, move, widen, and may become pointers or stop to be.
+// evolve is a type that rows of another can be read as: columns come, go, move, widen, and may
+// become pointers or stop to be.
 func evolve(r *rand.Rand, t reflect.Type) reflect.Type {
 	switch {
 	case t.Kind() == reflect.Struct && t.Name() == "":
@@ -188,7 +192,8 @@ func evolve(r *rand.Rand, t reflect.Type) reflect.Type {
 	return t
 }
 
-// carry is what a value of one type is as one of another, by what the program sees of both: fields by their names.
+// carry is what a value of one type is as one of another, by what the program sees of both: fields
+// by their names.
 func carry(from, to reflect.Value) {
 	switch f, t := from.Kind(), to.Kind(); {
 	case from.Type() == to.Type():
@@ -287,7 +292,8 @@ func TestRandomTypes(t *testing.T) {
 	}
 }
 
-// shown is a value as the program sees it: locations and digits by what they say, not by where they lie.
+// shown is a value as the program sees it: locations and digits by what they say, not by where they
+// lie.
 func shown(v reflect.Value) string { return show(v.Elem()) }
 
 func show(v reflect.Value) string {

@@ -8,7 +8,8 @@ import (
 	"fmt"
 	"reflect"
 
-	legacy "github.com/golang/protobuf/proto" //lint:ignore SA1019 its MessageV2 is what makes old generated messages usable
+	// lint:ignore SA1019 its MessageV2 is what makes old generated messages usable
+	legacy "github.com/golang/protobuf/proto"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -79,7 +80,8 @@ func both[M, U any](t reflect.Type) bool {
 	return t.Implements(reflect.TypeFor[M]()) && t.Implements(reflect.TypeFor[U]())
 }
 
-// wayOf is the way of a struct that is a Protobuf message or has fields that nobody can see; nil: its fields are written one by one.
+// wayOf is the way of a struct that is a Protobuf message or has fields that nobody can see; nil:
+// its fields are written one by one.
 func wayOf(t reflect.Type) *way {
 	pointer := reflect.PointerTo(t)
 	if ways["proto"].has(pointer) {
@@ -106,15 +108,18 @@ func hides(t reflect.Type) bool {
 	return false
 }
 
-// oneWay is what is wrong with a struct that hides fields which its methods can set and not write, or write and not set.
+// oneWay is what is wrong with a struct that hides fields which its methods can set and not write,
+// or write and not set.
 func oneWay(t reflect.Type) string {
 	if !hides(t) {
 		return ""
 	}
 	pointer := reflect.PointerTo(t)
-	for _, m := range []reflect.Type{reflect.TypeFor[json.Unmarshaler](), reflect.TypeFor[encoding.TextUnmarshaler](), reflect.TypeFor[encoding.BinaryUnmarshaler]()} {
+	for _, m := range []reflect.Type{reflect.TypeFor[json.Unmarshaler](), reflect.TypeFor[encoding.TextUnmarshaler](),
+		reflect.TypeFor[encoding.BinaryUnmarshaler]()} {
 		if pointer.Implements(m) {
-			return fmt.Sprintf("type %s has %s and nothing that writes what it reads, which would be lost", t, m.Method(0).Name)
+			return fmt.Sprintf("type %s has %s and nothing that writes what it reads, which would be lost", t,
+				m.Method(0).Name)
 		}
 	}
 	return ""
@@ -131,8 +136,8 @@ func (w *way) typeOf(t reflect.Type) string {
 	return t.String()
 }
 
-// proven lets the methods of a type write a zero value, read that, and write it again: an error says that it does not come back as it
-// was. A value that they do not write proves nothing.
+// proven lets the methods of a type write a zero value, read that, and write it again: an error
+// says that it does not come back as it was. A value that they do not write proves nothing.
 func (w *way) proven(t reflect.Type) (err error) {
 	defer func() {
 		if recover() != nil {
@@ -149,7 +154,8 @@ func (w *way) proven(t reflect.Type) (err error) {
 	}
 	second, err := w.append(nil, back)
 	if err != nil || !bytes.Equal(first, second) {
-		return fmt.Errorf("type %s does not come back as it went in: by its methods (%s) it is %q first and %q then", t, w.name, first, second)
+		return fmt.Errorf("type %s does not come back as it went in: by its methods (%s) it is %q first and %q then", t,
+			w.name, first, second)
 	}
 	return nil
 }

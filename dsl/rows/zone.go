@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// appendZone appends the zone of a time: 0 for UTC; else the length of its name and 1 as a uvarint, the name, and the seconds east of Greenwich at
-// that time as a zigzag varint.
+// appendZone appends the zone of a time: 0 for UTC; else the length of its name and 1 as a uvarint,
+// the name, and the seconds east of Greenwich at that time as a zigzag varint.
 func appendZone(dst []byte, t *time.Time) []byte {
 	zone := t.Location()
 	if zone == time.UTC {
@@ -19,8 +19,9 @@ func appendZone(dst []byte, t *time.Time) []byte {
 	return binary.AppendVarint(dst, int64(east))
 }
 
-// readZone gives a time in UTC the zone that it had. Where this machine knows none of the name that is as far from Greenwich at that time, it
-// is a zone without rules: a clock on the wall shows the same.
+// readZone gives a time in UTC the zone that it had. Where this machine knows none of the name that
+// is as far from Greenwich at that time, it is a zone without rules: a clock on the wall shows the
+// same.
 func readZone(b []byte, t *time.Time) ([]byte, error) {
 	if len(b) > 0 && b[0] == 0 {
 		return b[1:], nil

@@ -13,8 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A value that the file may not have is refused in a program's engine.Config too, in the same words; a value at a bound is taken by both.
-// This holds for every key with bounds, of the whole schema.
+// A value that the file may not have is refused in a program's engine.Config too, in the same
+// words; a value at a bound is taken by both. This holds for every key with bounds, of the whole
+// schema.
 func TestBoundsAreTheEngines(t *testing.T) {
 	n := 0
 	eachBounded(reflect.TypeFor[document](), "", nil, func(path string, f reflect.StructField, index [][]int) {
@@ -53,8 +54,10 @@ func TestBoundsAreTheEngines(t *testing.T) {
 	require.Greater(t, n, 20)
 }
 
-// eachBounded calls do for each key with bounds that goes into an engine.Config, with the indexes of the fields that lead to it.
-func eachBounded(in reflect.Type, path string, index [][]int, do func(path string, f reflect.StructField, index [][]int)) {
+// eachBounded calls do for each key with bounds that goes into an engine.Config, with the indexes
+// of the fields that lead to it.
+func eachBounded(in reflect.Type, path string, index [][]int, do func(path string, f reflect.StructField,
+	index [][]int)) {
 	for i := range in.NumField() {
 		f := in.Field(i)
 		key, at := join(path, f.Tag.Get("key")), append(index[:len(index):len(index)], f.Index)
@@ -95,7 +98,8 @@ func literal(f reflect.StructField, n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-// validated is what the engine says of a document of which nothing is set but one field, and that a broker is there.
+// validated is what the engine says of a document of which nothing is set but one field, and that a
+// broker is there.
 func validated(index [][]int, n int64) error {
 	doc := document{}
 	doc.Messaging.Brokers = []string{"kafka-1:9092"}

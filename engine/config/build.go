@@ -13,12 +13,14 @@ func (doc *document) engine(output io.Writer) engine.Config {
 	c, m := &doc.Core, &doc.Messaging
 	cfg := engine.Config{
 		Brokers: m.Brokers, StateDir: c.StateDir, Log: doc.Log.logger(output),
-		CommitInterval: c.CommitInterval, CommitBytes: int(c.CommitBytes), CheckpointInterval: c.CheckpointInterval, CheckpointBytes: int(c.CheckpointBytes),
-		Memory: int(c.Memory), MaxAhead: c.MaxAhead, EveryUpdate: c.EveryUpdate,
-		Standbys: int(c.Standbys), InstanceID: m.InstanceID, ClientID: m.ClientID, SessionTimeout: m.SessionTimeout, StartTimeout: c.StartTimeout, ReadyTimeout: c.ReadyTimeout, MaxLag: c.MaxLag, StatusAddr: c.StatusAddr,
-		SlowAfter: c.SlowAfter, StuckAfter: c.StuckAfter,
-		Client: kafka.Client{DialTimeout: m.DialTimeout, RequestTimeout: m.RequestTimeout, IdleTimeout: m.IdleTimeout, MetadataMaxAge: m.MetadataMaxAge,
-			Compression: kafka.Compression(m.Compression), BatchBytes: int32(m.BatchBytes)},
+		CommitInterval: c.CommitInterval, CommitBytes: int(c.CommitBytes), CheckpointInterval: c.CheckpointInterval,
+		CheckpointBytes: int(c.CheckpointBytes), Memory: int(c.Memory), MaxAhead: c.MaxAhead,
+		EveryUpdate: c.EveryUpdate, Standbys: int(c.Standbys), InstanceID: m.InstanceID, ClientID: m.ClientID,
+		SessionTimeout: m.SessionTimeout, StartTimeout: c.StartTimeout, ReadyTimeout: c.ReadyTimeout, MaxLag: c.MaxLag,
+		StatusAddr: c.StatusAddr, SlowAfter: c.SlowAfter, StuckAfter: c.StuckAfter,
+		Client: kafka.Client{DialTimeout: m.DialTimeout, RequestTimeout: m.RequestTimeout, IdleTimeout: m.IdleTimeout,
+			MetadataMaxAge: m.MetadataMaxAge, Compression: kafka.Compression(m.Compression),
+			BatchBytes: int32(m.BatchBytes)},
 		Replication: int16(doc.Topics.Replication), Topics: doc.Topics.engine(),
 		Tables: doc.Tables.engine(), WithoutTables: doc.Tables.Off,
 	}
@@ -38,17 +40,21 @@ func (doc *document) engine(output io.Writer) engine.Config {
 }
 
 func (t *tlsSection) engine() *kafka.TLS {
-	return &kafka.TLS{CAFile: t.CAFile, CertFile: t.CertFile, KeyFile: t.KeyFile, ServerName: t.ServerName, InsecureBecause: t.InsecureBecause}
+	return &kafka.TLS{CAFile: t.CAFile, CertFile: t.CertFile, KeyFile: t.KeyFile, ServerName: t.ServerName,
+		InsecureBecause: t.InsecureBecause}
 }
 
 func (s *saslSection) engine() *kafka.SASL {
-	return &kafka.SASL{Mechanism: kafka.Mechanism(s.Mechanism), User: s.User, Password: s.Password, PasswordFile: s.PasswordFile, TokenFile: s.TokenFile}
+	return &kafka.SASL{Mechanism: kafka.Mechanism(s.Mechanism), User: s.User, Password: s.Password,
+		PasswordFile: s.PasswordFile, TokenFile: s.TokenFile}
 }
 
-// registry is the client's configuration that a section stands for. The files of TLS have been read once before.
+// registry is the client's configuration that a section stands for. The files of TLS have been read
+// once before.
 func (r *registrySection) registry() (registry.Config, error) {
-	cfg := registry.Config{URLs: r.URLs, Username: r.User, Password: r.Password, PasswordFile: r.PasswordFile, Token: r.Token, TokenFile: r.TokenFile,
-		Timeout: r.Timeout, Patience: r.Patience, LookupOnly: r.Register != nil && !*r.Register}
+	cfg := registry.Config{URLs: r.URLs, Username: r.User, Password: r.Password, PasswordFile: r.PasswordFile,
+		Token: r.Token, TokenFile: r.TokenFile, Timeout: r.Timeout, Patience: r.Patience,
+		LookupOnly: r.Register != nil && !*r.Register}
 	if r.TLS == nil {
 		return cfg, nil
 	}
@@ -68,7 +74,8 @@ func (r *registrySection) validate() error {
 func (t *topics) engine() engine.Topics {
 	of := map[string]engine.TopicSettings{}
 	for name, s := range t.Of {
-		of[name] = engine.TopicSettings{Partitions: int32(s.Partitions), Replication: int16(s.Replication), Settings: s.Settings}
+		of[name] = engine.TopicSettings{Partitions: int32(s.Partitions), Replication: int16(s.Replication),
+			Settings: s.Settings}
 	}
 	return engine.Topics{WithoutCreation: t.Create != nil && !*t.Create, Settings: t.Settings, Of: of}
 }

@@ -14,7 +14,8 @@ import (
 // check notes what is wrong between keys.
 func (d *decoder) check(doc *document) {
 	if d.lacks("messaging.brokers") {
-		d.problem(d.where("messaging"), "messaging.brokers", "is missing: give the address of one broker or more, or set %s", variableOf("messaging.brokers"))
+		d.problem(d.where("messaging"), "messaging.brokers",
+			"is missing: give the address of one broker or more, or set %s", variableOf("messaging.brokers"))
 	}
 	if t := doc.Messaging.TLS; t != nil {
 		d.checkTLS("messaging.tls", t)
@@ -32,16 +33,19 @@ func (d *decoder) check(doc *document) {
 }
 
 func (d *decoder) checkTLS(section string, t *tlsSection) {
-	for _, pair := range [][4]string{{"certFile", t.CertFile, "keyFile", t.KeyFile}, {"keyFile", t.KeyFile, "certFile", t.CertFile}} {
+	for _, pair := range [][4]string{{"certFile", t.CertFile, "keyFile", t.KeyFile}, {"keyFile", t.KeyFile, "certFile",
+		t.CertFile}} {
 		if key := join(section, pair[0]); pair[1] != "" && pair[3] == "" && d.lacks(join(section, pair[2])) {
 			d.problem(d.where(key), key, "needs %s too: a certificate is of use with its key only", pair[2])
 		}
 	}
 	if t.InsecureBecause != "" && t.CAFile != "" {
-		d.problem(d.where(section+".insecureBecause"), join(section, "insecureBecause"), "switches off the check that caFile is for: leave one of them out")
+		d.problem(d.where(section+".insecureBecause"), join(section, "insecureBecause"),
+			"switches off the check that caFile is for: leave one of them out")
 	}
 	if d.faultless(section) {
-		d.files(section, (&kafka.Security{TLS: t.engine()}).Validate(), map[string]string{"TLS: CAFile: ": "caFile", "TLS: CertFile ": "certFile"})
+		d.files(section, (&kafka.Security{TLS: t.engine()}).Validate(), map[string]string{"TLS: CAFile: ": "caFile",
+			"TLS: CertFile ": "certFile"})
 	}
 }
 
@@ -69,15 +73,18 @@ func (d *decoder) checkSASL(s *saslSection) {
 	default:
 		missing("user", s.Mechanism+" needs a name")
 		if d.lacks(section+".password") && d.lacks(section+".passwordFile") {
-			d.problem(d.where(section), section, "has no password: give passwordFile, or set %s", variableOf(section+".password"))
+			d.problem(d.where(section), section, "has no password: give passwordFile, or set %s",
+				variableOf(section+".password"))
 		}
 		extra("is for OAUTHBEARER only", "tokenFile")
 	}
 	if d.has(section+".password") && d.has(section+".passwordFile") {
-		d.problem(d.where(section+".password"), section+".password", "is given, and passwordFile is too: leave one of them out")
+		d.problem(d.where(section+".password"), section+".password",
+			"is given, and passwordFile is too: leave one of them out")
 	}
 	if d.faultless(section) {
-		d.files(section, (&kafka.Security{SASL: s.engine()}).Validate(), map[string]string{"SASL: PasswordFile: ": "passwordFile", "SASL: TokenFile: ": "tokenFile"})
+		d.files(section, (&kafka.Security{SASL: s.engine()}).Validate(),
+			map[string]string{"SASL: PasswordFile: ": "passwordFile", "SASL: TokenFile: ": "tokenFile"})
 	}
 }
 
@@ -97,7 +104,8 @@ func (d *decoder) checkRegistry(r *registrySection) {
 	}
 	either := func(key, other string) {
 		if key, other := join(section, key), join(section, other); d.has(key) && d.has(other) {
-			d.problem(d.where(key), key, "is given, and %s is too: leave one of them out", strings.TrimPrefix(other, section+"."))
+			d.problem(d.where(key), key, "is given, and %s is too: leave one of them out",
+				strings.TrimPrefix(other, section+"."))
 		}
 	}
 	either("password", "passwordFile")
@@ -112,12 +120,14 @@ func (d *decoder) checkRegistry(r *registrySection) {
 	case password && d.lacks(section+".user"):
 		d.problem(d.where(section), section+".user", "is missing: a password is somebody's")
 	case !password && d.has(section+".user") && d.lacks(section+".password") && d.lacks(section+".passwordFile"):
-		d.problem(d.where(section+".user"), section, "has no password: give passwordFile, or set %s", variableOf(section+".password"))
+		d.problem(d.where(section+".user"), section, "has no password: give passwordFile, or set %s",
+			variableOf(section+".password"))
 	}
 	if r.TLS != nil {
 		d.checkTLS(section+".tls", r.TLS)
 		if len(r.URLs) > 0 && !slices.ContainsFunc(r.URLs, encrypted) {
-			d.problem(d.where(section+".tls"), section+".tls", "is of use with https only, and no URL is: write https://, or leave it out")
+			d.problem(d.where(section+".tls"), section+".tls",
+				"is of use with https only, and no URL is: write https://, or leave it out")
 		}
 	}
 	if d.faultless(section) {
@@ -137,7 +147,8 @@ func (r *registrySection) warnings() []string {
 	return append(warnings, of.Warnings()...)
 }
 
-// files notes what is wrong with the content of files: those who read them know, and begin with the words of names.
+// files notes what is wrong with the content of files: those who read them know, and begin with the
+// words of names.
 func (d *decoder) files(section string, err error, names map[string]string) {
 	if err == nil {
 		return
@@ -159,7 +170,10 @@ func (d *decoder) has(key string) bool {
 
 // lacks reports whether a key is not set, nor written in a way in which it was probably meant.
 func (d *decoder) lacks(key string) bool {
-	return !d.has(key) && !slices.ContainsFunc(d.unsure, func(k string) bool { return k == "" || key == k || strings.HasPrefix(key, k+".") })
+	return !d.has(key) && !slices.ContainsFunc(d.unsure, func(k string) bool {
+		return k == "" || key == k ||
+			strings.HasPrefix(key, k+".")
+	})
 }
 
 // faultless reports whether nothing in a section is a problem yet.
@@ -167,7 +181,8 @@ func (d *decoder) faultless(section string) bool {
 	return !slices.ContainsFunc(d.problems, func(p Problem) bool { return strings.HasPrefix(p.Key, section) })
 }
 
-// topicSettings are Kafka's, so that a misspelt one is found. Brokers have further ones of their makers, which are let through.
+// topicSettings are Kafka's, so that a misspelt one is found. Brokers have further ones of their
+// makers, which are let through.
 var topicSettings = strings.Fields(`cleanup.policy compression.type compression.gzip.level compression.lz4.level compression.zstd.level delete.retention.ms
 	file.delete.delay.ms flush.messages flush.ms follower.replication.throttled.replicas index.interval.bytes leader.replication.throttled.replicas
 	local.retention.bytes local.retention.ms max.compaction.lag.ms max.message.bytes message.timestamp.after.max.ms message.timestamp.before.max.ms
@@ -182,7 +197,8 @@ func (d *decoder) settings(path string, given map[string]string, all bool) {
 			d.problem(d.where(key), key, "is no setting of topics: did you mean %s?", near).harmless = true
 		}
 		if all && slices.Contains(engine.ReservedSettings(), name) {
-			d.problem(d.where(key), key, "of all topics would lose the engine's state or event times: give it to single outputs, in topics.of")
+			d.problem(d.where(key), key,
+				"of all topics would lose the engine's state or event times: give it to single outputs, in topics.of")
 		}
 	}
 }
@@ -200,7 +216,8 @@ func (d *decoder) checkNames(doc *document, plan *topology.Plan) {
 			continue
 		}
 		if doc.Topics.Of[name].Partitions != 0 {
-			d.problem(d.where(path+".partitions"), path+".partitions", "has no choice: it follows from the topics whose state is kept here; leave it out")
+			d.problem(d.where(path+".partitions"), path+".partitions",
+				"has no choice: it follows from the topics whose state is kept here; leave it out")
 		}
 		for _, setting := range engine.ReservedSettings() {
 			if _, given := doc.Topics.Of[name].Settings[setting]; given {

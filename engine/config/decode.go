@@ -61,7 +61,8 @@ func (d *decoder) rest() {
 		d.problems = append(d.problems, Problem{Place: d.name(), Text: fmt.Sprintf("and %d more problems", d.more)})
 	}
 	if n := d.unknowns - maxProblems; n > 0 {
-		d.problems = append(d.problems, Problem{Place: d.name(), Text: fmt.Sprintf("and %d more that are no keys", n), harmless: true})
+		d.problems = append(d.problems, Problem{Place: d.name(), Text: fmt.Sprintf("and %d more that are no keys", n),
+			harmless: true})
 	}
 }
 
@@ -80,7 +81,8 @@ func (d *decoder) problem(p place, key, format string, args ...any) *Problem {
 		d.more++
 		return new(Problem)
 	}
-	d.problems = append(d.problems, Problem{Place: p.text, Key: key, Text: fmt.Sprintf(format, args...), line: p.line, column: p.column})
+	d.problems = append(d.problems, Problem{Place: p.text, Key: key, Text: fmt.Sprintf(format, args...), line: p.line,
+		column: p.column})
 	return &d.problems[len(d.problems)-1]
 }
 
@@ -268,7 +270,8 @@ func (d *decoder) scalar(n *yaml.Node, path string) (string, place, bool) {
 		name := found[2 : len(found)-1]
 		value, set := d.look(name)
 		if !set {
-			d.problem(p, path, "the environment has no variable %s: set it, or write $${ for a ${ that is meant as it stands", name)
+			d.problem(p, path,
+				"the environment has no variable %s: set it, or write $${ for a ${ that is meant as it stands", name)
 			ok = false
 		}
 		return value
@@ -302,15 +305,19 @@ const hereItIs = "here it is "
 
 // inKafka are settings of Java clients that people bring along.
 var inKafka = map[string]string{
-	"bootstrap.servers": hereItIs + "messaging.brokers", "client.id": hereItIs + "messaging.clientId", "security.protocol": hereItIs + "messaging.tls and messaging.sasl",
-	"sasl.jaas.config": hereItIs + "messaging.sasl.user and passwordFile", "sasl.mechanism": hereItIs + "messaging.sasl.mechanism",
-	"ssl.truststore.location": hereItIs + "messaging.tls.caFile, a file in PEM", "ssl.keystore.location": hereItIs + "messaging.tls.certFile and keyFile, files in PEM",
-	"processing.guarantee": hereItIs + "core.guarantee", "state.dir": hereItIs + "core.stateDir", "commit.interval.ms": hereItIs + "core.commitInterval",
+	"bootstrap.servers": hereItIs + "messaging.brokers", "client.id": hereItIs + "messaging.clientId",
+	"security.protocol": hereItIs + "messaging.tls and messaging.sasl", "sasl.jaas.config": hereItIs +
+		"messaging.sasl.user and passwordFile", "sasl.mechanism": hereItIs + "messaging.sasl.mechanism",
+	"ssl.truststore.location": hereItIs + "messaging.tls.caFile, a file in PEM", "ssl.keystore.location": hereItIs +
+		"messaging.tls.certFile and keyFile, files in PEM", "processing.guarantee": hereItIs + "core.guarantee",
+	"state.dir": hereItIs + "core.stateDir", "commit.interval.ms": hereItIs + "core.commitInterval",
 	"replication.factor": hereItIs + "topics.replication", "compression.type": hereItIs + "messaging.compression",
-	"schema.registry.url": hereItIs + "registry.urls", "basic.auth.user.info": hereItIs + "registry.user and passwordFile",
-	"bearer.auth.token": hereItIs + "registry.token", "auto.register.schemas": hereItIs + "registry.register",
-	"application.id": "here it is the name of the plan, which the program gives", "group.id": "here it follows from the name of the plan, which the program gives",
-	"num.stream.threads": "leave it out, as each partition has a goroutine of its own",
+	"schema.registry.url": hereItIs + "registry.urls", "basic.auth.user.info": hereItIs +
+		"registry.user and passwordFile", "bearer.auth.token": hereItIs + "registry.token",
+	"auto.register.schemas": hereItIs + "registry.register",
+	"application.id":        "here it is the name of the plan, which the program gives",
+	"group.id":              "here it follows from the name of the plan, which the program gives",
+	"num.stream.threads":    "leave it out, as each partition has a goroutine of its own",
 }
 
 // topicSetting is the setting of topics that a key has the name of, or begins.
@@ -362,7 +369,8 @@ func keysOf(fields map[string]reflect.StructField) []string {
 	return names
 }
 
-// read parses the file into doc. It returns false for a file that is neither YAML nor JSON, which has that problem alone.
+// read parses the file into doc. It returns false for a file that is neither YAML nor JSON, which
+// has that problem alone.
 func (d *decoder) read(text []byte, doc *document) bool {
 	if strings.HasSuffix(d.file, ".json") {
 		var any json.RawMessage
@@ -397,8 +405,8 @@ func (d *decoder) brokenJSON(text []byte, err error) {
 
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
-// brokenYAML places an error of the parser. That knows where the structure began that it cannot end; the line to look at is the first one that
-// cannot be added to those before it.
+// brokenYAML places an error of the parser. That knows where the structure began that it cannot
+// end; the line to look at is the first one that cannot be added to those before it.
 func (d *decoder) brokenYAML(text []byte, err error) {
 	line := 1
 	if found := yamlLine.FindStringSubmatch(err.Error()); found != nil && found[1] != "" {
@@ -413,6 +421,7 @@ func (d *decoder) brokenYAML(text []byte, err error) {
 			break
 		}
 	}
-	d.problem(place{fmt.Sprintf("%s:%d", d.file, line), line, 1}, "", "is no YAML: %s: look at the indentation, quotes and brackets of this line and those beside it",
+	d.problem(place{fmt.Sprintf("%s:%d", d.file, line), line, 1}, "",
+		"is no YAML: %s: look at the indentation, quotes and brackets of this line and those beside it",
 		yamlLine.ReplaceAllString(err.Error(), ""))
 }

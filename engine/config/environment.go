@@ -81,8 +81,9 @@ func (l *leaf) in(doc *document) reflect.Value {
 	return v
 }
 
-// environment lets the variables of environ, each NAME=VALUE, override doc. Names that are nearly a setting's are problems; others that begin
-// with ASHI_ are not: orchestrators make variables such as ASHI_SERVICE_HOST by themselves. An empty variable is none.
+// environment lets the variables of environ, each NAME=VALUE, override doc. Names that are nearly a
+// setting's are problems; others that begin with ASHI_ are not: orchestrators make variables such
+// as ASHI_SERVICE_HOST by themselves. An empty variable is none.
 func (d *decoder) environment(environ []string, doc *document) {
 	known := map[string]*leaf{}
 	var names []string
@@ -135,8 +136,9 @@ func typeName(t reflect.Type, tag reflect.StructTag) string {
 	if enum := tag.Get("enum"); enum != "" {
 		return oneOf(strings.Split(enum, ","))
 	}
-	text := map[string]string{"time.Duration": "duration", "config.size": "size", "int64": "number", "bool": "true or false", "*bool": "true or false",
-		"kafka.Secret": "secret", "[]string": "list", "map[string]string": "names with texts"}[t.String()]
+	text := map[string]string{"time.Duration": "duration", "config.size": "size", "int64": "number",
+		"bool": "true or false", "*bool": "true or false", "kafka.Secret": "secret", "[]string": "list",
+		"map[string]string": "names with texts"}[t.String()]
 	switch form := tag.Get("form"); {
 	case form == "file":
 		text = "file"

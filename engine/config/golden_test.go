@@ -36,15 +36,17 @@ type count struct {
 func fx(t *testing.T) *topology.Plan {
 	t.Helper()
 	b := dsl.New("fx")
-	dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[tick](b, "rates")), windows.Minutes(1), func(g dsl.Group[string, tick]) count {
-		return count{Pair: g.Key(), Count: aggregates.Count(g)}
-	}).Final()
+	dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[tick](b, "rates")), windows.Minutes(1),
+		func(g dsl.Group[string, tick]) count {
+			return count{Pair: g.Key(), Count: aggregates.Count(g)}
+		}).Final()
 	plan, err := b.Build()
 	require.NoError(t, err)
 	return plan
 }
 
-// Each wrong configuration has its message beside it, word for word. Read them as those who get them will.
+// Each wrong configuration has its message beside it, word for word. Read them as those who get
+// them will.
 func TestWrongConfigurations(t *testing.T) {
 	files, err := filepath.Glob("testdata/[0-9]*-*.*")
 	require.NoError(t, err)

@@ -13,7 +13,8 @@ import (
 	"github.com/ashi-stream/ashi/engine/config"
 )
 
-// A file that is far too large, or has far too many mistakes, is refused at once, with a text that can be read.
+// A file that is far too large, or has far too many mistakes, is refused at once, with a text that
+// can be read.
 func TestLargeFiles(t *testing.T) {
 	many := func(n int, line string) string {
 		var b strings.Builder
@@ -27,11 +28,12 @@ func TestLargeFiles(t *testing.T) {
 		"unknown keys":      {many(100_000, "k%d: 1"), "and 99900 more that are no keys"},
 		"unknown in a part": {"core:\n" + many(70_000, "  k%d: 1"), "and 69900 more that are no keys"},
 		"too large":         {many(200_000, "key%d: 1"), "has more than 1024 KiB"},
-		"a list":            {"messaging: {brokers: [" + strings.Repeat("x,", 300_000) + "x]}", "more than 100000 values"},
-		"wrong items":       {"messaging: {brokers: [" + strings.Repeat("x,", 50_000) + "x]}", "more problems"},
-		"the same twice":    {"core:\n" + strings.Repeat("  maxLag: 1\n", 80_000), "more problems"},
-		"no YAML":           {"core:\n" + many(80_000, "  k%d: 1") + "  - x\n", "is no YAML"},
-		"shared values":     {shared, "more than 100000 values"},
+		"a list": {"messaging: {brokers: [" + strings.Repeat("x,", 300_000) + "x]}",
+			"more than 100000 values"},
+		"wrong items":    {"messaging: {brokers: [" + strings.Repeat("x,", 50_000) + "x]}", "more problems"},
+		"the same twice": {"core:\n" + strings.Repeat("  maxLag: 1\n", 80_000), "more problems"},
+		"no YAML":        {"core:\n" + many(80_000, "  k%d: 1") + "  - x\n", "is no YAML"},
+		"shared values":  {shared, "more than 100000 values"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "ashi.yaml")

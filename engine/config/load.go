@@ -12,7 +12,8 @@ import (
 
 // Options are what Load may be told. The zero value will do.
 type Options struct {
-	// Plan lets the names of topics and tables be checked here, where they have a place. Nil: engine.New does it.
+	// Plan lets the names of topics and tables be checked here, where they have a place. Nil:
+	// engine.New does it.
 	Plan *topology.Plan
 	// Environ are NAME=VALUE. Nil: os.Environ().
 	Environ []string
@@ -20,9 +21,10 @@ type Options struct {
 	Output io.Writer
 }
 
-// Load reads a file, lets the environment override it, and returns the configuration, or a *Error that lists every problem. An empty name
-// is no file: all comes from the environment. Warnings are logged by the logger of the configuration. What only a program can give (Dial, a
-// function for tokens) is set in what Load returns.
+// Load reads a file, lets the environment override it, and returns the configuration, or a *Error
+// that lists every problem. An empty name is no file: all comes from the environment. Warnings are
+// logged by the logger of the configuration. What only a program can give (Dial, a function for
+// tokens) is set in what Load returns.
 func Load(file string, o Options) (engine.Config, error) {
 	if o.Output == nil {
 		o.Output = os.Stderr
@@ -40,8 +42,9 @@ func Load(file string, o Options) (engine.Config, error) {
 	return cfg, err
 }
 
-// Registry reads the section of the schema registry from what Load reads, before there is a plan: a plan's codecs are given the registry. Its error
-// is that of Load, about the whole file, and a registry that is not there is one more problem. Warnings are Load's to log.
+// Registry reads the section of the schema registry from what Load reads, before there is a plan: a
+// plan's codecs are given the registry. Its error is that of Load, about the whole file, and a
+// registry that is not there is one more problem. Warnings are Load's to log.
 func Registry(file string, o Options) (registry.Config, error) {
 	o.Output = io.Discard
 	doc, _, err := load(file, o, (*decoder).needRegistry)
@@ -76,7 +79,8 @@ func load(file string, o Options, more func(*decoder, *document)) (*document, en
 	more(d, doc)
 	cfg := doc.engine(o.Output)
 	if len(d.problems) == 0 {
-		// What is checked above has a place, and the words of the file. This is the engine's own last word.
+		// What is checked above has a place, and the words of the file. This is the engine's own
+		// last word.
 		if err := cfg.Validate(); err != nil {
 			d.problem(place{text: d.name()}, "", "%v", err)
 		}

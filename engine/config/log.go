@@ -6,7 +6,8 @@ import (
 	"log/slog"
 )
 
-// component is the attribute of lines that says which part of the engine writes them; those without one are of core too.
+// component is the attribute of lines that says which part of the engine writes them; those without
+// one are of core too.
 const component = "component"
 
 // levels are the level of each component; core is that of lines without one.
@@ -28,7 +29,8 @@ type leveled struct {
 var _ slog.Handler = (*leveled)(nil)
 
 func (l *logging) logger(output io.Writer) *slog.Logger {
-	all := &levels{core: l.Core.slog(), of: map[string]slog.Level{"core": l.Core.slog(), "messaging": l.Messaging.slog(), "serialization": l.Serialization.slog()}}
+	all := &levels{core: l.Core.slog(), of: map[string]slog.Level{"core": l.Core.slog(),
+		"messaging": l.Messaging.slog(), "serialization": l.Serialization.slog()}}
 	all.lowest = all.core
 	for _, other := range all.of {
 		all.lowest = min(all.lowest, other)

@@ -20,7 +20,8 @@ type Error struct{ Problems []Problem }
 type Problem struct {
 	// Place is FILE:LINE:COLUMN, or the variable of the environment.
 	Place string
-	// Key is the path of the key, such as core.commitInterval; empty where the file as a whole is meant.
+	// Key is the path of the key, such as core.commitInterval; empty where the file as a whole is
+	// meant.
 	Key string
 	// Text is what is wrong, and what to do.
 	Text string
@@ -62,7 +63,8 @@ func inOrder(problems []Problem) {
 	})
 }
 
-// bare is a name without what people write differently: commit_interval, commit-interval and CommitInterval are one.
+// bare is a name without what people write differently: commit_interval, commit-interval and
+// CommitInterval are one.
 func bare(name string) string {
 	return strings.ToLower(strings.NewReplacer("_", "", "-", "", ".", "").Replace(name))
 }

@@ -50,7 +50,8 @@ func writeSection(b *strings.Builder, t reflect.Type, path, doc string) {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if inner := sectionOf(f.Type); inner == nil {
-			fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", f.Tag.Get("key"), typeName(f.Type, f.Tag), f.Tag.Get("default"), f.Tag.Get("doc"))
+			fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", f.Tag.Get("key"), typeName(f.Type, f.Tag),
+				f.Tag.Get("default"), f.Tag.Get("doc"))
 		}
 	}
 	for i := range t.NumField() {
@@ -90,8 +91,12 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 // The defaults in the reference are the engine's and the clients' own.
 func TestDefaultsAreTheEngines(t *testing.T) {
 	doc := new(document)
-	free := map[string]bool{"core.stateDir": true, "core.statusAddr": true, "messaging.brokers": true, "messaging.clientId": true, "messaging.instanceId": true, "topics.replication": true,
-		"tables.memory": true, "tables.default.cache": true, "messaging.tls.caFile": true, "messaging.tls.serverName": true, "messaging.sasl.mechanism": true, "registry.urls": true,
+	free := map[string]bool{"core.stateDir": true, "core.statusAddr": true, "messaging.brokers": true,
+		"messaging.clientId":   true,
+		"messaging.instanceId": true, "topics.replication": true,
+		"tables.memory": true, "tables.default.cache": true, "messaging.tls.caFile": true,
+		"messaging.tls.serverName": true,
+		"messaging.sasl.mechanism": true, "registry.urls": true,
 		"registry.tls.caFile": true, "registry.tls.serverName": true}
 	for _, l := range leaves() {
 		text := l.tag.Get("default")
@@ -104,12 +109,15 @@ func TestDefaultsAreTheEngines(t *testing.T) {
 	want := engine.Config{}.WithDefaults()
 	want.SessionTimeout = kafka.DefaultSessionTimeout
 	want.Log, want.Replication, want.Topics.Of, want.Tables.Of = cfg.Log, 0, cfg.Topics.Of, cfg.Tables.Of
-	want.Client = kafka.Client{DialTimeout: 10 * time.Second, RequestTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second, MetadataMaxAge: 5 * time.Minute,
-		Compression: kafka.NoCompression, BatchBytes: 1000012} // of franz-go
+	want.Client = kafka.Client{DialTimeout: 10 * time.Second, RequestTimeout: 10 * time.Second,
+		IdleTimeout:    30 * time.Second,
+		MetadataMaxAge: 5 * time.Minute,
+		Compression:    kafka.NoCompression, BatchBytes: 1000012} // of franz-go
 	want.Tables.Default = engine.TableSettings{Compression: engine.CompressionOn, Retention: 168 * time.Hour}
 	require.Equal(t, want.Client, cfg.Client)
 	want.Security, cfg.Security = kafka.Security{}, kafka.Security{}
 	require.Equal(t, want, cfg)
-	require.Equal(t, &registrySection{Timeout: registry.DefaultTimeout, Patience: registry.DefaultPatience, Register: doc.Registry.Register}, doc.Registry)
+	require.Equal(t, &registrySection{Timeout: registry.DefaultTimeout, Patience: registry.DefaultPatience,
+		Register: doc.Registry.Register}, doc.Registry)
 	require.True(t, *doc.Registry.Register)
 }

@@ -12,9 +12,10 @@ type size int
 // level is a slog.Level by its name.
 type level string
 
-// document is the whole file. The tags of a field are all that is known about a key: the decoder, the environment and the reference in
-// docs/configuration.md are made from them. key is its name, doc its meaning, default what the engine takes where it is not set, enum its
-// values, min and max its bounds (both inclusive), none the value that "none" stands for, form what a text must be.
+// document is the whole file. The tags of a field are all that is known about a key: the decoder,
+// the environment and the reference in docs/configuration.md are made from them. key is its name,
+// doc its meaning, default what the engine takes where it is not set, enum its values, min and max
+// its bounds (both inclusive), none the value that "none" stands for, form what a text must be.
 type document struct {
 	Validation string           `key:"validation" enum:"strict,relaxed" default:"strict" doc:"strict: every problem is an error. relaxed: keys that are not known, and what does no harm, are logged as warnings."`
 	Core       core             `key:"core" doc:"How the engine works."`

@@ -17,7 +17,8 @@ import (
 	"github.com/ashi-stream/ashi/engine/kafka"
 )
 
-// set gives a field the value that a text stands for. The text is printed in errors: secrets have no errors that print it.
+// set gives a field the value that a text stands for. The text is printed in errors: secrets have
+// no errors that print it.
 func set(v reflect.Value, tag reflect.StructTag, text string) error {
 	if none, ok := tag.Lookup("none"); ok && text == "none" {
 		n, err := strconv.ParseInt(none, 10, 64)
@@ -53,7 +54,8 @@ func setDuration(v reflect.Value, tag reflect.StructTag, text string) error {
 		if n, e := strconv.ParseFloat(text, 64); e == nil && n != 0 {
 			return fmt.Errorf("%s has no unit: write %ss for seconds, %sms for milliseconds", text, text, text)
 		}
-		return fmt.Errorf("%q is no duration: write a number and its unit, such as 500ms, 30s, 15m or 1h30m%s", text, orNone(tag))
+		return fmt.Errorf("%q is no duration: write a number and its unit, such as 500ms, 30s, 15m or 1h30m%s", text,
+			orNone(tag))
 	}
 	bound := func(name string) (time.Duration, bool) {
 		b, err := time.ParseDuration(tag.Get(name))
@@ -188,7 +190,8 @@ func checkURL(text string) error {
 	u, err := url.Parse(text)
 	switch {
 	case strings.Contains(text, "@"):
-		return errors.New("a URL here has no user and password: give registry.user, and registry.passwordFile or registry.password")
+		return errors.New(
+			"a URL here has no user and password: give registry.user, and registry.passwordFile or registry.password")
 	case !strings.Contains(text, "://"):
 		return fmt.Errorf("%q is no URL: write https://%s, or http://%s", text, text, text)
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":

@@ -38,7 +38,8 @@ func (f *filter) setClass(class string) error {
 }
 
 func (f *filter) matches(l *letter) bool {
-	for _, pair := range [][2]string{{f.source, l.Topic}, {f.class, l.Class}, {f.application, l.Application}, {f.step, l.Step}} {
+	for _, pair := range [][2]string{{f.source, l.Topic}, {f.class, l.Class}, {f.application, l.Application},
+		{f.step, l.Step}} {
 		if pair[0] != "" && pair[0] != pair[1] {
 			return false
 		}
@@ -71,32 +72,37 @@ func (c *command) read(ctx context.Context) ([]*letter, error) {
 	letters := make([][]*letter, len(ends))
 	sent := map[string]string{}
 	known, others := 0, 0 // letters and marks, and other records
-	err = kafka.Follow(ctx, c.kafka, kafka.FollowConfig{Topic: c.topic, From: from, Until: ends, Apply: func(p int32, records []task.Record, _ int64) error {
-		for i := range records {
-			r := &records[i]
-			parsed, ok := task.ParseLetter(r) // first: its record may have been given any header
-			if !ok {
-				if place, to, ok := task.ParseMark(r); ok {
-					sent[place] = to
-					known++
-				} else {
-					others++
+	err = kafka.Follow(ctx, c.kafka, kafka.FollowConfig{Topic: c.topic, From: from, Until: ends,
+		Apply: func(p int32, records []task.Record, _ int64) error {
+			for i := range records {
+				r := &records[i]
+				parsed, ok := task.ParseLetter(r) // first: its record may have been given any header
+				if !ok {
+					if place, to, ok := task.ParseMark(r); ok {
+						sent[place] = to
+						known++
+					} else {
+						others++
+					}
+					continue
 				}
-				continue
+				known++
+				l := &letter{Letter: parsed, partition: p, offset: r.Offset,
+					written: time.UnixMilli(int64(r.Timestamp)).UTC()}
+				if c.filter.matches(l) {
+					letters[p] = append(letters[p], l)
+				}
 			}
-			known++
-			l := &letter{Letter: parsed, partition: p, offset: r.Offset, written: time.UnixMilli(int64(r.Timestamp)).UTC()}
-			if c.filter.matches(l) {
-				letters[p] = append(letters[p], l)
-			}
-		}
-		return nil
-	}})
+			return nil
+		}})
 	if err != nil {
 		return nil, err
 	}
 	if known == 0 && others > 0 {
-		return nil, fmt.Errorf("none of the %d records of topic %s is a dead letter: name the topic of the dead letters with -topic", others, c.topic)
+		return nil,
+			fmt.Errorf(
+				"none of the %d records of topic %s is a dead letter: name the topic of the dead letters with -topic",
+				others, c.topic)
 	}
 	all := slices.Concat(letters...)
 	for _, l := range all {

@@ -64,7 +64,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 || !slices.Contains([]string{"list", "show", "redrive"}, args[0]) {
 		return errors.New(usage)
 	}
-	c := command{out: stdout, kafka: kafka.Config{ClientID: "ashi-deadletters", Logger: slog.New(slog.NewTextHandler(stderr, nil))}}
+	c := command{out: stdout, kafka: kafka.Config{ClientID: "ashi-deadletters",
+		Logger: slog.New(slog.NewTextHandler(stderr, nil))}}
 	if err := c.parse(args[0], args[1:], stderr); err != nil {
 		return err
 	}

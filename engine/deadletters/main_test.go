@@ -33,12 +33,16 @@ func newRig(t *testing.T) *rig {
 	p, err := kafka.NewProducer(t.Context(), c.Config(), kafka.ProducerConfig{})
 	require.NoError(t, err)
 	for i, l := range []task.Letter{
-		{Topic: r.source, Partition: 1, Offset: 7, Timestamp: 1000, Key: []byte("EUR"), Value: []byte(`{"bid":1`), Headers: []task.Header{{Key: "trace", Value: []byte("a")},
-			{Key: "__ashi.redriven.letter", Value: []byte("0:0")}}, // not a mark for that
+		{Topic: r.source, Partition: 1, Offset: 7, Timestamp: 1000, Key: []byte("EUR"), Value: []byte(`{"bid":1`),
+			Headers: []task.Header{{Key: "trace", Value: []byte("a")},
+				{Key: "__ashi.redriven.letter", Value: []byte("0:0")}}, // not a mark for that
 			Class: "decode", Text: "unexpected\nend", Step: "rates", Application: "fx", Task: "rates/1"},
-		{Topic: r.source, Partition: 0, Offset: 9, Timestamp: 2000, Key: []byte{0, 1}, Value: []byte(`{}`), Class: "panic", Text: "boom", Stack: "goroutine 1 ...", Step: "check", Application: "fx"},
-		{Topic: "finals", Offset: -1, Key: []byte("k"), Value: []byte("row"), Class: "too_large", Text: "600 bytes", Step: "to-finals", Application: "fx"},
-		{Topic: r.source, Partition: 0, Offset: 10, Key: []byte("k"), Class: "function", Text: "no", Step: "check", Application: "other", Omitted: 5000},
+		{Topic: r.source, Partition: 0, Offset: 9, Timestamp: 2000, Key: []byte{0, 1}, Value: []byte(`{}`),
+			Class: "panic", Text: "boom", Stack: "goroutine 1 ...", Step: "check", Application: "fx"},
+		{Topic: "finals", Offset: -1, Key: []byte("k"), Value: []byte("row"), Class: "too_large", Text: "600 bytes",
+			Step: "to-finals", Application: "fx"},
+		{Topic: r.source, Partition: 0, Offset: 10, Key: []byte("k"), Class: "function", Text: "no", Step: "check",
+			Application: "other", Omitted: 5000},
 	} {
 		o := l.Output()
 		o.Topic, o.Timestamp = r.letters, written+windows.Time(i*1000)
@@ -54,20 +58,22 @@ func newRig(t *testing.T) *rig {
 func (r *rig) do(command string, args ...string) (string, error) {
 	r.t.Helper()
 	var out, log bytes.Buffer
-	err := run(r.t.Context(), append([]string{command, "-brokers", strings.Join(r.Brokers, ","), "-topic", r.letters}, args...), &out, &log)
+	err := run(r.t.Context(), append([]string{command, "-brokers", strings.Join(r.Brokers, ","), "-topic", r.letters},
+		args...), &out, &log)
 	return out.String(), err
 }
 
 func (r *rig) read(topic string) (all []string) {
 	r.t.Helper()
-	ends, err := r.Admin().Ends(r.t.Context(), topic, false) // of what is decided, but not yet marked so: Follow waits for that
+	// of what is decided, but not yet marked so: Follow waits for that
+	ends, err := r.Admin().Ends(r.t.Context(), topic, false)
 	require.NoError(r.t, err)
 	from := map[int32]int64{}
 	for p := range ends {
 		from[p] = kafka.Oldest
 	}
-	require.NoError(r.t, kafka.Follow(r.t.Context(), r.Config(), kafka.FollowConfig{Topic: topic, From: from, Until: ends,
-		Apply: func(p int32, records []task.Record, _ int64) error {
+	require.NoError(r.t, kafka.Follow(r.t.Context(), r.Config(), kafka.FollowConfig{Topic: topic, From: from,
+		Until: ends, Apply: func(p int32, records []task.Record, _ int64) error {
 			for _, rec := range records {
 				headers := ""
 				for _, h := range rec.Headers {
@@ -86,7 +92,8 @@ func TestList(t *testing.T) {
 	require.NoError(t, err)
 	lines := strings.Split(out, "\n")
 	require.Len(t, lines, 7, out)
-	require.Equal(t, []string{"0:0", "2026-11-01T10:00:00Z", "fx", r.source + "/1@7", "decode", "rates", "EUR", `unexpected\nend`}, strings.Fields(lines[1]))
+	require.Equal(t, []string{"0:0", "2026-11-01T10:00:00Z", "fx", r.source + "/1@7", "decode", "rates", "EUR",
+		`unexpected\nend`}, strings.Fields(lines[1]))
 	require.Contains(t, lines[2], " 0x0001 ")
 	require.Contains(t, lines[3], " a row for finals ")
 	require.Equal(t, "4 letters", lines[5])
@@ -114,7 +121,8 @@ func TestShow(t *testing.T) {
 	r := newRig(t)
 	out, err := r.do("show", "0:0")
 	require.NoError(t, err)
-	for _, want := range []string{"application ", "fx", "decode", r.source + "/1@7", "1970-01-01T00:00:01Z", "header trace", `{"bid":1`, "rates/1"} {
+	for _, want := range []string{"application ", "fx", "decode", r.source + "/1@7", "1970-01-01T00:00:01Z",
+		"header trace", `{"bid":1`, "rates/1"} {
 		require.Contains(t, out, want)
 	}
 	out, err = r.do("show", "0:1")
@@ -134,7 +142,8 @@ func TestRedrive(t *testing.T) {
 	out, err := r.do("redrive", "0:0")
 	require.NoError(t, err)
 	require.Contains(t, out, "0:0 sent to "+r.source+"\n1 letters sent\n")
-	first := fmt.Sprintf(`1 1000 "EUR" "{\"bid\":1" trace=a __ashi.redriven.letter=0:0 __ashi.redriven.from=%s/0@0`, r.letters)
+	first := fmt.Sprintf(`1 1000 "EUR" "{\"bid\":1" trace=a __ashi.redriven.letter=0:0 __ashi.redriven.from=%s/0@0`,
+		r.letters)
 	require.Equal(t, []string{first}, r.read(r.source))
 
 	out, err = r.do("redrive", "0:0")
@@ -148,12 +157,14 @@ func TestRedrive(t *testing.T) {
 	out, err = r.do("redrive", "-all")
 	require.ErrorContains(t, err, "2 letters not sent", "a row of the plan, and one without its value: "+out)
 	require.Contains(t, out, "1 letters sent")
-	require.ElementsMatch(t, []string{first, fmt.Sprintf(`0 2000 "\x00\x01" "{}" __ashi.redriven.from=%s/0@1`, r.letters)}, r.read(r.source))
+	require.ElementsMatch(t, []string{first, fmt.Sprintf(`0 2000 "\x00\x01" "{}" __ashi.redriven.from=%s/0@1`,
+		r.letters)}, r.read(r.source))
 
 	repaired := r.Topic(t, "repaired", 3)
 	_, err = r.do("redrive", "-to", repaired, "0:2", "0:2")
 	require.NoError(t, err)
-	require.Equal(t, []string{fmt.Sprintf(`%d 0 "k" "row" __ashi.redriven.from=%s/0@2`, kafka.Partition([]byte("k"), 3), r.letters)}, r.read(repaired))
+	require.Equal(t, []string{fmt.Sprintf(`%d 0 "k" "row" __ashi.redriven.from=%s/0@2`, kafka.Partition([]byte("k"), 3),
+		r.letters)}, r.read(repaired))
 	_, err = r.do("redrive", "-again", "0:1")
 	require.NoError(t, err)
 	require.Len(t, r.read(r.source), 3)
@@ -181,7 +192,8 @@ func TestWrongArguments(t *testing.T) {
 		"want list, show or redrive":                {"purge"},
 		`"abc" is no letter: give PARTITION:OFFSET`: {"show", "-brokers", "x:1", "abc"},
 		`"-n" is no letter`:                         {"list", "-brokers", "x:1", "0:1", "-n"},
-		"there is no such class: there are decode, function, panic, encode, misplaced, too_large, refused, manual, null_value,": {"list", "-brokers", "x:1", "-class", "nosuch"},
+		"there is no such class: there are decode, function, panic, encode, misplaced, too_large, refused, manual, " +
+			"null_value,": {"list", "-brokers", "x:1", "-class", "nosuch"},
 		"-nosuch: deadletters list -h prints the flags": {"list", "-nosuch"},
 		"no address given":      {"list"},
 		"show wants one letter": {"show", "-brokers", "x:1"},
@@ -215,7 +227,8 @@ func TestTopicOfOtherRecords(t *testing.T) {
 	out, err := r.do("list")
 	require.NoError(t, err)
 	require.Contains(t, out, "0 letters")
-	r.Write(t, r.letters, 2, task.Output{Key: []byte("EUR"), Value: []byte("1")}, task.Output{Key: []byte("USD"), Value: []byte("2")})
+	r.Write(t, r.letters, 2, task.Output{Key: []byte("EUR"), Value: []byte("1")}, task.Output{Key: []byte("USD"),
+		Value: []byte("2")})
 	for _, command := range [][]string{{"list"}, {"show", "0:0"}, {"redrive", "-all"}} {
 		_, err = r.do(command[0], command[1:]...)
 		require.ErrorContains(t, err, "none of the 2 records of topic "+r.letters+" is a dead letter")

@@ -15,10 +15,12 @@ import (
 // atOnce is how many letters are sent in one transaction.
 const atOnce = 500
 
-// redrive sends the records of letters anew, and marks the letters in the same transactions. The producer is opened first: that fences
-// another redrive of the same topic, and settles what it left, so that what is read then is what counts.
+// redrive sends the records of letters anew, and marks the letters in the same transactions. The
+// producer is opened first: that fences another redrive of the same topic, and settles what it
+// left, so that what is read then is what counts.
 func (c *command) redrive(ctx context.Context) (err error) {
-	producer, err := kafka.NewProducer(ctx, c.kafka, kafka.ProducerConfig{TransactionalID: "ashi-deadletters-" + c.topic})
+	producer, err := kafka.NewProducer(ctx, c.kafka, kafka.ProducerConfig{TransactionalID: "ashi-deadletters-" +
+		c.topic})
 	if err != nil {
 		return err
 	}
@@ -83,7 +85,8 @@ func (c *command) target(l *letter) string {
 	return l.Topic
 }
 
-// targets is the partitions of the topics that are sent to. A topic that does not exist is an error.
+// targets is the partitions of the topics that are sent to. A topic that does not exist is an
+// error.
 func (c *command) targets(ctx context.Context, letters []*letter) (map[string]int32, error) {
 	var topics []string
 	for _, l := range letters {
@@ -108,8 +111,8 @@ func (c *command) targets(ctx context.Context, letters []*letter) (map[string]in
 	return counts, nil
 }
 
-// produce writes a letter's record and its mark. A record goes to the partition that it came from: whoever wrote it may place keys in a
-// way of their own.
+// produce writes a letter's record and its mark. A record goes to the partition that it came from:
+// whoever wrote it may place keys in a way of their own.
 func (c *command) produce(ctx context.Context, producer *kafka.Producer, l *letter, partitions map[string]int32) {
 	to := c.target(l)
 	o := l.Redriven(fmt.Sprintf("%s/%d@%d", c.topic, l.partition, l.offset))

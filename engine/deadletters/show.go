@@ -34,8 +34,8 @@ func (c *command) list(ctx context.Context) error {
 	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "LETTER\tWRITTEN\tAPPLICATION\tRECORD\tCLASS\tSTEP\tKEY\tERROR\tSENT ANEW")
 	for _, l := range shown {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.place(), l.written.Format(time.RFC3339), l.Application, l.record(), l.Class, l.Step,
-			short(text(l.Key), 24), short(line(l.Text), 80), l.sentTo)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.place(), l.written.Format(time.RFC3339), l.Application,
+			l.record(), l.Class, l.Step, short(text(l.Key), 24), short(line(l.Text), 80), l.sentTo)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -86,7 +86,8 @@ func (c *command) show(ctx context.Context) error {
 	row("key", text(l.Key))
 	row("value", text(l.Value))
 	if l.Omitted > 0 {
-		row("value", fmt.Sprintf("%d bytes, too large for the letter: it is where it was read, if that still has it", l.Omitted))
+		row("value", fmt.Sprintf("%d bytes, too large for the letter: it is where it was read, if that still has it",
+			l.Omitted))
 	}
 	row("sent anew to", l.sentTo)
 	if err := w.Flush(); err != nil {

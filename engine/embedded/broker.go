@@ -11,7 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-// minSessionTimeout lets tests lose a group member quickly; Kafka's own floor of 6 s is made for networks.
+// minSessionTimeout lets tests lose a group member quickly; Kafka's own floor of 6 s is made for
+// networks.
 const minSessionTimeout = 100 * time.Millisecond
 
 // virtualPort stands in for a free port on a network that has no others.
@@ -21,9 +22,11 @@ const virtualPort = 9092
 type Config struct {
 	// Dir keeps the log; it is made if absent. Empty: in memory.
 	Dir string
-	// Addr is where to listen, as 127.0.0.1:port; port 0 or an empty Addr takes a free one. No other host is accepted.
+	// Addr is where to listen, as 127.0.0.1:port; port 0 or an empty Addr takes a free one. No
+	// other host is accepted.
 	Addr string
-	// Topics are there when Start returns, with these numbers of partitions. Those that Dir holds already stay as they are.
+	// Topics are there when Start returns, with these numbers of partitions. Those that Dir holds
+	// already stay as they are.
 	Topics map[string]int32
 	// Partitions is the number for topics that are created without one; 0 means 1.
 	Partitions int
@@ -37,7 +40,8 @@ type Broker struct {
 	dial    func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
-// Start starts a broker and returns once it answers. The error names what is wrong with the address or the folder.
+// Start starts a broker and returns once it answers. The error names what is wrong with the address
+// or the folder.
 func Start(c Config) (*Broker, error) {
 	if c.Dir == "" {
 		return start(c)
@@ -101,7 +105,8 @@ func start(c Config) (*Broker, error) {
 // Addrs are the addresses to give to clients.
 func (b *Broker) Addrs() []string { return b.cluster.ListenAddrs() }
 
-// Dial connects to the broker. Clients of a virtual broker must use it; for others it is a plain dialer.
+// Dial connects to the broker. Clients of a virtual broker must use it; for others it is a plain
+// dialer.
 func (b *Broker) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	return b.dial(ctx, network, addr)
 }

@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// Of a folder of kfake: each partition's batches are in files of segments, and beside each is an index with an entry for each batch.
+// Of a folder of kfake: each partition's batches are in files of segments, and beside each is an
+// index with an entry for each batch.
 const (
 	segmentSuffix = ".dat"
 	indexSuffix   = ".idx"
@@ -22,9 +23,11 @@ const (
 	lengthAt    = 8
 )
 
-// mend makes the folder of a broker that was killed whole, before the next one opens it. kfake writes a batch and then its entry of the
-// index, which alone says that it belongs to a transaction. Where it was killed in between, later entries would be taken for those of
-// the batches before, and what was aborted would come back. Such a batch was not acknowledged, so it is cut off.
+// mend makes the folder of a broker that was killed whole, before the next one opens it. kfake
+// writes a batch and then its entry of the index, which alone says that it belongs to a
+// transaction. Where it was killed in between, later entries would be taken for those of the
+// batches before, and what was aborted would come back. Such a batch was not acknowledged, so it is
+// cut off.
 func mend(dir string) error {
 	return eachFile(dir, segmentSuffix, cutToIndex)
 }

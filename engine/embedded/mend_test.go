@@ -33,7 +33,8 @@ func (f *folder) start(topics map[string]int32) {
 	f.t.Cleanup(f.broker.Close)
 }
 
-// kill goes on with the folder as it is now, which is what a broker leaves that is killed, after change.
+// kill goes on with the folder as it is now, which is what a broker leaves that is killed, after
+// change.
 func (f *folder) kill(change func(dir string)) {
 	f.t.Helper()
 	left := f.t.TempDir()
@@ -55,12 +56,14 @@ func (f *folder) shorten(path string, by int64) {
 // transaction writes a value to both partitions, and ends how it is told to.
 func (f *folder) transaction(value string, end func(*kgo.Client)) {
 	f.t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(f.broker.Addrs()...), kgo.TransactionalID("x"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	client, err := kgo.NewClient(kgo.SeedBrokers(f.broker.Addrs()...), kgo.TransactionalID("x"),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	require.NoError(f.t, err)
 	f.t.Cleanup(client.Close)
 	require.NoError(f.t, client.BeginTransaction())
 	for p := range int32(2) {
-		require.NoError(f.t, client.ProduceSync(f.t.Context(), &kgo.Record{Topic: "t", Partition: p, Value: []byte(value)}).FirstErr())
+		require.NoError(f.t, client.ProduceSync(f.t.Context(), &kgo.Record{Topic: "t", Partition: p,
+			Value: []byte(value)}).FirstErr())
 	}
 	end(client)
 }
@@ -108,7 +111,8 @@ func TestKilledBeforeTheFirstIndex(t *testing.T) {
 	}
 }
 
-// A transaction that is committed in one partition when the broker is killed is committed in all of them.
+// A transaction that is committed in one partition when the broker is killed is committed in all of
+// them.
 func TestKilledInACommit(t *testing.T) {
 	f := newFolder(t)
 	f.transaction("a", f.commit)

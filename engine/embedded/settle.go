@@ -12,15 +12,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// settle writes down how transactions ended that were under way when the broker was killed: one that is committed in any partition is
-// committed in all of them, as a real coordinator would go on with it; the others are aborted. kfake takes them for aborted when it starts on a folder,
-// but does not write it: after the next kill, a later commit of the same producer would seem to be theirs. Where any was committed it must read
-// its folder once more, and stale is true. It is called before anybody else uses the broker.
+// settle writes down how transactions ended that were under way when the broker was killed: one
+// that is committed in any partition is committed in all of them, as a real coordinator would go on
+// with it; the others are aborted. kfake takes them for aborted when it starts on a folder, but
+// does not write it: after the next kill, a later commit of the same producer would seem to be
+// theirs. Where any was committed it must read its folder once more, and stale is true. It is
+// called before anybody else uses the broker.
 func (b *Broker) settle(ctx context.Context) (stale bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addrs()...), kgo.Dialer(b.dial), kgo.ConsumeRegex(), kgo.ConsumeTopics(".*"), kgo.KeepControlRecords(),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addrs()...), kgo.Dialer(b.dial), kgo.ConsumeRegex(),
+		kgo.ConsumeTopics(".*"), kgo.KeepControlRecords(), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		return false, err
 	}
@@ -52,7 +54,8 @@ type producer struct {
 	epoch int16
 }
 
-// unfinished reads all that the broker holds, and returns the transactions that have no marker at their end.
+// unfinished reads all that the broker holds, and returns the transactions that have no marker at
+// their end.
 func unfinished(ctx context.Context, client *kgo.Client) ([]transaction, error) {
 	ends, err := kadm.NewClient(client).ListEndOffsets(ctx)
 	if err != nil {

@@ -27,31 +27,39 @@ type Options struct {
 	Paced bool
 	// Batch is the most records that a task gets at once. 0 is no bound.
 	Batch int
-	// CommitBatches makes each task commit after so many batches, and at Driver.Commit, in place of after every Add. 0 does not.
+	// CommitBatches makes each task commit after so many batches, and at Driver.Commit, in place of
+	// after every Add. 0 does not.
 	CommitBatches int
 	// EveryUpdate puts every update of a row out as a change.
 	EveryUpdate bool
 	// Store makes the store of each task; nil makes stores in memory.
 	Store func(changelog string, partition int32) (stores.Store, error)
-	// KeepStores keeps the stores over a Crash, as the disk of a process that starts again; else everything comes from the changelog.
+	// KeepStores keeps the stores over a Crash, as the disk of a process that starts again; else
+	// everything comes from the changelog.
 	KeepStores bool
 	// Memory bounds the bytes of rows in memory of each task. 0 is no bound.
 	Memory int
-	// CheckpointEvery is the time between checkpoints on the Driver's clock. 0 makes one after every commit.
+	// CheckpointEvery is the time between checkpoints on the Driver's clock. 0 makes one after
+	// every commit.
 	CheckpointEvery time.Duration
 	// Rebuild rebuilds the state of steps that Restart finds changed, in place of an error.
 	Rebuild bool
-	// Ahead bounds event times ahead of the clock, as Config.MaxAhead does in production, where it is 1 h. 0 is no bound: the clock of a
-	// Driver stands still unless the test moves it, and records of a test are of any time.
+	// Ahead bounds event times ahead of the clock, as Config.MaxAhead does in production, where it
+	// is 1 h. 0 is no bound: the clock of a Driver stands still unless the test moves it, and
+	// records of a test are of any time.
 	Ahead time.Duration
-	// Limits are what topics take, as their settings on a broker would say. A topic that is not in it takes all.
+	// Limits are what topics take, as their settings on a broker would say. A topic that is not in
+	// it takes all.
 	Limits map[string]TopicLimits
-	// Purge says that brokers have deleted from internal topics what was read, as they do in production.
+	// Purge says that brokers have deleted from internal topics what was read, as they do in
+	// production.
 	Purge bool
-	// FailFill, if not nil, is asked before each record that a new table is filled from: an error ends the fill, as a lost broker would.
+	// FailFill, if not nil, is asked before each record that a new table is filled from: an error
+	// ends the fill, as a lost broker would.
 	FailFill func(n int) error
-	// Random, if not nil, lets each Add do some steps only, drawn from it: which task gets its next batch, which one commits, and now and then
-	// which one crashes. So tasks are ahead of each other as they are in several processes. Commit does all that is left, in an order that is
+	// Random, if not nil, lets each Add do some steps only, drawn from it: which task gets its next
+	// batch, which one commits, and now and then which one crashes. So tasks are ahead of each
+	// other as they are in several processes. Commit does all that is left, in an order that is
 	// drawn too.
 	Random *rand.Rand
 }
@@ -98,7 +106,8 @@ func NewWith(t testing.TB, plan *topology.Plan, o Options) *Driver {
 	if o.Store == nil {
 		o.Store = func(string, int32) (stores.Store, error) { return memory.New(), nil }
 	}
-	d := &Driver{t: t, o: o, now: o.Start, log: &brokerLog{partitions: o.Partitions, topics: map[string][][]task.Record{}},
+	d := &Driver{t: t, o: o, now: o.Start, log: &brokerLog{partitions: o.Partitions,
+		topics: map[string][][]task.Record{}},
 		read: map[string][]int{}}
 	d.take(plan)
 	for _, s := range plan.Startups {
@@ -172,11 +181,13 @@ func (d *Driver) openTask(r *running) (err error) {
 		sinks[s.Topic] = d.o.Partitions
 	}
 	r.producer = &producer{log: d.log}
-	r.task, err = task.New(task.Config{Sub: r.sub, Partition: r.partition, Partitions: d.o.Partitions, Sinks: sinks, Changelog: r.changelog, ID: id,
-		PartitionOf: murmur.Partition, Store: r.store, Producer: r.producer, Now: func() time.Time { return d.now },
-		Log: slog.New(slog.NewTextHandler(d.t.Output(), nil)), Drops: &d.drops, CommitEvery: 1 << 62, CommitBytes: 1 << 40,
-		CheckpointEvery: d.o.CheckpointEvery, CheckpointBytes: 1 << 40, Memory: d.o.Memory, Ahead: d.o.Ahead, EveryUpdate: d.o.EveryUpdate,
-		Rebuild: d.o.Rebuild, Linked: d.plan.Linked(r.sub), Tables: d.broadcast, Application: d.plan.Name, Limits: d.o.Limits, Pause: d.pause, Past: &past{d, r}})
+	r.task, err = task.New(task.Config{Sub: r.sub, Partition: r.partition, Partitions: d.o.Partitions, Sinks: sinks,
+		Changelog: r.changelog, ID: id, PartitionOf: murmur.Partition, Store: r.store, Producer: r.producer,
+		Now: func() time.Time { return d.now }, Log: slog.New(slog.NewTextHandler(d.t.Output(), nil)), Drops: &d.drops,
+		CommitEvery: 1 << 62, CommitBytes: 1 << 40, CheckpointEvery: d.o.CheckpointEvery, CheckpointBytes: 1 << 40,
+		Memory: d.o.Memory, Ahead: d.o.Ahead, EveryUpdate: d.o.EveryUpdate, Rebuild: d.o.Rebuild,
+		Linked: d.plan.Linked(r.sub), Tables: d.broadcast, Application: d.plan.Name, Limits: d.o.Limits, Pause: d.pause,
+		Past: &past{d, r}})
 	if err != nil {
 		return err
 	}
@@ -220,7 +231,8 @@ func (d *Driver) Step() bool {
 	return fed
 }
 
-// feedTask offers the next batch of each input that the task wants one of, and runs it; false: there is nothing.
+// feedTask offers the next batch of each input that the task wants one of, and runs it; false:
+// there is nothing.
 func (d *Driver) feedTask(r *running) (bool, error) {
 	if err := d.catchUp(); err != nil {
 		return false, err
@@ -281,7 +293,8 @@ func (d *Driver) commitAll() error {
 	return nil
 }
 
-// Commit commits what every task has processed, and what follows from it in tasks that read what was committed.
+// Commit commits what every task has processed, and what follows from it in tasks that read what
+// was committed.
 func (d *Driver) Commit() {
 	d.t.Helper()
 	d.check(d.TryCommit())
@@ -311,8 +324,8 @@ func (d *Driver) Advance(by time.Duration) {
 	}
 }
 
-// Crash ends every task where it is, without a commit, and opens it anew: from its store, if Options.KeepStores says so, and its
-// changelog. Input that was not committed is processed again.
+// Crash ends every task where it is, without a commit, and opens it anew: from its store, if
+// Options.KeepStores says so, and its changelog. Input that was not committed is processed again.
 func (d *Driver) Crash() {
 	d.t.Helper()
 	for _, r := range d.tasks {
@@ -322,8 +335,8 @@ func (d *Driver) Crash() {
 	d.check(d.settle())
 }
 
-// Restart ends every task as Crash does, and goes on with another plan over the same topics and state, as a program does that is
-// replaced by a new version. Commit first for a clean end.
+// Restart ends every task as Crash does, and goes on with another plan over the same topics and
+// state, as a program does that is replaced by a new version. Commit first for a clean end.
 func (d *Driver) Restart(plan *topology.Plan) {
 	d.t.Helper()
 	d.check(d.TryRestart(plan))
@@ -361,14 +374,16 @@ func (d *Driver) end(r *running) error {
 	return err
 }
 
-// FailCommits makes the next commit of every task fail with err, as if the broker had aborted the transaction.
+// FailCommits makes the next commit of every task fail with err, as if the broker had aborted the
+// transaction.
 func (d *Driver) FailCommits(err error) {
 	for _, r := range d.tasks {
 		r.producer.fail = err
 	}
 }
 
-// Dropped is how many records were dropped for a reason, by its name in logs and metrics: "late", "undecodable" and so on.
+// Dropped is how many records were dropped for a reason, by its name in logs and metrics: "late",
+// "undecodable" and so on.
 func (d *Driver) Dropped(reason string) int64 {
 	d.t.Helper()
 	for _, r := range task.Reasons() {
@@ -390,7 +405,8 @@ func (d *Driver) close() {
 	}
 }
 
-// CommitOnly commits what the tasks of one sub-topology have processed, as a process that is stopped between the commits of two.
+// CommitOnly commits what the tasks of one sub-topology have processed, as a process that is
+// stopped between the commits of two.
 func (d *Driver) CommitOnly(sub string) {
 	d.t.Helper()
 	for _, r := range d.tasks {

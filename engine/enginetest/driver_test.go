@@ -29,7 +29,8 @@ type limit struct {
 	Most int64
 }
 
-// shops is a program with all that a driver works on: a stream, changes, finals, a table and a topic of rows.
+// shops is a program with all that a driver works on: a stream, changes, finals, a table and a
+// topic of rows.
 type shops struct {
 	*enginetest.Driver
 	sales  *dsl.StreamOf[sale]
@@ -100,7 +101,8 @@ func TestManualCommits(t *testing.T) {
 
 func TestCommitBatches(t *testing.T) {
 	s := newShops(t, enginetest.Options{Batch: 1, CommitBatches: 2})
-	enginetest.Add(s.Driver, s.sales, sale{"a", 1, time.Unix(0, 0)}, sale{"a", 2, time.Unix(0, 0)}, sale{"a", 3, time.Unix(0, 0)})
+	enginetest.Add(s.Driver, s.sales, sale{"a", 1, time.Unix(0, 0)}, sale{"a", 2, time.Unix(0, 0)},
+		sale{"a", 3, time.Unix(0, 0)})
 	require.Equal(t, []total{{"a", 3}}, s.changes())
 	s.Commit()
 	require.Equal(t, []total{{"a", 6}}, s.changes())

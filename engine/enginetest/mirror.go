@@ -25,8 +25,8 @@ func (d *Driver) newMirrored(table *topology.Table) *mirrored {
 		mirror: tables.NewMirror(table, store, 0, slog.New(slog.NewTextHandler(d.t.Output(), nil)))}
 }
 
-// catchUp takes over what was committed to the topics of the tables that tasks read. It is done before each batch of a task, as if
-// mirrors had no delay.
+// catchUp takes over what was committed to the topics of the tables that tasks read. It is done
+// before each batch of a task, as if mirrors had no delay.
 func (d *Driver) catchUp() error {
 	for _, m := range d.broadcasts {
 		for p := range d.log.partitions {
@@ -62,7 +62,8 @@ func (d *Driver) mirror(table *topology.Table) (stores.Store, error) {
 		}
 	}
 	if m.Contradictions.Load() > 0 || m.Duplicates.Load() > 0 {
-		return nil, fmt.Errorf("table %s: %d rows were written twice, %d with other contents", table.Topic, m.Duplicates.Load(), m.Contradictions.Load())
+		return nil, fmt.Errorf("table %s: %d rows were written twice, %d with other contents", table.Topic,
+			m.Duplicates.Load(), m.Contradictions.Load())
 	}
 	return store, nil
 }

@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// inOrder is the tasks in the order in which they are at work: that of the plan, or one that is drawn.
+// inOrder is the tasks in the order in which they are at work: that of the plan, or one that is
+// drawn.
 func (d *Driver) inOrder() []*running {
 	if d.o.Random == nil {
 		return d.tasks

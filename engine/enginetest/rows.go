@@ -59,15 +59,18 @@ func (d *Driver) TryRaw(topic string, records ...Record) error {
 	return d.settle()
 }
 
-// Queue puts records into a topic, in the partition of their key, and leaves them there: they are processed with the next Add, Commit
-// or Crash. So records of several topics can be there before the first of them is processed, as a task that catches up finds them.
+// Queue puts records into a topic, in the partition of their key, and leaves them there: they are
+// processed with the next Add, Commit or Crash. So records of several topics can be there before
+// the first of them is processed, as a task that catches up finds them.
 func (d *Driver) Queue(topic string, records ...Record) {
 	for _, r := range records {
-		d.log.append(&task.Output{Topic: topic, Partition: task.OnKey, Key: r.Key, Value: r.Value, Timestamp: r.Timestamp, Headers: r.Headers})
+		d.log.append(&task.Output{Topic: topic, Partition: task.OnKey, Key: r.Key, Value: r.Value,
+			Timestamp: r.Timestamp, Headers: r.Headers})
 	}
 }
 
-// Rows is the table with all that is committed, in order of (key, window start). A final that was written twice fails the test.
+// Rows is the table with all that is committed, in order of (key, window start). A final that was
+// written twice fails the test.
 func Rows[K, R any](d *Driver, of interface{ Ref() topology.TableOf[K, R] }) []R {
 	d.t.Helper()
 	ref := of.Ref()
@@ -79,7 +82,8 @@ func Rows[K, R any](d *Driver, of interface{ Ref() topology.TableOf[K, R] }) []R
 	return rows
 }
 
-// Read is what has been committed to a stream's topic since the last Read, partition by partition, in order.
+// Read is what has been committed to a stream's topic since the last Read, partition by partition,
+// in order.
 func Read[R any](d *Driver, from interface{ StreamRef() topology.StreamOf[R] }) []R {
 	d.t.Helper()
 	ref := from.StreamRef()
@@ -100,7 +104,8 @@ func Read[R any](d *Driver, from interface{ StreamRef() topology.StreamOf[R] }) 
 	return rows
 }
 
-// ReadRaw is what has been committed to a topic since the last Read, partition by partition, in order.
+// ReadRaw is what has been committed to a topic since the last Read, partition by partition, in
+// order.
 func (d *Driver) ReadRaw(topic string) []Record {
 	if d.read[topic] == nil {
 		d.read[topic] = make([]int, d.log.partitions)
@@ -123,7 +128,8 @@ func (d *Driver) Partition(topic string, partition int32) []Record {
 	return records
 }
 
-// DeadLetters is all that has been committed to the plan's dead letters, partition by partition, in order.
+// DeadLetters is all that has been committed to the plan's dead letters, partition by partition, in
+// order.
 func (d *Driver) DeadLetters() []Letter {
 	d.t.Helper()
 	if d.plan.DeadLetters == "" {

@@ -11,7 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// ErrDenied says that the cluster's access control does not allow what was asked. The error is a *DeniedError.
+// ErrDenied says that the cluster's access control does not allow what was asked. The error is a
+// *DeniedError.
 var ErrDenied = errors.New("kafka: not authorized")
 
 // Resource is a kind of thing that access is granted to, as kafka-acls.sh names it.
@@ -25,7 +26,8 @@ const (
 	Cluster         Resource = "cluster"
 )
 
-// Operation is what may be done with a resource, as kafka-acls.sh names it. Read, Write and Delete include Describe.
+// Operation is what may be done with a resource, as kafka-acls.sh names it. Read, Write and Delete
+// include Describe.
 type Operation string
 
 // The operations.
@@ -72,8 +74,9 @@ func (a ACL) gives(want ACL) bool {
 // adminConfig stands for the file with the administrator's own credentials.
 const adminConfig = "admin.properties"
 
-// GrantCommands are the commands with which an administrator gives acls to principal, one for each resource, in a fixed order.
-// admin.properties in them stands for the file with the administrator's own settings.
+// GrantCommands are the commands with which an administrator gives acls to principal, one for each
+// resource, in a fixed order. admin.properties in them stands for the file with the administrator's
+// own settings.
 func GrantCommands(brokers []string, principal string, acls []ACL) []string {
 	type resource struct {
 		Resource
@@ -96,7 +99,8 @@ func GrantCommands(brokers []string, principal string, acls []ACL) []string {
 	})
 	var commands []string
 	for _, r := range order {
-		words := []string{"kafka-acls.sh --bootstrap-server", bootstrap(brokers), "--command-config", adminConfig, "--add --allow-principal", quote(principal)}
+		words := []string{"kafka-acls.sh --bootstrap-server", bootstrap(brokers), "--command-config", adminConfig,
+			"--add --allow-principal", quote(principal)}
 		slices.Sort(operations[r])
 		for _, o := range operations[r] {
 			words = append(words, "--operation", string(o))
@@ -127,8 +131,8 @@ func quote(s string) string {
 
 // DeniedError is an ErrDenied that knows what is missing.
 type DeniedError struct {
-	// Missing are the permissions of which one is missing at least: those that the plan needs and that would allow it, or else the one
-	// that was asked for.
+	// Missing are the permissions of which one is missing at least: those that the plan needs and
+	// that would allow it, or else the one that was asked for.
 	Missing []ACL
 	// Commands grant them.
 	Commands []string
@@ -145,15 +149,15 @@ func (e *DeniedError) Error() string {
 	for i, a := range e.Missing {
 		missing[i] = a.String()
 	}
-	return fmt.Sprintf("%v: this needs %s, which is not granted; an administrator grants it by\n\t%s", e.cause, strings.Join(missing, " and "),
-		strings.Join(e.Commands, "\n\t"))
+	return fmt.Sprintf("%v: this needs %s, which is not granted; an administrator grants it by\n\t%s", e.cause,
+		strings.Join(missing, " and "), strings.Join(e.Commands, "\n\t"))
 }
 
 // Unwrap is ErrDenied and the cause.
 func (e *DeniedError) Unwrap() []error { return []error{ErrDenied, e.cause} }
 
-// denied makes an error of access control, which names nothing, one that names the first of asked that it can be about. Others stay as
-// they are.
+// denied makes an error of access control, which names nothing, one that names the first of asked
+// that it can be about. Others stay as they are.
 func denied(err error, asked ...ACL) error {
 	var already *DeniedError
 	if err == nil || errors.As(err, &already) {
@@ -173,8 +177,9 @@ func denied(err error, asked ...ACL) error {
 	return err
 }
 
-// Advise adds to an error of access control what is missing, by c.Needs, and the command that grants it. Asked are permissions that the
-// error can be about, for errors that do not say it. Other errors, and nil, are returned as they are.
+// Advise adds to an error of access control what is missing, by c.Needs, and the command that
+// grants it. Asked are permissions that the error can be about, for errors that do not say it.
+// Other errors, and nil, are returned as they are.
 func (c Config) Advise(err error, asked ...ACL) error {
 	err = denied(err, asked...)
 	var d *DeniedError
@@ -194,8 +199,9 @@ func (c Config) Advise(err error, asked ...ACL) error {
 	return &DeniedError{Missing: missing, Commands: GrantCommands(c.Brokers, c.Principal(), missing), cause: err}
 }
 
-// Principal is the name by which the cluster's access control knows this process, as far as it can be told from c: User:NAME stands
-// for one that only the cluster knows, from a certificate or a token.
+// Principal is the name by which the cluster's access control knows this process, as far as it can
+// be told from c: User:NAME stands for one that only the cluster knows, from a certificate or a
+// token.
 func (c Config) Principal() string {
 	if c.Security.SASL == nil || c.Security.SASL.User == "" {
 		return "User:NAME"

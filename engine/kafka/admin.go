@@ -26,7 +26,8 @@ type TopicSpec struct {
 	Partitions int32
 	// Replication is the number of copies; -1 leaves it to the broker. It is used at creation only.
 	Replication int16
-	// Config are topic settings by Kafka's names, such as cleanup.policy. An existing topic must have the same values.
+	// Config are topic settings by Kafka's names, such as cleanup.policy. An existing topic must
+	// have the same values.
 	Config map[string]string
 	// Extra are further settings. If an existing topic has others, that is logged as a warning.
 	// More than what is wanted is no other value of max.message.bytes and delete.retention.ms, and
@@ -37,8 +38,9 @@ type TopicSpec struct {
 // secondAnswer bounds the wait for a broker that is asked only because another does not know.
 const secondAnswer = 2 * time.Second
 
-// Admin asks a cluster about topics and offsets, creates and deletes topics, and deletes records. Each call waits 10 s at most, or for as long
-// as its context allows if that is shorter, and names the addresses when no broker answers.
+// Admin asks a cluster about topics and offsets, creates and deletes topics, and deletes records.
+// Each call waits 10 s at most, or for as long as its context allows if that is shorter, and names
+// the addresses when no broker answers.
 type Admin struct {
 	cfg    Config
 	raw    *kgo.Client
@@ -75,7 +77,8 @@ type FoundTopic struct {
 	ID         task.TopicID // of this life of the topic; zero: the brokers have none
 }
 
-// Partitions is the number of partitions of each of the topics. Topics that do not exist are not in it.
+// Partitions is the number of partitions of each of the topics. Topics that do not exist are not in
+// it.
 func (a *Admin) Partitions(ctx context.Context, topics ...string) (map[string]int32, error) {
 	found, err := a.Topics(ctx, topics...)
 	return found.partitions(), err
@@ -97,7 +100,8 @@ func (a *Admin) Topics(ctx context.Context, topics ...string) (Found, error) {
 	if len(topics) == 0 {
 		return found, nil
 	}
-	// Not kadm's own call: that one answers from a cache, in which a topic just created is still missing.
+	// Not kadm's own call: that one answers from a cache, in which a topic just created is still
+	// missing.
 	req := kmsg.NewPtrMetadataRequest()
 	for _, topic := range topics {
 		t := kmsg.NewMetadataRequestTopic()
@@ -142,7 +146,8 @@ func (f *Found) add(resp *kmsg.MetadataResponse) error {
 		switch {
 		case errors.Is(err, kerr.UnknownTopicOrPartition):
 		case err != nil:
-			return fmt.Errorf("topic %s: %w", *t.Topic, denied(err, ACL{Resource: Topic, Name: *t.Topic, Operation: Describe}))
+			return fmt.Errorf("topic %s: %w", *t.Topic,
+				denied(err, ACL{Resource: Topic, Name: *t.Topic, Operation: Describe}))
 		default:
 			f.Topics[*t.Topic] = FoundTopic{Partitions: int32(len(t.Partitions)), ID: t.TopicID}
 		}
@@ -150,8 +155,9 @@ func (f *Found) add(resp *kmsg.MetadataResponse) error {
 	return nil
 }
 
-// Ensure creates the topic if it is absent; another process may be doing the same. If it exists, its number of partitions and
-// the settings in s.Config are compared, and a difference is an ErrTopicMismatch that says what to do.
+// Ensure creates the topic if it is absent; another process may be doing the same. If it exists,
+// its number of partitions and the settings in s.Config are compared, and a difference is an
+// ErrTopicMismatch that says what to do.
 func (a *Admin) Ensure(ctx context.Context, s TopicSpec) error {
 	counts, err := a.Partitions(ctx, s.Name)
 	if err != nil {
@@ -169,8 +175,9 @@ func (a *Admin) Ensure(ctx context.Context, s TopicSpec) error {
 		found = counts[s.Name]
 	}
 	if found != s.Partitions {
-		return fmt.Errorf("%w: %s has %d partitions, %d are wanted: delete the topic and start from empty state, or give it the wanted number and repartition what it holds",
-			ErrTopicMismatch, s.Name, found, s.Partitions)
+		return fmt.Errorf(
+			"%w: %s has %d partitions, %d are wanted: delete the topic and start from empty state, or give it the "+
+				"wanted number and repartition what it holds", ErrTopicMismatch, s.Name, found, s.Partitions)
 	}
 	return a.checkConfig(ctx, s)
 }
@@ -275,7 +282,8 @@ func (a *Admin) checkConfig(ctx context.Context, s TopicSpec) error {
 		return !known || (key == largestRecord || key == deletionsKept) && number(has, 0) >= number(value, 0)
 	})
 	if len(wrong) > 0 {
-		a.cfg.Logger.Warn("kafka: a topic has other settings than those that are wanted", "topic", s.Name, "wanted", wrong, "command", a.cfg.AlterCommand(s.Name, wrong))
+		a.cfg.Logger.Warn("kafka: a topic has other settings than those that are wanted", "topic", s.Name,
+			"wanted", wrong, "command", a.cfg.AlterCommand(s.Name, wrong))
 	}
 	if wrong = others(s.Config, found); len(wrong) == 0 {
 		return nil
@@ -284,7 +292,8 @@ func (a *Admin) checkConfig(ctx context.Context, s TopicSpec) error {
 	for _, key := range slices.Sorted(maps.Keys(wrong)) {
 		texts = append(texts, fmt.Sprintf("%s=%q, %q is wanted", key, found[key], wrong[key]))
 	}
-	return fmt.Errorf("%w: %s has %s: alter the topic, or delete it and start from empty state; an administrator alters it by\n\t%s",
+	return fmt.Errorf(
+		"%w: %s has %s: alter the topic, or delete it and start from empty state; an administrator alters it by\n\t%s",
 		ErrTopicMismatch, s.Name, strings.Join(texts, ", "), a.cfg.AlterCommand(s.Name, wrong))
 }
 
@@ -299,7 +308,8 @@ func others(want, found map[string]string) map[string]string {
 	return wrong
 }
 
-// Settings are a topic's settings by Kafka's names, those that it has from its broker's defaults too.
+// Settings are a topic's settings by Kafka's names, those that it has from its broker's defaults
+// too.
 func (a *Admin) Settings(ctx context.Context, topic string) (map[string]string, error) {
 	values := map[string]string{}
 	err := a.ask(ctx, "read settings of topic "+topic, func(ctx context.Context) error {
@@ -338,7 +348,8 @@ func (a *Admin) Ends(ctx context.Context, topic string, committed bool) (map[int
 	return a.offsets(ctx, topic, "end", a.client.ListEndOffsets)
 }
 
-func (a *Admin) offsets(ctx context.Context, topic, which string, list func(context.Context, ...string) (kadm.ListedOffsets, error)) (map[int32]int64, error) {
+func (a *Admin) offsets(ctx context.Context, topic, which string,
+	list func(context.Context, ...string) (kadm.ListedOffsets, error)) (map[int32]int64, error) {
 	var offsets map[int32]int64
 	err := a.ask(ctx, fmt.Sprintf("look up %s offsets of topic %s", which, topic), func(ctx context.Context) error {
 		listed, err := list(ctx, topic)
@@ -373,15 +384,16 @@ func (a *Admin) Delete(ctx context.Context, topics ...string) error {
 		var errs []error
 		for name, answer := range answers {
 			if answer.Err != nil && !errors.Is(answer.Err, kerr.UnknownTopicOrPartition) {
-				errs = append(errs, fmt.Errorf("topic %s: %w", name, denied(answer.Err, ACL{Resource: Topic, Name: name, Operation: Delete})))
+				errs = append(errs, fmt.Errorf("topic %s: %w", name,
+					denied(answer.Err, ACL{Resource: Topic, Name: name, Operation: Delete})))
 			}
 		}
 		return errors.Join(errs...)
 	})
 }
 
-// DeleteBefore deletes the records of each partition before an offset, by topic and partition. Those that are gone already are no
-// error.
+// DeleteBefore deletes the records of each partition before an offset, by topic and partition.
+// Those that are gone already are no error.
 func (a *Admin) DeleteBefore(ctx context.Context, offsets map[string]map[int32]int64) error {
 	var all kadm.Offsets
 	for topic, partitions := range offsets {
@@ -400,21 +412,23 @@ func (a *Admin) DeleteBefore(ctx context.Context, offsets map[string]map[int32]i
 		var errs []error
 		answers.Each(func(r kadm.DeleteRecordsResponse) {
 			if r.Err != nil && !errors.Is(r.Err, kerr.OffsetOutOfRange) {
-				errs = append(errs, fmt.Errorf("topic %s partition %d: %w", r.Topic, r.Partition, denied(r.Err, ACL{Resource: Topic, Name: r.Topic, Operation: Delete})))
+				errs = append(errs, fmt.Errorf("topic %s partition %d: %w", r.Topic, r.Partition,
+					denied(r.Err, ACL{Resource: Topic, Name: r.Topic, Operation: Delete})))
 			}
 		})
 		return errors.Join(errs...)
 	})
 }
 
-// ask bounds one question, asks it again where the cluster says that it will know soon or the broker is away that has the answer, and says
-// in its error what was asked of whom. Asked are the permissions that it needs.
+// ask bounds one question, asks it again where the cluster says that it will know soon or the
+// broker is away that has the answer, and says in its error what was asked of whom. Asked are the
+// permissions that it needs.
 func (a *Admin) ask(ctx context.Context, what string, question func(context.Context) error, asked ...ACL) error {
 	bounded, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	err := question(bounded)
-	// A cluster that has just started, or lost a broker, asks for patience: leaders and coordinators are being elected. Until they are, the
-	// metadata may name the one that is lost.
+	// A cluster that has just started, or lost a broker, asks for patience: leaders and
+	// coordinators are being elected. Until they are, the metadata may name the one that is lost.
 	for (kerr.IsRetriable(err) || silence(err)) && pause(bounded, 100*time.Millisecond) == nil {
 		err = question(bounded)
 	}

@@ -15,7 +15,8 @@ import (
 const (
 	// protocol is the name of the assignment: all members of a group must have it.
 	protocol = "ashi"
-	// userVersion is the first byte of what members tell each other beside what Kafka's consumers do.
+	// userVersion is the first byte of what members tell each other beside what Kafka's consumers
+	// do.
 	userVersion = 2
 )
 
@@ -30,6 +31,7 @@ type assignor struct {
 
 	mu       sync.Mutex
 	standbys map[string][]int32 // of the last assignment: ascending, by sub-topology
+	divided  map[string]int32   // into how many tasks it divides each sub-topology
 }
 
 var _ kgo.GroupBalancer = (*assignor)(nil)
@@ -66,7 +68,8 @@ func (a *assignor) JoinGroupMetadata(topics []string, owned map[string][]int32, 
 	return meta.AppendTo(nil)
 }
 
-// ParseSyncAssignment is kgo's. The standbys are the member's to ask for, when what was revoked is closed.
+// ParseSyncAssignment is kgo's. The standbys are the member's to ask for, when what was revoked is
+// closed.
 func (a *assignor) ParseSyncAssignment(data []byte) (map[string][]int32, error) {
 	var assignment kmsg.ConsumerMemberAssignment
 	if err := assignment.ReadFrom(data); err != nil {
@@ -76,17 +79,38 @@ func (a *assignor) ParseSyncAssignment(data []byte) (map[string][]int32, error) 
 	for _, t := range assignment.Topics {
 		claims[t.Topic] = t.Partitions
 	}
-	standbys, err := readStandbys(assignment.UserData)
+	shares, err := readShares(assignment.UserData)
 	if err != nil {
-		standbys = make(map[string][]int32)
+		shares = nil
 	}
+	standbys, divided := make(map[string][]int32), make(map[string]int32)
 	for _, s := range a.gc.Subs {
-		standbys[s.Name] = slices.DeleteFunc(standbys[s.Name], func(p int32) bool { return slices.Contains(claims[s.Topics[0]], p) })
+		standbys[s.Name] = slices.DeleteFunc(shares[s.Name].standbys,
+			func(p int32) bool { return slices.Contains(claims[s.Topics[0]], p) })
+		if of, ok := shares[s.Name]; ok { // a leader of another plan may not know it
+			divided[s.Name] = of.tasks
+		}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.standbys = standbys
+	a.standbys, a.divided = standbys, divided
 	return claims, nil
+}
+
+// short reports that the last assignment divides a sub-topology into fewer tasks than its topics
+// have partitions now. It may be one of before: a coordinator gives a static member that comes back
+// what it had, and asks nobody to divide.
+func (a *assignor) short(partitions map[string]int32) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, s := range a.gc.Subs {
+		for _, topic := range s.Topics {
+			if tasks, ok := a.divided[s.Name]; ok && tasks < partitions[topic] {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // placed is the standbys of the last assignment, by sub-topology.
@@ -97,13 +121,14 @@ func (a *assignor) placed() map[string][]int32 {
 }
 
 // MemberBalancer is kgo's.
-func (a *assignor) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{}, error) {
+func (a *assignor) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{},
+	error) {
 	b, err := kgo.NewConsumerBalancer(a, members)
 	return b, b.MemberTopics(), err
 }
 
-// Balance is kgo's; the leader calls it. A partition of a topic that has fewer than the others goes with its number's others, and
-// what is missing is found by the member (coPartitioned).
+// Balance is kgo's; the leader calls it. A partition of a topic that has fewer than the others goes
+// with its number's others, and what is missing is found by the member (coPartitioned).
 func (a *assignor) Balance(b *kgo.ConsumerBalancer, topics map[string]int32) kgo.IntoSyncAssignment {
 	plan := &sharing{BalancePlan: b.NewPlan(), standbys: make(map[string]map[string][]int32)}
 	var spares spares
@@ -166,14 +191,16 @@ func (a *assignor) shared(all []joiner) []*sub {
 		}
 	}
 	subs := slices.SortedFunc(maps.Values(found), func(a, b *sub) int {
-		return cmp.Or(cmp.Compare(len(b.members), len(a.members)), cmp.Compare(a.name, b.name), slices.Compare(a.topics, b.topics))
+		return cmp.Or(cmp.Compare(len(b.members), len(a.members)), cmp.Compare(a.name, b.name),
+			slices.Compare(a.topics, b.topics))
 	})
 	taken := make(map[string]bool)
 	subs = slices.DeleteFunc(subs, func(s *sub) bool {
 		for _, name := range append([]string{"\x00" + s.name}, s.topics...) {
 			if taken[name] {
-				a.log.Warn("kafka: members of the group have different plans: tasks of the fewer wait until the others have ended",
-					"group", a.gc.ID, "sub", s.name, "topics", s.topics)
+				a.log.Warn(
+					"kafka: members of the group have different plans: tasks of the fewer wait until the others "+
+						"have ended", "group", a.gc.ID, "sub", s.name, "topics", s.topics)
 				return true
 			}
 		}
@@ -194,7 +221,8 @@ type joiner struct {
 	states     []subState
 }
 
-// membersOf reads what the members said. One whose user data is not ours has no sub-topology, and is given nothing.
+// membersOf reads what the members said. One whose user data is not ours has no sub-topology, and
+// is given nothing.
 func membersOf(b *kgo.ConsumerBalancer) (all []joiner) {
 	b.EachMember(func(_ *kmsg.JoinGroupResponseMember, meta *kmsg.ConsumerMemberMetadata) {
 		j := joiner{index: len(all), generation: meta.Generation, owned: make(map[string][]int32)}
@@ -203,7 +231,8 @@ func membersOf(b *kgo.ConsumerBalancer) (all []joiner) {
 		}
 		states, err := readStates(meta.UserData)
 		for _, s := range states {
-			if err == nil && !slices.ContainsFunc(s.topics, func(topic string) bool { return !slices.Contains(meta.Topics, topic) }) {
+			if err == nil && !slices.ContainsFunc(s.topics,
+				func(topic string) bool { return !slices.Contains(meta.Topics, topic) }) {
 				j.states = append(j.states, s)
 			}
 		}
@@ -257,7 +286,11 @@ func (s *sharing) IntoSyncAssignment() []kmsg.SyncGroupRequestGroupAssignment {
 		if err := assignment.ReadFrom(list[i].MemberAssignment); err != nil {
 			continue // kgo has written it a moment ago
 		}
-		assignment.UserData = appendStandbys(nil, s.standbys[list[i].MemberID])
+		shares := make(map[string]share)
+		for _, sub := range s.subs {
+			shares[sub.name] = share{int32(len(sub.active)), s.standbys[list[i].MemberID][sub.name]}
+		}
+		assignment.UserData = appendShares(nil, shares)
 		list[i].MemberAssignment = assignment.AppendTo(nil)
 	}
 	return list

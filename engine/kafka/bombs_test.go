@@ -42,7 +42,8 @@ func packed(t *testing.T, base int64, codec int16, r kmsg.Record) []byte {
 		require.NoError(t, err)
 		through(w)
 	}
-	b := kmsg.RecordBatch{FirstOffset: base, Magic: 2, Attributes: codec, ProducerID: -1, FirstTimestamp: 5, MaxTimestamp: 5, NumRecords: 1, Records: out.Bytes()}
+	b := kmsg.RecordBatch{FirstOffset: base, Magic: 2, Attributes: codec, ProducerID: -1, FirstTimestamp: 5,
+		MaxTimestamp: 5, NumRecords: 1, Records: out.Bytes()}
 	raw := b.AppendTo(nil)
 	binary.BigEndian.PutUint32(raw[atLength:], uint32(len(raw)-lengthExcludes))
 	binary.BigEndian.PutUint32(raw[atCRC:], crc32.Checksum(raw[atAttributes:], castagnoli))
@@ -70,7 +71,8 @@ func read(t *testing.T, batches ...[]byte) (records []task.Record, allocated uin
 // is one record with an error, and what is behind it is read.
 func TestBombsAreRecordsWithAnError(t *testing.T) {
 	after := packed(t, 1, 0, kmsg.Record{Value: []byte("after")})
-	for name, codec := range map[string]int16{"gzip": codecGzip, "snappy": codecSnappy, "lz4": codecLz4, "zstd": codecZstd} {
+	for name, codec := range map[string]int16{"gzip": codecGzip, "snappy": codecSnappy, "lz4": codecLz4,
+		"zstd": codecZstd} {
 		t.Run(name, func(t *testing.T) {
 			size := 4 * unpackedLeast
 			if codec == codecSnappy { // it makes things a twentieth at best

@@ -40,7 +40,8 @@ func newClaim(topic string, partition int32, f *fetcher) *claim {
 	}
 }
 
-// fill makes the next batch of the first chunk; the worker must not have one. It returns the chunk's debt with its last batch.
+// fill makes the next batch of the first chunk; the worker must not have one. It returns the
+// chunk's debt with its last batch.
 func (c *claim) fill() (done *debt, err error) {
 	first := c.chunks[0]
 	if !c.begun {

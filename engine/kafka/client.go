@@ -27,25 +27,31 @@ const (
 // Compressions are all of them.
 func Compressions() []Compression { return []Compression{NoCompression, Gzip, Snappy, LZ4, Zstd} }
 
-// Client are settings of clients that a cluster may demand. The zero of a field stands for its default. What is fetched and sent at a time,
-// and for how long it is collected, follows from commits and memory, and is no setting.
+// Client are settings of clients that a cluster may demand. The zero of a field stands for its
+// default. What is fetched and sent at a time, and for how long it is collected, follows from
+// commits and memory, and is no setting.
 type Client struct {
 	// DialTimeout bounds how long a connection takes to be opened: 10 s.
 	DialTimeout time.Duration
-	// RequestTimeout bounds how long a broker may take to answer, beyond what a request itself allows it: 10 s.
+	// RequestTimeout bounds how long a broker may take to answer, beyond what a request itself
+	// allows it: 10 s.
 	RequestTimeout time.Duration
-	// IdleTimeout is how long a connection that is not used is kept: 30 s. Give less than what stands between closes idle ones after.
+	// IdleTimeout is how long a connection that is not used is kept: 30 s. Give less than what
+	// stands between closes idle ones after.
 	IdleTimeout time.Duration
-	// MetadataMaxAge is how old what is known about topics and leaders may be while nothing fails: 5 min.
+	// MetadataMaxAge is how old what is known about topics and leaders may be while nothing fails:
+	// 5 min.
 	MetadataMaxAge time.Duration
 	// Compression of what is written: NoCompression.
 	Compression Compression
-	// BatchBytes is the most that a batch, and so a record, of one partition takes before compression where the cluster does not tell a topic's
-	// max.message.bytes: 1,000,012, as in Kafka.
+	// BatchBytes is the most that a batch, and so a record, of one partition takes before
+	// compression where the cluster does not tell a topic's max.message.bytes: 1,000,012, as in
+	// Kafka.
 	BatchBytes int32
 }
 
-// The least and the most that a batch may be told to take, and what franz-go and Kafka take where nothing is told.
+// The least and the most that a batch may be told to take, and what franz-go and Kafka take where
+// nothing is told.
 const (
 	leastBatchBytes   = 1 << 10
 	mostBatchBytes    = 1 << 30
@@ -65,7 +71,8 @@ func (c *Client) Validate() error {
 	for _, d := range []struct {
 		name string
 		d    time.Duration
-	}{{"DialTimeout", c.DialTimeout}, {"RequestTimeout", c.RequestTimeout}, {"IdleTimeout", c.IdleTimeout}, {"MetadataMaxAge", c.MetadataMaxAge}} {
+	}{{"DialTimeout", c.DialTimeout}, {"RequestTimeout", c.RequestTimeout}, {"IdleTimeout", c.IdleTimeout},
+		{"MetadataMaxAge", c.MetadataMaxAge}} {
 		if d.d != 0 && (d.d < 100*time.Millisecond || d.d > 15*time.Minute) {
 			errs = append(errs, fmt.Errorf("a %s of %v: give 100ms to 15m", d.name, d.d))
 		}
@@ -74,18 +81,21 @@ func (c *Client) Validate() error {
 		errs = append(errs, fmt.Errorf("a Compression of %q is none: there are %v", c.Compression, Compressions()))
 	}
 	if c.BatchBytes != 0 && (c.BatchBytes < leastBatchBytes || c.BatchBytes > mostBatchBytes) {
-		errs = append(errs, fmt.Errorf("a BatchBytes of %d: give %d to %d", c.BatchBytes, leastBatchBytes, mostBatchBytes))
+		errs = append(errs, fmt.Errorf("a BatchBytes of %d: give %d to %d", c.BatchBytes, leastBatchBytes,
+			mostBatchBytes))
 	}
 	return errors.Join(errs...)
 }
 
-// options are what franz-go is told beyond its defaults. They come before those of one client, which are stronger.
+// options are what franz-go is told beyond its defaults. They come before those of one client,
+// which are stronger.
 func (c *Client) options() []kgo.Opt {
 	var opts []kgo.Opt
 	for _, o := range []struct {
 		d    time.Duration
 		make func(time.Duration) kgo.Opt
-	}{{c.DialTimeout, kgo.DialTimeout}, {c.RequestTimeout, kgo.RequestTimeoutOverhead}, {c.IdleTimeout, kgo.ConnIdleTimeout}, {c.MetadataMaxAge, kgo.MetadataMaxAge}} {
+	}{{c.DialTimeout, kgo.DialTimeout}, {c.RequestTimeout, kgo.RequestTimeoutOverhead},
+		{c.IdleTimeout, kgo.ConnIdleTimeout}, {c.MetadataMaxAge, kgo.MetadataMaxAge}} {
 		if o.d != 0 {
 			opts = append(opts, o.make(o.d))
 		}
@@ -95,13 +105,14 @@ func (c *Client) options() []kgo.Opt {
 
 // producing are what the client of a producer is told.
 func (c *Client) producing() []kgo.Opt {
-	codec := map[Compression]kgo.CompressionCodec{Gzip: kgo.GzipCompression(), Snappy: kgo.SnappyCompression(), LZ4: kgo.Lz4Compression(),
-		Zstd: kgo.ZstdCompression(), NoCompression: kgo.NoCompression(), "": kgo.NoCompression()}
+	codec := map[Compression]kgo.CompressionCodec{Gzip: kgo.GzipCompression(), Snappy: kgo.SnappyCompression(),
+		LZ4: kgo.Lz4Compression(), Zstd: kgo.ZstdCompression(), NoCompression: kgo.NoCompression(),
+		"": kgo.NoCompression()}
 	return []kgo.Opt{kgo.ProducerBatchCompression(codec[c.Compression])}
 }
 
-// throttled says that brokers hold this client back, which they do when it is beyond its quota: waiting is all that can be done about it
-// here, and franz-go does it.
+// throttled says that brokers hold this client back, which they do when it is beyond its quota:
+// waiting is all that can be done about it here, and franz-go does it.
 type throttled struct {
 	clientID string
 	rare     *rare.Log
@@ -115,5 +126,6 @@ func newThrottled(clientID string, log *slog.Logger) *throttled {
 
 // OnBrokerThrottle is called by franz-go.
 func (t *throttled) OnBrokerThrottle(meta kgo.BrokerMetadata, wait time.Duration, _ bool) {
-	t.rare.Warn("kafka: a broker slows this client down: it is beyond its quota", "client", t.clientID, "broker", meta.NodeID, "wait", wait)
+	t.rare.Warn("kafka: a broker slows this client down: it is beyond its quota", "client", t.clientID,
+		"broker", meta.NodeID, "wait", wait)
 }

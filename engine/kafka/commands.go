@@ -7,14 +7,15 @@ import (
 	"strings"
 )
 
-// CreateCommand is the command with which an administrator creates the topic. Partitions of 0 stand for a number that the reader must
-// choose.
+// CreateCommand is the command with which an administrator creates the topic. Partitions of 0 stand
+// for a number that the reader must choose.
 func (c Config) CreateCommand(s TopicSpec) string {
 	partitions := "NUMBER"
 	if s.Partitions > 0 {
 		partitions = fmt.Sprint(s.Partitions)
 	}
-	words := []string{"kafka-topics.sh --bootstrap-server", bootstrap(c.Brokers) + c.credentials(), "--create --topic", quote(s.Name), "--partitions", partitions}
+	words := []string{"kafka-topics.sh --bootstrap-server", bootstrap(c.Brokers) + c.credentials(), "--create --topic",
+		quote(s.Name), "--partitions", partitions}
 	if s.Replication > 0 {
 		words = append(words, "--replication-factor", fmt.Sprint(s.Replication))
 	}
@@ -36,16 +37,18 @@ func (c Config) AlterCommand(topic string, settings map[string]string) string {
 		pairs = append(pairs, key+"="+value)
 	}
 	return strings.Join([]string{"kafka-configs.sh --bootstrap-server", bootstrap(c.Brokers) + c.credentials(),
-		"--alter --entity-type topics --entity-name", quote(topic), "--add-config", quote(strings.Join(pairs, ","))}, " ")
+		"--alter --entity-type topics --entity-name", quote(topic), "--add-config", quote(strings.Join(pairs, ","))},
+		" ")
 }
 
 // GrowCommand is the command with which an administrator gives a topic more partitions.
 func (c Config) GrowCommand(topic string, partitions int32) string {
-	return strings.Join([]string{"kafka-topics.sh --bootstrap-server", bootstrap(c.Brokers) + c.credentials(), "--alter --topic", quote(topic),
-		"--partitions", fmt.Sprint(partitions)}, " ")
+	return strings.Join([]string{"kafka-topics.sh --bootstrap-server", bootstrap(c.Brokers) + c.credentials(),
+		"--alter --topic", quote(topic), "--partitions", fmt.Sprint(partitions)}, " ")
 }
 
-// credentials is the option that names the administrator's own settings, where connections need any.
+// credentials is the option that names the administrator's own settings, where connections need
+// any.
 func (c Config) credentials() string {
 	if c.Security == (Security{}) {
 		return ""
@@ -65,5 +68,6 @@ func (s *TopicSpec) settings() map[string]string {
 
 // DeleteGroupCommand is how an administrator deletes a group that has no members.
 func (c Config) DeleteGroupCommand(group string) string {
-	return strings.Join([]string{"kafka-consumer-groups.sh --bootstrap-server", bootstrap(c.Brokers), "--command-config", adminConfig, "--delete --group", quote(group)}, " ")
+	return strings.Join([]string{"kafka-consumer-groups.sh --bootstrap-server", bootstrap(c.Brokers),
+		"--command-config", adminConfig, "--delete --group", quote(group)}, " ")
 }

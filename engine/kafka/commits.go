@@ -9,7 +9,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// CommittedOffsets is what the group has committed of topic; partitions without a commit are not in it.
+// CommittedOffsets is what the group has committed of topic; partitions without a commit are not in
+// it.
 func (a *Admin) CommittedOffsets(ctx context.Context, group, topic string) (map[int32]int64, error) {
 	commits, err := a.Commits(ctx, group, topic)
 	offsets := make(map[int32]int64, len(commits))
@@ -49,7 +50,8 @@ func (a *Admin) Commits(ctx context.Context, group, topic string) (map[int32]Com
 	return commits, err
 }
 
-// AllCommits is what the group has committed, by topic and partition, of all topics that this client may see.
+// AllCommits is what the group has committed, by topic and partition, of all topics that this
+// client may see.
 func (a *Admin) AllCommits(ctx context.Context, group string) (map[string]map[int32]Commit, error) {
 	commits := map[string]map[int32]Commit{}
 	err := a.ask(ctx, "look up offsets of group "+group, func(ctx context.Context) error {

@@ -27,31 +27,38 @@ const (
 // answerTimeout bounds the wait for a broker where the caller's context does not.
 const answerTimeout = 10 * time.Second
 
-// Config is how to reach a cluster, shared by all that this package makes. It is copied where it is used.
+// Config is how to reach a cluster, shared by all that this package makes. It is copied where it is
+// used.
 type Config struct {
 	// Brokers are host:port addresses to begin with; at least one.
 	Brokers []string
 	// ClientID is what brokers write in their logs. Empty: ashi.
 	ClientID string
-	// Security is how connections are protected, and who this process is. The zero value: not at all, and nobody.
+	// Security is how connections are protected, and who this process is. The zero value: not at
+	// all, and nobody.
 	Security Security
 	// Client are settings of the clients.
 	Client Client
-	// Needs are the permissions that the plan needs: errors of access control name those of them that are missing.
+	// Needs are the permissions that the plan needs: errors of access control name those of them
+	// that are missing.
 	Needs []ACL
 	// Dial opens connections. Nil: TCP.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Logger takes what an operator should know. Nil: slog.Default().
 	Logger *slog.Logger
 
-	// SessionTimeout is how long a member of a group may be silent before its partitions go to others.
+	// SessionTimeout is how long a member of a group may be silent before its partitions go to
+	// others.
 	SessionTimeout time.Duration
-	// HeartbeatInterval is how often a member says that it is alive; at most a third of SessionTimeout.
+	// HeartbeatInterval is how often a member says that it is alive; at most a third of
+	// SessionTimeout.
 	HeartbeatInterval time.Duration
-	// RebalanceTimeout is how long a member may take to finish its work when partitions move. It is also how long the others wait for
-	// a member that is lost while they do; hence 5 session timeouts, 60 s at most, where it is not set.
+	// RebalanceTimeout is how long a member may take to finish its work when partitions move. It is
+	// also how long the others wait for a member that is lost while they do; hence 5 session
+	// timeouts, 60 s at most, where it is not set.
 	RebalanceTimeout time.Duration
-	// TransactionTimeout is when the broker aborts a transaction whose producer is silent. It also bounds a commit.
+	// TransactionTimeout is when the broker aborts a transaction whose producer is silent. It also
+	// bounds a commit.
 	TransactionTimeout time.Duration
 	// FetchWait is how long a broker may wait for data before it answers that there is none.
 	FetchWait time.Duration
@@ -99,7 +106,8 @@ func (c Config) connect(opts ...kgo.Opt) (*kgo.Client, error) {
 		kgo.WithLogger(&clientLog{c.Logger, rare.New(c.Logger)}),
 		kgo.DisableClientMetrics(),
 		kgo.DialTimeout(answerTimeout),
-		// A broker that restarts refuses connections for a while: look again soon, not after kgo's usual 5 s.
+		// A broker that restarts refuses connections for a while: look again soon, not after kgo's
+		// usual 5 s.
 		kgo.MetadataMinAge(250 * time.Millisecond),
 		kgo.WithHooks(newThrottled(c.ClientID, c.Logger)),
 	}
@@ -117,8 +125,8 @@ func (c Config) connect(opts ...kgo.Opt) (*kgo.Client, error) {
 
 func (c Config) addresses() string { return strings.Join(c.Brokers, ", ") }
 
-// clientLog hands franz-go's log lines to slog. Its own levels are a step too loud for a library, where a rebalance is routine,
-// and it repeats itself while a broker is away.
+// clientLog hands franz-go's log lines to slog. Its own levels are a step too loud for a library,
+// where a rebalance is routine, and it repeats itself while a broker is away.
 type clientLog struct {
 	log  *slog.Logger
 	rare *rare.Log

@@ -6,8 +6,9 @@ import (
 	"slices"
 )
 
-// acceptableLag is how many records of the changelog a member's state may lack to count as caught up: restoring them takes less than
-// moving the partition twice. It is Kafka Streams' acceptable.recovery.lag (KIP-441).
+// acceptableLag is how many records of the changelog a member's state may lack to count as caught
+// up: restoring them takes less than moving the partition twice. It is Kafka Streams'
+// acceptable.recovery.lag (KIP-441).
 const acceptableLag = 10_000
 
 // contender is what is known of a member when partitions are shared out.
@@ -17,9 +18,10 @@ type contender struct {
 	positions map[int32]int64 // up to where it has the partition's state; none is 0
 }
 
-// division says for each partition which member works on it, which one is to do so for balance, and which keep copies: indexes of
-// contenders. Where active is not goal, the goal has too little of the state yet: it is among the standbys, comes back when it has
-// caught up, and is given the partition then.
+// division says for each partition which member works on it, which one is to do so for balance, and
+// which keep copies: indexes of contenders. Where active is not goal, the goal has too little of
+// the state yet: it is among the standbys, comes back when it has caught up, and is given the
+// partition then.
 type division struct {
 	active   []int
 	goal     []int
@@ -79,7 +81,8 @@ func (d *divider) caughtUp(m int, p int32) bool {
 	return d.highest[p]-d.members[m].positions[p] <= acceptableLag
 }
 
-// rank is how well a member is prepared for a partition: 3 caught up, 2 copying, 1 with some state, 0 without.
+// rank is how well a member is prepared for a partition: 3 caught up, 2 copying, 1 with some state,
+// 0 without.
 func (d *divider) rank(m int, p int32) int {
 	switch {
 	case d.caughtUp(m, p):
@@ -146,8 +149,9 @@ func (q *quota) take(m int) {
 	q.total[m]++
 }
 
-// setGoals shares evenly: what a member works on and has the state of it keeps, as far as its share goes; the rest goes to who is
-// best prepared, beginning with the partitions for which the fewest are.
+// setGoals shares evenly: what a member works on and has the state of it keeps, as far as its share
+// goes; the rest goes to who is best prepared, beginning with the partitions for which the fewest
+// are.
 func (d *divider) setGoals() {
 	n := len(d.goal)
 	q := newQuota(n, d.extra)
@@ -184,8 +188,9 @@ func (d *divider) setGoals() {
 	}
 }
 
-// keepers is, by member, what it owns and is caught up with, what it had best give away last: that for which one of those who have
-// less than their share is best prepared, as it may be copying it already.
+// keepers is, by member, what it owns and is caught up with, what it had best give away last: that
+// for which one of those who have less than their share is best prepared, as it may be copying it
+// already.
 func (d *divider) keepers(q *quota) [][]int32 {
 	kept := make([][]int32, len(d.members))
 	for p, m := range d.owner {
@@ -207,7 +212,8 @@ func (d *divider) keepers(q *quota) [][]int32 {
 	return kept
 }
 
-// best is the member that is best prepared for a partition, of those that may have it; -1 if none may.
+// best is the member that is best prepared for a partition, of those that may have it; -1 if none
+// may.
 func (d *divider) best(p int32, load []int, may func(m int) bool) int {
 	better, first := d.better(p, load), -1
 	for m := range d.members {
@@ -218,8 +224,8 @@ func (d *divider) best(p int32, load []int, may func(m int) bool) int {
 	return first
 }
 
-// setActive gives each partition to its goal, if that is caught up; else to one that is: its owner if possible. Who has the highest
-// position always is.
+// setActive gives each partition to its goal, if that is caught up; else to one that is: its owner
+// if possible. Who has the highest position always is.
 func (d *divider) setActive() {
 	load := make([]int, len(d.members))
 	for p := range int32(len(d.goal)) {
@@ -235,8 +241,8 @@ func (d *divider) setActive() {
 	}
 }
 
-// setStandbys places n copies of each partition beside those of goals that catch up: where there is one now, then where most of the
-// state is, evenly.
+// setStandbys places n copies of each partition beside those of goals that catch up: where there is
+// one now, then where most of the state is, evenly.
 func (d *divider) setStandbys(n int) {
 	partitions := int32(len(d.goal))
 	load, count := make([]int, len(d.members)), make([]int, partitions)

@@ -70,38 +70,50 @@ func TestDivision(t *testing.T) {
 	}{
 		{name: "nobody has anything: balance", n: 5, members: make([]hands, 2), active: []int{0, 1, 0, 1, 0}},
 		{name: "more members than partitions", n: 2, members: make([]hands, 3), active: []int{0, 1}},
-		{name: "nothing moves that need not", n: 4, members: []hands{{owned: []int32{1, 2}}, {owned: []int32{0, 3}}}, active: []int{1, 0, 0, 1}},
-		{name: "one more than the others may stay", n: 3, members: []hands{{owned: []int32{2}}, {owned: []int32{0, 1}}}, active: []int{1, 1, 0}},
+		{name: "nothing moves that need not", n: 4, members: []hands{{owned: []int32{1, 2}}, {owned: []int32{0, 3}}},
+			active: []int{1, 0, 0, 1}},
+		{name: "one more than the others may stay", n: 3, members: []hands{{owned: []int32{2}}, {owned: []int32{0, 1}}},
+			active: []int{1, 1, 0}},
 		{name: "a partition without an owner goes to who has the newest state", n: 2,
 			members: []hands{{positions: at(much, 0)}, {positions: at(2*much, 0)}, {}}, active: []int{1, 0}},
 		{name: "and moves there from an owner that has to restore", n: 1,
-			members: []hands{{owned: all[:1], positions: at(5, 0)}, {positions: at(much, 0)}}, active: []int{1}, standbys: [][]int{nil}},
+			members: []hands{{owned: all[:1], positions: at(5, 0)}, {positions: at(much, 0)}}, active: []int{1},
+			standbys: [][]int{nil}},
 		{name: "a new member without state copies it first", n: 4,
-			members: []hands{{owned: all, positions: at(much, all...)}, {}}, active: []int{0, 0, 0, 0}, standbys: [][]int{nil, nil, {1}, {1}}},
+			members: []hands{{owned: all, positions: at(much, all...)}, {}}, active: []int{0, 0, 0, 0},
+			standbys: [][]int{nil, nil, {1}, {1}}},
 		{name: "goes on copying what it has begun", n: 4,
-			members: []hands{{owned: all, positions: at(much, all...)}, {standbys: []int32{0, 1}, positions: at(7, 0, 1)}},
-			active:  []int{0, 0, 0, 0}, standbys: [][]int{{1}, {1}, nil, nil}},
+			members: []hands{{owned: all, positions: at(much, all...)},
+				{standbys: []int32{0, 1}, positions: at(7, 0, 1)}},
+			active: []int{0, 0, 0, 0}, standbys: [][]int{{1}, {1}, nil, nil}},
 		{name: "and takes over what it has", n: 4,
-			members: []hands{{owned: all, positions: at(much, all...)}, {standbys: []int32{0, 1}, positions: map[int32]int64{0: 7, 1: much - acceptableLag}}},
-			active:  []int{0, 1, 0, 0}, standbys: [][]int{{1}, nil, nil, nil}},
+			members: []hands{{owned: all, positions: at(much, all...)},
+				{standbys: []int32{0, 1}, positions: map[int32]int64{0: 7, 1: much - acceptableLag}}},
+			active: []int{0, 1, 0, 0}, standbys: [][]int{{1}, nil, nil, nil}},
 		{name: "one record more is too far behind", n: 2,
 			members: []hands{{owned: all[:2], positions: at(much, 0, 1)}, {positions: at(much-acceptableLag-1, 0, 1)}},
 			active:  []int{0, 0}, standbys: [][]int{nil, {1}}},
 		{name: "little state is no reason to wait", n: 2,
-			members: []hands{{owned: all[:2], positions: at(acceptableLag, 0, 1)}, {}}, active: []int{0, 1}, standbys: [][]int{nil, nil}},
+			members: []hands{{owned: all[:2], positions: at(acceptableLag, 0, 1)}, {}}, active: []int{0, 1},
+			standbys: [][]int{nil, nil}},
 		{name: "standbys are with others", n: 2, copies: 1, members: []hands{{owned: all[:1]}, {owned: all[1:2]}},
 			active: []int{0, 1}, standbys: [][]int{{1}, {0}}},
-		{name: "as many as there are members for", n: 1, copies: 3, members: make([]hands, 3), active: []int{0}, standbys: [][]int{{1, 2}}},
-		{name: "none for a member alone", n: 2, copies: 1, members: make([]hands, 1), active: []int{0, 0}, standbys: [][]int{nil, nil}},
+		{name: "as many as there are members for", n: 1, copies: 3, members: make([]hands, 3), active: []int{0},
+			standbys: [][]int{{1, 2}}},
+		{name: "none for a member alone", n: 2, copies: 1, members: make([]hands, 1), active: []int{0, 0},
+			standbys: [][]int{nil, nil}},
 		{name: "standbys stay, or are where state is", n: 3, copies: 1,
-			members: []hands{{owned: all[:1], standbys: []int32{2}, positions: at(much, 0, 2)}, {owned: all[1:2], positions: at(much, 0, 1, 2)}, {owned: all[2:3], positions: at(much, 2)}},
-			active:  []int{0, 1, 2}, standbys: [][]int{{1}, {2}, {0}}},
+			members: []hands{{owned: all[:1], standbys: []int32{2}, positions: at(much, 0, 2)},
+				{owned: all[1:2], positions: at(much, 0, 1, 2)}, {owned: all[2:3], positions: at(much, 2)}},
+			active: []int{0, 1, 2}, standbys: [][]int{{1}, {2}, {0}}},
 		{name: "warming up comes on top of standbys", n: 2, copies: 1,
-			members: []hands{{owned: all[:2], positions: at(much, 0, 1)}, {standbys: all[:1], positions: at(much, 0)}, {standbys: all[1:2], positions: at(much, 1)}},
-			active:  []int{0, 2}, standbys: [][]int{{1}, {0}}},
+			members: []hands{{owned: all[:2], positions: at(much, 0, 1)}, {standbys: all[:1], positions: at(much, 0)},
+				{standbys: all[1:2], positions: at(much, 1)}},
+			active: []int{0, 2}, standbys: [][]int{{1}, {0}}},
 		{name: "a standby takes over from a member that is gone, and what runs stays", n: 2, copies: 1,
-			members: []hands{{owned: all[:1], standbys: all[1:2], positions: at(much, 0, 1)}, {standbys: all[:1], positions: at(much, 0)}},
-			active:  []int{0, 0}, standbys: [][]int{{1}, {1}}},
+			members: []hands{{owned: all[:1], standbys: all[1:2], positions: at(much, 0, 1)},
+				{standbys: all[:1], positions: at(much, 0)}},
+			active: []int{0, 0}, standbys: [][]int{{1}, {1}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := dividing(c.n, c.copies, c.members...)
@@ -113,8 +125,8 @@ func TestDivision(t *testing.T) {
 	}
 }
 
-// Whatever the members come with, a division keeps the rules, and once they have the state that it asks them to copy, the next is
-// balanced and the last.
+// Whatever the members come with, a division keeps the rules, and once they have the state that it
+// asks them to copy, the next is balanced and the last.
 func TestDivisionSettles(t *testing.T) {
 	for seed := range uint64(2000) {
 		rng := rand.New(rand.NewPCG(seed, 1))
@@ -157,7 +169,8 @@ func requireRules(t *testing.T, members []contender, d division, copies int, see
 			highest = max(highest, c.positions[int32(p)])
 		}
 		a := d.active[p]
-		require.LessOrEqual(t, highest-members[a].positions[int32(p)], int64(acceptableLag), "seed %d partition %d", seed, p)
+		require.LessOrEqual(t, highest-members[a].positions[int32(p)], int64(acceptableLag), "seed %d partition %d",
+			seed, p)
 		require.NotContains(t, d.standbys[p], a, "seed %d partition %d", seed, p)
 		want := min(copies, len(members)-1)
 		if d.goal[p] != a {
@@ -165,7 +178,8 @@ func requireRules(t *testing.T, members []contender, d division, copies int, see
 			want = min(want+1, len(members)-1)
 		}
 		require.Len(t, d.standbys[p], want, "seed %d partition %d", seed, p)
-		require.Len(t, slices.Compact(slices.Sorted(slices.Values(d.standbys[p]))), want, "seed %d partition %d", seed, p)
+		require.Len(t, slices.Compact(slices.Sorted(slices.Values(d.standbys[p]))), want, "seed %d partition %d", seed,
+			p)
 		actives[a]++
 		goals[d.goal[p]]++
 		for _, m := range d.standbys[p] {
@@ -179,7 +193,8 @@ func requireRules(t *testing.T, members []contender, d division, copies int, see
 	}
 }
 
-// settle is what members are after a division, when everyone has caught up. What moves has no owner then, and is given in the next.
+// settle is what members are after a division, when everyone has caught up. What moves has no owner
+// then, and is given in the next.
 func settle(members []contender, d division) {
 	for p := range int32(len(d.active)) {
 		free := true
@@ -216,8 +231,11 @@ func joined(id string, a *assignor, owned map[string][]int32, generation int32) 
 	return m
 }
 
-// balanced is what the leader tells each member: its partitions of each topic, and its standbys by sub-topology.
-func balanced(t *testing.T, a *assignor, topics map[string]int32, members ...kmsg.JoinGroupResponseMember) (given map[string]map[string][]int32, standbys map[string]map[string][]int32) {
+// balanced is what the leader tells each member: its partitions of each topic, and its standbys by
+// sub-topology.
+func balanced(t *testing.T, a *assignor, topics map[string]int32,
+	members ...kmsg.JoinGroupResponseMember) (given map[string]map[string][]int32,
+	standbys map[string]map[string][]int32) {
 	t.Helper()
 	b, named, err := a.MemberBalancer(members)
 	require.NoError(t, err)
@@ -247,7 +265,8 @@ func TestAssignment(t *testing.T) {
 		given, standbys := balanced(t, a, topics, joined("a", a, both, 3), joined("b", a, nil, -1))
 		require.Equal(t, map[string]map[string][]int32{"a": {"x": {0}, "y": {0}}, "b": {}}, given)
 		require.Equal(t, []int32{1}, standbys["b"]["xy"])
-		given, standbys = balanced(t, a, topics, joined("a", a, map[string][]int32{"x": {0}, "y": {0}}, 4), joined("b", a, nil, 4))
+		given, standbys = balanced(t, a, topics, joined("a", a, map[string][]int32{"x": {0}, "y": {0}}, 4),
+			joined("b", a, nil, 4))
 		require.Equal(t, map[string]map[string][]int32{"a": {"x": {0}, "y": {0}}, "b": {"x": {1}, "y": {1}}}, given)
 		require.Empty(t, standbys["b"]["xy"])
 	})
@@ -256,10 +275,11 @@ func TestAssignment(t *testing.T) {
 		require.Empty(t, given["a"], "b has them, and gives one back first")
 	})
 	t.Run("a member whose user data is not ours is given nothing", func(t *testing.T) {
-		rich := assigning(SubTopology{Name: "xy", Topics: []string{"x", "y"}, Positions: func() map[int32]int64 { return at(much, 0, 1) }})
+		rich := assigning(SubTopology{Name: "xy", Topics: []string{"x", "y"},
+			Positions: func() map[int32]int64 { return at(much, 0, 1) }})
 		good := appendStates(nil, []subState{{name: "xy", topics: []string{"x", "y"}, positions: at(9*much, 0)}})
-		for _, data := range [][]byte{nil, {}, {1}, {9, 1}, {userVersion}, {userVersion, 200}, {userVersion, 1, 0, 128}, {userVersion, 1, 1, 'x', 0, 0, 0},
-			good[:len(good)-1], append(slices.Clone(good), 7)} {
+		for _, data := range [][]byte{nil, {}, {1}, {9, 1}, {userVersion}, {userVersion, 200}, {userVersion, 1, 0, 128},
+			{userVersion, 1, 1, 'x', 0, 0, 0}, good[:len(good)-1], append(slices.Clone(good), 7)} {
 			given, standbys := balanced(t, a, topics, joined("a", rich, both, 3), saying("b", []string{"x", "y"}, data))
 			require.Equal(t, map[string]map[string][]int32{"a": both, "b": {}}, given, "%v", data)
 			require.Empty(t, standbys["b"]["xy"], "%v", data)
@@ -277,7 +297,8 @@ func TestAssignment(t *testing.T) {
 		require.Empty(t, a.placed()["xy"])
 	})
 	t.Run("state is read as it was written", func(t *testing.T) {
-		states := []subState{{name: "xy", topics: []string{"x", "y"}, positions: map[int32]int64{0: 0, 7: 1 << 40, 300: -1}, standbys: []int32{2, 1000}},
+		states := []subState{{name: "xy", topics: []string{"x", "y"}, positions: map[int32]int64{0: 0, 7: 1 << 40,
+			300: -1}, standbys: []int32{2, 1000}},
 			{name: "z", topics: []string{"z"}, positions: map[int32]int64{}}}
 		read, err := readStates(appendStates(nil, states))
 		require.NoError(t, err)
@@ -294,7 +315,8 @@ func saying(id string, topics []string, data []byte) kmsg.JoinGroupResponseMembe
 	return m
 }
 
-// Each sub-topology is shared out evenly, and so are all of them together: nobody has all that is left over.
+// Each sub-topology is shared out evenly, and so are all of them together: nobody has all that is
+// left over.
 func TestAssignmentOfManySubTopologies(t *testing.T) {
 	topics := map[string]int32{}
 	var subs []SubTopology
@@ -312,13 +334,15 @@ func TestAssignmentOfManySubTopologies(t *testing.T) {
 		}
 	}
 	for generation := int32(3); generation < 6; generation++ {
-		owned, _ = balanced(t, a, topics, joined("a", a, owned["a"], generation), joined("b", a, owned["b"], generation))
+		owned, _ = balanced(t, a, topics, joined("a", a, owned["a"], generation),
+			joined("b", a, owned["b"], generation))
 	}
 	sizes := map[string]int{}
 	for topic, n := range topics {
 		sizes["a"] += len(owned["a"][topic])
 		sizes["b"] += len(owned["b"][topic])
-		require.LessOrEqual(t, max(len(owned["a"][topic]), len(owned["b"][topic]))-min(len(owned["a"][topic]), len(owned["b"][topic])), 1, topic)
+		require.LessOrEqual(t, max(len(owned["a"][topic]), len(owned["b"][topic]))-min(len(owned["a"][topic]),
+			len(owned["b"][topic])), 1, topic)
 		require.Len(t, append(slices.Clone(owned["a"][topic]), owned["b"][topic]...), int(n), topic)
 	}
 	require.InDelta(t, sizes["a"], sizes["b"], 1)
@@ -331,9 +355,11 @@ func TestAssignmentOfManySubTopologies(t *testing.T) {
 func TestAssignmentOfDifferentPlans(t *testing.T) {
 	topics := map[string]int32{"x": 2, "y": 2, "z": 2}
 	old := assigning(SubTopology{Name: "x", Topics: []string{"x"}}, SubTopology{Name: "y", Topics: []string{"y", "z"}})
-	changed := assigning(SubTopology{Name: "x", Topics: []string{"x"}}, SubTopology{Name: "y", Topics: []string{"y"}}, SubTopology{Name: "z", Topics: []string{"z"}})
+	changed := assigning(SubTopology{Name: "x", Topics: []string{"x"}}, SubTopology{Name: "y", Topics: []string{"y"}},
+		SubTopology{Name: "z", Topics: []string{"z"}})
 	for _, leader := range []*assignor{old, changed} {
-		given, _ := balanced(t, leader, topics, joined("a", old, nil, -1), joined("b", changed, nil, -1), joined("c", changed, nil, -1))
+		given, _ := balanced(t, leader, topics, joined("a", old, nil, -1), joined("b", changed, nil, -1),
+			joined("c", changed, nil, -1))
 		require.Equal(t, map[string][]int32{"x": {0}}, given["a"])
 		require.Len(t, append(slices.Clone(given["b"]["y"]), given["c"]["y"]...), 2)
 		require.Len(t, append(slices.Clone(given["b"]["z"]), given["c"]["z"]...), 2)

@@ -12,7 +12,8 @@ import (
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
 )
 
-// On a real cluster a topic that another process has just created is refused as existing before the metadata knows it.
+// On a real cluster a topic that another process has just created is refused as existing before the
+// metadata knows it.
 func TestEnsureBesideAnother(t *testing.T) {
 	fake, err := kfake.NewCluster(kfake.NumBrokers(1))
 	require.NoError(t, err)

@@ -20,14 +20,18 @@ type feed struct {
 	others  int          // answers in a row that know another topic of the name
 	size    int32
 	queue   []*chunk
-	out     int       // chunks that were popped and are not used up
-	asked   int       // the request under way that asks for it, or the last one: an answer to another one is not its own
+	out     int // chunks that were popped and are not used up
+	// the request under way that asks for it, or the last one: an answer to another one is not its
+	// own
+	asked   int
 	askedAt time.Time // when that request was made
 	atEnd   bool      // the last answer left nothing up to the last stable offset
 	ended   bool
 	dry     atomic.Bool // nothing to read now: at the end, and nothing queued or out
 
-	arrived chan struct{} // a token whenever the queue gets a chunk, has one to give again, or runs dry; feeds of one reader share it
+	// a token whenever the queue gets a chunk, has one to give again, or runs dry; feeds of one
+	// reader share it
+	arrived chan struct{}
 }
 
 // settle brings dry up to date; the fetcher's lock is held.
@@ -60,7 +64,8 @@ func (f *fetcher) add(feeds ...*feed) {
 	token(f.fresh)
 }
 
-// pop takes the oldest chunk of a feed, nil if there is none, or if the reader has not used up what it has.
+// pop takes the oldest chunk of a feed, nil if there is none, or if the reader has not used up what
+// it has.
 func (f *fetcher) pop(d *feed) *chunk {
 	f.mu.Lock()
 	defer f.mu.Unlock()

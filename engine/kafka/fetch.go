@@ -18,41 +18,47 @@ import (
 	"github.com/ashi-stream/ashi/engine/internal/task"
 )
 
-// ErrOutOfRange says that the offset to read next is not in the log: older than what retention has left, or past the end,
-// which happens when the topic was deleted and made again. What was built from the log up to there is worth nothing.
+// ErrOutOfRange says that the offset to read next is not in the log: older than what retention has
+// left, or past the end, which happens when the topic was deleted and made again. What was built
+// from the log up to there is worth nothing.
 var ErrOutOfRange = errors.New("kafka: offset out of range")
 
-// ErrOtherTopic says that a topic was deleted and made again: the offset to read next means nothing in the new one.
+// ErrOtherTopic says that a topic was deleted and made again: the offset to read next means nothing
+// in the new one.
 var ErrOtherTopic = task.ErrOtherTopic
 
 const (
 	// Oldest as an offset is the start of the log.
 	Oldest int64 = -2
 
-	// queueLimit is how many chunks wait for one partition's reader, and outLimit how many it may have: one being read, one ready.
+	// queueLimit is how many chunks wait for one partition's reader, and outLimit how many it may
+	// have: one being read, one ready.
 	queueLimit = 2
 	outLimit   = 2
 	maxChunk   = 1 << 20
 	minChunk   = 64 << 10
 	inFlight   = 8         // chunks of a partition: being fetched, queued, on their way through goka, being read
 	maxAhead   = 512 << 20 // of all partitions; many of them get smaller chunks
-	// maxAnswer is no bound beside those of the chunks: kfake says nothing of what is aborted in a partition in the middle of which it cuts an
-	// answer short, and what was aborted would be read.
+	// maxAnswer is no bound beside those of the chunks: kfake says nothing of what is aborted in a
+	// partition in the middle of which it cuts an answer short, and what was aborted would be read.
 	maxAnswer = maxAhead / inFlight
-	// shortPoll is the wait for data where a partition sits out because its queue is full: it may have room any moment; and where it
-	// is not known whether one has reached its end.
+	// shortPoll is the wait for data where a partition sits out because its queue is full: it may
+	// have room any moment; and where it is not known whether one has reached its end.
 	shortPoll = 10 * time.Millisecond
 )
 
-// fetcher reads committed records of its feeds, a goroutine per leader, and queues them per feed. A feed whose queue is full
-// sits out; its neighbours go on. It works on raw batches, because only their headers tell a position past markers, aborted
-// data and what compaction took away, and because decoding is then done where the records are used.
+// fetcher reads committed records of its feeds, a goroutine per leader, and queues them per feed. A
+// feed whose queue is full sits out; its neighbours go on. It works on raw batches, because only
+// their headers tell a position past markers, aborted data and what compaction took away, and
+// because decoding is then done where the records are used.
 type fetcher struct {
 	client  *kgo.Client
 	log     *slog.Logger
-	maxWait time.Duration                                                   // how long a broker may wait for data
-	resume  bool                                                            // go on from the log's start where retention was faster, rather than fail
-	told    func(topic string, partition int32, end int64, asked time.Time) // FollowConfig.End, GroupConfig.End; may be nil
+	maxWait time.Duration // how long a broker may wait for data
+	// go on from the log's start where retention was faster, rather than fail
+	resume bool
+	// FollowConfig.End, GroupConfig.End; may be nil
+	told func(topic string, partition int32, end int64, asked time.Time)
 
 	stale chan struct{} // a token: a feed has lost its leader
 	fresh chan struct{} // a token: a feed has none yet
@@ -78,8 +84,8 @@ func newFetcher(client *kgo.Client, log *slog.Logger, maxWait time.Duration, ahe
 	f := &fetcher{
 		client: client, log: log, maxWait: maxWait, ahead: ahead, byPlace: make(map[place]*feed),
 		stale: make(chan struct{}, 1), fresh: make(chan struct{}, 1),
-		names: make(map[[16]byte]string), wakes: make(map[int32]chan struct{}), idle: make(map[int32]context.CancelFunc),
-		rare: rare.New(log),
+		names: make(map[[16]byte]string), wakes: make(map[int32]chan struct{}),
+		idle: make(map[int32]context.CancelFunc), rare: rare.New(log),
 	}
 	f.expect(len(feeds))
 	f.add(feeds...)
@@ -179,8 +185,8 @@ func (f *fetcher) fetchFrom(ctx context.Context, leader int32) {
 // errFresh says that a request was given up because it lacks a feed that was added.
 var errFresh = errors.New("kafka: a partition was added")
 
-// ask sends a request, and gives it up when it waits for data while a feed is added: one that is not in it would wait too. That
-// costs a connection, and happens when partitions move.
+// ask sends a request, and gives it up when it waits for data while a feed is added: one that is
+// not in it would wait too. That costs a connection, and happens when partitions move.
 func (f *fetcher) ask(ctx context.Context, leader int32, req *kmsg.FetchRequest) (*kmsg.FetchResponse, error) {
 	answered, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -217,8 +223,8 @@ func (f *fetcher) busy(leader int32) {
 	delete(f.idle, leader)
 }
 
-// request asks for the leader's feeds that have room. Brokers fill an answer in the order of the request, so every request
-// begins with another feed.
+// request asks for the leader's feeds that have room. Brokers fill an answer in the order of the
+// request, so every request begins with another feed.
 func (f *fetcher) request(leader int32) (*kmsg.FetchRequest, []*feed, int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -276,7 +282,8 @@ func (f *fetcher) absorb(ctx context.Context, resp *kmsg.FetchResponse, turn int
 	}
 }
 
-// find is the feed for which a request asked, and when it did. A partition's feed may be a new one since, with another offset.
+// find is the feed for which a request asked, and when it did. A partition's feed may be a new one
+// since, with another offset.
 func (f *fetcher) find(t *kmsg.FetchResponseTopic, partition int32, turn int) (*feed, time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -291,8 +298,9 @@ func (f *fetcher) find(t *kmsg.FetchResponseTopic, partition int32, turn int) (*
 	return d, d.askedAt
 }
 
-// take queues one partition's answer. Empty says that the whole answer holds no byte, so that the sizes asked for cannot be
-// what kept this partition's records out: then there is nothing up to the last stable offset.
+// take queues one partition's answer. Empty says that the whole answer holds no byte, so that the
+// sizes asked for cannot be what kept this partition's records out: then there is nothing up to the
+// last stable offset.
 func (f *fetcher) take(ctx context.Context, d *feed, p *kmsg.FetchResponseTopicPartition, asked time.Time, empty bool) {
 	if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
 		f.refused(ctx, d, err)
@@ -321,15 +329,16 @@ func (f *fetcher) take(ctx context.Context, d *feed, p *kmsg.FetchResponseTopicP
 		f.answered(d, p.LastStableOffset)
 		return
 	}
-	d.queue = append(d.queue, &chunk{raw: p.RecordBatches[:length], from: d.next, next: next, aborted: p.AbortedTransactions})
+	d.queue = append(d.queue, &chunk{raw: p.RecordBatches[:length], from: d.next, next: next,
+		aborted: p.AbortedTransactions})
 	d.next, d.fromStart = next, false
 	d.atEnd = next >= p.LastStableOffset
 	d.settle()
 	token(d.arrived)
 }
 
-// answered notes how far an answer without records says that committed ones go; the lock is held. A reader that waits to know is
-// woken.
+// answered notes how far an answer without records says that committed ones go; the lock is held. A
+// reader that waits to know is woken.
 func (f *fetcher) answered(d *feed, stable int64) {
 	d.atEnd = d.next >= stable
 	wasDry := d.dry.Load()
@@ -344,13 +353,15 @@ func (f *fetcher) refused(ctx context.Context, d *feed, err error) {
 		f.outOfRange(ctx, d)
 		return
 	}
-	// An unknown error is the broker's, and others may come after it: a disk that fails, a bug that the next leader does not meet.
+	// An unknown error is the broker's, and others may come after it: a disk that fails, a bug that
+	// the next leader does not meet.
 	if !kerr.IsRetriable(err) && !errors.Is(err, kerr.UnknownServerError) {
 		err = denied(err, ACL{Resource: Topic, Name: d.topic, Operation: Read})
 		f.fail(d, fmt.Errorf("kafka: fetch topic %s partition %d: %w", d.topic, d.partition, err))
 		return
 	}
-	f.rare.Warn("kafka: fetch refused, looking for the leader", "topic", d.topic, "partition", d.partition, "error", err)
+	f.rare.Warn("kafka: fetch refused, looking for the leader", "topic", d.topic, "partition", d.partition,
+		"error", err)
 	f.unlead([]*feed{d})
 }
 
@@ -367,10 +378,12 @@ func (f *fetcher) outOfRange(ctx context.Context, d *feed) {
 		return
 	}
 	if next >= start.Offset || !(f.resume || fromStart) {
-		f.fail(d, fmt.Errorf("%w: topic %s partition %d begins at %d, and %d is to be read next", ErrOutOfRange, d.topic, d.partition, start.Offset, next))
+		f.fail(d, fmt.Errorf("%w: topic %s partition %d begins at %d, and %d is to be read next", ErrOutOfRange,
+			d.topic, d.partition, start.Offset, next))
 		return
 	}
-	f.log.Warn("kafka: records were deleted before they were read", "topic", d.topic, "partition", d.partition, "from", next, "to", start.Offset)
+	f.log.Warn("kafka: records were deleted before they were read", "topic", d.topic, "partition", d.partition,
+		"from", next, "to", start.Offset)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	d.queue = append(d.queue, &chunk{from: start.Offset, next: start.Offset})

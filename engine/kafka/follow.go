@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	// batchSize is how many records are decoded at a time: enough to spread the cost of a call, few enough to stay in cache.
+	// batchSize is how many records are decoded at a time: enough to spread the cost of a call, few
+	// enough to stay in cache.
 	batchSize = 1024
 
 	boundedWait = 500 * time.Millisecond // for data, where the end is near and a hole at the end must not take long
@@ -22,31 +23,37 @@ const (
 // FollowConfig says what to follow.
 type FollowConfig struct {
 	Topic string
-	// ID is the topic that offsets are of: another one of the name is an ErrOtherTopic. Zero: the first that is found.
+	// ID is the topic that offsets are of: another one of the name is an ErrOtherTopic. Zero: the
+	// first that is found.
 	ID task.TopicID
-	// From is the partitions to follow, and for each the offset to read first; Oldest is the start of its log.
+	// From is the partitions to follow, and for each the offset to read first; Oldest is the start
+	// of its log.
 	From map[int32]int64
-	// Until is where each partition of From ends: the offset after the last record that is wanted. Nil: never.
+	// Until is where each partition of From ends: the offset after the last record that is wanted.
+	// Nil: never.
 	Until map[int32]int64
-	// Ahead bounds, roughly, the bytes that are fetched and not yet applied, of all partitions together. A partition takes 64 KiB at least,
-	// and a batch of records that is larger; it takes 8 MiB at most, which is also the default.
+	// Ahead bounds, roughly, the bytes that are fetched and not yet applied, of all partitions
+	// together. A partition takes 64 KiB at least, and a batch of records that is larger; it takes
+	// 8 MiB at most, which is also the default.
 	Ahead int
-	// Apply gets the records in order, from one goroutine, and the offset to read next. It is also called without records
-	// when only the position moved, over markers and aborted data, or from Oldest to a number. records is valid until it
-	// returns, what they point to for ever. Its error ends Follow.
+	// Apply gets the records in order, from one goroutine, and the offset to read next. It is also
+	// called without records when only the position moved, over markers and aborted data, or from
+	// Oldest to a number. records is valid until it returns, what they point to for ever. Its error
+	// ends Follow.
 	Apply func(partition int32, records []task.Record, next int64) error
-	// End, if not nil, is told where the committed records of a partition end, at each answer of a broker: every FetchWait (5 s) at least while
-	// there is one. They may have ended there only when the broker was asked: the answer may have waited, as for a process that was stopped.
-	// It is called by several goroutines and must not block.
+	// End, if not nil, is told where the committed records of a partition end, at each answer of a
+	// broker: every FetchWait (5 s) at least while there is one. They may have ended there only
+	// when the broker was asked: the answer may have waited, as for a process that was stopped. It
+	// is called by several goroutines and must not block.
 	End func(partition int32, end int64, asked time.Time)
 }
 
-// Follow reads the committed records of a topic's partitions and hands them to Apply. It returns nil when every partition's
-// position has reached its bound, Apply's error, the context's, ErrOutOfRange for an offset that
-// the log does not have, or ErrOtherTopic. The bound is a position: a log that ends in a marker, in
-// aborted or in compacted data ends nevertheless; one whose end is still open (a transaction under
-// way) is waited for. Trouble with brokers, or a topic that is missing, is retried for ever, with a
-// log line now and then.
+// Follow reads the committed records of a topic's partitions and hands them to Apply. It returns
+// nil when every partition's position has reached its bound, Apply's error, the context's,
+// ErrOutOfRange for an offset that the log does not have, or ErrOtherTopic. The bound is a
+// position: a log that ends in a marker, in aborted or in compacted data ends nevertheless; one
+// whose end is still open (a transaction under way) is waited for. Trouble with brokers, or a topic
+// that is missing, is retried for ever, with a log line now and then.
 func Follow(ctx context.Context, cfg Config, fc FollowConfig) error {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -57,7 +64,8 @@ func Follow(ctx context.Context, cfg Config, fc FollowConfig) error {
 		return err
 	}
 	defer client.Close()
-	f := &follower{cfg: fc, remaining: len(fc.From), records: make([]task.Record, batchSize), decoder: newDecoder(), arrived: make(chan struct{}, 1)}
+	f := &follower{cfg: fc, remaining: len(fc.From), records: make([]task.Record, batchSize), decoder: newDecoder(),
+		arrived: make(chan struct{}, 1)}
 	if err := f.begin(ctx, client, rare.New(cfg.Logger)); err != nil {
 		return fmt.Errorf("kafka: follow topic %s: %w", fc.Topic, err)
 	}
@@ -85,7 +93,8 @@ type follower struct {
 	arrived   chan struct{}
 }
 
-// begin checks the offsets against the log: a position past the end would otherwise look like the end.
+// begin checks the offsets against the log: a position past the end would otherwise look like the
+// end.
 func (f *follower) begin(ctx context.Context, client *kgo.Client, log *rare.Log) error {
 	starts, ends, err := bounds(ctx, client, f.cfg, log)
 	if err != nil {
@@ -101,7 +110,8 @@ func (f *follower) begin(ctx context.Context, client *kgo.Client, log *rare.Log)
 				return err
 			}
 		case from < start || from > end:
-			return fmt.Errorf("%w: partition %d has %d to %d, and %d is to be read next", ErrOutOfRange, partition, start, end, from)
+			return fmt.Errorf("%w: partition %d has %d to %d, and %d is to be read next", ErrOutOfRange, partition,
+				start, end, from)
 		}
 		f.feeds = append(f.feeds, d)
 	}
@@ -109,7 +119,8 @@ func (f *follower) begin(ctx context.Context, client *kgo.Client, log *rare.Log)
 }
 
 // bounds asks until every partition has an answer.
-func bounds(ctx context.Context, client *kgo.Client, fc FollowConfig, log *rare.Log) (starts, ends map[int32]kadm.ListedOffset, err error) {
+func bounds(ctx context.Context, client *kgo.Client, fc FollowConfig, log *rare.Log) (starts,
+	ends map[int32]kadm.ListedOffset, err error) {
 	admin := kadm.NewClient(client)
 	var b backoff
 	for {
@@ -130,7 +141,8 @@ func bounds(ctx context.Context, client *kgo.Client, fc FollowConfig, log *rare.
 	}
 }
 
-func listed(ctx context.Context, fc FollowConfig, list func(context.Context, ...string) (kadm.ListedOffsets, error)) (map[int32]kadm.ListedOffset, error) {
+func listed(ctx context.Context, fc FollowConfig, list func(context.Context, ...string) (kadm.ListedOffsets,
+	error)) (map[int32]kadm.ListedOffset, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	all, err := list(ctx, fc.Topic)

@@ -55,8 +55,8 @@ func TestFollowAhead(t *testing.T) {
 			for partition := range int32(partitions) {
 				from[partition], until[partition] = kafka.Oldest, commits
 			}
-			require.NoError(t, kafka.Follow(t.Context(), cfg, kafka.FollowConfig{Topic: topic, From: from, Until: until, Ahead: bound,
-				Apply: func(_ int32, some []task.Record, _ int64) error {
+			require.NoError(t, kafka.Follow(t.Context(), cfg, kafka.FollowConfig{Topic: topic, From: from, Until: until,
+				Ahead: bound, Apply: func(_ int32, some []task.Record, _ int64) error {
 					if records == 0 && len(some) > 0 {
 						time.Sleep(time.Minute) // of the bubble: all is fetched that may be
 						t.Logf("bound %d: %d bytes fetched", bound, read.Load())
@@ -74,7 +74,8 @@ func TestFollowAhead(t *testing.T) {
 	})
 }
 
-// What is aborted is not read where a broker's answers are as large as they come: many partitions, each with more than one chunk of them.
+// What is aborted is not read where a broker's answers are as large as they come: many partitions,
+// each with more than one chunk of them.
 func TestFollowManyPartitions(t *testing.T) {
 	const partitions, batches = 20, 6
 	c := kafkatest.Start(t)

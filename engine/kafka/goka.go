@@ -70,8 +70,8 @@ func (h *handles) Decode(data []byte) (any, error) {
 	return d, nil
 }
 
-// topics is goka's topic manager: it answers from what NewGroup has found, and says that the group table is recovered, because the
-// worker restores itself.
+// topics is goka's topic manager: it answers from what NewGroup has found, and says that the group
+// table is recovered, because the worker restores itself.
 type topics map[string]int32 // partitions
 
 var _ goka.TopicManager = topics(nil)

@@ -18,7 +18,8 @@ type Group struct {
 	member  atomic.Pointer[member]
 }
 
-// NewGroup checks the topics; the member joins the group when it is run. It waits 10 s at most for an answer of a broker.
+// NewGroup checks the topics; the member joins the group when it is run. It waits 10 s at most for
+// an answer of a broker.
 func NewGroup(cfg Config, gc GroupConfig) (*Group, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -44,7 +45,8 @@ func (g *Group) check() error {
 		}
 		for _, topic := range s.Topics {
 			if other, taken := readers[topic]; taken {
-				return fmt.Errorf("kafka: group %s: topic %s is an input of %s and of %s", g.gc.ID, topic, other, s.Name)
+				return fmt.Errorf("kafka: group %s: topic %s is an input of %s and of %s", g.gc.ID, topic, other,
+					s.Name)
 			}
 			readers[topic] = s.Name
 		}
@@ -82,7 +84,8 @@ func (s *SubTopology) topics() []string {
 	return append(s.Topics[:len(s.Topics):len(s.Topics)], s.Changelog)
 }
 
-// checkSub is an error where topics of a sub-topology are missing, or their numbers of partitions differ.
+// checkSub is an error where topics of a sub-topology are missing, or their numbers of partitions
+// differ.
 func (g *Group) checkSub(s *SubTopology) error {
 	first := s.Topics[0]
 	for _, topic := range s.topics() {
@@ -92,9 +95,11 @@ func (g *Group) checkSub(s *SubTopology) error {
 			return fmt.Errorf("%w: group %s: %s does not exist", ErrTopicMismatch, g.gc.ID, topic)
 		case n == g.topics[first]:
 		case topic == s.Changelog:
-			return fmt.Errorf("%w: group %s: changelog %s has %d partitions, its inputs %v have %d", ErrTopicMismatch, g.gc.ID, topic, n, s.Topics, g.topics[first])
+			return fmt.Errorf("%w: group %s: changelog %s has %d partitions, its inputs %v have %d", ErrTopicMismatch,
+				g.gc.ID, topic, n, s.Topics, g.topics[first])
 		default:
-			return fmt.Errorf("%w: group %s: %s has %d partitions and %s has %d; they must have the same number", ErrTopicMismatch, g.gc.ID, first, g.topics[first], topic, n)
+			return fmt.Errorf("%w: group %s: %s has %d partitions and %s has %d; they must have the same number",
+				ErrTopicMismatch, g.gc.ID, first, g.topics[first], topic, n)
 		}
 	}
 	return nil
@@ -118,9 +123,9 @@ func (g *Group) reader(topic string) *SubTopology {
 	return nil
 }
 
-// Run joins the group and works until ctx is done, which is no error: then the workers have committed and are closed, and the
-// member has left the group, unless it has an Instance. Otherwise it returns the first fatal error, with group, topics and
-// partition. No goroutine outlives it.
+// Run joins the group and works until ctx is done, which is no error: then the workers have
+// committed and are closed, and the member has left the group, unless it has an Instance. Otherwise
+// it returns the first fatal error, with group, topics and partition. No goroutine outlives it.
 func (g *Group) Run(ctx context.Context) error {
 	if !g.started.CompareAndSwap(false, true) {
 		return fmt.Errorf("kafka: group %s: it was run before", g.gc.ID)
@@ -136,18 +141,29 @@ func (g *Group) Run(ctx context.Context) error {
 	return nil
 }
 
-// Rejoin asks the group for a new assignment, because what Positions says has become better: a standby has caught up. It does not
-// wait for it, and does nothing while the member is not in its group. Safe for concurrent use.
+// Rejoin asks the group for a new assignment, because what Positions says has become better: a
+// standby has caught up. It does not wait for it, and does nothing while the member is not in its
+// group. Safe for concurrent use.
 func (g *Group) Rejoin() {
 	if m := g.member.Load(); m != nil {
 		m.membership.ForceRebalance()
 	}
 }
 
-// Refresh looks now for partitions that its topics have got; the member that leads the group then
-// divides them. It does not wait for it. Safe for concurrent use.
-func (g *Group) Refresh() {
-	if m := g.member.Load(); m != nil {
-		m.membership.ForceMetadataRefresh()
+// Refresh tells the group how many partitions topics have, all those of a sub-topology or none.
+// Where the last assignment knows of fewer, the member looks for the others, so that the leader
+// divides again; where that was said before, it asks for another assignment itself. It does not
+// wait for it. Safe for concurrent use.
+func (g *Group) Refresh(partitions map[string]int32) {
+	m := g.member.Load()
+	if m == nil {
+		return
 	}
+	short := m.assignor.short(partitions)
+	if again := m.short.Swap(short); !short {
+		return
+	} else if again {
+		m.membership.ForceRebalance()
+	}
+	m.membership.ForceMetadataRefresh()
 }

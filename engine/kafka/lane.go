@@ -13,9 +13,10 @@ import (
 	"github.com/lovoo/goka"
 )
 
-// lane is one partition's way from the fetcher to its worker, for one session. Two goroutines work on it: feed puts
-// deliveries into goka, and goka's goroutine of the partition calls handle. The worker is touched by the latter alone, save
-// for open (before it starts) and abandoned (after it has ended).
+// lane is one partition's way from the fetcher to its worker, for one session. Two goroutines work
+// on it: feed puts deliveries into goka, and goka's goroutine of the partition calls handle. The
+// worker is touched by the latter alone, save for open (before it starts) and abandoned (after it
+// has ended).
 type lane struct {
 	session   *session
 	partition int32
@@ -58,8 +59,9 @@ func (l *lane) open() error {
 	return err
 }
 
-// feed puts the chunks of the claims into goka, one of each topic in turn, and ticks in between. When the session stops it
-// puts the end in, so that the worker is closed in its own goroutine, and waits until that is done or given up.
+// feed puts the chunks of the claims into goka, one of each topic in turn, and ticks in between.
+// When the session stops it puts the end in, so that the worker is closed in its own goroutine, and
+// waits until that is done or given up.
 func (l *lane) feed() {
 	tick := time.NewTimer(l.session.group().gc.Tick)
 	defer tick.Stop()
@@ -97,7 +99,8 @@ func (l *lane) more(tick *time.Timer) bool {
 	return ok
 }
 
-// sendChunks sends a chunk of each claim that has one and room for it; ok is false when the session stops.
+// sendChunks sends a chunk of each claim that has one and room for it; ok is false when the session
+// stops.
 func (l *lane) sendChunks() (sent, ok bool) {
 	s := l.session
 	for _, c := range l.claims {
@@ -134,7 +137,8 @@ func (l *lane) handle(ctx goka.Context, d *delivery) {
 	}
 }
 
-// work lets the worker run for as long as it takes records. Chunks that are cut short by the session's end are not released.
+// work lets the worker run for as long as it takes records. Chunks that are cut short by the
+// session's end are not released.
 func (l *lane) work() {
 	l.stalled.Store(false)
 	for l.offer() && !l.stopping() {
@@ -145,7 +149,8 @@ func (l *lane) work() {
 	}
 }
 
-// offer gives the worker a batch of each topic that it wants and that has one, and says whether it can run.
+// offer gives the worker a batch of each topic that it wants and that has one, and says whether it
+// can run.
 func (l *lane) offer() (run bool) {
 	waits := false
 	for _, c := range l.claims {
@@ -165,7 +170,8 @@ func (l *lane) offer() (run bool) {
 	if run || !waits {
 		return run
 	}
-	// A feed that runs dry from now on is followed by a delivery (see more); one that did so before is seen here.
+	// A feed that runs dry from now on is followed by a delivery (see more); one that did so before
+	// is seen here.
 	l.stalled.Store(true)
 	for _, c := range l.claims {
 		if l.worker.Wants(c.topic) && !c.feed.dry.Load() {
@@ -213,7 +219,8 @@ func (l *lane) close() {
 	close(l.closed)
 }
 
-// abandoned closes a worker that close did not: goka calls it as the closing of the partition's storage.
+// abandoned closes a worker that close did not: goka calls it as the closing of the partition's
+// storage.
 func (l *lane) abandoned() error {
 	if l.worker == nil {
 		return nil
@@ -261,8 +268,8 @@ func (l *lane) borrow(pay func(error)) *debt {
 	return d
 }
 
-// releaseOf is what a worker calls for a batch that ends before next: the group may know its position; for a chunk's last batch,
-// which has a debt, goka may too.
+// releaseOf is what a worker calls for a batch that ends before next: the group may know its
+// position; for a chunk's last batch, which has a debt, goka may too.
 func (l *lane) releaseOf(topic string, next int64, d *debt) func() {
 	return func() {
 		l.mu.Lock()
@@ -272,7 +279,8 @@ func (l *lane) releaseOf(topic string, next int64, d *debt) func() {
 			return
 		}
 		if d != nil {
-			l.owed = slices.Delete(l.owed, at, at+1) // a topic far ahead in time may owe for long: nothing waits behind it
+			// a topic far ahead in time may owe for long: nothing waits behind it
+			l.owed = slices.Delete(l.owed, at, at+1)
 		}
 		l.mu.Unlock()
 		l.session.released.Store(true)

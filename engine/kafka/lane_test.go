@@ -21,7 +21,8 @@ import (
 func (b *bench) put(topic string, n int, start, step windows.Time) {
 	p := writer(b.t, b.cluster, "")
 	for i := range n {
-		p.Produce(b.t.Context(), &task.Output{Topic: topic, Value: []byte("value"), Timestamp: start + windows.Time(i)*step})
+		p.Produce(b.t.Context(), &task.Output{Topic: topic, Value: []byte("value"),
+			Timestamp: start + windows.Time(i)*step})
 	}
 	require.NoError(b.t, p.Commit(b.t.Context()))
 }
@@ -85,7 +86,8 @@ func TestTopicFarAhead(t *testing.T) {
 	require.NoError(t, stop())
 }
 
-// A topic that is quiet stops nobody: from the start, after its last record, and when it has one again.
+// A topic that is quiet stops nobody: from the start, after its last record, and when it has one
+// again.
 func TestQuietTopic(t *testing.T) {
 	b := newBench(t, kafkatest.Start(t), 1, "busy", "quiet")
 	k := watch(b)
@@ -103,7 +105,8 @@ func TestQuietTopic(t *testing.T) {
 	require.NoError(t, stop())
 }
 
-// A topic of which nothing is known holds the other one up, and lets it go as soon as its leader says that it is empty.
+// A topic of which nothing is known holds the other one up, and lets it go as soon as its leader
+// says that it is empty.
 func TestTopicWithoutAnswer(t *testing.T) {
 	fake, err := kfake.NewCluster(kfake.NumBrokers(2))
 	require.NoError(t, err)
@@ -133,7 +136,8 @@ func TestTopicWithoutAnswer(t *testing.T) {
 	require.NoError(t, stop())
 }
 
-// Members that end, and others that take their place, in the middle of batches: everything is counted, nothing twice.
+// Members that end, and others that take their place, in the middle of batches: everything is
+// counted, nothing twice.
 func TestHalfUsedBatches(t *testing.T) {
 	b := newBench(t, kafkatest.Start(t), 1, "dense", "sparse")
 	b.every = 0
@@ -182,15 +186,18 @@ func TestHalfUsedBatches(t *testing.T) {
 // awaitCounts waits until a partition's committed state counts what is wanted.
 func (b *bench) awaitCounts(partition int32, want map[string]int64) {
 	b.t.Helper()
-	require.Eventually(b.t, func() bool { return maps.Equal(want, readState(b.t.Context(), b, partition).Count) }, patience, 5*time.Millisecond)
+	require.Eventually(b.t, func() bool { return maps.Equal(want, readState(b.t.Context(), b, partition).Count) },
+		patience, 5*time.Millisecond)
 }
 
-// What is deleted is gone for those who begin at the oldest record; deleting it again, or less, is no error.
+// What is deleted is gone for those who begin at the oldest record; deleting it again, or less, is
+// no error.
 func TestDeleteBefore(t *testing.T) {
 	b := newBench(t, kafkatest.Start(t), 1, "a")
 	b.put(b.topics[0], 100, 0, 1)
 	for _, offset := range []int64{60, 60, 10} {
-		require.NoError(t, b.cluster.Admin().DeleteBefore(t.Context(), map[string]map[int32]int64{b.topics[0]: {0: offset}}))
+		require.NoError(t, b.cluster.Admin().DeleteBefore(t.Context(),
+			map[string]map[int32]int64{b.topics[0]: {0: offset}}))
 	}
 	starts, err := b.cluster.Admin().Starts(t.Context(), b.topics[0])
 	require.NoError(t, err)

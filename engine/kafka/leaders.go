@@ -11,7 +11,8 @@ import (
 	"github.com/ashi-stream/ashi/engine/internal/task"
 )
 
-// retry is when the leaders of feeds that have lost them are looked for: at once, unless that was just so.
+// retry is when the leaders of feeds that have lost them are looked for: at once, unless that was
+// just so.
 type retry struct {
 	due   <-chan time.Time // nil: not armed
 	timer *time.Timer
@@ -40,7 +41,8 @@ func (r *retry) stop() {
 	}
 }
 
-// locate finds leaders and start offsets for the feeds that lack them, and returns leaders that have no goroutine yet.
+// locate finds leaders and start offsets for the feeds that lack them, and returns leaders that
+// have no goroutine yet.
 func (f *fetcher) locate(ctx context.Context) (fresh []int32, err error) {
 	topics := f.lost()
 	if len(topics) == 0 {

@@ -123,7 +123,8 @@ func number(text string, other int) int {
 
 // settings calls told with the settings of each topic of which the cluster tells them. kadm's own
 // call tells none where one is denied.
-func (a *Admin) settings(ctx context.Context, topics []string, told func(topic string, all []kmsg.DescribeConfigsResponseResourceConfig)) error {
+func (a *Admin) settings(ctx context.Context, topics []string,
+	told func(topic string, all []kmsg.DescribeConfigsResponseResourceConfig)) error {
 	if len(topics) == 0 {
 		return nil
 	}

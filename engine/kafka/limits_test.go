@@ -31,7 +31,8 @@ func TestLimitsOfOlderBrokers(t *testing.T) {
 					}
 					resp := req.ResponseKind().(*kmsg.CreateTopicsResponse)
 					answer := kmsg.NewCreateTopicsResponseTopic()
-					answer.Topic, answer.ErrorCode, answer.ErrorMessage = asked.Topic, kerr.InvalidConfig.Code, kmsg.StringPtr("Unknown topic config name: "+s.Name)
+					answer.Topic, answer.ErrorCode, answer.ErrorMessage = asked.Topic, kerr.InvalidConfig.Code,
+						kmsg.StringPtr("Unknown topic config name: "+s.Name)
 					resp.Topics = append(resp.Topics, answer)
 					return resp, nil, true
 				}
@@ -39,14 +40,16 @@ func TestLimitsOfOlderBrokers(t *testing.T) {
 			})
 			defaults, err := c.Admin().Defaults(t.Context())
 			require.NoError(t, err)
-			spec := kafka.TopicSpec{Name: "t", Partitions: 1, Replication: -1, Config: map[string]string{"cleanup.policy": "compact"}, Extra: defaults.AnyTimestamp}
+			spec := kafka.TopicSpec{Name: "t", Partitions: 1, Replication: -1,
+				Config: map[string]string{"cleanup.policy": "compact"}, Extra: defaults.AnyTimestamp}
 			require.NoError(t, c.Admin().Ensure(t.Context(), spec))
 			found, err := c.Admin().Settings(t.Context(), "t")
 			require.NoError(t, err)
 			if known != "" {
 				require.Equal(t, "9223372036854775807", found[known])
 			}
-			spec.Name, spec.Extra = "u", map[string]string{"clean.policy": "compact", "message.timestamp.after.max.ms": "9223372036854775807"}
+			spec.Name, spec.Extra = "u", map[string]string{"clean.policy": "compact",
+				"message.timestamp.after.max.ms": "9223372036854775807"}
 			require.ErrorContains(t, c.Admin().Ensure(t.Context(), spec), "Unknown topic config name: clean.policy")
 		})
 	}

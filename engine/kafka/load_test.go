@@ -54,8 +54,9 @@ func (w *idle) Stuck(time.Time) (where string, since time.Time) {
 }
 func (w *idle) Abandon() {}
 
-// BenchmarkGroup is the cost of everything between broker and task: 24-byte records, two partitions, a worker that does
-// nothing. The CPU figure holds the embedded broker's work too; with ASHI_TEST_BROKERS it is ours alone.
+// BenchmarkGroup is the cost of everything between broker and task: 24-byte records, two
+// partitions, a worker that does nothing. The CPU figure holds the embedded broker's work too; with
+// ASHI_TEST_BROKERS it is ours alone.
 func BenchmarkGroup(b *testing.B) {
 	c := kafkatest.Start(b)
 	topic := c.Topic(b, "bench", 2)
@@ -82,8 +83,9 @@ func drain(b *testing.B, c *kafkatest.Cluster, topic string, records int64) {
 	ctx, cancel := context.WithCancel(b.Context())
 	read := make(chan int64, 1000)
 	g, err := kafka.NewGroup(c.Config(), kafka.GroupConfig{
-		ID:   c.Name("bench"),
-		Subs: []kafka.SubTopology{{Name: topic, Topics: []string{topic}, NewWorker: func(int32) kafka.Worker { return &idle{end: read} }}},
+		ID: c.Name("bench"),
+		Subs: []kafka.SubTopology{{Name: topic, Topics: []string{topic},
+			NewWorker: func(int32) kafka.Worker { return &idle{end: read} }}},
 	})
 	require.NoError(b, err)
 	done := make(chan error)

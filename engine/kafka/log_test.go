@@ -50,11 +50,14 @@ func abortIn(t testing.TB, c *kafkatest.Cluster, topic string, values ...string)
 	require.NoError(t, p.Close())
 }
 
-// unflushed gives the records of an open transaction the time to reach the log: their linger is 10 ms.
+// unflushed gives the records of an open transaction the time to reach the log: their linger is 10
+// ms.
 func unflushed(t testing.TB, p *kafka.Producer) { require.NoError(t, p.FlushForTest(t.Context())) }
 
-// follow reads partition 0 from an offset to a bound and returns the values and the last position told.
-func follow(ctx context.Context, c *kafkatest.Cluster, topic string, from, until int64) (values []string, position int64, err error) {
+// follow reads partition 0 from an offset to a bound and returns the values and the last position
+// told.
+func follow(ctx context.Context, c *kafkatest.Cluster, topic string, from, until int64) (values []string,
+	position int64, err error) {
 	position = -1
 	err = kafka.Follow(ctx, c.Config(), kafka.FollowConfig{
 		Topic: topic, From: map[int32]int64{0: from}, Until: map[int32]int64{0: until},
@@ -78,8 +81,8 @@ func committedEnd(t testing.TB, c *kafkatest.Cluster, topic string) int64 {
 	return ends[0]
 }
 
-// settledEnd is the end once every transaction is decided in the log: a real broker writes the markers just after it has
-// answered the commit.
+// settledEnd is the end once every transaction is decided in the log: a real broker writes the
+// markers just after it has answered the commit.
 func settledEnd(t testing.TB, c *kafkatest.Cluster, topic string) (end int64) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -173,10 +176,12 @@ func TestFollowWaitsForAnOpenTransaction(t *testing.T) {
 
 // Compaction is asked of kfake itself: no client can make a real broker compact now.
 func TestFollowCompactedLog(t *testing.T) {
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.BrokerConfigs(map[string]string{"log.retention.ms": "-1"}))
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1),
+		kfake.BrokerConfigs(map[string]string{"log.retention.ms": "-1"}))
 	require.NoError(t, err)
 	defer cluster.Close()
-	require.NoError(t, cluster.CreateTopic("compacted", 1, map[string]string{"cleanup.policy": "compact", "delete.retention.ms": "0"}))
+	require.NoError(t, cluster.CreateTopic("compacted", 1, map[string]string{"cleanup.policy": "compact",
+		"delete.retention.ms": "0"}))
 	cfg := kafka.Config{Brokers: cluster.ListenAddrs()}
 	p, err := kafka.NewProducer(t.Context(), cfg, kafka.ProducerConfig{TransactionalID: "w"})
 	require.NoError(t, err)
@@ -230,7 +235,8 @@ func TestFollowBelowTheStart(t *testing.T) {
 	require.NoError(t, p.Commit(t.Context()))
 	require.NoError(t, cluster.DeleteRecords("cut", 0, 2))
 	apply := func(int32, []task.Record, int64) error { return nil }
-	err = kafka.Follow(t.Context(), cfg, kafka.FollowConfig{Topic: "cut", From: map[int32]int64{0: 1}, Until: map[int32]int64{0: 3}, Apply: apply})
+	err = kafka.Follow(t.Context(), cfg, kafka.FollowConfig{Topic: "cut", From: map[int32]int64{0: 1},
+		Until: map[int32]int64{0: 3}, Apply: apply})
 	require.ErrorIs(t, err, kafka.ErrOutOfRange)
 }
 
@@ -253,7 +259,8 @@ func TestRecordsArriveAsWritten(t *testing.T) {
 		{Topic: topic, Key: []byte("k"), Value: []byte("v"), Timestamp: 1},
 		{Topic: topic, Key: []byte{}, Value: []byte{}, Timestamp: 1_700_000_000_000},
 		{Topic: topic, Timestamp: 0},
-		{Topic: topic, Value: []byte(strings.Repeat("x", 300_000)), Timestamp: 5, Headers: []task.Header{{Key: "a", Value: []byte("1")}, {Key: "b"}}},
+		{Topic: topic, Value: []byte(strings.Repeat("x", 300_000)), Timestamp: 5,
+			Headers: []task.Header{{Key: "a", Value: []byte("1")}, {Key: "b"}}},
 	}
 	for i := range outs {
 		p.Produce(t.Context(), &outs[i])
@@ -274,7 +281,8 @@ func TestRecordsArriveAsWritten(t *testing.T) {
 	}
 }
 
-// Without transactions the log says that work is done when its results have arrived, and not before: here they are refused.
+// Without transactions the log says that work is done when its results have arrived, and not
+// before: here they are refused.
 func TestLogWaitsForTheOthers(t *testing.T) {
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "log", "results"))
 	require.NoError(t, err)
@@ -289,7 +297,8 @@ func TestLogWaitsForTheOthers(t *testing.T) {
 		put(t, p, "log", "done")
 		return p.Commit(t.Context())
 	}
-	refuse := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "results", Err: kerr.MessageTooLarge, Count: -1})
+	refuse := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "results", Err: kerr.MessageTooLarge,
+		Count: -1})
 	require.ErrorIs(t, commit(), kerr.MessageTooLarge)
 	require.Zero(t, cluster.PartitionInfo("log", 0).HighWatermark)
 	refuse.Remove()
@@ -345,7 +354,8 @@ func TestAdmin(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, map[string]int32{topic: 3}, counts)
 
-	spec := kafka.TopicSpec{Name: topic, Partitions: 3, Replication: -1, Config: map[string]string{"cleanup.policy": "compact"}}
+	spec := kafka.TopicSpec{Name: topic, Partitions: 3, Replication: -1,
+		Config: map[string]string{"cleanup.policy": "compact"}}
 	require.NoError(t, a.Ensure(t.Context(), spec))
 	wrong := spec
 	wrong.Partitions = 4

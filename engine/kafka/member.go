@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -16,9 +17,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 )
 
-// member is a group member on two franz-go clients: membership is a group client whose topics are all paused, so that it
-// heartbeats, is assigned and commits offsets, but fetches nothing; data is the fetcher's. A rebalance begins and ends tenures of
-// the partitions that it moves, and does not touch the others.
+// member is a group member on two franz-go clients: membership is a group client whose topics are
+// all paused, so that it heartbeats, is assigned and commits offsets, but fetches nothing; data is
+// the fetcher's. A rebalance begins and ends tenures of the partitions that it moves, and does not
+// touch the others.
 type member struct {
 	group      *Group
 	cfg        Config
@@ -30,6 +32,7 @@ type member struct {
 	fatal      chan error
 	made       chan struct{}  // closed when the fields above are set: franz-go may call before its client is there
 	serving    sync.WaitGroup // tenures
+	short      atomic.Bool    // the last Refresh found that the assignment knows of too few partitions
 
 	mu      sync.Mutex
 	tenures map[taskID]*tenure
@@ -53,8 +56,8 @@ func compareTasks(a, b taskID) int {
 // newMember joins the group.
 func newMember(g *Group) (*member, error) {
 	m := &member{
-		group: g, cfg: g.cfg, assignor: newAssignor(&g.gc, g.cfg.Logger), fatal: make(chan error, 1), made: make(chan struct{}),
-		tenures: make(map[taskID]*tenure), standbys: make(map[string][]int32),
+		group: g, cfg: g.cfg, assignor: newAssignor(&g.gc, g.cfg.Logger), fatal: make(chan error, 1),
+		made: make(chan struct{}), tenures: make(map[taskID]*tenure), standbys: make(map[string][]int32),
 	}
 	var err error
 	if m.data, err = g.cfg.connect(kgo.MaxVersions(byName())); err != nil {
@@ -77,11 +80,17 @@ func newMember(g *Group) (*member, error) {
 		kgo.SessionTimeout(g.cfg.SessionTimeout),
 		kgo.HeartbeatInterval(g.cfg.HeartbeatInterval),
 		kgo.RebalanceTimeout(g.cfg.RebalanceTimeout),
-		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, claims map[string][]int32) { m.onAssigned(claims) }),
+		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client,
+			claims map[string][]int32) {
+			m.onAssigned(claims)
+		}),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, claims map[string][]int32) {
 			m.onOver(claims, (*tenure).giveBack)
 		}),
-		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, claims map[string][]int32) { m.onOver(claims, (*tenure).abandon) }),
+		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, claims map[string][]int32) {
+			m.onOver(claims,
+				(*tenure).abandon)
+		}),
 	}
 	if g.gc.Instance != "" {
 		opts = append(opts, kgo.InstanceID(g.gc.Instance))
@@ -150,12 +159,14 @@ func (m *member) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	if err := m.membership.LeaveGroupContext(ctx); err != nil {
-		m.cfg.Logger.Warn("kafka: left without saying so, the others wait for the session timeout", "group", m.group.gc.ID, "error", err)
+		m.cfg.Logger.Warn("kafka: left without saying so, the others wait for the session timeout",
+			"group", m.group.gc.ID, "error", err)
 	}
 }
 
-// onAssigned is called by franz-go when the group has divided its partitions, with those that are new here, and after onOver for
-// those that are not any more. It starts heartbeats by itself, so a long restore is no risk.
+// onAssigned is called by franz-go when the group has divided its partitions, with those that are
+// new here, and after onOver for those that are not any more. It starts heartbeats by itself, so a
+// long restore is no risk.
 func (m *member) onAssigned(claims map[string][]int32) {
 	<-m.made
 	added, err := m.group.tasksOf(claims)
@@ -202,7 +213,8 @@ func (m *member) rebalanced() {
 	}
 }
 
-// onOver is called by franz-go with partitions that are not this member's any more; the rebalance goes on when it returns.
+// onOver is called by franz-go with partitions that are not this member's any more; the rebalance
+// goes on when it returns.
 func (m *member) onOver(claims map[string][]int32, end func(*tenure)) {
 	<-m.made
 	var over []taskID
@@ -221,7 +233,8 @@ func (m *member) onOver(claims map[string][]int32, end func(*tenure)) {
 	}
 }
 
-// drop ends tenures and waits until nothing is left of them, and until the group knows their offsets: later it would not take them.
+// drop ends tenures and waits until nothing is left of them, and until the group knows their
+// offsets: later it would not take them.
 func (m *member) drop(tasks []taskID, end func(*tenure)) {
 	var ended []*tenure
 	m.mu.Lock()
@@ -294,7 +307,8 @@ func (m *member) tell() {
 	}
 }
 
-// keep names the partitions, by sub-topology, of which the member is to keep copies, where they have changed.
+// keep names the partitions, by sub-topology, of which the member is to keep copies, where they
+// have changed.
 func (m *member) keep(standbys map[string][]int32) {
 	m.telling.Lock()
 	defer m.telling.Unlock()
@@ -328,8 +342,9 @@ func (m *member) poll(ctx context.Context) {
 	}
 }
 
-// probe asks for a new assignment some time after one of which this member, the leader, knows that it is not balanced: members that
-// copy state ask by themselves when they have it, but may have fallen behind again by the time that all have joined.
+// probe asks for a new assignment some time after one of which this member, the leader, knows that
+// it is not balanced: members that copy state ask by themselves when they have it, but may have
+// fallen behind again by the time that all have joined.
 func (m *member) probe(ctx context.Context) {
 	for {
 		select {
@@ -377,14 +392,16 @@ func coPartitioned(claims map[string][]int32, topics []string) ([]int32, error) 
 	first := slices.Sorted(slices.Values(claims[topics[0]]))
 	for _, topic := range topics {
 		if other := slices.Sorted(slices.Values(claims[topic])); !slices.Equal(first, other) {
-			return nil, fmt.Errorf("%w: of %s partitions %v are assigned, of %s %v: the topics must have the same number of partitions", ErrTopicMismatch, topics[0], first, topic, other)
+			return nil,
+				fmt.Errorf(
+					"%w: of %s partitions %v are assigned, of %s %v: the topics must have the same number of partitions", ErrTopicMismatch, topics[0], first, topic, other)
 		}
 	}
 	return first, nil
 }
 
-// commit tells the group how far its partitions are. It does not go through franz-go's commits: those wait until a member that is
-// joining has joined, and here partitions go on meanwhile.
+// commit tells the group how far its partitions are. It does not go through franz-go's commits:
+// those wait until a member that is joining has joined, and here partitions go on meanwhile.
 func (m *member) commit(ctx context.Context, positions map[string]map[int32]int64) error {
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
@@ -416,7 +433,8 @@ func (m *member) commit(ctx context.Context, positions map[string]map[int32]int6
 	return err
 }
 
-// byName keeps commits of offsets at the last version that names topics: the next one wants their ids, which nobody else here does.
+// byName keeps commits of offsets at the last version that names topics: the next one wants their
+// ids, which nobody else here does.
 func byName() *kversion.Versions {
 	versions := kversion.Stable()
 	versions.SetMaxKeyVersion(kmsg.OffsetCommit.Int16(), 9)
@@ -426,8 +444,8 @@ func byName() *kversion.Versions {
 // probeEvery is Kafka Streams' probing.rebalance.interval.ms.
 const probeEvery = 10 * time.Minute
 
-// commitEvery is how often the group hears of positions while batches are being released, and commitQuiet how soon after the
-// last of a burst.
+// commitEvery is how often the group hears of positions while batches are being released, and
+// commitQuiet how soon after the last of a burst.
 const (
 	commitEvery = time.Second
 	commitQuiet = 50 * time.Millisecond

@@ -17,7 +17,8 @@ func TestPartitionAgreesWithFranz(t *testing.T) {
 			key[i] = byte(rng.Uint32())
 		}
 		n := rng.IntN(200) + 1
-		require.Equal(t, theirs.Partition(&kgo.Record{Key: key}, n), int(Partition(key, int32(n))), "key %x of %d", key, n)
+		require.Equal(t, theirs.Partition(&kgo.Record{Key: key}, n), int(Partition(key, int32(n))), "key %x of %d", key,
+			n)
 	}
 }
 

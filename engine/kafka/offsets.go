@@ -18,8 +18,8 @@ type marks struct {
 	commit func(context.Context, map[string]map[int32]int64) error
 	moved  chan struct{} // a token: a mark went up
 
-	// telling has room for one at a time (a channel, as it is held while time passes): an older commit that comes last would take a mark back, or meet the
-	// partition's next owner.
+	// telling has room for one at a time (a channel, as it is held while time passes): an older
+	// commit that comes last would take a mark back, or meet the partition's next owner.
 	telling chan struct{}
 
 	mu       sync.Mutex
@@ -103,9 +103,10 @@ func (k *marks) doubt() {
 	clear(k.told)
 }
 
-// run tells the group every second while marks move, and soon after the last of a burst, until ctx is done. A commit that
-// fails is tried again: the offsets are for monitors, nothing depends on them. All is told again now and then: a commit that was not
-// answered may have been on its way for longer than the next one, and is then the last that the group has heard of.
+// run tells the group every second while marks move, and soon after the last of a burst, until ctx
+// is done. A commit that fails is tried again: the offsets are for monitors, nothing depends on
+// them. All is told again now and then: a commit that was not answered may have been on its way for
+// longer than the next one, and is then the last that the group has heard of.
 func (k *marks) run(ctx context.Context, log *slog.Logger) {
 	limited := rare.New(log)
 	again := time.NewTicker(commitAgain)

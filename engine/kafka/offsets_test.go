@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A commit of offsets that is given up, and done after the next one all the same, does not stand for ever: seed 11702371082971248712 of
-// the simulation.
+// A commit of offsets that is given up, and done after the next one all the same, does not stand
+// for ever: seed 11702371082971248712 of the simulation.
 func TestCommitOfOffsetsThatIsOvertaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex // guards group

@@ -28,8 +28,8 @@ func TestFollowOfTopicMadeAgain(t *testing.T) {
 		}
 	}
 	follow := func(id task.TopicID, apply func(records []task.Record)) error {
-		return kafka.Follow(t.Context(), c.Config(), kafka.FollowConfig{Topic: topic, ID: id, From: map[int32]int64{0: 2},
-			Apply: func(_ int32, records []task.Record, _ int64) error {
+		return kafka.Follow(t.Context(), c.Config(), kafka.FollowConfig{Topic: topic, ID: id,
+			From: map[int32]int64{0: 2}, Apply: func(_ int32, records []task.Record, _ int64) error {
 				apply(records)
 				return nil
 			}})
@@ -42,7 +42,8 @@ func TestFollowOfTopicMadeAgain(t *testing.T) {
 	err = follow(id, func(records []task.Record) {
 		if read += len(records); len(records) > 0 {
 			require.NoError(t, c.Admin().Delete(t.Context(), topic))
-			require.NoError(t, c.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: topic, Partitions: 1, Replication: -1}))
+			require.NoError(t, c.Admin().Ensure(t.Context(), kafka.TopicSpec{Name: topic, Partitions: 1,
+				Replication: -1}))
 			record(5)
 		}
 	})
@@ -65,6 +66,7 @@ func TestNotes(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, map[int32]kafka.Commit{0: {Metadata: text}}, commits)
 	}
-	require.Equal(t, "kafka-consumer-groups.sh --bootstrap-server b:1 --command-config admin.properties --delete --group "+group,
+	require.Equal(t,
+		"kafka-consumer-groups.sh --bootstrap-server b:1 --command-config admin.properties --delete --group "+group,
 		kafka.Config{Brokers: []string{"b:1"}}.DeleteGroupCommand(group))
 }

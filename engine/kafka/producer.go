@@ -17,15 +17,18 @@ import (
 )
 
 const (
-	// maxBufferedRecords wait for the broker at most: a few requests' worth. Each takes some 300 bytes beside its own.
+	// maxBufferedRecords wait for the broker at most: a few requests' worth. Each takes some 300
+	// bytes beside its own.
 	maxBufferedRecords = 1 << 14
 	maxBufferedBytes   = 64 << 20
-	// minBufferedBytes has room for a record of the size that brokers take, and for a second request being filled.
+	// minBufferedBytes has room for a record of the size that brokers take, and for a second
+	// request being filled.
 	minBufferedBytes = 4 << 20
 	smallestBatch    = 512 // that a topic may be held to: one header and little more
 	recordsAtOnce    = 256 // allocated, in place of one by one
-	// abortTimeout bounds the polite end of a transaction that failed. A broker that does not hear it aborts by itself. It is over well
-	// before closeTimeout, for which a worker is waited whose last commit failed and which then has a store to close.
+	// abortTimeout bounds the polite end of a transaction that failed. A broker that does not hear
+	// it aborts by itself. It is over well before closeTimeout, for which a worker is waited whose
+	// last commit failed and which then has a store to close.
 	abortTimeout = closeTimeout / 2
 	// listEvery is how often list looks.
 	listEvery = 100 * time.Microsecond
@@ -35,20 +38,23 @@ const (
 
 // ProducerConfig is what differs between producers.
 type ProducerConfig struct {
-	// TransactionalID names the task for as long as its log lives. Empty: no transactions; records are visible as they are
-	// written, and those of a failed commit may be, which is at-least-once.
+	// TransactionalID names the task for as long as its log lives. Empty: no transactions; records
+	// are visible as they are written, and those of a failed commit may be, which is at-least-once.
 	TransactionalID string
-	// Log, without a TransactionalID, is the topic that tells how far the task is: its records are kept back until Commit has the
-	// acknowledgements of all others. Otherwise a log could say that work is done of which the results never arrived. Empty: none is.
+	// Log, without a TransactionalID, is the topic that tells how far the task is: its records are
+	// kept back until Commit has the acknowledgements of all others. Otherwise a log could say that
+	// work is done of which the results never arrived. Empty: none is.
 	Log string
-	// Buffer bounds the bytes of records that wait for the broker: beyond it Produce waits. Default, and most: 64 MiB; least: 4 MiB.
+	// Buffer bounds the bytes of records that wait for the broker: beyond it Produce waits.
+	// Default, and most: 64 MiB; least: 4 MiB.
 	Buffer int
 	// Limits are what topics take, as Admin.Limits tells it; a batch of a topic that is not in it
 	// has Client.BatchBytes at most.
 	Limits map[string]task.TopicLimits
 }
 
-// batchBytes is the limit of a topic as franz-go wants it; other is that of topics nobody has told it of.
+// batchBytes is the limit of a topic as franz-go wants it; other is that of topics nobody has told
+// it of.
 func (pc ProducerConfig) batchBytes(topic string, other int32) int32 {
 	limit, known := pc.Limits[topic]
 	if !known {
@@ -67,12 +73,13 @@ func (pc ProducerConfig) buffer() int {
 	return min(max(pc.Buffer, minBufferedBytes), maxBufferedBytes)
 }
 
-// Producer is a [task.Producer] on a cluster: acks from all in-sync replicas, idempotent, keys placed by
-// [Partition]. Timestamps before 1677 or after 2262 are written as those bounds. One goroutine at a time may use it.
+// Producer is a [task.Producer] on a cluster: acks from all in-sync replicas, idempotent, keys
+// placed by [Partition]. Timestamps before 1677 or after 2262 are written as those bounds. One
+// goroutine at a time may use it.
 //
-// A commit whose outcome nobody told (the broker was lost while ending the transaction) is an error like the others, but its
-// records may turn out to be visible. The truth is in the log: whoever opens the same TransactionalID next gets it settled,
-// and must read the log before writing.
+// A commit whose outcome nobody told (the broker was lost while ending the transaction) is an error
+// like the others, but its records may turn out to be visible. The truth is in the log: whoever
+// opens the same TransactionalID next gets it settled, and must read the log before writing.
 type Producer struct {
 	cfg    Config
 	client *kgo.Client
@@ -99,9 +106,9 @@ type written struct {
 
 var _ task.Producer = (*Producer)(nil)
 
-// NewProducer connects a producer. With a TransactionalID it returns only when its predecessor is fenced and the
-// predecessor's open transaction is aborted; that takes as long as the brokers need, or ends with ctx, or with an error that
-// names the addresses when none answers within 10 s.
+// NewProducer connects a producer. With a TransactionalID it returns only when its predecessor is
+// fenced and the predecessor's open transaction is aborted; that takes as long as the brokers need,
+// or ends with ctx, or with an error that names the addresses when none answers within 10 s.
 func NewProducer(ctx context.Context, cfg Config, pc ProducerConfig) (*Producer, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -110,7 +117,10 @@ func NewProducer(ctx context.Context, cfg Config, pc ProducerConfig) (*Producer,
 	dials := new(dialErrors)
 	opts := []kgo.Opt{
 		kgo.WithHooks(dials),
-		kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record, int) int { return choose })),
+		kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record,
+			int) int {
+			return choose
+		})),
 		kgo.MaxBufferedRecords(maxBufferedRecords),
 		kgo.MaxBufferedBytes(pc.buffer()),
 		kgo.ProducerBatchMaxBytesFn(func(topic string) int32 { return pc.batchBytes(topic, cfg.Client.batchBytes()) }),
@@ -130,7 +140,8 @@ func NewProducer(ctx context.Context, cfg Config, pc ProducerConfig) (*Producer,
 	if err := p.initialise(ctx); err != nil {
 		client.Close()
 		err = fmt.Errorf("kafka: open producer %q at %s: %w", p.id, cfg.addresses(), dials.explain(err))
-		return nil, cfg.Advise(err, ACL{Resource: TransactionalID, Name: p.id, Operation: Write}, ACL{Resource: Cluster, Operation: IdempotentWrite})
+		return nil, cfg.Advise(err, ACL{Resource: TransactionalID, Name: p.id, Operation: Write},
+			ACL{Resource: Cluster, Operation: IdempotentWrite})
 	}
 	return p, nil
 }
@@ -152,8 +163,8 @@ func (p *Producer) initialise(ctx context.Context) error {
 	return err
 }
 
-// allowed asks for the transaction's coordinator, which franz-go would ask for ever where access control does not let it know. What time can
-// heal is left to franz-go.
+// allowed asks for the transaction's coordinator, which franz-go would ask for ever where access
+// control does not let it know. What time can heal is left to franz-go.
 func (p *Producer) allowed(ctx context.Context) error {
 	if p.id == "" {
 		return nil
@@ -213,7 +224,8 @@ func (p *Producer) begin() {
 	}
 }
 
-// record is one to be used: those that were acknowledged are, within a transaction too, which may be of millions.
+// record is one to be used: those that were acknowledged are, within a transaction too, which may
+// be of millions.
 func (p *Producer) record() *kgo.Record {
 	if len(p.free) == 0 {
 		p.mu.Lock()
@@ -237,7 +249,8 @@ func (p *Producer) acknowledged(r *kgo.Record, err error) {
 	var to written
 	if r != nil {
 		to = written{r.Topic, r.Partition}
-		err = denied(err, ACL{Resource: Topic, Name: r.Topic, Operation: Write}, ACL{Resource: TransactionalID, Name: p.id, Operation: Write})
+		err = denied(err, ACL{Resource: Topic, Name: r.Topic, Operation: Write}, ACL{Resource: TransactionalID,
+			Name: p.id, Operation: Write})
 		if refused(err) {
 			p.suspect(r)
 		}
@@ -266,9 +279,10 @@ func (p *Producer) noteLocked(to written) {
 	p.topics = append(p.topics, to)
 }
 
-// list waits until franz-go's list of partitions has those that were written to. It sends the first records of a topic before it puts the topic's
-// partitions there, and EndTransaction goes by that list alone: if it is faster, a commit of nothing but such records is made an abort, and
-// nobody is told. It takes a moment: the goroutine that has sent the records is about to do it.
+// list waits until franz-go's list of partitions has those that were written to. It sends the first
+// records of a topic before it puts the topic's partitions there, and EndTransaction goes by that
+// list alone: if it is faster, a commit of nothing but such records is made an abort, and nobody is
+// told. It takes a moment: the goroutine that has sent the records is about to do it.
 func (p *Producer) list(ctx context.Context) error {
 	p.mu.Lock()
 	news := p.topics[p.listed:]
@@ -277,7 +291,8 @@ func (p *Producer) list(ctx context.Context) error {
 		for !p.lists(w) {
 			select {
 			case <-ctx.Done():
-				return fmt.Errorf("kafka: waiting for the list of partitions to have %s/%d: %w", w.topic, w.partition, ctx.Err())
+				return fmt.Errorf("kafka: waiting for the list of partitions to have %s/%d: %w", w.topic, w.partition,
+					ctx.Err())
 			case <-time.After(listEvery):
 			}
 		}
@@ -286,8 +301,8 @@ func (p *Producer) list(ctx context.Context) error {
 	return nil
 }
 
-// lists says that franz-go's list has a partition. One that took a record has a leader there, also when that is lost: franz-go keeps the last one
-// beside the error.
+// lists says that franz-go's list has a partition. One that took a record has a leader there, also
+// when that is lost: franz-go keeps the last one beside the error.
 func (p *Producer) lists(w written) bool {
 	leader, _, _ := p.client.PartitionLeader(w.topic, w.partition)
 	return leader >= 0
@@ -299,8 +314,9 @@ func (p *Producer) failure() error {
 	return p.err
 }
 
-// Commit is [task.Producer]'s. It waits TransactionTimeout at most. When it returns, the transaction is decided; brokers may
-// write the markers that show its records to readers a few milliseconds later. A successor's NewProducer waits for them.
+// Commit is [task.Producer]'s. It waits TransactionTimeout at most. When it returns, the
+// transaction is decided; brokers may write the markers that show its records to readers a few
+// milliseconds later. A successor's NewProducer waits for them.
 func (p *Producer) Commit(ctx context.Context) error {
 	if !p.open {
 		return nil
@@ -310,7 +326,8 @@ func (p *Producer) Commit(ctx context.Context) error {
 	if err := p.end(ctx); err != nil {
 		p.abort()
 		if errors.Is(err, ErrDenied) {
-			return p.cfg.Advise(fmt.Errorf("kafka: commit of producer %q: %w", p.id, err)) // to begin anew would not help
+			// to begin anew would not help
+			return p.cfg.Advise(fmt.Errorf("kafka: commit of producer %q: %w", p.id, err))
 		}
 		if found := p.findRefused(ctx); len(found) > 0 {
 			return fmt.Errorf("kafka: commit of producer %q: %w", p.id, &task.RefusedError{Records: found})
@@ -366,8 +383,8 @@ func (p *Producer) Close() error {
 // a transaction that nobody commits. Any goroutine may call it; Close may follow.
 func (p *Producer) CutOff() { p.client.Close() }
 
-// abort ends the transaction under way. That it may fail is no loss: the broker aborts at the transaction's timeout, or when
-// the successor opens the same id.
+// abort ends the transaction under way. That it may fail is no loss: the broker aborts at the
+// transaction's timeout, or when the successor opens the same id.
 func (p *Producer) abort() {
 	if !p.open {
 		return

@@ -19,7 +19,8 @@ import (
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
 )
 
-// journal is what happens to one member, in order: "opening 1", "open 1", "closed 1", "standby [2 3]".
+// journal is what happens to one member, in order: "opening 1", "open 1", "closed 1", "standby [2
+// 3]".
 type journal struct {
 	mu        sync.Mutex
 	events    []string
@@ -143,7 +144,8 @@ func eventually(t *testing.T, condition func() bool, j ...*journal) {
 	t.Fatal("it does not happen")
 }
 
-// A member comes and goes: the others give it what is its share, take it back, and do not touch what stays.
+// A member comes and goes: the others give it what is its share, take it back, and do not touch
+// what stays.
 func TestUnaffectedPartitionsGoOn(t *testing.T) {
 	b := newBench(t, kafkatest.Start(t), 4, "a", "b")
 	_, first, stopFirst := b.join(b.config(), nil)
@@ -169,7 +171,8 @@ func TestUnaffectedPartitionsGoOn(t *testing.T) {
 	b.await(300)
 }
 
-// What a worker releases when its partition is given up is told to the group before the next owner opens it.
+// What a worker releases when its partition is given up is told to the group before the next owner
+// opens it.
 func TestLastOffsetsAreTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, kafkatest.StartVirtual(t), 2, "a")
@@ -192,8 +195,8 @@ func TestLastOffsetsAreTold(t *testing.T) {
 	})
 }
 
-// A worker whose transactions fail is opened anew, without those beside it, and its records are fetched again at once, although the
-// broker holds a fetch of all partitions for 5 s.
+// A worker whose transactions fail is opened anew, without those beside it, and its records are
+// fetched again at once, although the broker holds a fetch of all partitions for 5 s.
 func TestWorkerFailsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, kafkatest.StartVirtual(t), 2, "a")
@@ -237,8 +240,8 @@ func TestSlowOpening(t *testing.T) {
 	})
 }
 
-// A new member copies the state first, asks for an assignment, and takes over; the old one keeps a copy. Who owns a partition is
-// never its standby at the same time.
+// A new member copies the state first, asks for an assignment, and takes over; the old one keeps a
+// copy. Who owns a partition is never its standby at the same time.
 func TestStandbyTakesOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, kafkatest.StartVirtual(t), 4, "a")

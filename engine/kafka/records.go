@@ -45,8 +45,8 @@ type chunk struct {
 	aborted []kmsg.FetchResponseTopicPartitionAbortedTransaction
 }
 
-// wholeBatches is the length of the whole batches at the start of raw, and the offset after them. A broker cuts its answer at
-// the size that was asked for, so the last batch may be a piece.
+// wholeBatches is the length of the whole batches at the start of raw, and the offset after them. A
+// broker cuts its answer at the size that was asked for, so the last batch may be a piece.
 func wholeBatches(raw []byte) (length int, next int64, err error) {
 	for len(raw)-length >= batchHeader {
 		b := raw[length:]
@@ -66,8 +66,9 @@ func wholeBatches(raw []byte) (length int, next int64, err error) {
 	return length, next, nil
 }
 
-// decoder turns the chunks of one partition into records, without what was aborted. It is reused from chunk to chunk and used
-// by one goroutine. Keys and values are views of the chunk (or of a decompressed copy).
+// decoder turns the chunks of one partition into records, without what was aborted. It is reused
+// from chunk to chunk and used by one goroutine. Keys and values are views of the chunk (or of a
+// decompressed copy).
 type decoder struct {
 	unpacker unpacker
 
@@ -181,18 +182,21 @@ func (d *decoder) batch() error {
 	return nil
 }
 
-// abortedAt is where the aborted transaction is that the producer has under way at the current batch, or -1.
+// abortedAt is where the aborted transaction is that the producer has under way at the current
+// batch, or -1.
 func (d *decoder) abortedAt(producer int64) int {
 	at := -1
 	for i, a := range d.aborted {
-		if a.ProducerID == producer && a.FirstOffset <= d.base && (at < 0 || a.FirstOffset < d.aborted[at].FirstOffset) {
+		if a.ProducerID == producer && a.FirstOffset <= d.base &&
+			(at < 0 || a.FirstOffset < d.aborted[at].FirstOffset) {
 			at = i
 		}
 	}
 	return at
 }
 
-// marker ends a producer's transaction. Only abort markers matter: the broker lists nothing but aborted transactions.
+// marker ends a producer's transaction. Only abort markers matter: the broker lists nothing but
+// aborted transactions.
 func (d *decoder) marker(producer int64, body []byte) {
 	var r task.Record
 	d.body, d.left = body, 1
@@ -263,7 +267,8 @@ func headerList(b []byte, i int, n int64) ([]task.Header, int) {
 	return list, i
 }
 
-// blob reads a length-prefixed byte string at i; nil for Kafka's null. A negative index in or out is an earlier failure.
+// blob reads a length-prefixed byte string at i; nil for Kafka's null. A negative index in or out
+// is an earlier failure.
 func blob(b []byte, i int) ([]byte, int) {
 	n, i := zigzag(b, i)
 	if i < 0 || n > int64(len(b)-i) {

@@ -15,7 +15,8 @@ import (
 
 // batchOf encodes a record batch with kmsg, which shares no code with the decoder.
 func batchOf(base int64, producer int64, attributes int16, values ...string) []byte {
-	b := kmsg.RecordBatch{FirstOffset: base, PartitionLeaderEpoch: -1, Magic: 2, Attributes: attributes, ProducerID: producer, MaxTimestamp: 77}
+	b := kmsg.RecordBatch{FirstOffset: base, PartitionLeaderEpoch: -1, Magic: 2, Attributes: attributes,
+		ProducerID: producer, MaxTimestamp: 77}
 	b.LastOffsetDelta, b.NumRecords = int32(len(values))-1, int32(len(values))
 	for i, v := range values {
 		r := kmsg.Record{OffsetDelta: int32(i), TimestampDelta64: int64(i), Key: []byte("k"), Value: []byte(v)}
@@ -114,7 +115,8 @@ func FuzzDecoder(f *testing.F) {
 	f.Add(batchOf(0, 1, 0x10, "a", "b")[batchHeader:], uint16(0x10), uint32(2))
 	f.Add([]byte{0x40, 0, 0, 0, 2, 'k'}, uint16(1), uint32(1))
 	f.Fuzz(func(t *testing.T, body []byte, attributes uint16, count uint32) {
-		b := kmsg.RecordBatch{Magic: 2, Attributes: int16(attributes), NumRecords: int32(count), Records: body, Length: int32(49 + len(body))}
+		b := kmsg.RecordBatch{Magic: 2, Attributes: int16(attributes), NumRecords: int32(count), Records: body,
+			Length: int32(49 + len(body))}
 		raw := b.AppendTo(nil)
 		b.CRC = int32(crc32.Checksum(raw[21:], crc32.MakeTable(crc32.Castagnoli)))
 		raw = b.AppendTo(nil)
@@ -135,8 +137,10 @@ func TestCompressedBatches(t *testing.T) {
 	defer cluster.Close()
 	cfg := Config{Brokers: cluster.ListenAddrs()}
 	total := 0
-	for _, codec := range []kgo.CompressionCodec{kgo.GzipCompression(), kgo.SnappyCompression(), kgo.Lz4Compression(), kgo.ZstdCompression()} {
-		cl, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.ProducerBatchCompression(codec), kgo.DefaultProduceTopic("zip"))
+	for _, codec := range []kgo.CompressionCodec{kgo.GzipCompression(), kgo.SnappyCompression(), kgo.Lz4Compression(),
+		kgo.ZstdCompression()} {
+		cl, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.ProducerBatchCompression(codec),
+			kgo.DefaultProduceTopic("zip"))
 		require.NoError(t, err)
 		for i := range 500 {
 			cl.Produce(t.Context(), kgo.StringRecord(fmt.Sprintf("value %d", i)), nil)
@@ -179,7 +183,8 @@ func BenchmarkDecoder(b *testing.B) {
 	b.ReportMetric(b.Elapsed().Seconds()*1e9/float64(b.N)/1000, "ns/record")
 }
 
-// A broker's answer may be anything. Whole batches are within it, and what is not whole or not right is an error or the end.
+// A broker's answer may be anything. Whole batches are within it, and what is not whole or not
+// right is an error or the end.
 func FuzzBatches(f *testing.F) {
 	good := append(batchOf(0, 1, 0x10, "a", "b"), batchOf(2, -1, 0, "c")...)
 	f.Add(good)

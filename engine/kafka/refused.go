@@ -136,7 +136,8 @@ func (f *firstError) get() error {
 }
 
 func outputOf(r *kgo.Record) task.Output {
-	o := task.Output{Topic: r.Topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Timestamp: windows.At(r.Timestamp)}
+	o := task.Output{Topic: r.Topic, Partition: r.Partition, Key: r.Key, Value: r.Value,
+		Timestamp: windows.At(r.Timestamp)}
 	for _, h := range r.Headers {
 		o.Headers = append(o.Headers, task.Header{Key: h.Key, Value: h.Value})
 	}

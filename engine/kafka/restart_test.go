@@ -38,8 +38,8 @@ func TestBrokerRestarts(t *testing.T) {
 	require.NoError(t, stop())
 }
 
-// The leader of a partition refuses connections, and is still named by the metadata: so it is for seconds after it was killed. A question to
-// it is asked again, until it is back or another leads.
+// The leader of a partition refuses connections, and is still named by the metadata: so it is for
+// seconds after it was killed. A question to it is asked again, until it is back or another leads.
 func TestQuestionOutlastsItsLeader(t *testing.T) {
 	fake, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.SeedTopics(1, "t"))
 	require.NoError(t, err)
@@ -92,8 +92,8 @@ func TestFetchFailsForNoReason(t *testing.T) {
 	c.Write(t, "t", 1, task.Output{Value: []byte("v")})
 	fault := fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.UnknownServerError, Count: 3})
 	n := 0
-	require.NoError(t, kafka.Follow(t.Context(), c.Config(), kafka.FollowConfig{Topic: "t", From: map[int32]int64{0: 0}, Until: map[int32]int64{0: 1},
-		Apply: func(_ int32, records []task.Record, _ int64) error {
+	require.NoError(t, kafka.Follow(t.Context(), c.Config(), kafka.FollowConfig{Topic: "t", From: map[int32]int64{0: 0},
+		Until: map[int32]int64{0: 1}, Apply: func(_ int32, records []task.Record, _ int64) error {
 			n += len(records)
 			return nil
 		}}))

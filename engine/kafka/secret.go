@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// Secret is a text that is not printed: not by fmt, log/slog or encoding/json, whatever it is part of. It shows as *** where it is set.
-// The zero value is no secret. It is safe for concurrent use.
+// Secret is a text that is not printed: not by fmt, log/slog or encoding/json, whatever it is part
+// of. It shows as *** where it is set. The zero value is no secret. It is safe for concurrent use.
 //
-// It holds a function, not the text: fmt prints unexported fields of what surrounds them without asking for their String, and a function
-// has nothing to show there.
+// It holds a function, not the text: fmt prints unexported fields of what surrounds them without
+// asking for their String, and a function has nothing to show there.
 type Secret struct{ reveal func() string }
 
 // NewSecret hides text. An empty text is no secret.
@@ -24,7 +24,8 @@ func NewSecret(text string) Secret {
 	return Secret{func() string { return text }}
 }
 
-// ReadSecret is the secret that is all that a file holds, save white space around it. An empty file is an error.
+// ReadSecret is the secret that is all that a file holds, save white space around it. An empty file
+// is an error.
 func ReadSecret(file string) (Secret, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {

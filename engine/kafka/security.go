@@ -23,17 +23,20 @@ type Security struct {
 	SASL *SASL // nil: nobody is named, or a certificate of TLS does it
 }
 
-// TLS encrypts connections. Files are PEM; the client's certificate is read at each handshake, so that it may be replaced while the
-// process runs, and CAFile once for each client.
+// TLS encrypts connections. Files are PEM; the client's certificate is read at each handshake, so
+// that it may be replaced while the process runs, and CAFile once for each client.
 type TLS struct {
-	// CAFile has the certificates of those who sign the brokers' certificates. Empty: those that the machine trusts.
+	// CAFile has the certificates of those who sign the brokers' certificates. Empty: those that
+	// the machine trusts.
 	CAFile string
-	// CertFile and KeyFile are this process's certificate and key, for clusters that know clients by them: both or none.
+	// CertFile and KeyFile are this process's certificate and key, for clusters that know clients
+	// by them: both or none.
 	CertFile, KeyFile string
-	// ServerName is whose certificate is expected of each broker. Empty: that of the host name of its address.
+	// ServerName is whose certificate is expected of each broker. Empty: that of the host name of
+	// its address.
 	ServerName string
-	// InsecureBecause is why brokers' certificates are not checked; anybody on the way can then read and change everything. It is logged as
-	// a warning. Empty: they are checked.
+	// InsecureBecause is why brokers' certificates are not checked; anybody on the way can then
+	// read and change everything. It is logged as a warning. Empty: they are checked.
 	InsecureBecause string
 }
 
@@ -51,11 +54,12 @@ const (
 // Mechanisms are all of them.
 func Mechanisms() []Mechanism { return []Mechanism{Plain, ScramSHA256, ScramSHA512, OAuthBearer} }
 
-// SASL says who this process is. Files and Token are read for each connection, and when brokers ask again: what is replaced there is taken
-// up without a restart.
+// SASL says who this process is. Files and Token are read for each connection, and when brokers ask
+// again: what is replaced there is taken up without a restart.
 type SASL struct {
 	Mechanism Mechanism
-	// User and its Password, or the file that has nothing else in it, for all mechanisms but OAuthBearer.
+	// User and its Password, or the file that has nothing else in it, for all mechanisms but
+	// OAuthBearer.
 	User         string
 	Password     Secret
 	PasswordFile string
@@ -83,7 +87,8 @@ func (s *Security) Warnings() []string {
 		warnings = append(warnings, "TLS: brokers' certificates are not checked: "+s.TLS.InsecureBecause)
 	}
 	if s.SASL != nil && s.TLS == nil && (s.SASL.Mechanism == Plain || s.SASL.Mechanism == OAuthBearer) {
-		warnings = append(warnings, fmt.Sprintf("SASL: %s without TLS sends the secret for everybody on the way to read", s.SASL.Mechanism))
+		warnings = append(warnings,
+			fmt.Sprintf("SASL: %s without TLS sends the secret for everybody on the way to read", s.SASL.Mechanism))
 	}
 	return warnings
 }
@@ -131,7 +136,8 @@ func (t *TLS) Config() (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &tls.Config{RootCAs: roots, ServerName: t.ServerName, MinVersion: tls.VersionTLS12, InsecureSkipVerify: t.InsecureBecause != ""}
+	c := &tls.Config{RootCAs: roots, ServerName: t.ServerName, MinVersion: tls.VersionTLS12,
+		InsecureSkipVerify: t.InsecureBecause != ""}
 	if t.CertFile != "" {
 		c.GetClientCertificate = t.certificate
 	}
@@ -221,7 +227,8 @@ func (s *SASL) mechanism() sasl.Mechanism {
 	}
 }
 
-// options are what franz-go is told. It takes a dialer or TLS, not both: here TLS is put on top of whatever dials.
+// options are what franz-go is told. It takes a dialer or TLS, not both: here TLS is put on top of
+// whatever dials.
 func (s *Security) options(dial func(ctx context.Context, network, addr string) (net.Conn, error)) ([]kgo.Opt, error) {
 	var opts []kgo.Opt
 	if s.SASL != nil {
@@ -245,7 +252,8 @@ func (s *Security) options(dial func(ctx context.Context, network, addr string) 
 	})), nil
 }
 
-func encrypted(ctx context.Context, dial func(ctx context.Context, network, addr string) (net.Conn, error), config *tls.Config, network, addr string) (net.Conn, error) {
+func encrypted(ctx context.Context, dial func(ctx context.Context, network, addr string) (net.Conn, error),
+	config *tls.Config, network, addr string) (net.Conn, error) {
 	plain, err := dial(ctx, network, addr)
 	if err != nil {
 		return nil, err

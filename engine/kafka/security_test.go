@@ -41,7 +41,8 @@ func asks(t *testing.T, cfg kafka.Config) error {
 
 func TestMechanisms(t *testing.T) {
 	for _, m := range []kafka.Mechanism{kafka.Plain, kafka.ScramSHA256, kafka.ScramSHA512} {
-		fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.Superuser(string(m), "fx", password))
+		fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.Superuser(string(m), "fx",
+			password))
 		require.NoError(t, err)
 		defer fake.Close()
 		file := filepath.Join(t.TempDir(), "password")
@@ -52,7 +53,8 @@ func TestMechanisms(t *testing.T) {
 		}
 		require.NoError(t, asks(t, cfg(kafka.SASL{Password: kafka.NewSecret(password)})), m)
 		require.NoError(t, asks(t, cfg(kafka.SASL{PasswordFile: file})), m)
-		require.Error(t, asks(t, cfg(kafka.SASL{Password: kafka.NewSecret("wrong")})), "%s; the fake hangs up, a real one says why: TestSecured", m)
+		require.Error(t, asks(t, cfg(kafka.SASL{Password: kafka.NewSecret("wrong")})),
+			"%s; the fake hangs up, a real one says why: TestSecured", m)
 	}
 }
 
@@ -63,7 +65,8 @@ func TestRotatedPassword(t *testing.T) {
 	defer fake.Close()
 	file := filepath.Join(t.TempDir(), "password")
 	require.NoError(t, os.WriteFile(file, []byte("the one of yesterday"), 0o600))
-	a, err := kafka.NewAdmin(kafka.Config{Brokers: fake.ListenAddrs(), Security: kafka.Security{SASL: &kafka.SASL{Mechanism: kafka.Plain, User: "fx", PasswordFile: file}}})
+	a, err := kafka.NewAdmin(kafka.Config{Brokers: fake.ListenAddrs(),
+		Security: kafka.Security{SASL: &kafka.SASL{Mechanism: kafka.Plain, User: "fx", PasswordFile: file}}})
 	require.NoError(t, err)
 	defer a.Close()
 	short, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -85,7 +88,8 @@ func TestTLS(t *testing.T) {
 	text, err := os.ReadFile(ca.File)
 	require.NoError(t, err)
 	require.True(t, pool.AppendCertsFromPEM(text))
-	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.TLS(&tls.Config{Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert}))
+	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.TLS(&tls.Config{Certificates: []tls.Certificate{pair},
+		ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert}))
 	require.NoError(t, err)
 	defer fake.Close()
 	try := func(s *kafka.TLS) error {
@@ -93,13 +97,16 @@ func TestTLS(t *testing.T) {
 	}
 	require.NoError(t, try(&kafka.TLS{CAFile: ca.File, CertFile: cert, KeyFile: key}))
 	require.NoError(t, try(&kafka.TLS{InsecureBecause: "a test", CertFile: cert, KeyFile: key}))
-	require.ErrorContains(t, try(&kafka.TLS{CAFile: stranger.File, CertFile: cert, KeyFile: key}), "certificate signed by unknown authority")
-	require.ErrorContains(t, try(&kafka.TLS{CAFile: ca.File, ServerName: "kafka.example", CertFile: cert, KeyFile: key}), "kafka.example")
+	require.ErrorContains(t, try(&kafka.TLS{CAFile: stranger.File, CertFile: cert, KeyFile: key}),
+		"certificate signed by unknown authority")
+	require.ErrorContains(t, try(&kafka.TLS{CAFile: ca.File, ServerName: "kafka.example", CertFile: cert,
+		KeyFile: key}), "kafka.example")
 	require.ErrorContains(t, try(&kafka.TLS{CAFile: ca.File}), "certificate required")
 	require.ErrorContains(t, try(nil), "is TLS missing?")
 
 	dialed := atomic.Int32{}
-	cfg := kafka.Config{Brokers: fake.ListenAddrs(), Security: kafka.Security{TLS: &kafka.TLS{CAFile: ca.File, CertFile: cert, KeyFile: key}}}
+	cfg := kafka.Config{Brokers: fake.ListenAddrs(),
+		Security: kafka.Security{TLS: &kafka.TLS{CAFile: ca.File, CertFile: cert, KeyFile: key}}}
 	cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		dialed.Add(1)
 		return new(net.Dialer).DialContext(ctx, network, addr)
@@ -113,33 +120,39 @@ func TestSecurityMistakes(t *testing.T) {
 	require.NoError(t, os.WriteFile(empty, []byte(" \n"), 0o600))
 	secret := kafka.NewSecret("x")
 	for want, s := range map[string]kafka.Security{
-		"no certificate in PEM":              {TLS: &kafka.TLS{CAFile: empty}},
-		"CAFile: open nowhere":               {TLS: &kafka.TLS{CAFile: "nowhere"}},
-		"set both, or none":                  {TLS: &kafka.TLS{CertFile: "x.pem"}},
-		"KeyFile y: open x":                  {TLS: &kafka.TLS{CertFile: "x", KeyFile: "y"}},
-		`a Mechanism of "SCRAM" is none`:     {SASL: &kafka.SASL{Mechanism: "SCRAM"}},
-		"needs User, and Password":           {SASL: &kafka.SASL{Mechanism: kafka.ScramSHA256, User: "u"}},
-		"Password and PasswordFile: set one": {SASL: &kafka.SASL{Mechanism: kafka.Plain, User: "u", Password: secret, PasswordFile: empty}},
-		"empty is empty":                     {SASL: &kafka.SASL{Mechanism: kafka.Plain, User: "u", PasswordFile: empty}},
-		"OAUTHBEARER needs Token or":         {SASL: &kafka.SASL{Mechanism: kafka.OAuthBearer}},
-		"OAUTHBEARER has no User":            {SASL: &kafka.SASL{Mechanism: kafka.OAuthBearer, TokenFile: empty, User: "u"}},
-		"that is for OAUTHBEARER":            {SASL: &kafka.SASL{Mechanism: kafka.Plain, User: "u", Password: secret, TokenFile: empty}},
+		"no certificate in PEM":          {TLS: &kafka.TLS{CAFile: empty}},
+		"CAFile: open nowhere":           {TLS: &kafka.TLS{CAFile: "nowhere"}},
+		"set both, or none":              {TLS: &kafka.TLS{CertFile: "x.pem"}},
+		"KeyFile y: open x":              {TLS: &kafka.TLS{CertFile: "x", KeyFile: "y"}},
+		`a Mechanism of "SCRAM" is none`: {SASL: &kafka.SASL{Mechanism: "SCRAM"}},
+		"needs User, and Password":       {SASL: &kafka.SASL{Mechanism: kafka.ScramSHA256, User: "u"}},
+		"Password and PasswordFile: set one": {SASL: &kafka.SASL{Mechanism: kafka.Plain, User: "u", Password: secret,
+			PasswordFile: empty}},
+		"empty is empty":             {SASL: &kafka.SASL{Mechanism: kafka.Plain, User: "u", PasswordFile: empty}},
+		"OAUTHBEARER needs Token or": {SASL: &kafka.SASL{Mechanism: kafka.OAuthBearer}},
+		"OAUTHBEARER has no User":    {SASL: &kafka.SASL{Mechanism: kafka.OAuthBearer, TokenFile: empty, User: "u"}},
+		"that is for OAUTHBEARER": {SASL: &kafka.SASL{Mechanism: kafka.Plain, User: "u", Password: secret,
+			TokenFile: empty}},
 	} {
 		require.ErrorContains(t, s.Validate(), want)
 	}
-	_, err := kafka.NewAdmin(kafka.Config{Brokers: []string{"127.0.0.1:1"}, Client: kafka.Client{Compression: "zip", DialTimeout: -1, BatchBytes: 1}})
+	_, err := kafka.NewAdmin(kafka.Config{Brokers: []string{"127.0.0.1:1"}, Client: kafka.Client{Compression: "zip",
+		DialTimeout: -1, BatchBytes: 1}})
 	for _, want := range []string{`a Compression of "zip"`, "a DialTimeout of -1ns", "a BatchBytes of 1"} {
 		require.ErrorContains(t, err, want)
 	}
 	require.NoError(t, (&kafka.Security{TLS: &kafka.TLS{}}).Validate())
-	require.Len(t, (&kafka.Security{TLS: &kafka.TLS{InsecureBecause: "a test"}, SASL: &kafka.SASL{Mechanism: kafka.Plain}}).Warnings(), 1)
+	require.Len(t, (&kafka.Security{TLS: &kafka.TLS{InsecureBecause: "a test"},
+		SASL: &kafka.SASL{Mechanism: kafka.Plain}}).Warnings(), 1)
 	require.Len(t, (&kafka.Security{SASL: &kafka.SASL{Mechanism: kafka.Plain}}).Warnings(), 1)
 }
 
-// Whatever prints a configuration, or what holds one in an unexported field, does not print its secrets.
+// Whatever prints a configuration, or what holds one in an unexported field, does not print its
+// secrets.
 func TestSecretsAreNotPrinted(t *testing.T) {
 	type holder struct{ cfg kafka.Config }
-	cfg := kafka.Config{Brokers: []string{"b:1"}, Security: kafka.Security{SASL: &kafka.SASL{Mechanism: kafka.Plain, User: "fx", Password: kafka.NewSecret(password)}}}
+	cfg := kafka.Config{Brokers: []string{"b:1"}, Security: kafka.Security{SASL: &kafka.SASL{Mechanism: kafka.Plain,
+		User: "fx", Password: kafka.NewSecret(password)}}}
 	h := holder{cfg}
 	var out bytes.Buffer
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%X"} {
@@ -166,7 +179,8 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 
 func TestGrantCommands(t *testing.T) {
 	acls := []kafka.ACL{
-		{Resource: kafka.Topic, Name: "rates", Operation: kafka.Write}, {Resource: kafka.Topic, Name: "rates", Operation: kafka.Read},
+		{Resource: kafka.Topic, Name: "rates", Operation: kafka.Write}, {Resource: kafka.Topic, Name: "rates",
+			Operation: kafka.Read},
 		{Resource: kafka.GroupID, Name: "it's", Operation: kafka.Read},
 		{Resource: kafka.TransactionalID, Name: "fx-", Prefix: true, Operation: kafka.Write},
 		{Resource: kafka.Cluster, Operation: kafka.IdempotentWrite},
@@ -179,10 +193,12 @@ func TestGrantCommands(t *testing.T) {
 	}, kafka.GrantCommands([]string{"a:1", "b:2"}, "User:CN=fx O", acls))
 }
 
-// An error of access control names what the plan needs, not only what one request happened to ask for.
+// An error of access control names what the plan needs, not only what one request happened to ask
+// for.
 func TestAdvise(t *testing.T) {
 	need := kafka.ACL{Resource: kafka.Topic, Name: "rates", Operation: kafka.Read}
-	cfg := kafka.Config{Brokers: []string{"b:1"}, Needs: []kafka.ACL{need, {Resource: kafka.Topic, Name: "other", Operation: kafka.Read}},
+	cfg := kafka.Config{Brokers: []string{"b:1"}, Needs: []kafka.ACL{need, {Resource: kafka.Topic, Name: "other",
+		Operation: kafka.Read}},
 		Security: kafka.Security{SASL: &kafka.SASL{User: "fx"}}}
 	asked := kafka.ACL{Resource: kafka.Topic, Name: "rates", Operation: kafka.Describe}
 	err := cfg.Advise(fmt.Errorf("look: %w", kerr.TopicAuthorizationFailed), asked)

@@ -16,8 +16,8 @@ import (
 // errProcessor says that goka stopped taking messages by itself.
 var errProcessor = errors.New("kafka: goka's partition processor ended")
 
-// session is a sarama.ConsumerGroupSession: a partition's worker from its opening to its closing. A tenure has several in a row when
-// transactions fail.
+// session is a sarama.ConsumerGroupSession: a partition's worker from its opening to its closing. A
+// tenure has several in a row when transactions fail.
 type session struct {
 	tenure   *tenure
 	handler  sarama.ConsumerGroupHandler
@@ -54,8 +54,8 @@ func newSession(t *tenure, handler sarama.ConsumerGroupHandler) *session {
 func (s *session) member() *member { return s.tenure.member }
 func (s *session) group() *Group   { return s.tenure.member.group }
 
-// run opens the worker, lets it work until the tenure ends or something fails, and closes it. It returns what failed, nil if
-// nothing did.
+// run opens the worker, lets it work until the tenure ends or something fails, and closes it. It
+// returns what failed, nil if nothing did.
 func (s *session) run() error {
 	base := context.Background()
 	s.ctx, s.end = context.WithCancel(base)
@@ -101,7 +101,8 @@ func (s *session) watch() {
 	}
 }
 
-// stuck waits until the session is to stop, which is true, or its worker is stuck: then the session ends without it.
+// stuck waits until the session is to stop, which is true, or its worker is stuck: then the session
+// ends without it.
 func (s *session) stuck() (stops bool) {
 	bound := s.group().gc.StuckAfter
 	every := max(min(lookEvery, bound/10), time.Millisecond)
@@ -159,9 +160,13 @@ func (s *session) leave(where string) {
 	s.abandon()
 	s.giveUp()
 	s.lane.abandon()
-	err := fmt.Errorf("partition %d: %w: %s: the next owner of the partition goes on from the last commit; the goroutine and the store that it has open "+
-		"go with this process: end it, and look in a dump of its goroutines for what the step waits for", s.tenure.partition, ErrStuck, where)
-	s.member().cfg.Logger.Error("kafka: the member ends without a worker that does not return", "group", s.group().gc.ID, "partition", s.tenure.partition, "at", where)
+	err := fmt.Errorf(
+		"partition %d: %w: %s: the next owner of the partition goes on from the last commit; the goroutine and the "+
+			"store that it has open "+
+			"go with this process: end it, and look in a dump of its goroutines for what the step waits for",
+		s.tenure.partition, ErrStuck, where)
+	s.member().cfg.Logger.Error("kafka: the member ends without a worker that does not return",
+		"group", s.group().gc.ID, "partition", s.tenure.partition, "at", where)
 	s.tenure.leave(err)
 }
 
@@ -172,7 +177,8 @@ func (s *session) giveUp() {
 
 func (s *session) stop() { s.stopOnce.Do(func() { close(s.stopping) }) }
 
-// fail ends the session with an error, unless it is ending anyway: what fails then does so because it is told to stop.
+// fail ends the session with an error, unless it is ending anyway: what fails then does so because
+// it is told to stop.
 func (s *session) fail(err error) {
 	s.mu.Lock()
 	select {
@@ -192,10 +198,12 @@ func (s *session) failure() error {
 	return s.err
 }
 
-// closing notes that a worker did not close well. Not to have committed the last batches is no harm, the log tells the next
-// owner; what is wrong with the worker itself is fatal as it would be at any other time.
+// closing notes that a worker did not close well. Not to have committed the last batches is no
+// harm, the log tells the next owner; what is wrong with the worker itself is fatal as it would be
+// at any other time.
 func (s *session) closing(partition int32, clean bool, err error) {
-	log := s.member().cfg.Logger.With("group", s.group().gc.ID, "sub", s.tenure.sub.Name, "partition", partition, "error", err)
+	log := s.member().cfg.Logger.With("group", s.group().gc.ID, "sub", s.tenure.sub.Name, "partition", partition,
+		"error", err)
 	switch {
 	case !clean:
 		log.Debug("kafka: abandoned worker")
@@ -252,7 +260,8 @@ func (s *session) connect() {
 		}
 		c.start = next
 		m.marks.begin(c.topic, c.partition, next)
-		c.feed = &feed{topic: c.topic, topicID: s.tenure.sub.TopicIDs[c.topic], partition: c.partition, next: next, arrived: l.arrived}
+		c.feed = &feed{topic: c.topic, topicID: s.tenure.sub.TopicIDs[c.topic], partition: c.partition, next: next,
+			arrived: l.arrived}
 		m.fetcher.add(c.feed)
 	}
 }
@@ -298,7 +307,8 @@ func (s *session) await(ended <-chan struct{}) {
 	where, since := s.lane.stuck(time.Now())
 	if since.IsZero() || time.Since(since) < closeTimeout/2 { // else it is where it was when it was abandoned
 		where = "in the engine's own code"
-		s.member().cfg.Logger.Error("kafka: a worker does not end", "group", s.group().gc.ID, "sub", s.tenure.sub.Name, "partition", s.tenure.partition)
+		s.member().cfg.Logger.Error("kafka: a worker does not end", "group", s.group().gc.ID, "sub", s.tenure.sub.Name,
+			"partition", s.tenure.partition)
 		timer.Reset(max(s.member().cfg.RebalanceTimeout-time.Since(began), closeTimeout))
 		select {
 		case <-ended:
@@ -309,8 +319,8 @@ func (s *session) await(ended <-chan struct{}) {
 	s.leave(where)
 }
 
-// message wraps a delivery. Its offset is the one before the chunk's end, as goka marks the next one; what is no chunk has an
-// offset that marks nothing.
+// message wraps a delivery. Its offset is the one before the chunk's end, as goka marks the next
+// one; what is no chunk has an offset that marks nothing.
 func (s *session) message(c *claim, d *delivery) *sarama.ConsumerMessage {
 	m := &sarama.ConsumerMessage{Topic: c.topic, Partition: c.partition, Offset: -1, Value: s.tenure.handles.put(d)}
 	if d.chunk != nil {

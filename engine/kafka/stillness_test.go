@@ -7,7 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Time in which nobody looked, since the process was stopped, counts as one look: the worker could not move either.
+// Time in which nobody looked, since the process was stopped, counts as one look: the worker could
+// not move either.
 func TestStillnessIsObserved(t *testing.T) {
 	at := time.Unix(1_000_000, 0)
 	s := stillness{most: 2 * time.Second}

@@ -14,7 +14,8 @@ import (
 	"github.com/ashi-stream/ashi/engine/kafka/kafkatest"
 )
 
-// hang lets the workers of some partitions hang in their first batch, as user code does: whatever their contexts say.
+// hang lets the workers of some partitions hang in their first batch, as user code does: whatever
+// their contexts say.
 type hang struct {
 	bench   *bench
 	once    sync.Once
@@ -41,7 +42,10 @@ func (b *bench) hang(t *testing.T, hangs func(partition int32) bool) *hang {
 // wake lets all workers go on, and waits until those that were left behind have closed.
 func (h *hang) wake() {
 	h.once.Do(func() { close(h.release) })
-	require.Eventually(h.bench.t, func() bool { return h.held.Load() == 0 && h.bench.opened.Load() == h.bench.closed.Load() }, patience, 5*time.Millisecond)
+	require.Eventually(h.bench.t, func() bool {
+		return h.held.Load() == 0 &&
+			h.bench.opened.Load() == h.bench.closed.Load()
+	}, patience, 5*time.Millisecond)
 }
 
 // within is what stop returns, which must not take longer than a bound.
@@ -74,7 +78,8 @@ func TestStuckWorkerIsAbandoned(t *testing.T) {
 	require.ErrorContains(t, err, "partition 1: ")
 	require.ErrorContains(t, err, "processing")
 	h.wake()
-	require.Empty(t, readState(t.Context(), b, 1).Count, "what wakes up can write nothing, also while nobody has fenced it")
+	require.Empty(t, readState(t.Context(), b, 1).Count,
+		"what wakes up can write nothing, also while nobody has fenced it")
 
 	stop = b.run()
 	b.await(10)

@@ -13,8 +13,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// tenure is one partition in the hands of this member, from its assignment until its worker is closed. It is the consumer group of a
-// goka processor that has no other partition: so partitions come and go, and fail, without each other.
+// tenure is one partition in the hands of this member, from its assignment until its worker is
+// closed. It is the consumer group of a goka processor that has no other partition: so partitions
+// come and go, and fail, without each other.
 type tenure struct {
 	member    *member
 	sub       *SubTopology
@@ -40,7 +41,8 @@ type tenure struct {
 var _ sarama.ConsumerGroup = (*tenure)(nil)
 
 func newTenure(m *member, id taskID) *tenure {
-	return &tenure{member: m, sub: id.sub, partition: id.partition, revoked: make(chan struct{}), lost: make(chan struct{}), left: make(chan struct{}), done: make(chan struct{})}
+	return &tenure{member: m, sub: id.sub, partition: id.partition, revoked: make(chan struct{}),
+		lost: make(chan struct{}), left: make(chan struct{}), done: make(chan struct{})}
 }
 
 func (t *tenure) id() taskID { return taskID{t.sub, t.partition} }
@@ -119,7 +121,10 @@ func (t *tenure) processor() (*goka.Processor, error) {
 		goka.WithClientID(g.cfg.ClientID),
 		goka.WithLogger(gokaLog{g.cfg.Logger}),
 		goka.WithPartitionChannelSize(1),
-		goka.WithTopicManagerBuilder(func([]string) (goka.TopicManager, error) { return g.topics.with(t.partition), nil }),
+		goka.WithTopicManagerBuilder(func([]string) (goka.TopicManager, error) {
+			return g.topics.with(t.partition),
+				nil
+		}),
 		goka.WithConsumerGroupBuilder(func([]string, string, string) (sarama.ConsumerGroup, error) { return t, nil }),
 		goka.WithConsumerSaramaBuilder(newReader),
 		goka.WithProducerBuilder(newEmitter),
@@ -166,16 +171,17 @@ func (t *tenure) serve(handler sarama.ConsumerGroupHandler) error {
 		if t.failures >= maxFailures {
 			return fmt.Errorf("%d sessions in a row failed without a commit, the last: %w", t.failures, err)
 		}
-		t.member.cfg.Logger.Warn("kafka: session failed, opening its task anew", "group", t.member.group.gc.ID, "sub", t.sub.Name, "partition", t.partition,
-			"failures", t.failures, "error", err)
+		t.member.cfg.Logger.Warn("kafka: session failed, opening its task anew", "group", t.member.group.gc.ID,
+			"sub", t.sub.Name, "partition", t.partition, "failures", t.failures, "error", err)
 		t.regain(&b)
 	}
 	return nil
 }
 
-// regain waits before the next session, and until the coordinator confirms the membership: a member that was fenced because
-// it has lost its partitions without knowing it yet must not fence their new owner in turn. A rebalance under way does confirm it:
-// nobody else is given what this member has not been told to revoke.
+// regain waits before the next session, and until the coordinator confirms the membership: a member
+// that was fenced because it has lost its partitions without knowing it yet must not fence their
+// new owner in turn. A rebalance under way does confirm it: nobody else is given what this member
+// has not been told to revoke.
 func (t *tenure) regain(b *backoff) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var watching sync.WaitGroup

@@ -29,7 +29,8 @@ const (
 	headersAtOnce = 8 * maxHeaders
 )
 
-// ErrTooLarge says that a batch or record of an input would take more memory than is allowed to any.
+// ErrTooLarge says that a batch or record of an input would take more memory than is allowed to
+// any.
 var ErrTooLarge = errors.New("kafka: it would take too much memory")
 
 // The codecs of Kafka's batches.
@@ -79,7 +80,8 @@ func (u *unpacker) bounded(codec uint16, src []byte, bound int) (out []byte, err
 		return unpackSnappy(src, bound)
 	case codecZstd:
 		if u.zstd == nil || u.bound < bound {
-			d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(uint64(bound)))
+			d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+				zstd.WithDecoderMaxMemory(uint64(bound)))
 			if err != nil {
 				return nil, err
 			}
@@ -90,7 +92,8 @@ func (u *unpacker) bounded(codec uint16, src []byte, bound int) (out []byte, err
 	return nil, fmt.Errorf("compression codec %d is not known", codec)
 }
 
-// xerial is how the framing begins that Java's clients put around blocks of snappy; two version numbers follow it.
+// xerial is how the framing begins that Java's clients put around blocks of snappy; two version
+// numbers follow it.
 var xerial = []byte{130, 'S', 'N', 'A', 'P', 'P', 'Y', 0}
 
 const xerialHeader = 16
@@ -121,7 +124,8 @@ func unpackSnappy(src []byte, bound int) ([]byte, error) {
 			return nil, err
 		}
 		if total += n; total > bound {
-			return nil, fmt.Errorf("%w: %d compressed bytes stand for %d or more, at most %d are taken", ErrTooLarge, len(src), total, bound)
+			return nil, fmt.Errorf("%w: %d compressed bytes stand for %d or more, at most %d are taken", ErrTooLarge,
+				len(src), total, bound)
 		}
 	}
 	out := slices.Grow([]byte(nil), total)

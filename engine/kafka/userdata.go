@@ -40,12 +40,20 @@ func appendStates(b []byte, states []subState) []byte {
 	return b
 }
 
-// appendStandbys is the user data of an assignment: by sub-topology, of which partitions the member is to keep copies.
-func appendStandbys(b []byte, standbys map[string][]int32) []byte {
+// share is what an assignment says of one sub-topology: into how many tasks it was divided, and of
+// which of them the member is to keep copies.
+type share struct {
+	tasks    int32
+	standbys []int32
+}
+
+// appendShares is the user data of an assignment, by sub-topology.
+func appendShares(b []byte, shares map[string]share) []byte {
 	b = append(b, userVersion)
-	b = binary.AppendUvarint(b, uint64(len(standbys)))
-	for _, name := range slices.Sorted(maps.Keys(standbys)) {
-		b = appendPartitions(appendText(b, name), slices.Sorted(slices.Values(standbys[name])))
+	b = binary.AppendUvarint(b, uint64(len(shares)))
+	for _, name := range slices.Sorted(maps.Keys(shares)) {
+		b = binary.AppendUvarint(appendText(b, name), uint64(shares[name].tasks))
+		b = appendPartitions(b, slices.Sorted(slices.Values(shares[name].standbys)))
 	}
 	return b
 }
@@ -81,15 +89,15 @@ func readStates(data []byte) (states []subState, err error) {
 	return states, r.end()
 }
 
-func readStandbys(data []byte) (map[string][]int32, error) {
+func readShares(data []byte) (map[string]share, error) {
 	r := userData{rest: data}
 	r.version()
-	standbys := make(map[string][]int32)
+	shares := make(map[string]share)
 	for range r.count() {
 		name := r.text()
-		standbys[name] = r.partitions()
+		shares[name] = share{tasks: r.partition(), standbys: r.partitions()}
 	}
-	return standbys, r.end()
+	return shares, r.end()
 }
 
 // userData reads what another member wrote, or something else: bad is set by the first thing that

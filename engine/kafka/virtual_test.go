@@ -27,7 +27,8 @@ func TestMemberGivesUpWhenNothingGoesThrough(t *testing.T) {
 	})
 }
 
-// A simulated day: records come all the time, every hour one of the two members goes and another comes.
+// A simulated day: records come all the time, every hour one of the two members goes and another
+// comes.
 func TestSimulatedDay(t *testing.T) {
 	const seed = 7
 	t.Logf("seed %d", seed)
@@ -94,14 +95,15 @@ func (l *link) set(cut bool) {
 	l.open = nil
 }
 
-// A member that is cut off loses its partitions to the other after the session timeout, wherever it was in its transaction,
-// and takes part again when the network is back.
+// A member that is cut off loses its partitions to the other after the session timeout, wherever it
+// was in its transaction, and takes part again when the network is back.
 func TestMemberIsCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, kafkatest.StartVirtual(t), 2, "a")
 		b.every, b.tick = 500*time.Millisecond, 200*time.Millisecond
 		cfg := b.config()
-		cfg.SessionTimeout, cfg.HeartbeatInterval, cfg.TransactionTimeout = 20*time.Second, 2*time.Second, 10*time.Second
+		cfg.SessionTimeout, cfg.HeartbeatInterval, cfg.TransactionTimeout = 20*time.Second, 2*time.Second,
+			10*time.Second
 		lossy := &link{dial: cfg.Dial}
 		cutCfg := cfg
 		cutCfg.Dial = lossy.Dial
@@ -131,7 +133,8 @@ func TestMemberIsCutOff(t *testing.T) {
 	})
 }
 
-// The group's offsets reach the end of the input soon after the last release, and are not committed batch by batch.
+// The group's offsets reach the end of the input soon after the last release, and are not committed
+// batch by batch.
 func TestOffsetsFollowPromptly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, kafkatest.StartVirtual(t), 1, "a")

@@ -27,7 +27,8 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// backoff is a wait that doubles with each failure in a row, from 50 ms to 5 s. The zero value is ready.
+// backoff is a wait that doubles with each failure in a row, from 50 ms to 5 s. The zero value is
+// ready.
 type backoff struct{ failures int }
 
 func (b *backoff) wait(ctx context.Context) error { return pause(ctx, b.next()) }
@@ -41,8 +42,8 @@ func (b *backoff) next() time.Duration {
 
 func (b *backoff) reset() { b.failures = 0 }
 
-// dialErrors remembers why the last connection failed: franz-go tries again until the context ends, and then the context's
-// error alone would hide the cause.
+// dialErrors remembers why the last connection failed: franz-go tries again until the context ends,
+// and then the context's error alone would hide the cause.
 type dialErrors struct {
 	mu   sync.Mutex
 	last error
@@ -57,7 +58,8 @@ func (d *dialErrors) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ ne
 	d.last = err
 }
 
-// explain makes an error of the network an ErrUnavailable and adds what the last dial said, where a timeout hides it.
+// explain makes an error of the network an ErrUnavailable and adds what the last dial said, where a
+// timeout hides it.
 func (d *dialErrors) explain(err error) error {
 	if !silence(err) {
 		return err
@@ -70,7 +72,8 @@ func (d *dialErrors) explain(err error) error {
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
-// silence reports whether a broker was not reached, or went away in mid-sentence, rather than refused.
+// silence reports whether a broker was not reached, or went away in mid-sentence, rather than
+// refused.
 func silence(err error) bool {
 	var network net.Error
 	var hangUp *kgo.ErrFirstReadEOF

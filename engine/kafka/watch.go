@@ -10,15 +10,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// lostAfter is how long after the last answer a cluster counts as lost, whether it refuses or hangs: a second answer has time to come,
-// and the 2 s of RDY-3 are kept.
+// lostAfter is how long after the last answer a cluster counts as lost, whether it refuses or
+// hangs: a second answer has time to come, and the 2 s of RDY-3 are kept.
 func (c Config) lostAfter() time.Duration { return c.WatchInterval / 2 * 5 }
 
-// Watch asks any broker of the cluster for a sign of life until ctx is done, and calls told with an error, which wraps
-// ErrUnavailable, when none has answered for two and a half intervals (1.25 s), and with nil when one does again. It begins with a cluster that is there. Fetches
-// cannot tell: they wait for data as long as there is none, and so would a broker that hangs.
+// Watch asks any broker of the cluster for a sign of life until ctx is done, and calls told with an
+// error, which wraps ErrUnavailable, when none has answered for two and a half intervals (1.25 s),
+// and with nil when one does again. It begins with a cluster that is there. Fetches cannot tell:
+// they wait for data as long as there is none, and so would a broker that hangs.
 //
-// The same questions bring the numbers of partitions of topics, which heard gets with each answer; it must not block.
+// The same questions bring the numbers of partitions of topics, which heard gets with each answer;
+// it must not block.
 func Watch(ctx context.Context, cfg Config, told func(error), topics []string, heard func(map[string]int32)) error {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -72,7 +74,8 @@ func Watch(ctx context.Context, cfg Config, told func(error), topics []string, h
 }
 
 // ask sends what came of a question, each WatchInterval, until ctx is done.
-func ask(ctx context.Context, cfg Config, client *kgo.Client, answers chan<- error, topics []string, heard func(map[string]int32)) {
+func ask(ctx context.Context, cfg Config, client *kgo.Client, answers chan<- error, topics []string,
+	heard func(map[string]int32)) {
 	req := kmsg.NewPtrMetadataRequest()
 	req.Topics = []kmsg.MetadataRequestTopic{} // nil would be all
 	for _, topic := range topics {

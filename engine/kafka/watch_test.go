@@ -21,7 +21,8 @@ func TestWatchOfHangingBroker(t *testing.T) {
 	told, ended := make(chan error, 8), make(chan error, 1)
 	began := time.Now()
 	go func() {
-		ended <- kafka.Watch(ctx, kafka.Config{Brokers: []string{l.Addr().String()}}, func(err error) { told <- err }, nil, nil)
+		ended <- kafka.Watch(ctx, kafka.Config{Brokers: []string{l.Addr().String()}}, func(err error) { told <- err },
+			nil, nil)
 	}()
 	err = <-told
 	require.ErrorIs(t, err, kafka.ErrUnavailable)

@@ -17,7 +17,8 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// What comes from a registry, or from whatever answers in its place, is bounded before it is in memory.
+// What comes from a registry, or from whatever answers in its place, is bounded before it is in
+// memory.
 const (
 	maxAnswer    = 8 << 20  // bytes of an answer, after decompression; and of a schema with all that it refers to
 	maxHeader    = 64 << 10 // bytes of the headers of an answer
@@ -25,23 +26,26 @@ const (
 	maxText      = 1 << 10 // bytes of an error that a registry gives
 )
 
-// These are answers, which asking again does not change: errors of the records that need them, and no reason to wait.
+// These are answers, which asking again does not change: errors of the records that need them, and
+// no reason to wait.
 var (
 	errTooLarge   = fmt.Errorf("the answer is larger than %d MiB", maxAnswer>>20)
 	errRedirected = errors.New("the registry redirects")
 	errUnreadable = errors.New("the answer cannot be read")
 )
 
-// newClient asks the registry of cfg, and nobody else: a redirect to another scheme, host or port is not followed, so that nothing, and no
-// secret above all, is sent there.
+// newClient asks the registry of cfg, and nobody else: a redirect to another scheme, host or port
+// is not followed, so that nothing, and no secret above all, is sent there.
 func newClient(cfg *Config) (*sr.Client, error) {
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute}
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 2,
+		IdleConnTimeout: time.Minute}
 	transport.MaxResponseHeaderBytes = maxHeader // Timeout is that of the whole request
 	if cfg.TLS != nil {
 		transport.TLSClientConfig = cfg.TLS.Clone()
 	}
 	client := &http.Client{Transport: boundedTransport{transport}, Timeout: cfg.Timeout, CheckRedirect: sameOrigin}
-	return sr.NewClient(sr.URLs(cfg.URLs...), sr.UserAgent("ashi"), sr.HTTPClient(client), sr.LogLevel(sr.LogLevelNone), sr.PreReq(cfg.authorize))
+	return sr.NewClient(sr.URLs(cfg.URLs...), sr.UserAgent("ashi"), sr.HTTPClient(client), sr.LogLevel(sr.LogLevelNone),
+		sr.PreReq(cfg.authorize))
 }
 
 func sameOrigin(req *http.Request, via []*http.Request) error {
@@ -66,7 +70,8 @@ func origin(u *url.URL) string {
 	return strings.ToLower(u.Scheme) + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
-// boundedTransport ends answers that are too large. It stands before the transport, which decompresses them.
+// boundedTransport ends answers that are too large. It stands before the transport, which
+// decompresses them.
 type boundedTransport struct{ next http.RoundTripper }
 
 func (t boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -94,7 +99,8 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// call asks and reads the answer, again and again while there is none, for as long as Config.Patience says.
+// call asks and reads the answer, again and again while there is none, for as long as
+// Config.Patience says.
 func (r *Registry) call(ctx context.Context, method, path string, in, out any) error {
 	return r.patient(ctx, func(ctx context.Context) error {
 		var body []byte
@@ -131,11 +137,13 @@ func (r *Registry) patient(ctx context.Context, ask func(context.Context) error)
 	}
 }
 
-// unanswered says that an error is no answer to the question: the request did not get through, or the registry is in trouble.
+// unanswered says that an error is no answer to the question: the request did not get through, or
+// the registry is in trouble.
 func unanswered(err error) bool {
 	var answer *sr.ResponseError
 	if errors.As(err, &answer) {
-		return answer.StatusCode >= 500 || answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode == http.StatusRequestTimeout
+		return answer.StatusCode >= 500 || answer.StatusCode == http.StatusTooManyRequests ||
+			answer.StatusCode == http.StatusRequestTimeout
 	}
 	return !errors.Is(err, errTooLarge) && !errors.Is(err, errRedirected) && !errors.Is(err, errUnreadable)
 }
@@ -145,7 +153,8 @@ func notFound(err error) bool {
 	return errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound
 }
 
-// shortened cuts what a registry says in an error, which may be a page, and would be kept and logged.
+// shortened cuts what a registry says in an error, which may be a page, and would be kept and
+// logged.
 func shortened(err error) error {
 	var answer *sr.ResponseError
 	if errors.As(err, &answer) {

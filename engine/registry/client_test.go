@@ -21,7 +21,8 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// answers is a registry that answers with f, and how often it was asked. The test must not take as long as the patience of its client.
+// answers is a registry that answers with f, and how often it was asked. The test must not take as
+// long as the patience of its client.
 func answers(t *testing.T, f http.HandlerFunc, change ...func(*Config)) (*Registry, *atomic.Int64) {
 	asked := new(atomic.Int64)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -45,19 +46,24 @@ func TestAnswersThatAreNoSchema(t *testing.T) {
 		answer http.HandlerFunc
 		want   string
 	}{
-		"garbage":     {text(200, "garbage"), "the answer cannot be read: invalid character"},
-		"nothing":     {text(200, ""), "the answer cannot be read"},
-		"no object":   {text(200, `[]`), "the answer cannot be read"},
-		"no schema":   {text(200, `{}`), "it has no schema"},
-		"null":        {text(200, `null`), "it has no schema"},
-		"other type":  {text(200, `{"schemaType":"WEIRD","schema":"x"}`), `the answer cannot be read: unknown schema type "WEIRD"`},
-		"long type":   {text(200, `{"schemaType":"`+page+`","schema":"x"}`), "the answer cannot be read: unknown schema type"},
+		"garbage":   {text(200, "garbage"), "the answer cannot be read: invalid character"},
+		"nothing":   {text(200, ""), "the answer cannot be read"},
+		"no object": {text(200, `[]`), "the answer cannot be read"},
+		"no schema": {text(200, `{}`), "it has no schema"},
+		"null":      {text(200, `null`), "it has no schema"},
+		"other type": {text(200, `{"schemaType":"WEIRD","schema":"x"}`),
+			`the answer cannot be read: unknown schema type "WEIRD"`},
+		"long type": {text(200, `{"schemaType":"`+page+`","schema":"x"}`),
+			"the answer cannot be read: unknown schema type"},
 		"not allowed": {text(403, `{"error_code":40301,"message":"no"}`), "schema 5: no"},
 		"page":        {text(400, page), "<p>"},
 		"message":     {text(422, `{"error_code":42201,"message":"`+page+`"}`), "<p>"},
 		"not found":   {text(404, page), "there is no schema 5"},
 		"redirect":    {text(http.StatusFound, ""), "schema 5"},
-		"loop":        {func(w http.ResponseWriter, req *http.Request) { http.Redirect(w, req, req.URL.Path, http.StatusFound) }, "redirects more than 3 times"},
+		"loop": {func(w http.ResponseWriter, req *http.Request) {
+			http.Redirect(w, req, req.URL.Path,
+				http.StatusFound)
+		}, "redirects more than 3 times"},
 		"too large": {func(w http.ResponseWriter, _ *http.Request) {
 			line := bytes.Repeat([]byte("a"), 1<<20)
 			for range 100 {
@@ -139,7 +145,10 @@ func TestLargeSchemas(t *testing.T) {
 // Secrets go to the registry that was named. A redirect within it is followed.
 func TestRedirects(t *testing.T) {
 	var got atomic.Value
-	thief := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { got.Store(req.Header.Get("Authorization")) }))
+	thief := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
+		req *http.Request) {
+		got.Store(req.Header.Get("Authorization"))
+	}))
 	t.Cleanup(thief.Close)
 	for _, secret := range []func(*Config){
 		func(c *Config) { c.Username, c.Password = "ashi", kafka.NewSecret("hush") },
@@ -185,14 +194,17 @@ func TestRedirects(t *testing.T) {
 
 // A secret over http to another machine is worth a line in the log.
 func TestWarnings(t *testing.T) {
-	for url, want := range map[string]bool{"http://registry:8081": true, "http://10.0.0.1": true, "https://registry": false, "http://127.0.0.1:8081": false,
-		"http://localhost:8081": false, "http://[::1]:8081": false} {
-		for _, cfg := range []Config{{Username: "a", Password: kafka.NewSecret("hush")}, {Token: kafka.NewSecret("hush")}, {}} {
+	for url, want := range map[string]bool{"http://registry:8081": true, "http://10.0.0.1": true,
+		"https://registry": false, "http://127.0.0.1:8081": false, "http://localhost:8081": false,
+		"http://[::1]:8081": false} {
+		for _, cfg := range []Config{{Username: "a", Password: kafka.NewSecret("hush")},
+			{Token: kafka.NewSecret("hush")}, {}} {
 			var out bytes.Buffer
 			cfg.URLs, cfg.Log = []string{"https://other", url}, slog.New(slog.NewTextHandler(&out, nil))
 			_, err := New(cfg)
 			require.NoError(t, err)
-			require.Equal(t, want && (cfg.Username != "" || !cfg.Token.IsZero()), strings.Contains(out.String(), "over http"), "%s: %s", url, &out)
+			require.Equal(t, want && (cfg.Username != "" || !cfg.Token.IsZero()), strings.Contains(out.String(),
+				"over http"), "%s: %s", url, &out)
 			require.NotContains(t, out.String(), "hush")
 		}
 	}
@@ -209,8 +221,11 @@ func TestReferences(t *testing.T) {
 		return topology.Reference{Name: name, Subject: subject, Version: 1, Schema: s}
 	}
 	side := put("sides/x", "x.Side", avroText(`{"type":"enum","name":"x.Side","symbols":["BUY"]}`))
-	leg := put("leg", "x.Leg", avroText(`{"type":"record","name":"x.Leg","fields":[{"name":"side","type":"x.Side"}]}`, side))
-	trade := avroText(`{"type":"record","name":"Trade","fields":[{"name":"leg","type":"x.Leg"},{"name":"side","type":"x.Side"}]}`, leg, side)
+	leg := put("leg", "x.Leg", avroText(`{"type":"record","name":"x.Leg","fields":[{"name":"side","type":"x.Side"}]}`,
+		side))
+	trade := avroText(
+		`{"type":"record","name":"Trade","fields":[{"name":"leg","type":"x.Leg"},{"name":"side","type":"x.Side"}]}`,
+		leg, side)
 	id := r.Register("trades-value", trade)
 	c := open(t, r)
 	for range 2 {
@@ -220,7 +235,8 @@ func TestReferences(t *testing.T) {
 	}
 	require.Equal(t, 3, r.Requests())
 
-	proto := topology.Schema{Format: topology.ProtobufSchema, Text: `syntax = "proto3";`, References: []topology.Reference{side}}
+	proto := topology.Schema{Format: topology.ProtobufSchema, Text: `syntax = "proto3";`,
+		References: []topology.Reference{side}}
 	got, err := c.Schema(t.Context(), r.Register("proto", proto))
 	require.NoError(t, err)
 	require.Empty(t, got.References, "Protobuf is read without them")
@@ -231,7 +247,8 @@ func TestReferences(t *testing.T) {
 func TestReferencesWithoutEnd(t *testing.T) {
 	next := 0
 	for want, answer := range map[string]http.HandlerFunc{
-		"refer to each other in a circle": text(200, `{"schema":"\"x\"","references":[{"name":"x","subject":"x","version":1}]}`),
+		"refer to each other in a circle": text(200,
+			`{"schema":"\"x\"","references":[{"name":"x","subject":"x","version":1}]}`),
 		"more than 256 schemas": func(w http.ResponseWriter, _ *http.Request) {
 			next++
 			fmt.Fprintf(w, `{"schema":"\"x\"","references":[{"name":"x","subject":"x%d","version":1}]}`, next)
@@ -245,7 +262,8 @@ func TestReferencesWithoutEnd(t *testing.T) {
 		},
 		"larger than 8 MiB": func(w http.ResponseWriter, _ *http.Request) {
 			next++
-			fmt.Fprintf(w, `{"schema":%q,"references":[{"name":"x","subject":"x%d","version":1}]}`, strings.Repeat("x", 1<<20), next)
+			fmt.Fprintf(w, `{"schema":%q,"references":[{"name":"x","subject":"x%d","version":1}]}`,
+				strings.Repeat("x", 1<<20), next)
 		},
 	} {
 		r, asked := answers(t, answer)

@@ -21,10 +21,12 @@ const (
 
 // Config says where a registry is. No secret of it is printed.
 type Config struct {
-	// URLs of the registry, at least one: http or https, without user and password. Where one cannot be connected to the next is asked.
+	// URLs of the registry, at least one: http or https, without user and password. Where one
+	// cannot be connected to the next is asked.
 	URLs []string
-	// Username and Password are for basic authentication, Token is a bearer token. Not both. PasswordFile and TokenFile, in place of those, hold
-	// nothing else, and are read for each request: what is replaced there is taken up without a restart.
+	// Username and Password are for basic authentication, Token is a bearer token. Not both.
+	// PasswordFile and TokenFile, in place of those, hold nothing else, and are read for each
+	// request: what is replaced there is taken up without a restart.
 	Username     string
 	Password     kafka.Secret
 	PasswordFile string

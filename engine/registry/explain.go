@@ -19,9 +19,12 @@ import (
 
 // advice says what the rules of compatibility allow.
 var advice = map[string]string{
-	"BACKWARD": "new readers must read old records: a new column needs default=... in its tag or a pointer type; columns may be removed; types may only widen (int to long, float to double)",
-	"FORWARD":  "old readers must read new records: columns may be added; only those with a default or of a pointer type may be removed; types may only narrow",
-	"FULL":     "old and new readers must read both: columns that are added or removed need default=... in their tag or a pointer type; types must not change",
+	"BACKWARD": "new readers must read old records: a new column needs default=... in its tag or a pointer type; " +
+		"columns may be removed; types may only widen (int to long, float to double)",
+	"FORWARD": "old readers must read new records: columns may be added; only those with a default or of a pointer " +
+		"type may be removed; types may only narrow",
+	"FULL": "old and new readers must read both: columns that are added or removed need default=... in their tag or " +
+		"a pointer type; types must not change",
 }
 
 // explained makes an error of the registry's no.
@@ -32,13 +35,15 @@ func (r *Registry) explained(ctx context.Context, subject string, s sr.Schema, e
 	}
 	switch {
 	case r.cfg.LookupOnly && answer.StatusCode == http.StatusNotFound:
-		return fmt.Errorf("registry: subject %s: the schema is not registered, and registration is switched off (LookupOnly); an administrator registers it with\n  %s",
-			subject, command(r.cfg.URLs[0], subject, s))
+		return fmt.Errorf(
+			"registry: subject %s: the schema is not registered, and registration is switched off (LookupOnly); an "+
+				"administrator registers it with\n  %s", subject, command(r.cfg.URLs[0], subject, s))
 	case answer.StatusCode == http.StatusConflict:
 		return r.incompatible(ctx, subject, s, answer)
 	case answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden:
-		return fmt.Errorf("registry: subject %s: not allowed (status %d): %w; check user, password or token, and the rights to read and write the subject",
-			subject, answer.StatusCode, err)
+		return fmt.Errorf(
+			"registry: subject %s: not allowed (status %d): %w; check user, password or token, and the rights to "+
+				"read and write the subject", subject, answer.StatusCode, err)
 	}
 	return fmt.Errorf("registry: subject %s: status %d: %w", subject, answer.StatusCode, err)
 }
@@ -50,14 +55,16 @@ func command(base, subject string, s sr.Schema) string {
 		return err.Error()
 	}
 	quoted := strings.ReplaceAll(string(body), "'", `'\''`)
-	return fmt.Sprintf("curl -X POST -H 'Content-Type: application/vnd.schemaregistry.v1+json' --data '%s' '%s/subjects/%s/versions'",
+	return fmt.Sprintf(
+		"curl -X POST -H 'Content-Type: application/vnd.schemaregistry.v1+json' --data '%s' '%s/subjects/%s/versions'",
 		quoted, strings.TrimSuffix(base, "/"), url.PathEscape(subject))
 }
 
 // maxDifferences is how many columns that differ an error lists.
 const maxDifferences = 50
 
-// incompatible explains a conflict: the registry's words, what differs, what the rule allows. What cannot be found out is left out.
+// incompatible explains a conflict: the registry's words, what differs, what the rule allows. What
+// cannot be found out is left out.
 func (r *Registry) incompatible(ctx context.Context, subject string, s sr.Schema, answer *sr.ResponseError) error {
 	var b strings.Builder
 	level := ""
@@ -118,7 +125,8 @@ func differences(before, after sr.Schema) (list []string) {
 	return list
 }
 
-// columns is the fields of a schema as text: those of an Avro record, the properties of a JSON Schema, the lines of a .proto file.
+// columns is the fields of a schema as text: those of an Avro record, the properties of a JSON
+// Schema, the lines of a .proto file.
 func columns(s sr.Schema) map[string]string {
 	m := map[string]string{}
 	switch s.Type {

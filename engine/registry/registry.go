@@ -18,7 +18,8 @@ import (
 )
 
 const (
-	// refusedFor is how long an id of which the registry has no schema is not asked for again; maxRefused how many of them are remembered.
+	// refusedFor is how long an id of which the registry has no schema is not asked for again;
+	// maxRefused how many of them are remembered.
 	refusedFor = 30 * time.Second
 	maxRefused = 1024
 	// maxReferences bounds the schemas that one refers to, by however many steps.
@@ -70,11 +71,13 @@ func New(cfg Config) (*Registry, error) {
 		}
 		log.Warn("registry: " + warning)
 	}
-	return &Registry{cfg: cfg, client: client, schemas: map[int]topology.Schema{}, registered: map[registration]int{}, refused: map[int]refused{}}, nil
+	return &Registry{cfg: cfg, client: client, schemas: map[int]topology.Schema{}, registered: map[registration]int{},
+		refused: map[int]refused{}}, nil
 }
 
-// Register is the id of a schema under a subject. It is registered if need be, or with Config.LookupOnly looked up. A schema that is not
-// compatible is an error that explains itself; one that wraps [topology.ErrUnavailable] says that the registry did not answer.
+// Register is the id of a schema under a subject. It is registered if need be, or with
+// Config.LookupOnly looked up. A schema that is not compatible is an error that explains itself;
+// one that wraps [topology.ErrUnavailable] says that the registry did not answer.
 func (r *Registry) Register(ctx context.Context, subject string, s topology.Schema) (int, error) {
 	key := registration{subject, s.Format, s.Text}
 	r.mu.Lock()
@@ -104,7 +107,8 @@ func (r *Registry) Register(ctx context.Context, subject string, s topology.Sche
 	return int(*answer.ID), nil
 }
 
-// Schema is the one of an id. An error that wraps [topology.ErrUnavailable] says that the registry did not answer.
+// Schema is the one of an id. An error that wraps [topology.ErrUnavailable] says that the registry
+// did not answer.
 func (r *Registry) Schema(ctx context.Context, id int) (topology.Schema, error) {
 	if s, ok, err := r.remembered(id); ok || err != nil {
 		return s, err
@@ -132,8 +136,8 @@ func (r *Registry) remembered(id int) (topology.Schema, bool, error) {
 	return topology.Schema{}, false, nil
 }
 
-// ask asks for a schema and all that it refers to. An answer that is none is remembered for a while, so that a topic full of such records
-// does not ask for each of them.
+// ask asks for a schema and all that it refers to. An answer that is none is remembered for a
+// while, so that a topic full of such records does not ask for each of them.
 func (r *Registry) ask(ctx context.Context, id int) (topology.Schema, error) {
 	s, err := r.fetch(ctx, fmt.Sprintf("/schemas/ids/%d", id), newFetched())
 	if within := new(referenceError); notFound(err) && !errors.As(err, &within) {
@@ -155,7 +159,8 @@ func (r *Registry) ask(ctx context.Context, id int) (topology.Schema, error) {
 	return s, err
 }
 
-// fetched is what has been found on the way through references. A schema without an answer is in work.
+// fetched is what has been found on the way through references. A schema without an answer is in
+// work.
 type fetched struct {
 	schemas map[string]*topology.Schema
 	bytes   int
@@ -168,7 +173,8 @@ type referenceError struct{ error }
 
 func (e *referenceError) Unwrap() error { return e.error }
 
-// fetch is the schema at a path. References are fetched for Avro alone: Protobuf and JSON are read without the writer's schema.
+// fetch is the schema at a path. References are fetched for Avro alone: Protobuf and JSON are read
+// without the writer's schema.
 func (r *Registry) fetch(ctx context.Context, path string, f *fetched) (topology.Schema, error) {
 	if known, ok := f.schemas[path]; ok {
 		if known == nil {
@@ -194,15 +200,18 @@ func (r *Registry) fetch(ctx context.Context, path string, f *fetched) (topology
 	if s.Format == topology.AvroSchema {
 		ctx = sr.WithParams(ctx, sr.ShowDeleted) // what was deleted softly is still referred to
 		for _, ref := range wire.References {
-			found, err := r.fetch(ctx, fmt.Sprintf("/subjects/%s/versions/%d", url.PathEscape(ref.Subject), ref.Version), f)
+			found, err := r.fetch(ctx, fmt.Sprintf("/subjects/%s/versions/%d", url.PathEscape(ref.Subject),
+				ref.Version), f)
 			var within *referenceError
 			if err != nil && !errors.As(err, &within) { // the innermost says what is missing
-				err = &referenceError{fmt.Errorf("it refers to version %d of subject %s: %w", ref.Version, cut(ref.Subject), err)}
+				err = &referenceError{fmt.Errorf("it refers to version %d of subject %s: %w", ref.Version,
+					cut(ref.Subject), err)}
 			}
 			if err != nil {
 				return topology.Schema{}, err
 			}
-			s.References = append(s.References, topology.Reference{Name: ref.Name, Subject: ref.Subject, Version: ref.Version, Schema: found})
+			s.References = append(s.References, topology.Reference{Name: ref.Name, Subject: ref.Subject,
+				Version: ref.Version, Schema: found})
 		}
 	}
 	f.schemas[path] = &s

@@ -25,7 +25,8 @@ import (
 
 var (
 	one = avroOf(`{"name":"id","type":"string"},{"name":"n","type":"int"}`)
-	two = avroOf(`{"name":"id","type":"string"},{"name":"n","type":"long"},{"name":"new","type":["null","string"],"default":null}`)
+	two = avroOf(
+		`{"name":"id","type":"string"},{"name":"n","type":"long"},{"name":"new","type":["null","string"],"default":null}`)
 	bad = avroOf(`{"name":"id","type":"string"},{"name":"n","type":"string"},{"name":"must","type":"long"}`)
 )
 
@@ -67,7 +68,8 @@ func TestRegister(t *testing.T) {
 	latest, version := r.Latest("rates-value")
 	require.Equal(t, two, latest)
 	require.Equal(t, 2, version)
-	for _, s := range []topology.Schema{{Format: topology.JSONSchema, Text: `{"type":"object"}`}, {Format: topology.ProtobufSchema, Text: `syntax = "proto3";`}} {
+	for _, s := range []topology.Schema{{Format: topology.JSONSchema, Text: `{"type":"object"}`},
+		{Format: topology.ProtobufSchema, Text: `syntax = "proto3";`}} {
 		id, err := c.Register(t.Context(), string(s.Format), s)
 		require.NoError(t, err)
 		got, err := other.Schema(t.Context(), id)
@@ -87,7 +89,8 @@ func TestIncompatible(t *testing.T) {
 	require.Error(t, err)
 	require.NotErrorIs(t, err, topology.ErrUnavailable)
 	for _, want := range []string{
-		"registry: subject rates-value: the schema is not compatible with what is registered (the subject's rule is BACKWARD)",
+		"registry: subject rates-value: the schema is not compatible with what is registered (the subject's rule is " +
+			"BACKWARD)",
 		`the registry says: schema being registered is incompatible with an earlier schema for subject "rates-value"`,
 		`against version 1: column must is new: "long" without default`,
 		`against version 1: column n was "int" without default, and is "string" without default`,
@@ -106,7 +109,8 @@ func TestLookupOnly(t *testing.T) {
 	c := open(t, r, func(cfg *Config) { cfg.LookupOnly = true })
 	_, err := c.Register(t.Context(), "rates-value", one)
 	require.ErrorContains(t, err, "registration is switched off (LookupOnly)")
-	require.ErrorContains(t, err, `curl -X POST -H 'Content-Type: application/vnd.schemaregistry.v1+json' --data '{"schema":"{\"type\":\"record\"`)
+	require.ErrorContains(t, err,
+		`curl -X POST -H 'Content-Type: application/vnd.schemaregistry.v1+json' --data '{"schema":"{\"type\":\"record\"`)
 	require.ErrorContains(t, err, r.URL+"/subjects/rates-value/versions'")
 	_, version := r.Latest("rates-value")
 	require.Zero(t, version)
@@ -203,7 +207,8 @@ func TestAuthorization(t *testing.T) {
 	}
 }
 
-// Files of secrets are read for each request: one that is replaced counts at once, and one that is gone is waited for.
+// Files of secrets are read for each request: one that is replaced counts at once, and one that is
+// gone is waited for.
 func TestSecretsInFiles(t *testing.T) {
 	r := registrytest.Start(t)
 	file := filepath.Join(t.TempDir(), "secret")
@@ -235,7 +240,10 @@ func TestSecretsInFiles(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"id":5}`)) }))
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_,
+			_ = w.Write([]byte(`{"id":5}`))
+	}))
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	defer server.Close()
@@ -253,16 +261,20 @@ func TestTLS(t *testing.T) {
 }
 
 func TestConfigMistakes(t *testing.T) {
-	_, err := New(Config{URLs: []string{"registry:8081", "http://u:hush@host", "http://u:hush@ho st"}, Password: kafka.NewSecret("hush"), Timeout: -1, Patience: -1})
-	for _, want := range []string{`"registry:8081": want http://`, "go into Username and Password", "a URL that cannot be read", "a Password without a Username", "a Timeout of", "a Patience of"} {
+	_, err := New(Config{URLs: []string{"registry:8081", "http://u:hush@host", "http://u:hush@ho st"},
+		Password: kafka.NewSecret("hush"), Timeout: -1, Patience: -1})
+	for _, want := range []string{`"registry:8081": want http://`, "go into Username and Password",
+		"a URL that cannot be read", "a Password without a Username", "a Timeout of", "a Patience of"} {
 		require.ErrorContains(t, err, want)
 	}
 	require.NotContains(t, err.Error(), "hush")
 	_, err = New(Config{Username: "a", Token: kafka.NewSecret("hush")})
 	require.ErrorContains(t, err, "no URLs")
 	require.ErrorContains(t, err, "a Token beside a Username")
-	_, err = New(Config{URLs: []string{"http://a"}, Username: "a", Password: kafka.NewSecret("hush"), PasswordFile: "no/such", Token: kafka.NewSecret("hush"), TokenFile: "none/such"})
-	for _, want := range []string{"a Password beside a PasswordFile", "a Token beside a TokenFile", "PasswordFile: open no/such", "TokenFile: open none/such"} {
+	_, err = New(Config{URLs: []string{"http://a"}, Username: "a", Password: kafka.NewSecret("hush"),
+		PasswordFile: "no/such", Token: kafka.NewSecret("hush"), TokenFile: "none/such"})
+	for _, want := range []string{"a Password beside a PasswordFile", "a Token beside a TokenFile",
+		"PasswordFile: open no/such", "TokenFile: open none/such"} {
 		require.ErrorContains(t, err, want)
 	}
 	require.NotContains(t, err.Error(), "hush")

@@ -115,7 +115,8 @@ func namedValue(name string, value []byte) []string {
 		}
 	case name == "position":
 		if p, err := task.ParsePosition(value); err == nil {
-			return []string{fmt.Sprintf("position in the changelog: %d, of %s", p.Offset, at(p.Since.UnixMilli())), "state of " + p.Log.String()}
+			return []string{fmt.Sprintf("position in the changelog: %d, of %s", p.Offset, at(p.Since.UnixMilli())),
+				"state of " + p.Log.String()}
 		}
 	case len(value) == 8 && name == "newest":
 		return []string{"newest time: " + at(number)}

@@ -32,7 +32,8 @@ func run(args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	if i := slices.IndexFunc(f.Args(), func(arg string) bool { return strings.HasPrefix(arg, "-") }); i > 0 {
-		return fmt.Errorf("statels: %s is behind the state directory, where it is not read: statels [flags] DIR", f.Arg(i))
+		return fmt.Errorf("statels: %s is behind the state directory, where it is not read: statels [flags] DIR",
+			f.Arg(i))
 	}
 	if f.NArg() != 1 {
 		return errors.New("statels: want one state directory: statels [flags] DIR")
@@ -44,7 +45,8 @@ func run(args []string, stdout, stderr io.Writer) error {
 	if *rows != "" {
 		key, err := parseKey(*prefix)
 		if err == nil {
-			err = inStore(dir, strings.TrimSuffix(*rows, storeSuffix)+storeSuffix, func(s *rocksdb.Store) error { return printRows(stdout, s, key, *limit) })
+			err = inStore(dir, strings.TrimSuffix(*rows, storeSuffix)+storeSuffix,
+				func(s *rocksdb.Store) error { return printRows(stdout, s, key, *limit) })
 		}
 		if err != nil {
 			return fmt.Errorf("statels: %w", err)
@@ -111,7 +113,8 @@ func list(dir string, out io.Writer) error {
 	return nil
 }
 
-// opens is how often a store is opened that its owner may change at that moment: files that it names may be gone when they are opened.
+// opens is how often a store is opened that its owner may change at that moment: files that it
+// names may be gone when they are opened.
 const opens = 3
 
 func inStore(dir, name string, f func(*rocksdb.Store) error) (err error) {

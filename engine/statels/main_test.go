@@ -25,7 +25,8 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "write the golden files")
 
-// newState is a state directory with tables and a task; the returned stores are open, as those of an engine that runs.
+// newState is a state directory with tables and a task; the returned stores are open, as those of
+// an engine that runs.
 func newState(t *testing.T) (dir string, open []*rocksdb.Store) {
 	dir = t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "ashi.json"), []byte(`{"application":"fx","layout":1}`), 0o600))
@@ -46,14 +47,17 @@ func newState(t *testing.T) (dir string, open []*rocksdb.Store) {
 		require.NoError(t, s.Flush())
 	}
 	mirror(&topology.Table{Topic: "rates", Folder: "rates", File: "main"},
-		task.Record{Key: []byte("EURUSD"), Value: []byte(`{"bid":1.1}`)}, task.Record{Key: []byte{0, 1}, Value: []byte{1, 2}}, task.Record{Key: []byte("EURCHF"), Value: []byte{}})
+		task.Record{Key: []byte("EURUSD"), Value: []byte(`{"bid":1.1}`)}, task.Record{Key: []byte{0, 1},
+			Value: []byte{1, 2}}, task.Record{Key: []byte("EURCHF"), Value: []byte{}})
 	kind, err := windows.Minutes(15).Size(15 * time.Minute)
 	require.NoError(t, err)
 	var finals []task.Record
 	for i := range int64(3) {
-		finals = append(finals, task.Record{Key: binary.BigEndian.AppendUint64([]byte("EURUSD"), uint64(1398902400000+i*900000)), Value: []byte(`{"n":1}`)})
+		finals = append(finals, task.Record{Key: binary.BigEndian.AppendUint64([]byte("EURUSD"),
+			uint64(1398902400000+i*900000)), Value: []byte(`{"n":1}`)})
 	}
-	mirror(&topology.Table{Topic: "rates_15min_final", Folder: "rates", File: "window_15min", Windows: &kind, AppendOnly: true}, finals...)
+	mirror(&topology.Table{Topic: "rates_15min_final", Folder: "rates", File: "window_15min", Windows: &kind,
+		AppendOnly: true}, finals...)
 
 	s := store("fx--rates-changelog/0/main.db")
 	var b stores.Batch
@@ -62,10 +66,14 @@ func newState(t *testing.T) (dir string, open []*rocksdb.Store) {
 	}
 	b.Put(stores.AppendRowKey(nil, 258, 0, []byte("k")), []byte("1"))
 	b.Put(stores.AppendRowKey(nil, 300, 0, []byte("k")), []byte("1"))
-	progress := task.Progress{Sequence: 17, Rows: 1234, Inputs: map[string]int64{"rates": 1240, "limits": 3}, Topics: map[string]task.TopicID{"rates": {2}}, StreamTimes: map[string]windows.Time{"bars": 1398902460500},
+	progress := task.Progress{Sequence: 17, Rows: 1234, Inputs: map[string]int64{"rates": 1240, "limits": 3},
+		Topics: map[string]task.TopicID{"rates": {2}}, StreamTimes: map[string]windows.Time{"bars": 1398902460500},
 		Operators: []topology.Operator{
-			{Name: "bars", Kind: "aggregate", Layout: 1, Meaning: []topology.Part{{Name: "key", Text: "string"}, {Name: "windows", Text: "1min"}, {Name: "aggregates", Text: "count", List: true}}, Numbers: topology.Numbers{First: 256, Count: 1}},
-			{Name: "fx--rates-repartition", Kind: "internal topic", Layout: 1, Rows: []topology.Forms{{Of: "rows", Forms: []string{"{pair s}"}}}},
+			{Name: "bars", Kind: "aggregate", Layout: 1, Meaning: []topology.Part{{Name: "key", Text: "string"},
+				{Name: "windows", Text: "1min"}, {Name: "aggregates", Text: "count", List: true}},
+				Numbers: topology.Numbers{First: 256, Count: 1}},
+			{Name: "fx--rates-repartition", Kind: "internal topic", Layout: 1,
+				Rows: []topology.Forms{{Of: "rows", Forms: []string{"{pair s}"}}}},
 		}, Removing: []topology.Numbers{{First: 257, Count: 2}}, Next: 259}
 	b.Put(task.ProgressKey, progress.Append(nil))
 	position := task.Position{Offset: 99, Since: time.UnixMilli(1398902461000),
@@ -79,13 +87,16 @@ func newState(t *testing.T) (dir string, open []*rocksdb.Store) {
 
 var diskSize = regexp.MustCompile(`[1-9]\d* bytes on disk`)
 
-// The listing and the rows, while the stores' owner has them open and after: the same, and nothing changes.
+// The listing and the rows, while the stores' owner has them open and after: the same, and nothing
+// changes.
 func TestListing(t *testing.T) {
 	dir, open := newState(t)
 	check := func() {
 		for name, args := range map[string][]string{
-			"list": {dir}, "rows": {"-rows", "rates/main", dir}, "prefix": {"-rows", "rates/main", "-prefix", "EURC", dir}, "hex": {"-rows", "rates/main.db", "-prefix", "0x00", dir},
-			"windows": {"-rows", "rates/window_15min", "-n", "2", dir}, "task": {"-rows", "fx--rates-changelog/0/main", dir},
+			"list": {dir}, "rows": {"-rows", "rates/main", dir}, "prefix": {"-rows", "rates/main", "-prefix", "EURC",
+				dir}, "hex": {"-rows", "rates/main.db", "-prefix", "0x00", dir},
+			"windows": {"-rows", "rates/window_15min", "-n", "2", dir}, "task": {"-rows", "fx--rates-changelog/0/main",
+				dir},
 		} {
 			var out strings.Builder
 			require.NoError(t, run(args, &out, t.Output()), name)
@@ -106,7 +117,8 @@ func TestListing(t *testing.T) {
 	check()
 }
 
-// The rows of sessions are by group, without a time, and those that say when a group closes have one: only these have times in the listing.
+// The rows of sessions are by group, without a time, and those that say when a group closes have
+// one: only these have times in the listing.
 func TestSessionsHaveNoRowsOf1970(t *testing.T) {
 	dir, open := newState(t)
 	var b stores.Batch
@@ -116,7 +128,8 @@ func TestSessionsHaveNoRowsOf1970(t *testing.T) {
 	require.NoError(t, open[len(open)-1].Flush())
 	var out strings.Builder
 	require.NoError(t, run([]string{dir}, &out, t.Output()))
-	require.Contains(t, out.String(), "operator 300: 3 rows, 37 bytes, 2 of them of times from 2014-05-01T00:00:00.000Z to 2014-05-01T00:01:00.000Z\n")
+	require.Contains(t, out.String(),
+		"operator 300: 3 rows, 37 bytes, 2 of them of times from 2014-05-01T00:00:00.000Z to 2014-05-01T00:01:00.000Z\n")
 	require.NotContains(t, out.String(), "1970")
 	for _, s := range open {
 		require.NoError(t, s.Close())
@@ -155,7 +168,8 @@ func TestRefuses(t *testing.T) {
 		{"ashi.json is damaged", []string{damaged}},
 		{"layout 2: this program reads layout 1", []string{newer}},
 		{"want one state directory", nil},
-		{`-rows is behind the state directory, where it is not read: statels [flags] DIR`, []string{bare, "-rows", "rates/main"}},
+		{`-rows is behind the state directory, where it is not read: statels [flags] DIR`,
+			[]string{bare, "-rows", "rates/main"}},
 		{"no such file", []string{"-rows", "rates/main", bare}},
 		{"is not in the state directory", []string{"-rows", "../x", bare}},
 		{"prefix \"0xz\"", []string{"-rows", "rates/main", "-prefix", "0xz", bare}},

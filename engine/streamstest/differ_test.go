@@ -14,10 +14,12 @@ type differentJoin struct {
 	theirs, ours []string
 }
 
-// differentJoins are those that are known: docs/semantics.md has the reasons. Rows of other keys move stream time.
+// differentJoins are those that are known: docs/semantics.md has the reasons. Rows of other keys
+// move stream time.
 func differentJoins() (list []*differentJoin) {
 	add := func(name, form string, before, after, grace int64, fill func(*join), theirs, ours []string) {
-		d := &differentJoin{join{name: name, form: form, before: before, after: after, grace: grace, partitions: 1}, theirs, ours}
+		d := &differentJoin{join{name: name, form: form, before: before, after: after, grace: grace, partitions: 1},
+			theirs, ours}
 		d.add(left, "first", "L0", "first", 1)
 		fill(&d.join)
 		d.end(1000)
@@ -57,13 +59,17 @@ func differentJoins() (list []*differentJoin) {
 		j.add(right, "k", "R1", "", 12)
 		j.add(left, "k", "", "", 13)
 		j.add(left, "k", "", "", 14)
-	}, []string{"k=L1+null@10", "k=L1+null@11", "k=L1+R1@12", "k=@13", "k=@14"}, []string{"k=L1+null@10", "k=L1+R1@12", "k=@13"})
+	}, []string{"k=L1+null@10", "k=L1+null@11", "k=L1+R1@12", "k=@13", "k=@14"}, []string{"k=L1+null@10", "k=L1+R1@12",
+		"k=@13"})
 	return list
 }
 
 // between is results without those of the first and the last record.
 func between(all []result) (s []string) {
-	all = slices.DeleteFunc(slices.Clone(all), func(r result) bool { return r.key == "first" || strings.HasPrefix(r.key, "end") || r.key == "x" })
+	all = slices.DeleteFunc(slices.Clone(all), func(r result) bool {
+		return r.key == "first" ||
+			strings.HasPrefix(r.key, "end") || r.key == "x"
+	})
 	return lines(all)
 }
 

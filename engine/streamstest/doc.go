@@ -7,9 +7,10 @@
 //   - joins against java/Joins.java by way of an oracle (joinoracle_test.go), a slow program that knows the rules of both sides: Kafka
 //     Streams must give what it says after the one, ashi after the other.
 //
-// The first needs no Java, unless the vectors are to be made anew (-rewrite). The others need a real broker (make kafka-test),
-// java and mvn, and are skipped without them: Maven fetches the jars of java/pom.xml into .cache.
+// The first needs no Java, unless the vectors are to be made anew (-rewrite). The others need a
+// real broker (make kafka-test), java and mvn, and are skipped without them: Maven fetches the jars
+// of java/pom.xml into .cache.
 //
-// What is compared, and each difference that is known, is in docs/semantics.md. The tests are independent of each other and clean up
-// the topics that they make.
+// What is compared, and each difference that is known, is in docs/semantics.md. The tests are
+// independent of each other and clean up the topics that they make.
 package streamstest

@@ -39,8 +39,8 @@ func plan(t *testing.T, app string, scenes []*scene) *topology.Plan {
 			topic := s.outputs[ours][i]
 			rows := dsl.Aggregate(grouped, p.spec(), func(g dsl.Group[string, tick]) total {
 				bid := func(r *tick) float64 { return r.Bid }
-				return total{Count: aggregates.Count(g), First: aggregates.EarliestByOffset(g, bid), Last: aggregates.LatestByOffset(g, bid),
-					Min: aggregates.Min(g, bid), Max: aggregates.Max(g, bid)}
+				return total{Count: aggregates.Count(g), First: aggregates.EarliestByOffset(g, bid),
+					Last: aggregates.LatestByOffset(g, bid), Min: aggregates.Min(g, bid), Max: aggregates.Max(g, bid)}
 			}).As(fmt.Sprintf("%s-%d", s.name, i))
 			rows.Final().Named(func(windows.Kind) string { return topic })
 			if i%4 == 3 { // then hopping windows are kept one by one, not made of slices
@@ -55,11 +55,12 @@ func plan(t *testing.T, app string, scenes []*scene) *topology.Plan {
 
 // streams is the same in Kafka Streams. It returns what ends the process early, if anything does.
 func streams(ctx context.Context, t *testing.T, jars, brokers, app string, scenes []*scene) func() error {
-	args := []string{"-Xmx768m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", jars + "/*",
-		"java/Finals.java", brokers, app}
+	args := []string{"-Xmx768m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+		"-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", jars + "/*", "java/Finals.java", brokers, app}
 	for _, s := range scenes {
 		for i, p := range s.programs {
-			args = append(args, fmt.Sprintf("%s,%s,%d,%d,%d,%s,%s", s.topic, p.form, p.size, p.advance, p.grace, s.outputs[theirs][i], s.store))
+			args = append(args, fmt.Sprintf("%s,%s,%d,%d,%d,%s,%s", s.topic, p.form, p.size, p.advance, p.grace,
+				s.outputs[theirs][i], s.store))
 		}
 	}
 	cmd := exec.CommandContext(ctx, "java", args...)
@@ -74,7 +75,8 @@ func run(t *testing.T, c *kafkatest.Cluster, jars string, scenes []*scene) {
 		s.topic = c.Topic(t, s.name, s.partitions)
 		for i := range s.programs {
 			s.outputs[ours] = append(s.outputs[ours], c.Name(fmt.Sprintf("%s-%d-ours", s.name, i)))
-			s.outputs[theirs] = append(s.outputs[theirs], c.Topic(t, fmt.Sprintf("%s-%d-theirs", s.name, i), s.partitions))
+			s.outputs[theirs] = append(s.outputs[theirs], c.Topic(t, fmt.Sprintf("%s-%d-theirs", s.name, i),
+				s.partitions))
 		}
 		s.end()
 		c.Write(t, s.topic, s.partitions, s.records...)
@@ -83,8 +85,9 @@ func run(t *testing.T, c *kafkatest.Cluster, jars string, scenes []*scene) {
 	defer cancel()
 	wait := streams(ctx, t, jars, strings.Join(c.Brokers, ","), c.Name("theirs"), scenes)
 	app := c.Name("ours")
-	e, err := engine.New(plan(t, app, scenes), engine.Config{Brokers: c.Brokers, CommitInterval: 200 * time.Millisecond, MaxAhead: engine.NoBound,
-		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
+	e, err := engine.New(plan(t, app, scenes), engine.Config{Brokers: c.Brokers, CommitInterval: 200 * time.Millisecond,
+		MaxAhead: engine.NoBound, Log: slog.New(slog.NewTextHandler(t.Output(),
+			&slog.HandlerOptions{Level: slog.LevelError}))})
 	require.NoError(t, err)
 	running, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
@@ -99,8 +102,9 @@ func run(t *testing.T, c *kafkatest.Cluster, jars string, scenes []*scene) {
 	require.NoError(t, wait())
 }
 
-// awaitTaken returns when the group has committed its results for all records of the topics that it reads. They may feed each other, in
-// a circle even: nothing is under way where offsets are at ends that were asked for after them.
+// awaitTaken returns when the group has committed its results for all records of the topics that it
+// reads. They may feed each other, in a circle even: nothing is under way where offsets are at ends
+// that were asked for after them.
 func awaitTaken(ctx context.Context, t *testing.T, c *kafkatest.Cluster, group string, reads []string) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -117,7 +121,8 @@ func awaitTaken(ctx context.Context, t *testing.T, c *kafkatest.Cluster, group s
 			require.NoError(t, err)
 			for p, end := range ends {
 				if got := at[topic][p]; got != end {
-					behind = fmt.Sprintf("group %s has taken partition %d of %s up to %d of %d", group, p, topic, got, end)
+					behind = fmt.Sprintf("group %s has taken partition %d of %s up to %d of %d", group, p, topic, got,
+						end)
 				}
 			}
 		}
@@ -132,8 +137,9 @@ func awaitTaken(ctx context.Context, t *testing.T, c *kafkatest.Cluster, group s
 	}
 }
 
-// results is the final rows of one program as lines: key, window, timestamp, totals, partition. Equal rows are as many lines. Those of a
-// partition stay in their order, but for sessions, where the sides have different ones: there they are sorted.
+// results is the final rows of one program as lines: key, window, timestamp, totals, partition.
+// Equal rows are as many lines. Those of a partition stay in their order, but for sessions, where
+// the sides have different ones: there they are sorted.
 func (s *scene) results(t *testing.T, c *kafkatest.Cluster, side, program int) (lines []string) {
 	topic, kind := s.outputs[side][program], s.programs[program].spec().Kinds()[0]
 	ends, err := c.Admin().Ends(t.Context(), topic, true)
@@ -148,7 +154,8 @@ func (s *scene) results(t *testing.T, c *kafkatest.Cluster, side, program int) (
 			for _, r := range records {
 				group, w, ok := kind.CutKey(r.Key)
 				require.True(t, ok, "key %x", r.Key)
-				lines = append(lines, fmt.Sprintf("%q [%d,%d] @%d %s, partition %d", group, w.Start, w.End, r.Timestamp, parse(t, side, r.Value), p))
+				lines = append(lines, fmt.Sprintf("%q [%d,%d] @%d %s, partition %d", group, w.Start, w.End, r.Timestamp,
+					parse(t, side, r.Value), p))
 			}
 			return nil
 		}}))
@@ -204,18 +211,22 @@ func seed(t *testing.T) uint64 {
 	return seed
 }
 
-// Final rows are Kafka Streams' own: the same keys, windows, partitions, timestamps and totals, each once. Where they are not, both are
-// told in differences, and in docs/semantics.md.
+// Final rows are Kafka Streams' own: the same keys, windows, partitions, timestamps and totals,
+// each once. Where they are not, both are told in differences, and in docs/semantics.md.
 //
 // ASHI_STREAMS_SEED repeats an input.
 func TestFinalsAgainstKafkaStreams(t *testing.T) {
 	classes := jars(t)
 	r := rand.New(rand.NewPCG(seed(t), 0))
 	c := kafkatest.Start(t)
-	// RocksDB takes a folder per minute of a store's event time, and tens of milliseconds to open each: a short input.
-	same := []*scene{randomScene(r, "from-1970", "memory", 0, 2500, 6), randomScene(r, "from-2001", "memory", 1_000_000_000_000, 2500, 6),
-		randomScene(r, "rocksdb", "rocksdb", 1_400_000_000_000, 200, 2), slidingScene(r, "sliding-from-1970", "memory", 0, 1500, 4),
-		slidingScene(r, "sliding-from-2001", "memory", 1_000_000_000_000, 1500, 4), slidingScene(r, "sliding-rocksdb", "rocksdb", 1_400_000_000_000, 200, 2)}
+	// RocksDB takes a folder per minute of a store's event time, and tens of milliseconds to open
+	// each: a short input.
+	same := []*scene{randomScene(r, "from-1970", "memory", 0, 2500, 6), randomScene(r, "from-2001", "memory",
+		1_000_000_000_000, 2500, 6),
+		randomScene(r, "rocksdb", "rocksdb", 1_400_000_000_000, 200, 2), slidingScene(r, "sliding-from-1970", "memory",
+			0, 1500, 4),
+		slidingScene(r, "sliding-from-2001", "memory", 1_000_000_000_000, 1500, 4), slidingScene(r, "sliding-rocksdb",
+			"rocksdb", 1_400_000_000_000, 200, 2)}
 	all := slices.Clone(same)
 	differ := differences()
 	for _, d := range differ {

@@ -74,7 +74,8 @@ func (v vector) kind(t *testing.T) windows.Kind {
 	return windows.Unbounded().Kinds()[0]
 }
 
-// Keys, windowed keys, and the partitions that they go to are those of Kafka's own serializers and partitioners.
+// Keys, windowed keys, and the partitions that they go to are those of Kafka's own serializers and
+// partitioners.
 func TestGoldenKeys(t *testing.T) {
 	text, err := os.ReadFile("testdata/golden.json")
 	require.NoError(t, err)
@@ -98,7 +99,8 @@ func TestGoldenKeys(t *testing.T) {
 		}
 		if v.Window == "time" { // keys of sliding windows are no others
 			sliding := windows.Sliding(time.Duration(v.End-v.Start) * time.Millisecond).Kinds()[0]
-			require.Equal(t, want, sliding.AppendKey(append([]byte{}, group...), w), "%+v: bytes of a sliding window", v)
+			require.Equal(t, want, sliding.AppendKey(append([]byte{}, group...), w), "%+v: bytes of a sliding window",
+				v)
 			_, read, ok = sliding.CutKey(want)
 			require.True(t, ok, "%+v: the key of a sliding window is read back", v)
 			require.Equal(t, w, read, "%+v: the sliding window is read back", v)

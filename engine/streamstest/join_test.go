@@ -25,8 +25,8 @@ func joinStreams(ctx context.Context, t *testing.T, jars, brokers, app string, j
 		require.NoError(t, cmd.Run(), name)
 	}
 	run("javac", "-cp", jars+"/*", "-d", classes, "java/Finals.java", "java/Joins.java")
-	args := []string{"-Xmx768m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
-		"-cp", classes + ":" + jars + "/*", "Joins", brokers, app}
+	args := []string{"-Xmx768m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+		"-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", classes + ":" + jars + "/*", "Joins", brokers, app}
 	for _, j := range joins {
 		args = append(args, j.argument())
 	}
@@ -41,7 +41,8 @@ func writeJoins(t *testing.T, c *kafkatest.Cluster, joins []*join) {
 			c.Write(t, j.topics[side], j.partitions, j.records(side)...)
 		}
 		settings := []string{"retention.ms", "-1"}
-		if j.kind() == "tables" || j.kind() == "foreign" { // compacted, as the topic of a table is, but not before all is read
+		// compacted, as the topic of a table is, but not before all is read
+		if j.kind() == "tables" || j.kind() == "foreign" {
 			settings = []string{"cleanup.policy", "compact", "min.cleanable.dirty.ratio", "1"}
 		}
 		j.outputs[ours] = c.Topic(t, j.name+"-ours", j.partitions, settings...)
@@ -52,7 +53,8 @@ func writeJoins(t *testing.T, c *kafkatest.Cluster, joins []*join) {
 // results is what a side has put out, read from its topic.
 func (j *join) results(t *testing.T, c *kafkatest.Cluster, side int) (all []result) {
 	topic := j.outputs[side]
-	ends, err := c.Admin().Ends(t.Context(), topic, false) // a transaction that has ended may not show yet in the ends of what is committed
+	// a transaction that has ended may not show yet in the ends of what is committed
+	ends, err := c.Admin().Ends(t.Context(), topic, false)
 	require.NoError(t, err)
 	from := map[int32]int64{}
 	for p := range ends {
@@ -68,8 +70,8 @@ func (j *join) results(t *testing.T, c *kafkatest.Cluster, side int) (all []resu
 	return j.comparable(side, all)
 }
 
-// Each form is run calm and wild, and each difference that is known: both sides give what the oracle says after their rules. In calm joins
-// that is the same (TestCalmJoins).
+// Each form is run calm and wild, and each difference that is known: both sides give what the
+// oracle says after their rules. In calm joins that is the same (TestCalmJoins).
 func TestJoinsAgainstKafkaStreams(t *testing.T) {
 	classes := jars(t)
 	r := rand.New(rand.NewPCG(seed(t), 0))
@@ -89,7 +91,8 @@ func TestJoinsAgainstKafkaStreams(t *testing.T) {
 	for _, j := range joins {
 		for side, name := range []string{"ashi", "Kafka Streams"} {
 			want, got := lines(j.expect(side)), lines(j.results(t, c, side))
-			require.Equal(t, want, got, "%s: %s: before %d, after %d, grace %d", name, j.name, j.before, j.after, j.grace)
+			require.Equal(t, want, got, "%s: %s: before %d, after %d, grace %d", name, j.name, j.before, j.after,
+				j.grace)
 		}
 	}
 }
@@ -98,10 +101,12 @@ func TestJoinsAgainstKafkaStreams(t *testing.T) {
 func TestCalmJoins(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed(t), 0))
 	for range 100 {
-		for _, form := range forms[:len(forms)-2] { // foreign joins are compared by what is left at the end, of which there is one rule
+		// foreign joins are compared by what is left at the end, of which there is one rule
+		for _, form := range forms[:len(forms)-2] {
 			j := randomJoin(r, form, true, 60)
 			require.NotEmpty(t, j.expect(theirs), j.name)
-			require.Equal(t, lines(j.expect(theirs)), lines(j.expect(ours)), "%s: before %d, after %d, grace %d", j.name, j.before, j.after, j.grace)
+			require.Equal(t, lines(j.expect(theirs)), lines(j.expect(ours)), "%s: before %d, after %d, grace %d",
+				j.name, j.before, j.after, j.grace)
 		}
 	}
 }

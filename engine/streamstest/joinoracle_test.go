@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// result is a row that a join puts out; text is L7+R3, with null for a side that is not there, and empty for a deletion.
+// result is a row that a join puts out; text is L7+R3, with null for a side that is not there, and
+// empty for a deletion.
 type result struct {
 	key, text string
 	at        int64
@@ -17,7 +18,8 @@ type result struct {
 
 func (r result) String() string { return fmt.Sprintf("%s=%s@%d", r.key, r.text, r.at) }
 
-// expect is what a join puts out after the rules of a side, computed slowly: those of docs/semantics.md, or Kafka Streams' own where they differ.
+// expect is what a join puts out after the rules of a side, computed slowly: those of
+// docs/semantics.md, or Kafka Streams' own where they differ.
 func (j *join) expect(side int) []result {
 	var all []result
 	for p := range j.partitions {
@@ -37,9 +39,10 @@ func (j *join) expect(side int) []result {
 	return j.comparable(side, all)
 }
 
-// comparable is results in an order that does not depend on partitions: of a stream sorted, of tables by key. Of a foreign join only the last
-// row of a key counts, as the order of two topics that are repartitioned is not given [FK5], nor its time in Kafka Streams, nor in
-// ashi without a right row, which may have been there and be deleted.
+// comparable is results in an order that does not depend on partitions: of a stream sorted, of
+// tables by key. Of a foreign join only the last row of a key counts, as the order of two topics
+// that are repartitioned is not given [FK5], nor its time in Kafka Streams, nor in ashi without a
+// right row, which may have been there and be deleted.
 func (j *join) comparable(side int, all []result) []result {
 	switch j.kind() {
 	case "streams":
@@ -63,8 +66,9 @@ func (j *join) comparable(side int, all []result) []result {
 	return all
 }
 
-// merged is the records of a partition in the order in which a side takes them: the lower head first [T5]. Of equal ones Kafka Streams takes the
-// one of the topic that was not the last, ashi a table's, else the left one.
+// merged is the records of a partition in the order in which a side takes them: the lower head
+// first [T5]. Of equal ones Kafka Streams takes the one of the topic that was not the last, ashi a
+// table's, else the left one.
 func (j *join) merged(partition int32, side int) (list []fact) {
 	heads := [2][]fact{j.accepted(left, partition, side), j.accepted(right, partition, side)}
 	last := right
@@ -88,10 +92,14 @@ func (j *join) merged(partition int32, side int) (list []fact) {
 	return list
 }
 
-// accepted is what a side reads: in ashi a null in a stream is no record, in Kafka Streams it moves stream time.
+// accepted is what a side reads: in ashi a null in a stream is no record, in Kafka Streams it moves
+// stream time.
 func (j *join) accepted(input int, partition int32, side int) []fact {
 	table := j.kind() == "tables" || j.kind() == "lookup" && input == right
-	return slices.DeleteFunc(j.input(input, partition), func(f fact) bool { return side == ours && !table && f.row == nil })
+	return slices.DeleteFunc(j.input(input, partition), func(f fact) bool {
+		return side == ours && !table &&
+			f.row == nil
+	})
 }
 
 // text is what the joiner makes of rows.
@@ -131,7 +139,8 @@ type stream struct {
 }
 
 func (j *join) streams(facts []fact, side int) []result {
-	s := &stream{join: j, now: math.MinInt64, times: [2]int64{math.MinInt64 / 2, math.MinInt64 / 2}, least: math.MaxInt64}
+	s := &stream{join: j, now: math.MinInt64, times: [2]int64{math.MinInt64 / 2, math.MinInt64 / 2},
+		least: math.MaxInt64}
 	for _, f := range facts {
 		s.now = max(s.now, f.at)
 		if side == ours {
@@ -244,7 +253,8 @@ func (s *stream) theirs(f fact) {
 	}
 }
 
-// scan is emitNonJoinedOuterRecords. It looks only when the row at which it stopped must go, or a newer one, by the reach of the side that asks.
+// scan is emitNonJoinedOuterRecords. It looks only when the row at which it stopped must go, or a
+// newer one, by the reach of the side that asks.
 func (s *stream) scan(side int) {
 	if s.least+s.reach(side)+s.grace >= s.now {
 		return

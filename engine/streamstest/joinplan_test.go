@@ -49,10 +49,12 @@ func (j *join) declare(b *dsl.Builder) {
 
 func (j *join) declareStreams(b *dsl.Builder) {
 	ms := func(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
-	made := map[string]func(*dsl.StreamOf[item], *dsl.StreamOf[item], dsl.Span, func(*item, *item) (paired, error)) *dsl.StreamOf[paired]{
+	made := map[string]func(*dsl.StreamOf[item], *dsl.StreamOf[item], dsl.Span,
+		func(*item, *item) (paired, error)) *dsl.StreamOf[paired]{
 		"streams inner": dsl.Join[item, item, paired], "streams left": dsl.LeftJoin[item, item, paired],
 		"streams right": dsl.RightJoin[item, item, paired], "streams outer": dsl.OuterJoin[item, item, paired]}
-	made[j.form](dsl.Stream[item](b, j.topics[left]), dsl.Stream[item](b, j.topics[right]), dsl.Within(ms(j.before), ms(j.after)).Grace(ms(j.grace)), both).
+	made[j.form](dsl.Stream[item](b, j.topics[left]), dsl.Stream[item](b, j.topics[right]),
+		dsl.Within(ms(j.before), ms(j.after)).Grace(ms(j.grace)), both).
 		To(j.outputs[ours])
 }
 
@@ -65,10 +67,14 @@ func (j *join) declareLookup(b *dsl.Builder) {
 }
 
 func (j *join) declareTables(b *dsl.Builder) {
-	made := map[string]func(*dsl.TableOf[string, item], *dsl.TableOf[string, item], func(*item, *item) (paired, error)) *dsl.TableOf[string, paired]{
-		"tables inner": dsl.JoinTables[string, item, item, paired], "tables left": dsl.LeftJoinTables[string, item, item, paired],
-		"tables right": dsl.RightJoinTables[string, item, item, paired], "tables outer": dsl.OuterJoinTables[string, item, item, paired]}
-	made[j.form](dsl.Table[string, item](b, j.topics[left]), dsl.Table[string, item](b, j.topics[right]), both).To(j.outputs[ours])
+	made := map[string]func(*dsl.TableOf[string, item], *dsl.TableOf[string, item],
+		func(*item, *item) (paired, error)) *dsl.TableOf[string, paired]{
+		"tables inner": dsl.JoinTables[string, item, item, paired],
+		"tables left":  dsl.LeftJoinTables[string, item, item, paired],
+		"tables right": dsl.RightJoinTables[string, item, item, paired],
+		"tables outer": dsl.OuterJoinTables[string, item, item, paired]}
+	made[j.form](dsl.Table[string, item](b, j.topics[left]), dsl.Table[string, item](b, j.topics[right]),
+		both).To(j.outputs[ours])
 }
 
 func (j *join) declareForeign(b *dsl.Builder) {
@@ -83,8 +89,9 @@ func (j *join) declareForeign(b *dsl.Builder) {
 // joinAshi runs the joins in ashi until all is taken.
 func joinAshi(ctx context.Context, t *testing.T, c *kafkatest.Cluster, app string, joins []*join) {
 	plan := joinPlan(t, app, joins)
-	e, err := engine.New(plan, engine.Config{Brokers: c.Brokers, CommitInterval: 200 * time.Millisecond, MaxAhead: engine.NoBound,
-		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
+	e, err := engine.New(plan, engine.Config{Brokers: c.Brokers, CommitInterval: 200 * time.Millisecond,
+		MaxAhead: engine.NoBound, Log: slog.New(slog.NewTextHandler(t.Output(),
+			&slog.HandlerOptions{Level: slog.LevelError}))})
 	require.NoError(t, err)
 	running, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)

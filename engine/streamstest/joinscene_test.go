@@ -11,7 +11,8 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// item is a row on either side of a join. F is the right key of a foreign join: empty if there is none.
+// item is a row on either side of a join. F is the right key of a foreign join: empty if there is
+// none.
 type item struct {
 	Key string `ashi:"key,key" json:"-"`
 	V   string `ashi:"v" json:"v"`
@@ -49,7 +50,8 @@ func (j *join) keep() [2]bool {
 
 // argument is the join as Joins.java wants it.
 func (j *join) argument() string {
-	return fmt.Sprintf("%s,%s,%s,%s,%d,%d,%d", j.form, j.topics[left], j.topics[right], j.outputs[theirs], j.before, j.after, j.grace)
+	return fmt.Sprintf("%s,%s,%s,%s,%d,%d,%d", j.form, j.topics[left], j.topics[right], j.outputs[theirs], j.before,
+		j.after, j.grace)
 }
 
 // add puts a row of an empty key for none, and a null for an empty v, into an input.
@@ -93,12 +95,14 @@ func (j *join) input(side int, partition int32) (list []fact) {
 var forms = []string{"streams inner", "streams left", "streams right", "streams outer", "lookup inner", "lookup left",
 	"tables inner", "tables left", "tables right", "tables outer", "foreign inner", "foreign left"}
 
-// randomJoin has records out of order, late, after jumps, without value or key, on equal times within and across its topics, with deletions of rows
-// that are there and of such that are not, and with keys that have no partner. A calm one has nothing in which Kafka Streams and ashi
-// differ: see differentJoins.
+// randomJoin has records out of order, late, after jumps, without value or key, on equal times
+// within and across its topics, with deletions of rows that are there and of such that are not, and
+// with keys that have no partner. A calm one has nothing in which Kafka Streams and ashi differ:
+// see differentJoins.
 func randomJoin(r *rand.Rand, form string, calm bool, records int) *join {
-	j := &join{form: form, partitions: 2, before: grain * r.Int64N(8), after: grain * r.Int64N(8), grace: grain * r.Int64N(8),
-		name: strings.ReplaceAll(form, " ", "-") + map[bool]string{true: "-calm", false: "-wild"}[calm]}
+	j := &join{form: form, partitions: 2, before: grain * r.Int64N(8), after: grain * r.Int64N(8),
+		grace: grain * r.Int64N(8), name: strings.ReplaceAll(form, " ", "-") + map[bool]string{true: "-calm",
+			false: "-wild"}[calm]}
 	if calm {
 		j.before, j.after = j.before+grain, j.after+grain
 	}
@@ -145,10 +149,12 @@ func randomJoin(r *rand.Rand, form string, calm bool, records int) *join {
 	return j
 }
 
-// first makes the left record of each partition the oldest: of the very first records Kafka Streams takes either one if they are equally old.
+// first makes the left record of each partition the oldest: of the very first records Kafka Streams
+// takes either one if they are equally old.
 func (j *join) first() {
 	for _, key := range onePerPartition("first", j.partitions) {
-		j.facts[left] = append([]fact{{side: left, key: &key, at: 1_400_000_000_000 - 3_600_000, row: &item{Key: key, V: "L", F: key}}}, j.facts[left]...)
+		j.facts[left] = append([]fact{{side: left, key: &key, at: 1_400_000_000_000 - 3_600_000,
+			row: &item{Key: key, V: "L", F: key}}}, j.facts[left]...)
 	}
 }
 

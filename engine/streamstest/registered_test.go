@@ -29,7 +29,8 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// quote is what Java's quotes are read as: its schema has them in another order, a column more, others' names and types.
+// quote is what Java's quotes are read as: its schema has them in another order, a column more,
+// others' names and types.
 type quote struct {
 	Pair string      `ashi:"pair,key"`
 	Bid  float64     `ashi:"bid"`
@@ -57,8 +58,9 @@ type quoteBar struct {
 
 // java runs Registered.java and returns what it prints.
 func (s *registered) java(t *testing.T, args ...string) string {
-	args = append([]string{"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", s.jars + "/*",
-		"java/registered/Registered.java", strings.Join(s.cluster.Brokers, ",")}, args...)
+	args = append([]string{"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+		"-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", s.jars + "/*", "java/registered/Registered.java",
+		strings.Join(s.cluster.Brokers, ",")}, args...)
 	cmd := exec.CommandContext(t.Context(), "java", args...)
 	cmd.Stderr = t.Output()
 	out, err := cmd.Output()
@@ -89,10 +91,11 @@ func (s *registered) latest(t *testing.T, subject string) string {
 	return s.file(t, subject, []byte(schema.Text))
 }
 
-// Avro's and Protobuf's own Java classes read what ashi writes in Confluent's frame, windowed keys too, and ashi reads what they write, with a
-// writer's schema of their own.
+// Avro's and Protobuf's own Java classes read what ashi writes in Confluent's frame, windowed keys
+// too, and ashi reads what they write, with a writer's schema of their own.
 func TestRegisteredAgainstJava(t *testing.T) {
-	s := &registered{jars: jarsOf(t, "java/registered/pom.xml"), cluster: kafkatest.Start(t), registry: registrytest.Start(t), dir: t.TempDir()}
+	s := &registered{jars: jarsOf(t, "java/registered/pom.xml"), cluster: kafkatest.Start(t),
+		registry: registrytest.Start(t), dir: t.TempDir()}
 	var err error
 	s.schemas, err = registry.New(registry.Config{URLs: []string{s.registry.URL}})
 	require.NoError(t, err)
@@ -108,10 +111,12 @@ func TestRegisteredAgainstJava(t *testing.T) {
 	keys := s.latest(t, quotes+"-key")
 	value := s.registry.Register(quotes+"-value", topology.Schema{Format: topology.AvroSchema, Text: javaQuote})
 	s.java(t, "write", quotes, strconv.Itoa(key), keys, strconv.Itoa(value), s.latest(t, quotes+"-value"))
-	s.java(t, "write", texts, strconv.Itoa(key), keys, strconv.Itoa(s.registry.Register(texts+"-value", text)), descriptor)
+	s.java(t, "write", texts, strconv.Itoa(key), keys, strconv.Itoa(s.registry.Register(texts+"-value", text)),
+		descriptor)
 
-	e, err := engine.New(s.plan(t, quotes, texts, bars, summaries), engine.Config{Brokers: c.Brokers, CommitInterval: 100 * time.Millisecond,
-		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
+	e, err := engine.New(s.plan(t, quotes, texts, bars, summaries), engine.Config{Brokers: c.Brokers,
+		CommitInterval: 100 * time.Millisecond,
+		Log:            slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -122,11 +127,13 @@ func TestRegisteredAgainstJava(t *testing.T) {
 	require.Equal(t, []string{
 		`EURUSD@1700006400000 {"pair": "EURUSD", "start": 1700006400000, "high": 1.5, "size": 1.500, "side": "B", "n": 2}`,
 		`GBPUSD@1700006400000 {"pair": "GBPUSD", "start": 1700006400000, "high": -2.0, "size": 2.250, "side": "B", "n": 1}`,
-	}, strings.Split(strings.TrimSpace(s.java(t, "read", bars, s.latest(t, bars+"-key"), s.latest(t, bars+"-value"), "2")), "\n"))
+	}, strings.Split(strings.TrimSpace(s.java(t, "read", bars, s.latest(t, bars+"-key"), s.latest(t, bars+"-value"),
+		"2")), "\n"))
 	require.Equal(t, []string{
 		`EURUSD@1700006400000 google.protobuf.StringValue EURUSD: 2, last EURUSD 1.5`,
 		`GBPUSD@1700006400000 google.protobuf.StringValue GBPUSD: 1, last GBPUSD -2.0`,
-	}, strings.Split(strings.TrimSpace(s.java(t, "read", summaries, s.latest(t, summaries+"-key"), descriptor, "2")), "\n"))
+	}, strings.Split(strings.TrimSpace(s.java(t, "read", summaries, s.latest(t, summaries+"-key"), descriptor, "2")),
+		"\n"))
 	stop()
 	require.NoError(t, <-done)
 	for _, sub := range e.Status().SubTopologies {
@@ -138,18 +145,24 @@ func (s *registered) plan(t *testing.T, quotes, texts, bars, summaries string) *
 	b := dsl.New(s.cluster.Name("app"))
 	avroKeys := codecs.Registered(s.schemas, codecs.AvroKey[string]())
 	in := dsl.Stream[quote](b, quotes).Codec(codecs.Registered(s.schemas, codecs.Avro[quote]()))
-	dsl.Aggregate(dsl.GroupByKey[string](dsl.ReadKeys(in, avroKeys)), windows.Minutes(1), func(g dsl.Group[string, quote]) quoteBar {
-		side := aggregates.LatestByOffset(g, func(q *quote) string { return q.Side })
-		return quoteBar{Pair: g.Key(), Start: g.WindowStart(), High: aggregates.Max(g, func(q *quote) float64 { return q.Bid }),
-			Size: aggregates.SumDecimal(g, 12, 3, func(q *quote) apd.Decimal { return q.Size }), Side: &side, N: aggregates.Count(g)}
-	}).Codec(codecs.Registered(s.schemas, codecs.Avro[quoteBar]())).KeyCodec(avroKeys).Final().Named(func(windows.Kind) string { return bars })
+	dsl.Aggregate(dsl.GroupByKey[string](dsl.ReadKeys(in, avroKeys)), windows.Minutes(1),
+		func(g dsl.Group[string, quote]) quoteBar {
+			side := aggregates.LatestByOffset(g, func(q *quote) string { return q.Side })
+			return quoteBar{Pair: g.Key(), Start: g.WindowStart(),
+				High: aggregates.Max(g, func(q *quote) float64 { return q.Bid }), Size: aggregates.SumDecimal(g, 12, 3,
+					func(q *quote) apd.Decimal { return q.Size }), Side: &side, N: aggregates.Count(g)}
+		}).Codec(codecs.Registered(s.schemas, codecs.Avro[quoteBar]())).KeyCodec(avroKeys).Final().Named(
+		func(windows.Kind) string { return bars })
 
-	lines := dsl.Stream[wrapperspb.StringValue](b, texts).Codec(codecs.Registered(s.schemas, codecs.Proto[wrapperspb.StringValue]()))
+	lines := dsl.Stream[wrapperspb.StringValue](b, texts).Codec(codecs.Registered(s.schemas,
+		codecs.Proto[wrapperspb.StringValue]()))
 	pair := func(v *wrapperspb.StringValue) string { return strings.Fields(v.Value)[0] }
-	dsl.Aggregate(dsl.GroupBy(dsl.ReadKeys(lines, avroKeys), pair), windows.Minutes(1), func(g dsl.Group[string, wrapperspb.StringValue]) wrapperspb.StringValue {
-		last := aggregates.LatestByOffset(g, func(v *wrapperspb.StringValue) string { return v.Value })
-		return wrapperspb.StringValue{Value: fmt.Sprintf("%s: %d, last %s", g.Key(), aggregates.Count(g), last)}
-	}).Codec(codecs.Registered(s.schemas, codecs.Proto[wrapperspb.StringValue]())).KeyCodec(avroKeys).Final().Named(func(windows.Kind) string { return summaries })
+	dsl.Aggregate(dsl.GroupBy(dsl.ReadKeys(lines, avroKeys), pair), windows.Minutes(1),
+		func(g dsl.Group[string, wrapperspb.StringValue]) wrapperspb.StringValue {
+			last := aggregates.LatestByOffset(g, func(v *wrapperspb.StringValue) string { return v.Value })
+			return wrapperspb.StringValue{Value: fmt.Sprintf("%s: %d, last %s", g.Key(), aggregates.Count(g), last)}
+		}).Codec(codecs.Registered(s.schemas, codecs.Proto[wrapperspb.StringValue]())).KeyCodec(avroKeys).Final().Named(
+		func(windows.Kind) string { return summaries })
 	plan, err := b.Build()
 	require.NoError(t, err)
 	return plan

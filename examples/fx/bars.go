@@ -39,12 +39,14 @@ func readBars(ctx context.Context, eng *engine.Engine, p *pipeline, e end) ([]ba
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, barsOf{size, slices.DeleteFunc(bars, func(b Bar) bool { return strings.HasPrefix(b.Pair, endPrefix) })})
+		all = append(all, barsOf{size, slices.DeleteFunc(bars,
+			func(b Bar) bool { return strings.HasPrefix(b.Pair, endPrefix) })})
 	}
 	return all, nil
 }
 
-// awaitEnd returns when the markers' bars are in the table: a partition's bars come in order, so all others are there too.
+// awaitEnd returns when the markers' bars are in the table: a partition's bars come in order, so
+// all others are there too.
 func awaitEnd(ctx context.Context, table *engine.TableReader[string, Bar], e end) error {
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
@@ -104,7 +106,8 @@ func writeFile(name string, bars []Bar, digits map[string]int) error {
 func appendBar(line []byte, b *Bar, digits int) []byte {
 	line = append(append(line, b.Pair...), ',')
 	line = strconv.AppendInt(line, b.Start.UnixMilli(), 10)
-	for _, v := range [...]float64{b.BidOpen, b.BidHigh, b.BidLow, b.BidClose, b.AskOpen, b.AskHigh, b.AskLow, b.AskClose} {
+	for _, v := range [...]float64{b.BidOpen, b.BidHigh, b.BidLow, b.BidClose, b.AskOpen, b.AskHigh, b.AskLow,
+		b.AskClose} {
 		line = strconv.AppendFloat(append(line, ','), v, 'f', digits, 64)
 	}
 	line = strconv.AppendInt(append(line, ','), b.Ticks, 10)

@@ -15,7 +15,8 @@ var noon = time.Date(2014, 5, 1, 12, 0, 0, 0, time.UTC)
 func TestCSV(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "folder")
 	all := []barsOf{
-		{time.Minute, []Bar{{"EUR/USD", noon, 1.38676, 1.38686, 1.3, 1.38686, 1.4, 1.5, 1.4, 1.5, 7}, {"USD/JPY", noon, 102.5, 103, 102, 103, 104, 104, 104, 104, 2}}},
+		{time.Minute, []Bar{{"EUR/USD", noon, 1.38676, 1.38686, 1.3, 1.38686, 1.4, 1.5, 1.4, 1.5, 7},
+			{"USD/JPY", noon, 102.5, 103, 102, 103, 104, 104, 104, 104, 2}}},
 		{time.Hour, nil},
 	}
 	require.NoError(t, writeCSV(dir, all, map[string]int{"EUR/USD": 5, "USD/JPY": 3}))
@@ -68,7 +69,8 @@ func TestMarkersReachEveryPartition(t *testing.T) {
 		e := end{markers: endMarkers(n)}
 		require.Len(t, e.markers, int(n))
 		ticks, err := collect(source{ticks: withMarkers(func(yield func(Tick, error) bool) {
-			_ = yield(Tick{Pair: "A", At: noon.Add(59 * time.Minute)}, nil) && yield(Tick{Pair: "B", At: noon.Add(58 * time.Minute)}, nil)
+			_ = yield(Tick{Pair: "A", At: noon.Add(59 * time.Minute)}, nil) &&
+				yield(Tick{Pair: "B", At: noon.Add(58 * time.Minute)}, nil)
 		}, &e)})
 		require.NoError(t, err)
 		require.Len(t, ticks, 2+2*int(n))

@@ -25,8 +25,9 @@ func printTable(w io.Writer, all []barsOf, digits map[string]int) error {
 		for _, of := range all {
 			last := lastOf(of.bars, b.Pair)
 			d := digits[b.Pair]
-			fmt.Fprintf(t, "%s\t%s\t%s\t%.*f\t%.*f\t%.*f\t%.*f\t%.*f\t%d\n", b.Pair, windows.Name(of.size), last.Start.Format("2006-01-02 15:04"),
-				d, last.BidOpen, d, last.BidHigh, d, last.BidLow, d, last.BidClose, d, last.AskClose, last.Ticks)
+			fmt.Fprintf(t, "%s\t%s\t%s\t%.*f\t%.*f\t%.*f\t%.*f\t%.*f\t%d\n", b.Pair, windows.Name(of.size),
+				last.Start.Format("2006-01-02 15:04"), d, last.BidOpen, d, last.BidHigh, d, last.BidLow, d,
+				last.BidClose, d, last.AskClose, last.Ticks)
 		}
 	}
 	return t.Flush()
@@ -42,7 +43,8 @@ func lastOf(bars []Bar, pair string) (last Bar) {
 	return last
 }
 
-// printChart draws the bid of one pair as candles: │ from low to high, █ from open to close where the price rose, ░ where it fell.
+// printChart draws the bid of one pair as candles: │ from low to high, █ from open to close where
+// the price rose, ░ where it fell.
 func printChart(w io.Writer, of barsOf, pair string, digits int) {
 	var bars []Bar
 	for _, b := range of.bars {
@@ -64,8 +66,8 @@ func printChart(w io.Writer, of barsOf, pair string, digits int) {
 		}
 		return int((price - low) / (high - low) * (chartRows - 1))
 	}
-	fmt.Fprintf(w, "%s, bid, bars of %s from %s to %s\n", pair, windows.Name(of.size), bars[0].Start.Format("2006-01-02 15:04"),
-		bars[len(bars)-1].Start.Add(of.size).Format("15:04"))
+	fmt.Fprintf(w, "%s, bid, bars of %s from %s to %s\n", pair, windows.Name(of.size),
+		bars[0].Start.Format("2006-01-02 15:04"), bars[len(bars)-1].Start.Add(of.size).Format("15:04"))
 	for y := chartRows - 1; y >= 0; y-- {
 		label := ""
 		if y%3 == 0 {

@@ -15,9 +15,11 @@ import (
 	"github.com/ashi-stream/ashi/engine/kafka"
 )
 
-// configure is how the engine is to run: from -config, or from the flags. What neither says is what suits a replay.
+// configure is how the engine is to run: from -config, or from the flags. What neither says is what
+// suits a replay.
 func (o *options) configure(p *pipeline, stderr io.Writer) (cfg engine.Config, err error) {
-	cfg = engine.Config{Brokers: o.brokers, Log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	cfg = engine.Config{Brokers: o.brokers,
+		Log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	if o.config != "" {
 		if cfg, err = config.Load(o.config, config.Options{Plan: p.plan, Output: stderr}); err != nil {
 			return cfg, err
@@ -42,7 +44,8 @@ func (o *options) configure(p *pipeline, stderr io.Writer) (cfg engine.Config, e
 	return cfg, nil
 }
 
-// needs are the permissions of the whole program: it creates and writes the topic of ticks, and shows provisional bars.
+// needs are the permissions of the whole program: it creates and writes the topic of ticks, and
+// shows provisional bars.
 func (p *pipeline) needs(cfg engine.Config) []kafka.ACL {
 	source, shown := p.ticks.StreamRef().Topic, p.changes.Stream(shownSize).Topic
 	return append(engine.ACLs(p.plan, cfg),

@@ -17,7 +17,8 @@ func TestConfigFile(t *testing.T) {
 	deleteTopics(t, c, app)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "fx.yaml")
-	text := "messaging: {brokers: [" + strings.Join(c.Brokers, ", ") + "]}\ntopics: {of: {" + app + "-rates_5min_final: {partitions: 3}}}\n"
+	text := "messaging: {brokers: [" + strings.Join(c.Brokers, ", ") + "]}\ntopics: {of: {" + app +
+		"-rates_5min_final: {partitions: 3}}}\n"
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 	program(t, 0, "-config", file, "-app", app, "-state", inMemory, "-rate", "50000")
 	counts, err := c.Admin().Partitions(t.Context(), app+"-rates_5min_final")
@@ -25,8 +26,10 @@ func TestConfigFile(t *testing.T) {
 	require.Equal(t, int32(3), counts[app+"-rates_5min_final"])
 
 	require.NoError(t, os.WriteFile(file, []byte(text+"topic: {}\n"), 0o600))
-	require.Contains(t, program(t, exitFailed, "-config", file, "-app", app), "fx.yaml:3:1: topic: is no key: did you mean topics?")
-	require.Contains(t, program(t, exitFlags, "-config", file, "-brokers", "b:1", "-dir", dir), "-brokers: leave it out with -config")
+	require.Contains(t, program(t, exitFailed, "-config", file, "-app", app),
+		"fx.yaml:3:1: topic: is no key: did you mean topics?")
+	require.Contains(t, program(t, exitFlags, "-config", file, "-brokers", "b:1", "-dir", dir),
+		"-brokers: leave it out with -config")
 }
 
 func TestGrants(t *testing.T) {

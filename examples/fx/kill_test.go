@@ -46,10 +46,12 @@ func newGround(t *testing.T) ground {
 	app := c.Name("kill")
 	deleteTopics(t, c, app)
 	// The cluster waits for the member that was killed before it gives its partitions to the next.
-	return ground{[]string{"-brokers", strings.Join(c.Brokers, ","), "-app", app}, app, func(*testing.T) ([]string, func()) { return c.Brokers, func() {} }, 11 * time.Second, 3}
+	return ground{[]string{"-brokers", strings.Join(c.Brokers, ","), "-app", app}, app,
+		func(*testing.T) ([]string, func()) { return c.Brokers, func() {} }, 11 * time.Second, 3}
 }
 
-// A run that is killed again and again puts out byte for byte what an undisturbed one does: with its state kept, and lost.
+// A run that is killed again and again puts out byte for byte what an undisturbed one does: with
+// its state kept, and lost.
 func TestKilledRunGoesOn(t *testing.T) {
 	files, err := filepath.Glob("testdata/*-ticks.csv.gz")
 	require.NoError(t, err)
@@ -108,8 +110,8 @@ func committed(t *testing.T, brokers []string, topic string) map[int32][]string 
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords())
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topic),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
 	require.NoError(t, err)
 	defer client.Close()
 	ends, err := kadm.NewClient(client).ListCommittedOffsets(ctx, topic)
@@ -125,7 +127,8 @@ func committed(t *testing.T, brokers []string, topic string) map[int32][]string 
 		require.NoError(t, f.Err())
 		f.EachRecord(func(r *kgo.Record) {
 			if !r.Attrs.IsControl() {
-				records[r.Partition] = append(records[r.Partition], r.Timestamp.UTC().String()+" "+string(r.Key)+" "+string(r.Value))
+				records[r.Partition] = append(records[r.Partition], r.Timestamp.UTC().String()+" "+string(r.Key)+" "+
+					string(r.Value))
 			}
 			if r.Offset == ends[topic][r.Partition].Offset-1 {
 				missing--

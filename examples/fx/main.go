@@ -76,13 +76,21 @@ func parseFlags(args []string, stderr io.Writer) (o options, err error) {
 	var ticks, brokers string
 	f := flag.NewFlagSet("fx", flag.ContinueOnError)
 	f.SetOutput(stderr)
-	f.StringVar(&ticks, "ticks", "", "replay these `files`, separated by commas: gzipped CSV with the header "+tickHeader+" (default: ticks are made up)")
+	f.StringVar(&ticks, "ticks", "", "replay these `files`, separated by commas: gzipped CSV with the header "+
+		tickHeader+" (default: ticks are made up)")
 	f.StringVar(&o.bars, "bars", "", "write the final bars into this `folder`: bars_1min.csv, bars_5min.csv, ...")
-	f.StringVar(&brokers, "brokers", "", "use the Kafka cluster at `host:port,...` (default: a broker inside the process)")
-	f.StringVar(&o.config, "config", "", "read how the Kafka cluster is reached, and how the engine runs, from this `file` in YAML or JSON (docs/configuration.md)")
-	f.BoolVar(&o.showGrants, "grants", false, "print the commands that let this program do what it does in a cluster with access control, and end")
-	f.StringVar(&o.dir, "dir", "", "keep the log of the broker inside the process in this `folder`, so that a killed run can go on (default: in memory)")
-	f.StringVar(&o.state, "state", "", "keep the engine's stores in this `folder`, or in \""+inMemory+"\" (default: a temporary folder)")
+	f.StringVar(&brokers, "brokers", "",
+		"use the Kafka cluster at `host:port,...` (default: a broker inside the process)")
+	f.StringVar(&o.config, "config", "",
+		"read how the Kafka cluster is reached, and how the engine runs, from this `file` in YAML or JSON "+
+			"(docs/configuration.md)")
+	f.BoolVar(&o.showGrants, "grants", false,
+		"print the commands that let this program do what it does in a cluster with access control, and end")
+	f.StringVar(&o.dir, "dir", "",
+		"keep the log of the broker inside the process in this `folder`, so that a killed run can go on (default: "+
+			"in memory)")
+	f.StringVar(&o.state, "state", "", "keep the engine's stores in this `folder`, or in \""+inMemory+
+		"\" (default: a temporary folder)")
 	f.StringVar(&o.app, "app", "fx", "`name` of the application, with which names of topics and groups begin")
 	f.IntVar(&o.partitions, "partitions", 4, "`number` of partitions of the topic of ticks, if it is not there yet")
 	f.Float64Var(&o.rate, "rate", 0, "`ticks` a second (default: as fast as it goes; 7000 if they are made up)")
@@ -108,7 +116,8 @@ func noArguments(f *flag.FlagSet) error {
 func (o *options) validate() error {
 	var errs []error
 	if (len(o.brokers) > 0 || o.config != "") && o.dir != "" {
-		errs = append(errs, errors.New("-dir is for the broker inside the process: leave it out with -brokers and -config"))
+		errs = append(errs,
+			errors.New("-dir is for the broker inside the process: leave it out with -brokers and -config"))
 	}
 	if len(o.brokers) > 0 && o.config != "" {
 		errs = append(errs, errors.New("-brokers: leave it out with -config, which names them"))
@@ -173,7 +182,8 @@ func (o *options) execute(ctx context.Context, s *screen, stdout, stderr io.Writ
 		o.rate = demoRate
 	}
 	s.say("ashi %s: bars of 1, 5, 15 and 60 minutes, from topic %s with %d partitions", version(), topic, partitions)
-	r := &replay{engine: eng, pipeline: p, kafka: p.cluster(cfg), topic: topic, partitions: partitions, rate: o.rate, screen: s}
+	r := &replay{engine: eng, pipeline: p, kafka: p.cluster(cfg), topic: topic, partitions: partitions, rate: o.rate,
+		screen: s}
 	return o.work(ctx, r, ticks)
 }
 

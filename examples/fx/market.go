@@ -24,7 +24,8 @@ const (
 	stepSize = 4e-5                   // a tick's usual move, as a share of the price
 )
 
-// market makes up the ticks of a span of time: prices that wander at random. The same seed and span are the same ticks.
+// market makes up the ticks of a span of time: prices that wander at random. The same seed and span
+// are the same ticks.
 func market(seed uint64, from time.Time, span time.Duration) source {
 	s := source{digits: map[string]int{}}
 	for _, q := range quotes {
@@ -42,7 +43,8 @@ func market(seed uint64, from time.Time, span time.Duration) source {
 			q := quotes[i]
 			prices[i] *= 1 + r.NormFloat64()*stepSize
 			spread := q.price * (1 + r.Float64()) * 6e-5
-			if !yield(Tick{Pair: q.pair, Bid: round(prices[i], q.digits), Ask: round(prices[i]+spread, q.digits), At: at.Truncate(time.Millisecond)}, nil) {
+			if !yield(Tick{Pair: q.pair, Bid: round(prices[i], q.digits), Ask: round(prices[i]+spread, q.digits),
+				At: at.Truncate(time.Millisecond)}, nil) {
 				return
 			}
 		}

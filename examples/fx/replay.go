@@ -22,10 +22,13 @@ const (
 	silence   = 30 * time.Second
 )
 
-var errOtherTicks = errors.New("the topic holds other ticks than those that are to be replayed: give the application another name (-app), or another -dir")
+var errOtherTicks = errors.New(
+	"the topic holds other ticks than those that are to be replayed: give the application another name (-app), or " +
+		"another -dir")
 
-// replay puts ticks into the topic, each once. A partition's ticks are always produced in the same order, so a partition that
-// holds n ticks, put there by a run that was killed, wants those after the first n.
+// replay puts ticks into the topic, each once. A partition's ticks are always produced in the same
+// order, so a partition that holds n ticks, put there by a run that was killed, wants those after
+// the first n.
 type replay struct {
 	engine     *engine.Engine
 	pipeline   *pipeline
@@ -36,7 +39,8 @@ type replay struct {
 	screen     *screen
 }
 
-// end is how one can see that all is done: the markers' own first bars are the last that their partitions put out.
+// end is how one can see that all is done: the markers' own first bars are the last that their
+// partitions put out.
 type end struct {
 	markers []string // pairs, one for each partition
 	at      time.Time
@@ -115,7 +119,8 @@ type prefix struct {
 	want  uint64
 }
 
-// seal makes the sums so far the wanted ones, and begins anew for those of the ticks that are skipped.
+// seal makes the sums so far the wanted ones, and begins anew for those of the ticks that are
+// skipped.
 func seal(held map[int32]*prefix) map[int32]*prefix {
 	for _, h := range held {
 		h.want = h.sum.Sum64()
@@ -198,8 +203,9 @@ func endMarkers(partitions int32) []string {
 	return markers
 }
 
-// withMarkers is ticks, and then two ticks of each marker: the first closes every window of the ticks before it, the second
-// closes the windows of the first. It sets e.at to the time of the first.
+// withMarkers is ticks, and then two ticks of each marker: the first closes every window of the
+// ticks before it, the second closes the windows of the first. It sets e.at to the time of the
+// first.
 func withMarkers(ticks iter.Seq2[Tick, error], e *end) iter.Seq2[Tick, error] {
 	return func(yield func(Tick, error) bool) {
 		var newest time.Time

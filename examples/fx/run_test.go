@@ -48,7 +48,8 @@ func bruteForce(ticks []Tick, size time.Duration, digits map[string]int) []strin
 	lines := []string{barHeader}
 	for w, ticks := range in {
 		line := fmt.Sprintf("%s,%d", w.pair, w.start)
-		for _, side := range []func(Tick) float64{func(t Tick) float64 { return t.Bid }, func(t Tick) float64 { return t.Ask }} {
+		for _, side := range []func(Tick) float64{func(t Tick) float64 { return t.Bid },
+			func(t Tick) float64 { return t.Ask }} {
 			var prices []float64
 			for _, t := range ticks {
 				prices = append(prices, side(t))
@@ -99,7 +100,8 @@ func dayOfTicks(t *testing.T, seed uint64, day time.Time) string {
 	return gzipped(t, day.Format("20060102")+"-ticks.csv.gz", b.String())
 }
 
-// patience is how long a run may take: one that does not end would say nothing of what it waits for.
+// patience is how long a run may take: one that does not end would say nothing of what it waits
+// for.
 const patience = 5 * time.Minute
 
 // program runs the program to its end, and returns what it printed.
@@ -130,7 +132,8 @@ func TestReplayOfFiles(t *testing.T) {
 	require.Contains(t, program(t, exitFailed, "-dir", dir, "-app", "days", "-ticks", files[0]), errOtherTicks.Error())
 }
 
-// Ticks up to this minute come to an end too, though their end markers are hours ahead of the clock.
+// Ticks up to this minute come to an end too, though their end markers are hours ahead of the
+// clock.
 func TestReplayOfToday(t *testing.T) {
 	files := []string{dayOfTicks(t, 3, time.Now().UTC().Truncate(time.Minute).Add(-24*time.Hour))}
 	bars := t.TempDir()
@@ -138,7 +141,8 @@ func TestReplayOfToday(t *testing.T) {
 	requireBars(t, bars, files)
 }
 
-// The hours of testdata, and all days of ASHI_FX_DATA, against the bars that others made of the same ticks.
+// The hours of testdata, and all days of ASHI_FX_DATA, against the bars that others made of the
+// same ticks.
 func TestRealTicks(t *testing.T) {
 	folders := []string{"testdata"}
 	if more := os.Getenv(realData); more != "" {
@@ -152,7 +156,8 @@ func TestRealTicks(t *testing.T) {
 		bars := t.TempDir()
 		app := c.Name(fmt.Sprintf("real%d", i))
 		deleteTopics(t, c, app)
-		program(t, 0, "-brokers", strings.Join(c.Brokers, ","), "-app", app, "-bars", bars, "-ticks", strings.Join(files, ","))
+		program(t, 0, "-brokers", strings.Join(c.Brokers, ","), "-app", app, "-bars", bars, "-ticks",
+			strings.Join(files, ","))
 		requireBars(t, bars, files)
 
 		var want, got []string
@@ -198,7 +203,8 @@ func gunzipped(t *testing.T, name string) []string {
 
 func TestDemo(t *testing.T) {
 	out := program(t, 0, "-rate", "20000", "-seed", "5")
-	for _, want := range []string{"\nprovisional  ", "\nfinal  ", "market time", "\nUSD/SEK      60min", "EUR/USD, bid, bars of 5min", "2772 final bars"} {
+	for _, want := range []string{"\nprovisional  ", "\nfinal  ", "market time", "\nUSD/SEK      60min",
+		"EUR/USD, bid, bars of 5min", "2772 final bars"} {
 		require.Contains(t, out, want)
 	}
 	require.NotContains(t, out, "\r", "no terminal")
@@ -229,8 +235,10 @@ func TestInterruptEndsCleanly(t *testing.T) {
 }
 
 func TestWrongFlags(t *testing.T) {
-	out := program(t, exitFlags, "-ticks", "no/such-ticks.csv.gz,no/such-ticks.csv.gz", "-dir", "x", "-brokers", "127.0.0.1:1", "-partitions", "0", "stray")
-	for _, want := range []string{"-ticks: stat no/such-ticks.csv.gz", "given twice", "-dir is for", "-partitions must be", `"stray"`} {
+	out := program(t, exitFlags, "-ticks", "no/such-ticks.csv.gz,no/such-ticks.csv.gz", "-dir", "x", "-brokers",
+		"127.0.0.1:1", "-partitions", "0", "stray")
+	for _, want := range []string{"-ticks: stat no/such-ticks.csv.gz", "given twice", "-dir is for",
+		"-partitions must be", `"stray"`} {
 		require.Contains(t, out, want)
 	}
 	require.Contains(t, program(t, exitFailed, "-brokers", "127.0.0.1:1"), "127.0.0.1:1")

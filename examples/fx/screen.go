@@ -40,7 +40,8 @@ func newScreen(w io.Writer) *screen {
 		info, err := f.Stat()
 		live = err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"
 	}
-	return &screen{w: w, live: live, finals: map[time.Duration]int{}, closed: map[string]time.Time{}, shown: map[string]time.Time{}}
+	return &screen{w: w, live: live, finals: map[time.Duration]int{}, closed: map[string]time.Time{},
+		shown: map[string]time.Time{}}
 }
 
 // say prints a line.
@@ -92,7 +93,8 @@ func (s *screen) bar(kind string, size time.Duration, b *Bar) {
 		s.shown[kind] = now
 		s.clear()
 		fmt.Fprintf(s.w, "%-11s  %s %s %-5s  open %-9.6g high %-9.6g low %-9.6g close %-9.6g ticks %d\n",
-			kind, b.Pair, b.Start.Format("2006-01-02 15:04"), windows.Name(size), b.BidOpen, b.BidHigh, b.BidLow, b.BidClose, b.Ticks)
+			kind, b.Pair, b.Start.Format("2006-01-02 15:04"), windows.Name(size), b.BidOpen, b.BidHigh, b.BidLow,
+			b.BidClose, b.Ticks)
 	}
 }
 

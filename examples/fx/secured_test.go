@@ -31,7 +31,8 @@ const (
 	fxPassword    = "hunter2-is-secret"
 )
 
-// secureProperties turn the broker of .ci/kafka into one that encrypts, asks everybody who they are, and forbids what is not granted.
+// secureProperties turn the broker of .ci/kafka into one that encrypts, asks everybody who they
+// are, and forbids what is not granted.
 const secureProperties = `
 listeners=SASL_SSL://127.0.0.1:@PORT@,CONTROLLER://127.0.0.1:@CONTROLLER@
 advertised.listeners=SASL_SSL://127.0.0.1:@PORT@
@@ -74,10 +75,12 @@ func startSecured(t *testing.T) *securedCluster {
 	}
 	keystore, properties := filepath.Join(dir, "broker.pem"), filepath.Join(dir, "secure.properties")
 	require.NoError(t, os.WriteFile(keystore, both, 0o600))
-	require.NoError(t, os.WriteFile(properties, fmt.Appendf(nil, secureProperties, adminPassword, keystore, c.ca.File), 0o600))
+	require.NoError(t, os.WriteFile(properties, fmt.Appendf(nil, secureProperties, adminPassword, keystore, c.ca.File),
+		0o600))
 	script := func(verb string) []byte {
 		cmd := exec.Command("../../.ci/kafka", verb, filepath.Join(dir, "broker"))
-		cmd.Env = append(os.Environ(), "ASHI_KAFKA_PROPERTIES="+properties, "ASHI_KAFKA_HEAP=512m", "ASHI_KAFKA_BROKERS=1")
+		cmd.Env = append(os.Environ(), "ASHI_KAFKA_PROPERTIES="+properties, "ASHI_KAFKA_HEAP=512m",
+			"ASHI_KAFKA_BROKERS=1")
 		cmd.Stderr = t.Output()
 		out, err := cmd.Output()
 		require.NoError(t, err)
@@ -105,8 +108,9 @@ func startSecured(t *testing.T) *securedCluster {
 func (c *securedCluster) file(t *testing.T, sasl string) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "fx.yaml")
-	text := fmt.Sprintf("messaging:\n  brokers: [%q]\n  tls: {caFile: %s}\n  sasl: %s\ncore: {startTimeout: 5s, commitInterval: 100ms, maxAhead: none}\nlog: {core: debug, messaging: debug}\n",
-		c.address, c.ca.File, sasl)
+	text := fmt.Sprintf(
+		"messaging:\n  brokers: [%q]\n  tls: {caFile: %s}\n  sasl: %s\ncore: {startTimeout: 5s, commitInterval: "+
+			"100ms, maxAhead: none}\nlog: {core: debug, messaging: debug}\n", c.address, c.ca.File, sasl)
 	require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
 	return name
 }
@@ -118,7 +122,8 @@ func granted(t *testing.T, commands string) (all []kmsg.CreateACLsRequestCreatio
 		words := strings.Fields(line)
 		require.Equal(t, []string{"kafka-acls.sh", "--bootstrap-server"}, words[:2])
 		a := kmsg.NewCreateACLsRequestCreation()
-		a.ResourcePatternType, a.Host, a.PermissionType = kmsg.ACLResourcePatternTypeLiteral, "*", kmsg.ACLPermissionTypeAllow
+		a.ResourcePatternType, a.Host, a.PermissionType = kmsg.ACLResourcePatternTypeLiteral, "*",
+			kmsg.ACLPermissionTypeAllow
 		var operations []kmsg.ACLOperation
 		for i := 3; i < len(words); i++ {
 			switch flag := words[i]; flag {
@@ -192,7 +197,8 @@ func hourOfTicks(t *testing.T) string {
 	return gzipped(t, "20240501-ticks.csv.gz", b.String())
 }
 
-// On a real broker with TLS, SASL and access control the program runs with the permissions that it prints, and with one less it says which.
+// On a real broker with TLS, SASL and access control the program runs with the permissions that it
+// prints, and with one less it says which.
 func TestSecured(t *testing.T) {
 	c := startSecured(t)
 	passwordFile := filepath.Join(t.TempDir(), "password")
@@ -200,7 +206,8 @@ func TestSecured(t *testing.T) {
 	file := c.file(t, fmt.Sprintf("{mechanism: SCRAM-SHA-512, user: fx, passwordFile: %s}", passwordFile))
 	run := func(t *testing.T, code int, app string, more ...string) string {
 		t.Helper()
-		out := program(t, code, append([]string{"-config", file, "-app", app, "-state", inMemory, "-partitions", "1"}, more...)...)
+		out := program(t, code, append([]string{"-config", file, "-app", app, "-state", inMemory, "-partitions", "1"},
+			more...)...)
 		require.NotContains(t, out, fxPassword)
 		return out
 	}
@@ -222,16 +229,19 @@ func TestSecured(t *testing.T) {
 		t.Run("without "+inWords(missing), func(t *testing.T) {
 			app := fmt.Sprint("fx", i)
 			without := granted(t, run(t, 0, app, "-grants"))
-			if missing.Operation == kmsg.ACLOperationDescribeConfigs || missing.Operation == kmsg.ACLOperationRead && strings.HasSuffix(missing.ResourceName, "-changelog") {
+			if missing.Operation == kmsg.ACLOperationDescribeConfigs || missing.Operation == kmsg.ACLOperationRead &&
+				strings.HasSuffix(missing.ResourceName, "-changelog") {
 				c.allow(t, without) // topics that are there are looked at, and restored from
-				interrupted(t, "-config", file, "-app", app, "-state", inMemory, "-partitions", "1", "-rate", "2", "-ticks", ticks[0])
+				interrupted(t, "-config", file, "-app", app, "-state", inMemory, "-partitions", "1", "-rate", "2",
+					"-ticks", ticks[0])
 			}
 			words := inWords(without[i])
 			c.allow(t, slices.Delete(without, i, i+1))
 			began := time.Now()
 			out := run(t, exitFailed, app, "-ticks", ticks[0])
 			require.Contains(t, out, "this needs "+words+", which is not granted")
-			require.Contains(t, out, "--add --allow-principal User:fx --operation "+words[:strings.IndexByte(words, ' ')]+" --")
+			require.Contains(t, out, "--add --allow-principal User:fx --operation "+
+				words[:strings.IndexByte(words, ' ')]+" --")
 			t.Logf("after %v: %s", time.Since(began).Round(10*time.Millisecond), said(out))
 		})
 	}
@@ -242,11 +252,14 @@ func TestSecured(t *testing.T) {
 
 // inWords is what an error says of an ACL.
 func inWords(a kmsg.CreateACLsRequestCreation) string {
-	operation := map[kmsg.ACLOperation]kafka.Operation{kmsg.ACLOperationRead: kafka.Read, kmsg.ACLOperationWrite: kafka.Write,
-		kmsg.ACLOperationCreate: kafka.Create, kmsg.ACLOperationDescribeConfigs: kafka.DescribeConfigs}[a.Operation]
-	resource := map[kmsg.ACLResourceType]kafka.Resource{kmsg.ACLResourceTypeTopic: kafka.Topic, kmsg.ACLResourceTypeGroup: kafka.GroupID,
+	operation := map[kmsg.ACLOperation]kafka.Operation{kmsg.ACLOperationRead: kafka.Read,
+		kmsg.ACLOperationWrite: kafka.Write, kmsg.ACLOperationCreate: kafka.Create,
+		kmsg.ACLOperationDescribeConfigs: kafka.DescribeConfigs}[a.Operation]
+	resource := map[kmsg.ACLResourceType]kafka.Resource{kmsg.ACLResourceTypeTopic: kafka.Topic,
+		kmsg.ACLResourceTypeGroup:           kafka.GroupID,
 		kmsg.ACLResourceTypeTransactionalId: kafka.TransactionalID}[a.ResourceType]
-	return kafka.ACL{Resource: resource, Name: a.ResourceName, Prefix: a.ResourcePatternType == kmsg.ACLResourcePatternTypePrefixed, Operation: operation}.String()
+	return kafka.ACL{Resource: resource, Name: a.ResourceName,
+		Prefix: a.ResourcePatternType == kmsg.ACLResourcePatternTypePrefixed, Operation: operation}.String()
 }
 
 // said is the program's last words, without log lines.
@@ -292,9 +305,11 @@ func (c *securedCluster) credentials(t *testing.T, file string) {
 	token := part(`{"alg":"none"}`) + "." + part(fmt.Sprintf(`{"sub":"fx","iat":%d,"exp":%d}`, now, now+3600)) + "."
 	tokenFile := filepath.Join(t.TempDir(), "token")
 	require.NoError(t, os.WriteFile(tokenFile, []byte(token), 0o600))
-	for _, s := range []kafka.SASL{{TokenFile: tokenFile}, {Token: func(context.Context) (kafka.Secret, error) { return kafka.NewSecret(token), nil }}} {
+	for _, s := range []kafka.SASL{{TokenFile: tokenFile},
+		{Token: func(context.Context) (kafka.Secret, error) { return kafka.NewSecret(token), nil }}} {
 		s.Mechanism = kafka.OAuthBearer
-		admin, err := kafka.NewAdmin(kafka.Config{Brokers: []string{c.address}, Security: kafka.Security{TLS: &kafka.TLS{CAFile: c.ca.File}, SASL: &s}})
+		admin, err := kafka.NewAdmin(kafka.Config{Brokers: []string{c.address},
+			Security: kafka.Security{TLS: &kafka.TLS{CAFile: c.ca.File}, SASL: &s}})
 		require.NoError(t, err)
 		counts, err := admin.Partitions(t.Context(), "fx-rates")
 		require.NoError(t, err)

@@ -20,17 +20,20 @@ import (
 
 const (
 	tickHeader = "pair,time_ms,bid,ask"
-	// maxAhead keeps event times, and those of the end markers after them, within what the engine takes: see engine.Config.MaxAhead.
+	// maxAhead keeps event times, and those of the end markers after them, within what the engine
+	// takes: see engine.Config.MaxAhead.
 	maxAhead = 12 * time.Hour
 )
 
-// source is ticks in the order in which they are to be processed, always the same order for the same source.
+// source is ticks in the order in which they are to be processed, always the same order for the
+// same source.
 type source struct {
 	ticks  iter.Seq2[Tick, error] // ends after an error
 	digits map[string]int         // of a pair's prices behind the point, complete once ticks has ended
 }
 
-// tickFiles are the ticks of files, merged by time, whatever the order of the names. A file must be in order of time itself.
+// tickFiles are the ticks of files, merged by time, whatever the order of the names. A file must be
+// in order of time itself.
 func tickFiles(names []string) source {
 	names = slices.Sorted(slices.Values(names))
 	s := source{digits: map[string]int{}}
@@ -127,7 +130,8 @@ func (f *tickFile) all(yield func(Tick, error) bool) {
 	}
 }
 
-// parse reads one line. Ticks may be a little out of order, as on any market, but not so far that the engine would call them late.
+// parse reads one line. Ticks may be a little out of order, as on any market, but not so far that
+// the engine would call them late.
 func (f *tickFile) parse(line string) (t Tick, err error) {
 	c := strings.Split(line, ",")
 	if len(c) != 4 {
@@ -145,8 +149,10 @@ func (f *tickFile) parse(line string) (t Tick, err error) {
 	}
 	t = Tick{Pair: strings.Clone(c[0]), At: time.UnixMilli(ms).UTC()}
 	if f.newest.Sub(t.At) > windows.DefaultGrace {
-		return t, fmt.Errorf("time_ms %d: goes back by %v, more than the %v that windows wait for ticks that are out of order",
-			ms, f.newest.Sub(t.At), windows.DefaultGrace)
+		return t,
+			fmt.Errorf(
+				"time_ms %d: goes back by %v, more than the %v that windows wait for ticks that are out of order", ms,
+				f.newest.Sub(t.At), windows.DefaultGrace)
 	}
 	if t.At.After(f.newest) {
 		f.newest = t.At
@@ -171,7 +177,8 @@ func (f *tickFile) price(pair, text string) (float64, error) {
 	return v, err
 }
 
-// merge is a heap of files: the one whose next tick is the oldest is first; pair and name decide where times are equal.
+// merge is a heap of files: the one whose next tick is the oldest is first; pair and name decide
+// where times are equal.
 type merge []*tickFile
 
 func (m merge) Len() int      { return len(m) }

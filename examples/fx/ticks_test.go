@@ -42,7 +42,8 @@ func collect(s source) (ticks []Tick, err error) {
 }
 
 func TestFilesAreMergedByTime(t *testing.T) {
-	a := gzipped(t, "a-ticks.csv.gz", tickHeader+"\nEUR/USD,1000,1.1,1.25\nEUR/USD,3000,1.2,1.3\r\nEUR/USD,2900,1.2,1.3\n")
+	a := gzipped(t, "a-ticks.csv.gz", tickHeader+
+		"\nEUR/USD,1000,1.1,1.25\nEUR/USD,3000,1.2,1.3\r\nEUR/USD,2900,1.2,1.3\n")
 	b := gzipped(t, "b-ticks.csv.gz", tickHeader+"\nAUD/USD,1000,0.91234,0.9\nAUD/USD,2950,0.9,1\n")
 	empty := gzipped(t, "c-ticks.csv.gz", tickHeader+"\n")
 	want := []Tick{
@@ -66,18 +67,20 @@ func TestFilesAreMergedByTime(t *testing.T) {
 
 func TestMalformedFilesAreNamed(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
-		"no header":       {"", "line 1: the header is missing"},
-		"other header":    {"time,bid\n", `line 1: "time,bid" is not the header`},
-		"few fields":      {tickHeader + "\nEUR/USD,1,1.1\n", `line 2: "EUR/USD,1,1.1" has 3 fields`},
-		"blank line":      {tickHeader + "\nEUR/USD,1,1.1,1.2\n\n", "line 3"},
-		"no pair":         {tickHeader + "\n,1,1.1,1.2\n", `line 2: pair ""`},
-		"reserved pair":   {tickHeader + "\n~end-1,1,1.1,1.2\n", `line 2: pair "~end-1"`},
-		"time is no int":  {tickHeader + "\nEUR/USD,1.5,1.1,1.2\n", "line 2: time_ms"},
-		"before 1970":     {tickHeader + "\nEUR/USD,-1,1.1,1.2\n", "line 2: time_ms -1: is before 1970"},
-		"in the future":   {tickHeader + "\nEUR/USD,99999999999999,1.1,1.2\n", "line 2: time_ms 99999999999999: is before 1970 or in the future"},
+		"no header":      {"", "line 1: the header is missing"},
+		"other header":   {"time,bid\n", `line 1: "time,bid" is not the header`},
+		"few fields":     {tickHeader + "\nEUR/USD,1,1.1\n", `line 2: "EUR/USD,1,1.1" has 3 fields`},
+		"blank line":     {tickHeader + "\nEUR/USD,1,1.1,1.2\n\n", "line 3"},
+		"no pair":        {tickHeader + "\n,1,1.1,1.2\n", `line 2: pair ""`},
+		"reserved pair":  {tickHeader + "\n~end-1,1,1.1,1.2\n", `line 2: pair "~end-1"`},
+		"time is no int": {tickHeader + "\nEUR/USD,1.5,1.1,1.2\n", "line 2: time_ms"},
+		"before 1970":    {tickHeader + "\nEUR/USD,-1,1.1,1.2\n", "line 2: time_ms -1: is before 1970"},
+		"in the future": {tickHeader + "\nEUR/USD,99999999999999,1.1,1.2\n",
+			"line 2: time_ms 99999999999999: is before 1970 or in the future"},
 		"bid is no price": {tickHeader + "\nEUR/USD,1,x,1.2\n", "line 2: bid"},
 		"ask is no price": {tickHeader + "\nEUR/USD,1,1,NaN\n", "line 2: ask"},
-		"far back":        {tickHeader + "\nEUR/USD,9000,1,1\nEUR/USD,6000,1,1\nEUR/USD,5999,1,1\n", "line 4: time_ms 5999: goes back by 3.001s"},
+		"far back": {tickHeader + "\nEUR/USD,9000,1,1\nEUR/USD,6000,1,1\nEUR/USD,5999,1,1\n",
+			"line 4: time_ms 5999: goes back by 3.001s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := gzipped(t, "bad-ticks.csv.gz", c.text)

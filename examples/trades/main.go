@@ -49,7 +49,9 @@ func parse(args []string, stderr io.Writer) error {
 	err := f.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintln(stderr, "trades: prints what trading cost in a made-up market, minute by minute. It has no flags and needs no broker.")
+		fmt.Fprintln(stderr,
+			"trades: prints what trading cost in a made-up market, minute by minute. It has no flags and needs no "+
+				"broker.")
 		return err
 	case err != nil:
 		return fmt.Errorf("trades: %w: there are no flags", err)
@@ -65,12 +67,14 @@ func run(ctx context.Context, w io.Writer) error {
 	fmt.Fprintln(t, "in pips:\tminute\ttrades\tspread\tslippage\tworst\t")
 	quotes, trades := market(seed, opening, span)
 	err := costs(ctx, quotes, trades, func(c Cost) {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%.2f\t%.2f\t%.2f\t\n", c.Pair, c.Start.Format("15:04"), c.Trades, c.Spread/pip, c.Slippage/pip, c.WorstSlippage/pip)
+		fmt.Fprintf(t, "%s\t%s\t%d\t%.2f\t%.2f\t%.2f\t\n", c.Pair, c.Start.Format("15:04"), c.Trades, c.Spread/pip,
+			c.Slippage/pip, c.WorstSlippage/pip)
 	})
 	return errors.Join(err, t.Flush())
 }
 
-// costs sends a market to a broker inside the process, and calls each with all minutes that the engine makes of it.
+// costs sends a market to a broker inside the process, and calls each with all minutes that the
+// engine makes of it.
 func costs(ctx context.Context, quotes []Quote, trades []Trade, each func(Cost)) error {
 	broker, err := embedded.Start(embedded.Config{Topics: map[string]int32{"quotes": partitions, "trades": partitions}})
 	if err != nil {
@@ -81,7 +85,8 @@ func costs(ctx context.Context, quotes []Quote, trades []Trade, each func(Cost))
 	if err != nil {
 		return err
 	}
-	e, err := engine.New(p.plan, engine.Config{Brokers: broker.Addrs(), CommitInterval: commits, Log: slog.New(slog.DiscardHandler)})
+	e, err := engine.New(p.plan, engine.Config{Brokers: broker.Addrs(), CommitInterval: commits,
+		Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}
@@ -102,8 +107,8 @@ func costs(ctx context.Context, quotes []Quote, trades []Trade, each func(Cost))
 // afterwards is when one more trade of each pair is made, alone in its minute.
 var afterwards = opening.Add(span + time.Hour)
 
-// send adds the market, and what closes its minutes. All of it is sent before the engine runs: it takes two topics in the order of their event
-// times, but does not wait for what is not there yet.
+// send adds the market, and what closes its minutes. All of it is sent before the engine runs: it
+// takes two topics in the order of their event times, but does not wait for what is not there yet.
 func send(ctx context.Context, e *engine.Engine, p *pipeline, quotes []Quote, trades []Trade) error {
 	for hour := range 3 {
 		for _, pair := range pairs {
@@ -121,7 +126,8 @@ func send(ctx context.Context, e *engine.Engine, p *pipeline, quotes []Quote, tr
 // errDone ends the reading.
 var errDone = errors.New("all minutes are there")
 
-// read calls each with the minutes as they close, until those are closed in which one trade was made afterwards.
+// read calls each with the minutes as they close, until those are closed in which one trade was
+// made afterwards.
 func read(ctx context.Context, e *engine.Engine, p *pipeline, each func(Cost)) error {
 	open := len(pairs)
 	err := engine.ForEach(ctx, e, p.costs.Stream(time.Minute), func(c Cost) error {

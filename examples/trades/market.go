@@ -13,8 +13,9 @@ var pairs = []struct {
 // pip is the unit in which prices move.
 const pip = 0.0001
 
-// market makes up quotes, one in 200 ms over all pairs, and trades, one for four quotes, each in the order of its time: prices that wander at
-// random, and now and then a pause in which the quotes of a pair grow stale. The same seed and span are the same market.
+// market makes up quotes, one in 200 ms over all pairs, and trades, one for four quotes, each in
+// the order of its time: prices that wander at random, and now and then a pause in which the quotes
+// of a pair grow stale. The same seed and span are the same market.
 func market(seed uint64, from time.Time, span time.Duration) (quotes []Quote, trades []Trade) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	last := make([]Quote, len(pairs))

@@ -25,7 +25,8 @@ func bruteForce(quotes []Quote, trades []Trade) map[minute]*Cost {
 	for _, t := range trades {
 		i := -1
 		for j, q := range quotes {
-			if q.Pair == t.Pair && !q.At.After(t.At) && t.At.Sub(q.At) <= stale && (i < 0 || !q.At.Before(quotes[i].At)) {
+			if q.Pair == t.Pair && !q.At.After(t.At) && t.At.Sub(q.At) <= stale &&
+				(i < 0 || !q.At.Before(quotes[i].At)) {
 				i = j
 			}
 		}
@@ -40,7 +41,8 @@ func bruteForce(quotes []Quote, trades []Trade) map[minute]*Cost {
 			all[minute{t.Pair, start.UnixMilli()}] = c
 		}
 		c.Trades++
-		c.Spread, c.Slippage, c.WorstSlippage = c.Spread+f.Spread, c.Slippage+f.Slippage, max(c.WorstSlippage, f.Slippage)
+		c.Spread, c.Slippage, c.WorstSlippage = c.Spread+f.Spread, c.Slippage+f.Slippage,
+			max(c.WorstSlippage, f.Slippage)
 	}
 	for _, c := range all {
 		c.Spread, c.Slippage = c.Spread/float64(c.Trades), c.Slippage/float64(c.Trades)

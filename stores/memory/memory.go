@@ -19,8 +19,8 @@ type Store struct {
 
 	guarded struct {
 		sync.RWMutex
-		// entries is changed and copied under the write lock (a copy marks the original too). Keys and values in it never
-		// change: a Scan reads them after the lock is gone.
+		// entries is changed and copied under the write lock (a copy marks the original too). Keys
+		// and values in it never change: a Scan reads them after the lock is gone.
 		entries *tree
 		// doomed is scratch memory of range deletions.
 		doomed []stores.Entry
@@ -73,7 +73,8 @@ func (s *Store) Write(b *stores.Batch) error {
 	return nil
 }
 
-// Scan implements stores.Store. A Scan that is under way when the store is closed ends with ErrClosed at its next step.
+// Scan implements stores.Store. A Scan that is under way when the store is closed ends with
+// ErrClosed at its next step.
 func (s *Store) Scan(from, to []byte) iter.Seq2[stores.Entry, error] {
 	from, to = bytes.Clone(from), bytes.Clone(to)
 	return func(yield func(stores.Entry, error) bool) {

@@ -27,11 +27,12 @@ var filePatterns = []string{
 	"CURRENT", "IDENTITY", "LOCK", "LOG", "LOG.old.*", "MANIFEST-*", "OPTIONS-*", "*.sst", "*.log", "*.blob", "*.dbtmp",
 }
 
-// dirMode is of directories that are made. RocksDB makes its files by the process's umask, which is not a library's to change: so nobody but owner
-// and group gets as far as the files.
+// dirMode is of directories that are made. RocksDB makes its files by the process's umask, which is
+// not a library's to change: so nobody but owner and group gets as far as the files.
 const dirMode = 0o750
 
-// closeToOthers takes from a directory what it lets others than owner and group do, and what it lets the group write.
+// closeToOthers takes from a directory what it lets others than owner and group do, and what it
+// lets the group write.
 func closeToOthers(dir string) error {
 	info, err := os.Stat(dir)
 	if err == nil && info.Mode().Perm()&^dirMode != 0 {
@@ -43,11 +44,13 @@ func closeToOthers(dir string) error {
 	return nil
 }
 
-// strays are the names of files that systems leave where a process works: dumps of processes that crashed, and files that were deleted while an NFS client
-// had them open. They can be told to be neither a store's nor somebody's who keeps something here.
+// strays are the names of files that systems leave where a process works: dumps of processes that
+// crashed, and files that were deleted while an NFS client had them open. They can be told to be
+// neither a store's nor somebody's who keeps something here.
 var strays = []string{"core", "core.[0-9]*", "*.core", ".nfs[0-9a-f]*"}
 
-// Strays are the files in a store's directory that are passed over, as they are no store's and nobody's.
+// Strays are the files in a store's directory that are passed over, as they are no store's and
+// nobody's.
 func Strays(dir string) []string {
 	entries, _ := os.ReadDir(dir)
 	var found []string
@@ -66,9 +69,10 @@ func isStray(e fs.DirEntry) bool {
 	})
 }
 
-// Destroy removes the store in dir and dir itself. It removes nothing when there is a file in it that is not a store's,
-// when the marker is missing, or when the store is open (stores.ErrLocked). An empty or missing directory is fine. It does
-// not follow symbolic links inside dir, and leaves dir where it has Strays. If it is interrupted, it can be called again.
+// Destroy removes the store in dir and dir itself. It removes nothing when there is a file in it
+// that is not a store's, when the marker is missing, or when the store is open (stores.ErrLocked).
+// An empty or missing directory is fine. It does not follow symbolic links inside dir, and leaves
+// dir where it has Strays. If it is interrupted, it can be called again.
 func Destroy(dir string) error {
 	names, err := entryNames(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -140,16 +144,19 @@ func mustBeOurs(names []string) error {
 		if name == marker {
 			marked = true
 		} else if !isStoreFile(name) {
-			return fmt.Errorf("%q in it is not a file of a store; name an empty directory or one that a store made", name)
+			return fmt.Errorf("%q in it is not a file of a store; name an empty directory or one that a store made",
+				name)
 		}
 	}
 	if !marked {
-		return fmt.Errorf("it is not empty and has no file %s, so another program made it; name an empty directory", marker)
+		return fmt.Errorf("it is not empty and has no file %s, so another program made it; name an empty directory",
+			marker)
 	}
 	return nil
 }
 
-// mustBeWhole catches a store that has lost CURRENT: RocksDB would take the directory for a new store and delete the data.
+// mustBeWhole catches a store that has lost CURRENT: RocksDB would take the directory for a new
+// store and delete the data.
 func mustBeWhole(names []string) error {
 	data, current := false, false
 	for _, name := range names {
@@ -162,8 +169,9 @@ func mustBeWhole(names []string) error {
 	return nil
 }
 
-// removeFiles removes a store's files, the marker last. RocksDB goes first, since it alone can tell whether the store is
-// open: taking and dropping its file lock ourselves would release the lock of a store that this process has open.
+// removeFiles removes a store's files, the marker last. RocksDB goes first, since it alone can tell
+// whether the store is open: taking and dropping its file lock ourselves would release the lock of
+// a store that this process has open.
 func removeFiles(dir string) error {
 	opts := grocksdb.NewDefaultOptions()
 	defer opts.Destroy()

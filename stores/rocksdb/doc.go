@@ -1,8 +1,10 @@
-// Package rocksdb keeps a store in a directory on disk, with RocksDB. It is the only package that knows grocksdb, and it
-// needs cgo: without it [Open] returns stores.ErrUnavailable, so that programs still build.
+// Package rocksdb keeps a store in a directory on disk, with RocksDB. It is the only package that
+// knows grocksdb, and it needs cgo: without it [Open] returns stores.ErrUnavailable, so that
+// programs still build.
 //
-// [Open] makes or opens a [Store] from a directory and [Options]; [OpenReadOnly] reads one beside its owner; [Destroy] removes one. A directory belongs to one store
-// and holds nothing else. A marker file says that it is ours: Open refuses a directory with other files in it, and Destroy
+// [Open] makes or opens a [Store] from a directory and [Options]; [OpenReadOnly] reads one beside
+// its owner; [Destroy] removes one. A directory belongs to one store and holds nothing else. A
+// marker file says that it is ours: Open refuses a directory with other files in it, and Destroy
 // removes nothing but the files of a store that has the marker.
 //
 // Caveats:

@@ -11,13 +11,15 @@ import (
 	"github.com/ashi-stream/ashi/stores"
 )
 
-// loadFiles are named like this until they belong to the database. RocksDB leaves files with such names alone.
+// loadFiles are named like this until they belong to the database. RocksDB leaves files with such
+// names alone.
 const loadFiles = "load-*.dbtmp"
 
 var _ stores.Loader = (*Store)(nil)
 
-// Load implements stores.Loader: it writes a data file and gives it to the database, past write buffer and flush. RocksDB puts the file as far
-// down as nothing that overlaps is there, so that rows that come about in order are never merged.
+// Load implements stores.Loader: it writes a data file and gives it to the database, past write
+// buffer and flush. RocksDB puts the file as far down as nothing that overlaps is there, so that
+// rows that come about in order are never merged.
 func (s *Store) Load(r *stores.Run) error {
 	if !s.use.TryRLock() {
 		return stores.ErrClosed
@@ -29,7 +31,8 @@ func (s *Store) Load(r *stores.Run) error {
 	if r.Len() == 0 {
 		return nil
 	}
-	// The file is durable before what waits in memory: without this a crash would leave the later without the earlier.
+	// The file is durable before what waits in memory: without this a crash would leave the later
+	// without the earlier.
 	if err := s.db.Flush(s.flush); err != nil {
 		return s.failed("flush before a load", err)
 	}

@@ -190,7 +190,8 @@ func TestStatistics(t *testing.T) {
 	require.ErrorIs(t, err, stores.ErrClosed)
 }
 
-// TestCallsFreeCMemory does with large values what would fill hundreds of megabytes if a call kept what it is given.
+// TestCallsFreeCMemory does with large values what would fill hundreds of megabytes if a call kept
+// what it is given.
 func TestCallsFreeCMemory(t *testing.T) {
 	const valueSize, most = 16 << 10, 64 << 20
 	dir := t.TempDir()
@@ -271,7 +272,8 @@ func randomBytes(n int) []byte {
 	return data
 }
 
-// A load that was broken off leaves a file, which the next Open removes, and which is no reason to refuse the directory.
+// A load that was broken off leaves a file, which the next Open removes, and which is no reason to
+// refuse the directory.
 func TestOpenRemovesBrokenLoads(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, open(t, dir, small).Close())

@@ -12,7 +12,8 @@ import (
 	"github.com/ashi-stream/ashi/stores/rocksdb"
 )
 
-// Nobody but owner and group gets at a store's files, whether its directory was there before or not.
+// Nobody but owner and group gets at a store's files, whether its directory was there before or
+// not.
 func TestStoresAreClosedToOthers(t *testing.T) {
 	base := t.TempDir()
 	fresh, there := filepath.Join(base, "a", "fresh.db"), filepath.Join(base, "there.db")
@@ -31,7 +32,8 @@ func TestStoresAreClosedToOthers(t *testing.T) {
 	require.Zero(t, info.Mode().Perm()&^0o750)
 }
 
-// A core dump in a store's directory is passed over, also when the store is thrown away, and is left where it is.
+// A core dump in a store's directory is passed over, also when the store is thrown away, and is
+// left where it is.
 func TestStrayFilesArePassedOver(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "main.db")
 	for range 2 {

@@ -61,13 +61,15 @@ import (
 	"github.com/ashi-stream/ashi/stores"
 )
 
-// Reads cross into C once: by grocksdb a Get is four calls, and a row of a Scan four more, with as many allocations, which cost more than what RocksDB
-// does in them. grocksdb does not give its handles away, so they are taken: each is the first field of its struct, c, in all releases
-// from 1.7 to 1.10. checkHandles makes sure of it.
+// Reads cross into C once: by grocksdb a Get is four calls, and a row of a Scan four more, with as
+// many allocations, which cost more than what RocksDB does in them. grocksdb does not give its
+// handles away, so they are taken: each is the first field of its struct, c, in all releases from
+// 1.7 to 1.10. checkHandles makes sure of it.
 
 // checkHandles fails where grocksdb is not as it was.
 func checkHandles() error {
-	for _, t := range []reflect.Type{reflect.TypeFor[grocksdb.DB](), reflect.TypeFor[grocksdb.ReadOptions](), reflect.TypeFor[grocksdb.Iterator]()} {
+	for _, t := range []reflect.Type{reflect.TypeFor[grocksdb.DB](), reflect.TypeFor[grocksdb.ReadOptions](),
+		reflect.TypeFor[grocksdb.Iterator]()} {
 		if f := t.Field(0); f.Name != "c" || f.Type.Kind() != reflect.Pointer {
 			return fmt.Errorf("this release of grocksdb does not fit: %v begins with %s %v", t, f.Name, f.Type)
 		}
@@ -98,8 +100,8 @@ func (s *Store) get(dst, key []byte) (value []byte, ok bool, err error) {
 	for {
 		free := room[had:cap(room)]
 		var failed *C.char
-		n := C.ashi_get(rawDB(s.db), rawRead(s.read), (*C.char)(unsafe.Pointer(unsafe.SliceData(key))), C.size_t(len(key)),
-			(*C.char)(unsafe.Pointer(unsafe.SliceData(free))), C.size_t(len(free)), &failed)
+		n := C.ashi_get(rawDB(s.db), rawRead(s.read), (*C.char)(unsafe.Pointer(unsafe.SliceData(key))),
+			C.size_t(len(key)), (*C.char)(unsafe.Pointer(unsafe.SliceData(free))), C.size_t(len(free)), &failed)
 		switch {
 		case failed != nil:
 			defer C.rocksdb_free(unsafe.Pointer(failed))
@@ -126,7 +128,8 @@ type rows struct {
 	left []byte // of buf, not given out yet
 }
 
-// next is the next row; false at the end, or at the iterator's error. It is valid until the call after it.
+// next is the next row; false at the end, or at the iterator's error. It is valid until the call
+// after it.
 func (r *rows) next() (e stores.Entry, ok bool) {
 	if len(r.left) == 0 && !r.fill() {
 		return e, false

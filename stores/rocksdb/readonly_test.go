@@ -58,7 +58,8 @@ func TestOpenReadOnlyRefuses(t *testing.T) {
 	headless := filled(t)
 	require.NoError(t, os.Remove(filepath.Join(headless, "CURRENT")))
 	for dir, want := range map[string]string{
-		empty: "it is empty", foreign: `"notes.txt" in it is not a file of a store`, filepath.Join(base, "none"): "no such file", headless: "no file CURRENT",
+		empty: "it is empty", foreign: `"notes.txt" in it is not a file of a store`,
+		filepath.Join(base, "none"): "no such file", headless: "no file CURRENT",
 	} {
 		_, err := rocksdb.OpenReadOnly(dir)
 		require.ErrorContains(t, err, want)

@@ -23,9 +23,10 @@ import (
 type Store struct {
 	dir string
 
-	// use is held for reading by every call that touches the database, by a Scan for its whole loop. Close takes it for
-	// writing and keeps it. Calls take it with TryRLock: it fails only once Close has asked for it, and a body of a Scan
-	// that called RLock then would wait for Close, which waits for the Scan.
+	// use is held for reading by every call that touches the database, by a Scan for its whole
+	// loop. Close takes it for writing and keeps it. Calls take it with TryRLock: it fails only
+	// once Close has asked for it, and a body of a Scan that called RLock then would wait for
+	// Close, which waits for the Scan.
 	use sync.RWMutex
 	// closed tells Scans that are under way to end.
 	closed atomic.Bool
@@ -38,14 +39,16 @@ type Store struct {
 	write *grocksdb.WriteOptions
 	flush *grocksdb.FlushOptions
 
-	// logs is where RocksDB writes its own log for a store that is only read; empty: in dir. Such a store refuses writes.
+	// logs is where RocksDB writes its own log for a store that is only read; empty: in dir. Such a
+	// store refuses writes.
 	logs string
 }
 
 var _ stores.Store = (*Store)(nil)
 
-// Open opens the store in dir, and makes both if they are not there. Errors name dir and what to do; among them are
-// stores.ErrLocked when the store is open already and stores.ErrCorrupt when it is damaged beyond use.
+// Open opens the store in dir, and makes both if they are not there. Errors name dir and what to
+// do; among them are stores.ErrLocked when the store is open already and stores.ErrCorrupt when it
+// is damaged beyond use.
 func Open(dir string, o Options) (*Store, error) {
 	if err := errors.Join(o.Validate(), checkHandles()); err != nil {
 		return nil, err
@@ -82,8 +85,9 @@ func Open(dir string, o Options) (*Store, error) {
 // errReadOnly is returned by writes to a store of OpenReadOnly.
 var errReadOnly = errors.New("it was opened to be read only")
 
-// OpenReadOnly opens the store in dir without changing any file, while another process writes it or none does. It shows the state that was on
-// disk when it was opened: what waits in the other's memory is missing, all of each Write or nothing. Write and Flush fail.
+// OpenReadOnly opens the store in dir without changing any file, while another process writes it or
+// none does. It shows the state that was on disk when it was opened: what waits in the other's
+// memory is missing, all of each Write or nothing. Write and Flush fail.
 func OpenReadOnly(dir string) (*Store, error) {
 	if err := checkStore(dir); err != nil {
 		return nil, fmt.Errorf("rocksdb: open %s: %w", dir, err)
@@ -136,8 +140,9 @@ func (s *Store) Write(b *stores.Batch) error {
 	return nil
 }
 
-// Scan implements stores.Store. Close waits for a Scan that is under way, which ends with ErrClosed at its next step.
-// RocksDB reads ahead by itself, from 8 KiB up to 256 KiB, once a Scan turns out to be long.
+// Scan implements stores.Store. Close waits for a Scan that is under way, which ends with ErrClosed
+// at its next step. RocksDB reads ahead by itself, from 8 KiB up to 256 KiB, once a Scan turns out
+// to be long.
 func (s *Store) Scan(from, to []byte) iter.Seq2[stores.Entry, error] {
 	from, to = bytes.Clone(from), bytes.Clone(to)
 	return func(yield func(stores.Entry, error) bool) {
@@ -171,8 +176,8 @@ func (s *Store) Flush() error {
 	return nil
 }
 
-// SetWriteBuffer changes Options.WriteBuffer of an open store, also for what is being filled. It costs a small file when the size is another
-// than before.
+// SetWriteBuffer changes Options.WriteBuffer of an open store, also for what is being filled. It
+// costs a small file when the size is another than before.
 func (s *Store) SetWriteBuffer(size int64) error {
 	if !s.use.TryRLock() {
 		return stores.ErrClosed
@@ -189,7 +194,8 @@ func (s *Store) SetWriteBuffer(size int64) error {
 	if s.buffer.Swap(size) == size {
 		return nil
 	}
-	// Memory for it comes in blocks, an eighth of it when a store is opened: RocksDB aborts the process where one is larger than all.
+	// Memory for it comes in blocks, an eighth of it when a store is opened: RocksDB aborts the
+	// process where one is larger than all.
 	block := min(size/8, 1<<20) &^ (4<<10 - 1)
 	if err := s.db.SetOptions([]string{"write_buffer_size", "arena_block_size"},
 		[]string{strconv.FormatInt(size, 10), strconv.FormatInt(block, 10)}); err != nil {
@@ -278,7 +284,8 @@ func (s *Store) failed(action string, err error) error {
 	return fmt.Errorf("rocksdb: %s %s: %w", action, s.dir, translate(err))
 }
 
-// translate puts the errors that a caller can act on in front of RocksDB's words, which are all that its C interface gives.
+// translate puts the errors that a caller can act on in front of RocksDB's words, which are all
+// that its C interface gives.
 func translate(err error) error {
 	text := err.Error()
 	switch {
@@ -295,7 +302,8 @@ func translate(err error) error {
 	return err
 }
 
-// translateOpen knows in addition that a file which is missing while a store is opened is one that the store names.
+// translateOpen knows in addition that a file which is missing while a store is opened is one that
+// the store names.
 func translateOpen(err error) error {
 	translated := translate(err)
 	switch {

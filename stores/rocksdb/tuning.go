@@ -6,7 +6,8 @@ import "github.com/linxGnu/grocksdb"
 
 const (
 	bloomBitsPerKey = 10 // one false positive in a hundred look-ups
-	// memtableBloom is the part of the write buffer that a filter in front of it takes, so that a miss costs no search.
+	// memtableBloom is the part of the write buffer that a filter in front of it takes, so that a
+	// miss costs no search.
 	memtableBloom = 0.02
 	blockSize     = 4 << 10 // a point get unpacks one block
 	blockFormat   = 5       // the newest that RocksDB 6.6 and later read: faster filters
@@ -17,8 +18,9 @@ const (
 	syncStride    = 1 << 20 // write dirty pages as they come, not all at the file's end
 )
 
-// databaseOptions tunes for point gets of rows and sorted batches, and for many stores in one process: a store that is
-// idle should cost next to nothing. The caller destroys the options once the database is open.
+// databaseOptions tunes for point gets of rows and sorted batches, and for many stores in one
+// process: a store that is idle should cost next to nothing. The caller destroys the options once
+// the database is open.
 func databaseOptions(o Options) *grocksdb.Options {
 	opts := grocksdb.NewDefaultOptions()
 	opts.SetCreateIfMissing(true)
@@ -46,8 +48,8 @@ func databaseOptions(o Options) *grocksdb.Options {
 	return opts
 }
 
-// setBlocks sets how files are laid out and cached. Indexes and filters live in the cache, so that its size bounds all of
-// them; those of the newest files stay, since every get asks them.
+// setBlocks sets how files are laid out and cached. Indexes and filters live in the cache, so that
+// its size bounds all of them; those of the newest files stay, since every get asks them.
 func setBlocks(opts *grocksdb.Options, o Options) {
 	lru := grocksdb.NewLRUCacheOptions()
 	defer lru.Destroy()
@@ -68,8 +70,9 @@ func setBlocks(opts *grocksdb.Options, o Options) {
 	opts.SetBlockBasedTableFactory(blocks)
 }
 
-// shardBits cuts a cache into parts that hold the filter of a large file, some 600 KB: RocksDB's own choice is parts of 512 KiB, in which such a
-// filter finds no place, so that each get reads it anew.
+// shardBits cuts a cache into parts that hold the filter of a large file, some 600 KB: RocksDB's
+// own choice is parts of 512 KiB, in which such a filter finds no place, so that each get reads it
+// anew.
 func shardBits(cache int64) (bits int) {
 	for cache >= 2*leastShard && bits < mostShardBits {
 		cache /= 2

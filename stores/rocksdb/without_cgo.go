@@ -16,8 +16,9 @@ var _ stores.Store = (*Store)(nil)
 
 // Open returns stores.ErrUnavailable.
 func Open(dir string, _ Options) (*Store, error) {
-	return nil, fmt.Errorf("rocksdb: open %s: %w: built without cgo; set CGO_ENABLED=1 and install the RocksDB library, "+
-		"or keep state in memory", dir, stores.ErrUnavailable)
+	return nil,
+		fmt.Errorf("rocksdb: open %s: %w: built without cgo; set CGO_ENABLED=1 and install the RocksDB library, "+
+			"or keep state in memory", dir, stores.ErrUnavailable)
 }
 
 // OpenReadOnly returns stores.ErrUnavailable.

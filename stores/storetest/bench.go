@@ -17,9 +17,9 @@ const (
 
 var benchValue = bytes.Repeat([]byte("ohlc"), 16) // 64 bytes
 
-// Benchmark measures stores that open makes: Get of keys that are there and that are not, in random order; Write of a
-// batch of 10,000 rows in key order; Scan. Rows have 24-byte keys and 64-byte values; figures of Write and Scan are per
-// row. The store holds 200,000 rows, flushed.
+// Benchmark measures stores that open makes: Get of keys that are there and that are not, in random
+// order; Write of a batch of 10,000 rows in key order; Scan. Rows have 24-byte keys and 64-byte
+// values; figures of Write and Scan are per row. The store holds 200,000 rows, flushed.
 func Benchmark(b *testing.B, open func(b *testing.B) stores.Store) {
 	b.Run("GetHit", func(b *testing.B) { benchGet(b, filledStore(b, open), 0) })
 	b.Run("GetMiss", func(b *testing.B) { benchGet(b, filledStore(b, open), 1) })

@@ -11,9 +11,9 @@ import (
 	"github.com/ashi-stream/ashi/stores"
 )
 
-// RunDurable checks what a store in a directory promises beyond Run. open opens the store in dir, and makes it if dir is
-// empty; its error is part of what is checked. A store should keep little in memory (some hundred KiB), so that the check
-// meets files that it makes of its own accord.
+// RunDurable checks what a store in a directory promises beyond Run. open opens the store in dir,
+// and makes it if dir is empty; its error is part of what is checked. A store should keep little in
+// memory (some hundred KiB), so that the check meets files that it makes of its own accord.
 func RunDurable(t *testing.T, open func(dir string) (stores.Store, error)) {
 	t.Helper()
 	if dir, ok := os.LookupEnv(victimVariable); ok {
@@ -92,8 +92,8 @@ var damages = []struct {
 	}},
 }
 
-// checkDamaged damages each file of a closed store in each way, and accepts ErrCorrupt from any call, or a state that the
-// store once had.
+// checkDamaged damages each file of a closed store in each way, and accepts ErrCorrupt from any
+// call, or a state that the store once had.
 func checkDamaged(t *testing.T, open func(dir string) (stores.Store, error)) {
 	original := t.TempDir()
 	const writes, flushEvery = 90, 30
@@ -122,14 +122,16 @@ func checkDamaged(t *testing.T, open func(dir string) (stores.Store, error)) {
 	for _, file := range files {
 		for _, damage := range damages {
 			dir := filepath.Join(t.TempDir(), "copy")
-			if err := first(os.CopyFS(dir, os.DirFS(original)), spoilFile(filepath.Join(dir, file.Name()), damage.spoil)); err != nil {
+			if err := first(os.CopyFS(dir, os.DirFS(original)), spoilFile(filepath.Join(dir, file.Name()),
+				damage.spoil)); err != nil {
 				t.Fatal(err)
 			}
 			err := readDamaged(dir, open)
 			if errors.Is(err, stores.ErrCorrupt) {
 				corrupt++
 			} else if err != nil {
-				t.Errorf("broken rule: a damaged store gives ErrCorrupt or a state it once had\n%s, %s: %v", file.Name(), damage.name, err)
+				t.Errorf("broken rule: a damaged store gives ErrCorrupt or a state it once had\n%s, %s: %v",
+					file.Name(), damage.name, err)
 			}
 		}
 	}

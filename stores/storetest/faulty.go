@@ -22,8 +22,8 @@ const (
 	CallClose
 )
 
-// Faulty passes calls on to a store, fails those that it was told to, and can be crashed. It counts calls, so that a test
-// can ask how often something was done.
+// Faulty passes calls on to a store, fails those that it was told to, and can be crashed. It counts
+// calls, so that a test can ask how often something was done.
 type Faulty struct {
 	inner stores.Store
 
@@ -58,8 +58,9 @@ func NewFaulty(inner stores.Store) (*Faulty, error) {
 	return f, nil
 }
 
-// Fail makes the n-th call from now return err (1 is the next) without doing anything; later ones work again. A Scan fails
-// when its range loop begins. A Close that fails still closes. Faults on several calls may be set.
+// Fail makes the n-th call from now return err (1 is the next) without doing anything; later ones
+// work again. A Scan fails when its range loop begins. A Close that fails still closes. Faults on
+// several calls may be set.
 func (f *Faulty) Fail(call Call, n int, err error) {
 	f.guarded.Lock()
 	defer f.guarded.Unlock()
@@ -83,8 +84,9 @@ func (f *Faulty) Unflushed() int {
 	return len(f.guarded.unflushed)
 }
 
-// Crash closes the store and returns what a successor finds in its place: everything that was flushed, and the first keep
-// of the Writes since (all of them if there are fewer). The successor is a memory store; Faulty is of no more use.
+// Crash closes the store and returns what a successor finds in its place: everything that was
+// flushed, and the first keep of the Writes since (all of them if there are fewer). The successor
+// is a memory store; Faulty is of no more use.
 func (f *Faulty) Crash(keep int) (stores.Store, error) {
 	f.guarded.Lock()
 	defer f.guarded.Unlock()

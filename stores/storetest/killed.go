@@ -95,7 +95,8 @@ func checkNumbered(s stores.Store) (n uint64, err error) {
 	return n, nil
 }
 
-// checkKilled kills a process in the middle of its Writes and looks at what it left, several times over one directory.
+// checkKilled kills a process in the middle of its Writes and looks at what it left, several times
+// over one directory.
 func checkKilled(t *testing.T, open func(dir string) (stores.Store, error)) {
 	const rounds = 4
 	dir := t.TempDir()
@@ -107,12 +108,15 @@ func checkKilled(t *testing.T, open func(dir string) (stores.Store, error)) {
 		}
 		n, err := checkNumbered(s)
 		if err != nil {
-			t.Fatalf("broken rule: after a crash the store holds the first n Writes and no part of another, kill %d\nseen: %v", round+1, err)
+			t.Fatalf(
+				"broken rule: after a crash the store holds the first n Writes and no part of another, kill "+
+					"%d\nseen: %v", round+1, err)
 		}
 		// The victim may be one Write further than its last line.
 		if n < flushed || n > written+1 {
-			t.Fatalf("broken rule: after a crash a store holds at least what was flushed\nkill %d: Write %d was flushed, %d written, the store holds %d",
-				round+1, flushed, written, n)
+			t.Fatalf(
+				"broken rule: after a crash a store holds at least what was flushed\nkill %d: Write %d was flushed, "+
+					"%d written, the store holds %d", round+1, flushed, written, n)
 		}
 		t.Logf("kill %d: %d written, %d flushed, %d found", round+1, written, flushed, n)
 		if err := s.Close(); err != nil {
@@ -121,7 +125,8 @@ func checkKilled(t *testing.T, open func(dir string) (stores.Store, error)) {
 	}
 }
 
-// killVictim runs a victim for some lines of its output, kills it, and returns the last numbers that it printed.
+// killVictim runs a victim for some lines of its output, kills it, and returns the last numbers
+// that it printed.
 func killVictim(t *testing.T, dir string, lines int) (written, flushed uint64) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run="+onlyThis(strings.TrimSuffix(t.Name(), "/killed")))
@@ -168,8 +173,8 @@ func onlyThis(name string) string {
 	return strings.Join(parts, "/")
 }
 
-// writeUntilKilled is the victim. It goes on where the store in dir ends, and flushes now and then. It never returns: the
-// rest of the test program is not its business.
+// writeUntilKilled is the victim. It goes on where the store in dir ends, and flushes now and then.
+// It never returns: the rest of the test program is not its business.
 func writeUntilKilled(dir string, open func(dir string) (stores.Store, error)) {
 	fail := func(err error) {
 		fmt.Fprintln(os.Stderr, "process to kill:", err)

@@ -13,7 +13,8 @@ func loadRules() []rule {
 	return []rule{
 		{"load", "Load is a Write of what the run has in the end", checkLoad},
 		{"load over writes", "a Load and a Write of one key: the later one counts", checkLoadOrder},
-		{"a long load", "a run of many rows is there as a whole, and a Scan that had begun does not see it", checkLongLoad},
+		{"a long load", "a run of many rows is there as a whole, and a Scan that had begun does not see it",
+			checkLongLoad},
 		{"load closed", "every call on a closed store returns ErrClosed", checkLoadClosed},
 	}
 }
@@ -32,7 +33,8 @@ func checkLoad(s stores.Store) error {
 	r.Delete(key)
 	r.Put([]byte("k4"), nil)
 	r.Put([]byte("k3"), []byte("last"))
-	if err := first(put(s, "k2", "old", "k9", "kept"), l.Load(&r), wantScan(s, nil, nil, "k1", "first", "k3", "last", "k4", "", "k9", "kept")); err != nil {
+	if err := first(put(s, "k2", "old", "k9", "kept"), l.Load(&r), wantScan(s, nil, nil, "k1", "first", "k3", "last",
+		"k4", "", "k9", "kept")); err != nil {
 		return err
 	}
 	r.Reset()
@@ -56,7 +58,8 @@ func checkLoadOrder(s stores.Store) error {
 		wantScan(s, nil, nil, "a", "loaded", "b", "after", "c", "loaded", "z", "before"),
 		l.Load(&r), wantScan(s, nil, nil, "a", "loaded", "b", "loaded", "c", "loaded", "z", "before"),
 		s.Write(batchOf(func(b *stores.Batch) { b.DeleteRange([]byte("a"), []byte("c")) })),
-		wantScan(s, nil, nil, "c", "loaded", "z", "before"), s.Flush(), wantScan(s, nil, nil, "c", "loaded", "z", "before"))
+		wantScan(s, nil, nil, "c", "loaded", "z", "before"), s.Flush(), wantScan(s, nil, nil, "c", "loaded", "z",
+			"before"))
 }
 
 func checkLongLoad(s stores.Store) error {
@@ -87,7 +90,8 @@ func checkLongLoad(s stores.Store) error {
 		return fmt.Errorf("the Scan that had begun sees %d rows, want 2", seen)
 	}
 	got, err := collect(s, []byte("k"), nil)
-	if err != nil || len(got) != rows || string(got[rows-1].Key) != fmt.Sprintf("k%06d", rows-1) || !bytes.Equal(got[rows/2].Value, value) {
+	if err != nil || len(got) != rows || string(got[rows-1].Key) != fmt.Sprintf("k%06d", rows-1) ||
+		!bytes.Equal(got[rows/2].Value, value) {
 		return fmt.Errorf("%d rows of %d: %w", len(got), rows, err)
 	}
 	return nil

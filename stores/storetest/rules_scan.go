@@ -21,7 +21,8 @@ func scanRules() []rule {
 
 func checkScanOrder(s stores.Store) error {
 	keys := []string{
-		"\x00", "\x00\x00", "\x00\x01", "\x00\xff", "\x01", "A", "a", "a\x00", "a\x00b", "aa", "b", "\x7f", "\x80", "\xfe\xff", "\xff", "\xff\x00", "\xff\xff",
+		"\x00", "\x00\x00", "\x00\x01", "\x00\xff", "\x01", "A", "a", "a\x00", "a\x00b", "aa", "b", "\x7f", "\x80",
+		"\xfe\xff", "\xff", "\xff\x00", "\xff\xff",
 	}
 	shuffled := slices.Clone(keys)
 	slices.SortFunc(shuffled, func(a, b string) int { return bytes.Compare([]byte(b), []byte(a)) })
@@ -169,7 +170,8 @@ func checkScanEntries(s stores.Store) error {
 		}
 		key, value := fmt.Sprintf("k%03d", i), bytes.Repeat([]byte{byte(i)}, i)
 		if string(entry.Key) != key || !bytes.Equal(entry.Value, value) {
-			return fmt.Errorf("entry %d is %q, %s after a write; want %q, %s", i, entry.Key, brief(entry.Value), key, brief(value))
+			return fmt.Errorf("entry %d is %q, %s after a write; want %q, %s", i, entry.Key, brief(entry.Value), key,
+				brief(value))
 		}
 		i++
 	}

@@ -11,9 +11,13 @@ import (
 
 func sharedRules() []rule {
 	return []rule{
-		{"write is atomic", "a Write is seen whole or not at all, by Scans and by Gets in any goroutine", checkAtomicWrite},
-		{"a long scan", "Scan yields the entries as they were when the range loop began, however much is written until it ends", checkLongScan},
-		{"write is seen", "what a Write wrote is seen by every call that starts after it has returned", checkWriteIsSeen},
+		{"write is atomic", "a Write is seen whole or not at all, by Scans and by Gets in any goroutine",
+			checkAtomicWrite},
+		{"a long scan",
+			"Scan yields the entries as they were when the range loop began, however much is written until it ends",
+			checkLongScan},
+		{"write is seen", "what a Write wrote is seen by every call that starts after it has returned",
+			checkWriteIsSeen},
 		{"many writers", "Writes of several goroutines lose nothing", checkManyWriters},
 	}
 }
@@ -22,12 +26,13 @@ func closeRules() []rule {
 	return []rule{
 		{"closed", "every call on a closed store returns ErrClosed", checkClosed},
 		{"close during a scan", "a Scan that is under way ends with ErrClosed or delays Close", checkCloseDuringScan},
-		{"close during calls", "a store may be closed while it is used: calls work or return ErrClosed", checkCloseDuringCalls},
+		{"close during calls", "a store may be closed while it is used: calls work or return ErrClosed",
+			checkCloseDuringCalls},
 	}
 }
 
-// checkAtomicWrite has a writer that sets all keys to one number, and readers that must never see two numbers at once, nor
-// a smaller one than before.
+// checkAtomicWrite has a writer that sets all keys to one number, and readers that must never see
+// two numbers at once, nor a smaller one than before.
 func checkAtomicWrite(s stores.Store) error {
 	const keys, readers, scans, writes = 20, 3, 200, 300 // both go on until the other has had its share
 	write := func(round int) error {
@@ -66,8 +71,9 @@ func checkAtomicWrite(s stores.Store) error {
 	return errors.Join(errs...)
 }
 
-// checkLongScan has a writer that replaces, deletes and flushes while a Scan waits for it between two steps, many times over. Other Scans come
-// and go meanwhile: what they leave behind must not be the long one's.
+// checkLongScan has a writer that replaces, deletes and flushes while a Scan waits for it between
+// two steps, many times over. Other Scans come and go meanwhile: what they leave behind must not be
+// the long one's.
 func checkLongScan(s stores.Store) error {
 	const keys, rounds = 300, 30
 	write := func(round int) error {
@@ -129,7 +135,8 @@ func oneNumber(s stores.Store, keys int, last string) (string, error) {
 	number := string(entries[0].Value)
 	for _, entry := range entries {
 		if string(entry.Value) != number {
-			return "", fmt.Errorf("a Scan sees %s of Write %s beside %s of Write %s", entries[0].Key, number, entry.Key, entry.Value)
+			return "", fmt.Errorf("a Scan sees %s of Write %s beside %s of Write %s", entries[0].Key, number, entry.Key,
+				entry.Value)
 		}
 	}
 	if number < last {

@@ -22,8 +22,10 @@ func writeRules() []rule {
 		{"last operation counts", "Write applies the batch in its order", checkBatchOrder},
 		{"delete", "Delete removes the key, whether it is there or not", checkDelete},
 		{"delete range", "DeleteRange removes the keys with from <= key < to that are in the store", checkDeleteRange},
-		{"delete range in a batch", "DeleteRange removes what is earlier in its batch and nothing that is later", checkDeleteRangeOrder},
-		{"bytes are the caller's", "byte slices that are passed in belong to the caller again when the call returns", checkBytesAreCopied},
+		{"delete range in a batch", "DeleteRange removes what is earlier in its batch and nothing that is later",
+			checkDeleteRangeOrder},
+		{"bytes are the caller's", "byte slices that are passed in belong to the caller again when the call returns",
+			checkBytesAreCopied},
 		{"batch is not changed", "Write does not change the batch", checkBatchUnchanged},
 		{"empty batch", "an empty batch changes nothing", checkEmptyBatch},
 	}

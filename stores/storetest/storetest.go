@@ -8,15 +8,16 @@ import (
 	"github.com/ashi-stream/ashi/stores"
 )
 
-// rule is one sentence of the contract and the program that finds it broken. A check returns what it saw instead of what
-// the rule says; it may leave the store open, closed, or full of data.
+// rule is one sentence of the contract and the program that finds it broken. A check returns what
+// it saw instead of what the rule says; it may leave the store open, closed, or full of data.
 type rule struct {
 	name  string
 	says  string
 	check func(s stores.Store) error
 }
 
-// Run checks stores that open makes against every rule of stores.Store. Each call of open makes an empty store of its own.
+// Run checks stores that open makes against every rule of stores.Store. Each call of open makes an
+// empty store of its own.
 func Run(t *testing.T, open func(t *testing.T) stores.Store) {
 	t.Helper()
 	for _, r := range rules() {

@@ -53,7 +53,8 @@ func (b *broken) Close() error {
 	return b.Store.Close()
 }
 
-// TestRulesFindBrokenStores breaks one sentence of the contract at a time and expects the rule for it to say so.
+// TestRulesFindBrokenStores breaks one sentence of the contract at a time and expects the rule for
+// it to say so.
 func TestRulesFindBrokenStores(t *testing.T) {
 	for _, c := range []struct {
 		rule  string

@@ -26,8 +26,8 @@ func Main(name string, run func(ctx context.Context, args []string, stdout, stde
 	}
 }
 
-// Beside runs the engine while f works, and ends it when f has returned. If the engine ends first, f's context is done. An error of the engine goes before
-// one of f.
+// Beside runs the engine while f works, and ends it when f has returned. If the engine ends first,
+// f's context is done. An error of the engine goes before one of f.
 func Beside(ctx context.Context, e *engine.Engine, f func(context.Context) error) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

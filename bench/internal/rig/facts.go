@@ -26,7 +26,8 @@ func Open(out io.Writer, dir, name string) (*Lines, error) {
 		return l, nil
 	}
 	var err error
-	l.kept, err = os.OpenFile(filepath.Join(dir, fmt.Sprintf("%s-%s.jsonl", name, time.Now().UTC().Format(time.DateOnly))), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	l.kept, err = os.OpenFile(filepath.Join(dir, fmt.Sprintf("%s-%s.jsonl", name,
+		time.Now().UTC().Format(time.DateOnly))), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("rig: %w", err)
 	}
@@ -36,7 +37,8 @@ func Open(out io.Writer, dir, name string) (*Lines, error) {
 // Print adds the facts to a line and writes it.
 func (l *Lines) Print(line map[string]any) error {
 	line["at"] = time.Now().UTC().Format(time.RFC3339)
-	line["machine"] = fmt.Sprintf("%s, %d cores, GOMAXPROCS %d, %s", fieldOf("/proc/cpuinfo", "model name"), runtime.NumCPU(), runtime.GOMAXPROCS(0), runtime.Version())
+	line["machine"] = fmt.Sprintf("%s, %d cores, GOMAXPROCS %d, %s", fieldOf("/proc/cpuinfo", "model name"),
+		runtime.NumCPU(), runtime.GOMAXPROCS(0), runtime.Version())
 	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
 		line["load1"], _, _ = strings.Cut(string(b), " ")
 	}
@@ -76,7 +78,8 @@ func CPU() float64 {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }
 
-// PeakMemory is the most resident memory that the process has had, in MB; 0 where the system does not tell.
+// PeakMemory is the most resident memory that the process has had, in MB; 0 where the system does
+// not tell.
 func PeakMemory() int {
 	var kb int
 	if _, err := fmt.Sscanf(fieldOf("/proc/self/status", "VmHWM"), "%d kB", &kb); err != nil {

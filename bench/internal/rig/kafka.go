@@ -11,7 +11,8 @@ import (
 	"github.com/ashi-stream/ashi/engine/kafka"
 )
 
-// Brokers is the addresses that are separated by commas, or that of a broker in the process if there are none. Call end when all is done.
+// Brokers is the addresses that are separated by commas, or that of a broker in the process if
+// there are none. Call end when all is done.
 func Brokers(addresses string) (brokers []string, end func(), err error) {
 	if addresses != "" {
 		return strings.Split(addresses, ","), func() {}, nil
@@ -32,7 +33,8 @@ func Forget(admin *kafka.Admin, stderr io.Writer, topics ...string) {
 	}
 }
 
-// Reached says whether the offsets that a group has committed are at the ends of a topic's partitions, or behind.
+// Reached says whether the offsets that a group has committed are at the ends of a topic's
+// partitions, or behind.
 func Reached(ctx context.Context, admin *kafka.Admin, group, topic string, ends map[int32]int64) (bool, error) {
 	offsets, err := admin.CommittedOffsets(ctx, group, topic)
 	for p, end := range ends {

@@ -10,10 +10,12 @@ import (
 
 const openingPoll = time.Millisecond
 
-// OpenedLine is what the engine logs about each task that is opened, restored and ready: there is no other sign of that outside of it.
+// OpenedLine is what the engine logs about each task that is opened, restored and ready: there is
+// no other sign of that outside of it.
 const OpenedLine = "task opened"
 
-// Openings keeps these lines of an engine, and hands all lines on that are of the level of the handler behind it.
+// Openings keeps these lines of an engine, and hands all lines on that are of the level of the
+// handler behind it.
 type Openings struct {
 	slog.Handler
 	opened *opened

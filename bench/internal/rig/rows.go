@@ -36,13 +36,13 @@ func Ticks(b *dsl.Builder, topic string) *dsl.StreamOf[Tick] {
 func Bars(ticks *dsl.StreamOf[Tick]) *dsl.WindowedOf[string, Bar] {
 	return dsl.Aggregate(dsl.GroupByKey[string](ticks), windows.Minutes(1), func(g dsl.Group[string, Tick]) Bar {
 		bid := func(t *Tick) float64 { return t.Bid }
-		return Bar{g.Key(), g.WindowStart().UnixMilli(), aggregates.EarliestByOffset(g, bid), aggregates.Max(g, bid), aggregates.Min(g, bid),
-			aggregates.LatestByOffset(g, bid), aggregates.Count(g)}
+		return Bar{g.Key(), g.WindowStart().UnixMilli(), aggregates.EarliestByOffset(g, bid), aggregates.Max(g, bid),
+			aggregates.Min(g, bid), aggregates.LatestByOffset(g, bid), aggregates.Count(g)}
 	})
 }
 
-// PeerTick is a record of the peers' topics: see their README. Its event time is the record's timestamp; At is a payload, which for latency is
-// another time.
+// PeerTick is a record of the peers' topics: see their README. Its event time is the record's
+// timestamp; At is a payload, which for latency is another time.
 type PeerTick struct {
 	Pair string  `ashi:"pair,key"`
 	Bid  float64 `ashi:"bid"`

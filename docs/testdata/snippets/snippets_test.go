@@ -54,7 +54,8 @@ func TestPlansOfPages(t *testing.T) {
 	}
 }
 
-// A table has a record of a key in each line: "a 10:00:05". What its other columns must say follows from the records.
+// A table has a record of a key in each line: "a 10:00:05". What its other columns must say follows
+// from the records.
 func TestWorkedTables(t *testing.T) {
 	require.NotEmpty(t, tables)
 	for _, w := range tables {
@@ -98,13 +99,15 @@ type row struct {
 	Hits       []int64
 }
 
-// rewrite is the table with all columns computed but the record's. A column of changes has the rows that are put out at each commit, one record each.
+// rewrite is the table with all columns computed but the record's. A column of changes has the rows
+// that are put out at each commit, one record each.
 func (w table) rewrite(t *testing.T, lines []string) []string {
 	head := cells(lines[0])
 	b := dsl.New("docs")
 	hits := dsl.Stream[hit](b, "hits")
 	rows := dsl.Aggregate(dsl.GroupByKey[string](hits), w.spec, func(g dsl.Group[string, hit]) row {
-		return row{g.Key(), g.WindowStart(), g.WindowEnd(), aggregates.CollectList(g, aggregates.Unlimited, func(h *hit) int64 { return h.N })}
+		return row{g.Key(), g.WindowStart(), g.WindowEnd(), aggregates.CollectList(g, aggregates.Unlimited,
+			func(h *hit) int64 { return h.N })}
 	})
 	bounded := !strings.Contains(w.spec.String(), "unbounded")
 	rows.Changes().Named(func(windows.Kind) string { return "changes" })
@@ -124,8 +127,9 @@ func (w table) rewrite(t *testing.T, lines []string) []string {
 		if at.After(newest) {
 			newest = at
 		}
-		out := map[string]string{"#": fmt.Sprint(i + 1), "record": record, "stream time": newest.In(at.Location()).Format(clock),
-			"changed rows": w.show(t, d, "changes", clock, at.Location())}
+		out := map[string]string{"#": fmt.Sprint(i + 1), "record": record,
+			"stream time": newest.In(at.Location()).Format(clock), "changed rows": w.show(t, d, "changes", clock,
+				at.Location())}
 		if bounded {
 			out["final rows"] = w.show(t, d, "final", clock, at.Location())
 		}

@@ -1,4 +1,5 @@
-// Package input reads numbers that other programs have written, exactly, and quotes what they have written, in bounded length.
+// Package input reads numbers that other programs have written, exactly, and quotes what they have
+// written, in bounded length.
 package input
 
 import (
@@ -48,7 +49,8 @@ func (b bounded) Error() string {
 
 func (b bounded) Unwrap() error { return b.error }
 
-// Bounded is err with a text of bounded length: an error of user code or of a library may quote all that it was given.
+// Bounded is err with a text of bounded length: an error of user code or of a library may quote all
+// that it was given.
 func Bounded(err error) error {
 	if err == nil {
 		return nil
@@ -56,8 +58,8 @@ func Bounded(err error) error {
 	return bounded{err}
 }
 
-// Int is a JSON number as an int of so many bits, if it is whole in whatever notation: 1.0, 1e3, 10e-1, -0. Nothing is rounded, and no
-// more memory is used than the text has.
+// Int is a JSON number as an int of so many bits, if it is whole in whatever notation: 1.0, 1e3,
+// 10e-1, -0. Nothing is rounded, and no more memory is used than the text has.
 func Int(number string, bits int) (int64, error) {
 	var room [24]byte
 	digits, err := plain(number, room[:0])
@@ -110,7 +112,8 @@ func Big(number string, to *big.Int) error {
 // MaxBits is how long a big.Int may be, in bits, so that Big reads its digits.
 const MaxBits = maxDigits * 3
 
-// plain appends the number without point and exponent to room, which has room for every int64 and uint64.
+// plain appends the number without point and exponent to room, which has room for every int64 and
+// uint64.
 func plain(number string, room []byte) ([]byte, error) {
 	if strings.IndexByte(number, '.') < 0 && strings.IndexByte(number, 'e') < 0 && strings.IndexByte(number, 'E') < 0 {
 		if len(number) > cap(room) {

@@ -15,17 +15,20 @@ import (
 
 func TestWholeNumbers(t *testing.T) {
 	for number, want := range map[string]int64{
-		"0": 0, "-0": 0, "0.0": 0, "-0.000e5": 0, "0e999999999999999999999": 0, "1.0": 1, "1e3": 1000, "1E+3": 1000, "1.7645472E12": 1764547200000,
-		"10e-1": 1, "-2500e-2": -25, "0.001e3": 1, "12.50e1": 125, "9007199254740993.0": 9007199254740993, "9223372036854775807.000": 9223372036854775807,
-		"-9.223372036854775808e18": -9223372036854775808, "100" + strings.Repeat("0", 5000) + "e-5002": 1, "0." + strings.Repeat("0", 5000) + "7e5001": 7,
+		"0": 0, "-0": 0, "0.0": 0, "-0.000e5": 0, "0e999999999999999999999": 0, "1.0": 1, "1e3": 1000, "1E+3": 1000,
+		"1.7645472E12": 1764547200000, "10e-1": 1, "-2500e-2": -25, "0.001e3": 1, "12.50e1": 125,
+		"9007199254740993.0": 9007199254740993, "9223372036854775807.000": 9223372036854775807,
+		"-9.223372036854775808e18": -9223372036854775808, "100" + strings.Repeat("0", 5000) + "e-5002": 1,
+		"0." + strings.Repeat("0", 5000) + "7e5001": 7,
 	} {
 		n, err := Int(number, 64)
 		require.NoError(t, err, number)
 		require.Equal(t, want, n, number)
 	}
 	for number, want := range map[string]error{
-		"1.5": ErrFraction, "1e-1": ErrFraction, "1e-999999999999": ErrFraction, "0.1": ErrFraction, "1e999999999": ErrRange, "9223372036854775808.0": ErrRange,
-		"1e19": ErrRange, "-1e19": ErrRange, strings.Repeat("9", 1<<20): ErrRange, "1" + strings.Repeat("0", 1<<20) + ".0": ErrRange,
+		"1.5": ErrFraction, "1e-1": ErrFraction, "1e-999999999999": ErrFraction, "0.1": ErrFraction,
+		"1e999999999": ErrRange, "9223372036854775808.0": ErrRange, "1e19": ErrRange, "-1e19": ErrRange,
+		strings.Repeat("9", 1<<20): ErrRange, "1" + strings.Repeat("0", 1<<20) + ".0": ErrRange,
 		"1e" + strings.Repeat("9", 1<<20): ErrRange,
 	} {
 		_, err := Int(number, 64)
@@ -33,7 +36,8 @@ func TestWholeNumbers(t *testing.T) {
 	}
 	_, err := Int("1.28e2", 8)
 	require.ErrorIs(t, err, ErrRange)
-	for number, want := range map[string]uint64{"-0": 0, "-0.0": 0, "1.8446744073709551615e19": 18446744073709551615, "2.0": 2} {
+	for number, want := range map[string]uint64{"-0": 0, "-0.0": 0, "1.8446744073709551615e19": 18446744073709551615,
+		"2.0": 2} {
 		n, err := Uint(number, 64)
 		require.NoError(t, err, number)
 		require.Equal(t, want, n)

@@ -14,8 +14,9 @@ var (
 	ErrSurrogate = errors.New("half a surrogate pair")
 )
 
-// Unescape is the text of a JSON string, without its quotes, that has escapes. Half a surrogate pair becomes U+FFFD, as everywhere; of a key it is an
-// error, as all halves would be one text. After an error at is where it is in body.
+// Unescape is the text of a JSON string, without its quotes, that has escapes. Half a surrogate
+// pair becomes U+FFFD, as everywhere; of a key it is an error, as all halves would be one text.
+// After an error at is where it is in body.
 func Unescape(body []byte, key bool) (text string, at int, err error) {
 	to := make([]byte, 0, len(body))
 	for i := 0; i < len(body); i++ {

@@ -8,14 +8,16 @@ import (
 )
 
 func TestUnescape(t *testing.T) {
-	for _, body := range []string{`\"\\\/\b\f\n\r\t`, `a\u0041\u00E9\uFFFD`, `\ud83d\ude00x`, `\uD83D`, `\ud83dx`, `\ude00\ud83d`, `\ud83d\u0041`, `é\n😀`} {
+	for _, body := range []string{`\"\\\/\b\f\n\r\t`, `a\u0041\u00E9\uFFFD`, `\ud83d\ude00x`, `\uD83D`, `\ud83dx`,
+		`\ude00\ud83d`, `\ud83d\u0041`, `é\n😀`} {
 		var want string
 		require.NoError(t, json.Unmarshal([]byte(`"`+body+`"`), &want))
 		got, _, err := Unescape([]byte(body), false)
 		require.NoError(t, err)
 		require.Equal(t, want, got, body)
 	}
-	for body, want := range map[string]error{`\x`: ErrEscape, `\u12`: ErrEscape, `\u12g4`: ErrEscape, `\`: ErrEscape, "\\n\n": ErrControl} {
+	for body, want := range map[string]error{`\x`: ErrEscape, `\u12`: ErrEscape, `\u12g4`: ErrEscape, `\`: ErrEscape,
+		"\\n\n": ErrControl} {
 		_, at, err := Unescape([]byte(body), false)
 		require.ErrorIs(t, err, want, body)
 		require.LessOrEqual(t, at, len(body))

@@ -1,7 +1,8 @@
-// Package rare limits log lines that would repeat: the first is said, and after that one in ten seconds, with how many were not.
+// Package rare limits log lines that would repeat: the first is said, and after that one in ten
+// seconds, with how many were not.
 //
-// A [Limit] is that rule alone, for one line and one goroutine. A [Log] is a logger with a Limit for each message, for lines whose causes come and go in
-// several places.
+// A [Limit] is that rule alone, for one line and one goroutine. A [Log] is a logger with a Limit
+// for each message, for lines whose causes come and go in several places.
 package rare
 
 import (
@@ -41,7 +42,8 @@ type Log struct {
 // New limits what goes to log.
 func New(log *slog.Logger) *Log { return &Log{log: log, limits: map[string]*Limit{}} }
 
-// Warn says msg, unless it was said less than Every ago, with the attribute unsaid where lines were dropped before.
+// Warn says msg, unless it was said less than Every ago, with the attribute unsaid where lines were
+// dropped before.
 func (l *Log) Warn(msg string, args ...any) {
 	if args, due := l.due(msg, args); due {
 		l.log.Warn(msg, args...)

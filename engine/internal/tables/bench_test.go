@@ -17,8 +17,8 @@ import (
 	"github.com/ashi-stream/ashi/stores/rocksdb"
 )
 
-// BenchmarkMirror takes finals of 1,000 keys over, a minute of them at a time: ns a row, and what is on disk in the end. With a retention of an
-// hour, what it costs to delete as much as comes.
+// BenchmarkMirror takes finals of 1,000 keys over, a minute of them at a time: ns a row, and what
+// is on disk in the end. With a retention of an hour, what it costs to delete as much as comes.
 func BenchmarkMirror(b *testing.B) {
 	for name, retention := range map[string]time.Duration{"all": 0, "hour": time.Hour} {
 		b.Run(name, func(b *testing.B) {
@@ -33,7 +33,8 @@ func BenchmarkMirror(b *testing.B) {
 			for i := 0; b.Loop(); i++ {
 				if i%len(records) == len(records)-1 {
 					for k := range records {
-						records[k] = task.Record{Key: binary.BigEndian.AppendUint64(fmt.Appendf(nil, "key%05d", k), minute*60_000), Value: value}
+						records[k] = task.Record{Key: binary.BigEndian.AppendUint64(fmt.Appendf(nil, "key%05d", k),
+							minute*60_000), Value: value}
 					}
 					minute++
 					require.NoError(b, m.Apply(0, records, int64(i)))

@@ -14,7 +14,8 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// randomRecords have first rows, duplicates, contradictions, tombstones, rows that come again after one, and keys that do not fit.
+// randomRecords have first rows, duplicates, contradictions, tombstones, rows that come again after
+// one, and keys that do not fit.
 func randomRecords(r *rand.Rand, n int, windows bool) []task.Record {
 	records := make([]task.Record, n)
 	for i := range records {
@@ -33,7 +34,8 @@ func randomRecords(r *rand.Rand, n int, windows bool) []task.Record {
 	return records
 }
 
-// What a mirror makes of a log is the same row by row, in batches and gathered, whatever the bound, over starts in between; so are its counters.
+// What a mirror makes of a log is the same row by row, in batches and gathered, whatever the bound,
+// over starts in between; so are its counters.
 func TestGatherIsApply(t *testing.T) {
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 7))

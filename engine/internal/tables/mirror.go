@@ -1,7 +1,8 @@
 // Package tables mirrors topics into stores and reads rows from them: the tables of requirement TC.
 //
-// A [Mirror] takes over the records of one topic, all partitions, into one store; a [Reader] gives typed, ordered access to it.
-// The mirror belongs to one goroutine; readers may be used by any number at the same time.
+// A [Mirror] takes over the records of one topic, all partitions, into one store; a [Reader] gives
+// typed, ordered access to it. The mirror belongs to one goroutine; readers may be used by any
+// number at the same time.
 package tables
 
 import (
@@ -36,23 +37,26 @@ type Mirror struct {
 	key   []byte
 	value []byte
 	past  *past
-	// latest is the newest time of the rows of a partition that the store has, as far as known, since the store was opened, and floor that of all rows
-	// before. A row that is newer cannot be there, so that nobody has to look: all rows of a key come from one partition. latestNow counts the
-	// batch or run that is being made.
+	// latest is the newest time of the rows of a partition that the store has, as far as known,
+	// since the store was opened, and floor that of all rows before. A row that is newer cannot be
+	// there, so that nobody has to look: all rows of a key come from one partition. latestNow
+	// counts the batch or run that is being made.
 	floor             int64
 	latest, latestNow map[int32]int64
 
-	// Malformed, Duplicates and Contradictions count records that could not be taken over: keys that are no windowed keys; rows of
-	// an append-only table that are there already with the same bytes; and with others. Expired counts rows that came when they were
-	// past their retention already.
+	// Malformed, Duplicates and Contradictions count records that could not be taken over: keys
+	// that are no windowed keys; rows of an append-only table that are there already with the same
+	// bytes; and with others. Expired counts rows that came when they were past their retention
+	// already.
 	Malformed, Duplicates, Contradictions, Expired atomic.Int64
 }
 
-// NewMirror copies table into store. Of a table of windows it keeps rows for retention (see Oldest); 0 keeps all. Call Positions before the
-// first Apply.
+// NewMirror copies table into store. Of a table of windows it keeps rows for retention (see
+// Oldest); 0 keeps all. Call Positions before the first Apply.
 func NewMirror(table *topology.Table, store stores.Store, retention time.Duration, log *slog.Logger) *Mirror {
-	return &Mirror{table: table, store: store, past: newPast(table, retention), rare: rare.New(log.With("table", table.Topic)), fresh: map[string][]byte{},
-		at: map[int32]int64{}, floor: math.MaxInt64, latest: map[int32]int64{}, latestNow: map[int32]int64{}}
+	return &Mirror{table: table, store: store, past: newPast(table, retention),
+		rare: rare.New(log.With("table", table.Topic)), fresh: map[string][]byte{}, at: map[int32]int64{},
+		floor: math.MaxInt64, latest: map[int32]int64{}, latestNow: map[int32]int64{}}
 }
 
 // Topic says which topic a store's positions are of. What is not known of it may be anything.
@@ -73,8 +77,9 @@ func (t Topic) other(than Topic) bool {
 	return t.ID.Other(than.ID) || t.Cluster != than.Cluster && t.Cluster != "" && than.Cluster != ""
 }
 
-// Bind says which topic the store follows from now on; a store that has rows of another one is found by the next call of Positions (ErrOtherTopic).
-// Without it positions are taken as they are, and written down as those of a topic that is not known.
+// Bind says which topic the store follows from now on; a store that has rows of another one is
+// found by the next call of Positions (ErrOtherTopic). Without it positions are taken as they are,
+// and written down as those of a topic that is not known.
 func (m *Mirror) Bind(topic Topic) { m.topic = topic }
 
 const (
@@ -82,15 +87,17 @@ const (
 	keysName       = "keys" // the format of the topic's keys that rows came with; nothing: KAFKA
 )
 
-// ErrOtherTopic says that a store has rows of another topic than it is to follow: it must be emptied first. The topic was deleted and made again, or
-// is of another cluster, or the folder is another table's.
+// ErrOtherTopic says that a store has rows of another topic than it is to follow: it must be
+// emptied first. The topic was deleted and made again, or is of another cluster, or the folder is
+// another table's.
 var ErrOtherTopic = errors.New("tables: the rows of the store are of another topic")
 
-// ErrOtherKeys says that a store has rows whose keys were read in another format than the table's: it must be emptied first.
+// ErrOtherKeys says that a store has rows whose keys were read in another format than the table's:
+// it must be emptied first.
 var ErrOtherKeys = errors.New("tables: the rows of the store have keys of another format")
 
-// Positions is the offset to read next of each partition that the store has seen. It takes over from the store what Apply goes on from. See
-// ErrOtherKeys and ErrOtherTopic.
+// Positions is the offset to read next of each partition that the store has seen. It takes over
+// from the store what Apply goes on from. See ErrOtherKeys and ErrOtherTopic.
 func (m *Mirror) Positions() (map[int32]int64, error) {
 	if err := m.loadNewest(); err != nil {
 		return nil, err
@@ -125,7 +132,8 @@ func (m *Mirror) Positions() (map[int32]int64, error) {
 
 var sinceKey = stores.MetaKey("since")
 
-// Since is when the store was at the end of its topic, as was last written down with Note; the zero Time if it never was.
+// Since is when the store was at the end of its topic, as was last written down with Note; the zero
+// Time if it never was.
 func (m *Mirror) Since() (time.Time, error) {
 	value, ok, err := m.store.Get(nil, sinceKey)
 	if err == nil && ok && len(value) != 8 {
@@ -137,8 +145,8 @@ func (m *Mirror) Since() (time.Time, error) {
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(value))), nil
 }
 
-// Note writes down that the store was at the end of its topic at a time, or was empty then, and makes all that was written durable. It may be
-// called from any goroutine.
+// Note writes down that the store was at the end of its topic at a time, or was empty then, and
+// makes all that was written durable. It may be called from any goroutine.
 func (m *Mirror) Note(at time.Time) error {
 	var b stores.Batch
 	b.Put(sinceKey, binary.BigEndian.AppendUint64(nil, uint64(at.UnixMilli())))
@@ -169,8 +177,9 @@ func (m *Mirror) forget(rows bool) {
 	m.run.Reset()
 }
 
-// Apply takes over records of a partition, and that the offset to read after them is next, as one. An error that wraps topology.ErrUnavailable
-// says that keys could not be decoded now: nothing was taken over, and the call may be made again. So it is with Gather.
+// Apply takes over records of a partition, and that the offset to read after them is next, as one.
+// An error that wraps topology.ErrUnavailable says that keys could not be decoded now: nothing was
+// taken over, and the call may be made again. So it is with Gather.
 func (m *Mirror) Apply(partition int32, records []task.Record, next int64) error {
 	m.batch.Reset()
 	clear(m.fresh)
@@ -184,8 +193,9 @@ func (m *Mirror) Apply(partition int32, records []task.Record, next int64) error
 	return m.sweep()
 }
 
-// Gather is Apply of what comes, from all partitions, until bound bytes have been gathered, or Finish is called. It says whether that was written. It is
-// for a table that nobody reads yet: it costs a fraction of as many calls of Apply. Of a store that is no stores.Loader it is Apply.
+// Gather is Apply of what comes, from all partitions, until bound bytes have been gathered, or
+// Finish is called. It says whether that was written. It is for a table that nobody reads yet: it
+// costs a fraction of as many calls of Apply. Of a store that is no stores.Loader it is Apply.
 func (m *Mirror) Gather(partition int32, records []task.Record, next int64, bound int) (written bool, err error) {
 	if _, ok := m.store.(stores.Loader); !ok {
 		return true, m.Apply(partition, records, next)
@@ -200,7 +210,8 @@ func (m *Mirror) Gather(partition int32, records []task.Record, next int64, boun
 	return true, m.Finish()
 }
 
-// leastLoad is how large a run is given to a store as a Load: less is a Write, which spares the store a file and a flush.
+// leastLoad is how large a run is given to a store as a Load: less is a Write, which spares the
+// store a file and a flush.
 const leastLoad = 1 << 20
 
 // Finish writes what Gather has gathered.
@@ -246,7 +257,8 @@ func (m *Mirror) putPosition(to rows, partition int32, next int64) {
 	to.Put(stores.MetaKey(fmt.Sprintf("%s%d", positionPrefix, partition)), appendPosition(nil, next, m.topic))
 }
 
-// appendPosition appends a partition's position: the offset in 8 bytes big-endian, the id of the topic in 16, and the cluster.
+// appendPosition appends a partition's position: the offset in 8 bytes big-endian, the id of the
+// topic in 16, and the cluster.
 func appendPosition(dst []byte, next int64, topic Topic) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(next))
 	return append(append(dst, topic.ID[:]...), topic.Cluster...)
@@ -265,7 +277,8 @@ func ParsePosition(b []byte) (next int64, topic Topic, ok bool) {
 
 // commit writes what to has.
 func (m *Mirror) commit(to rows, write func() error) error {
-	// Before the write: a reader that sees a row never sees beside it what it makes too old. For a moment it may see neither.
+	// Before the write: a reader that sees a row never sees beside it what it makes too old. For a
+	// moment it may see neither.
 	m.past.newest.Store(m.putNewest(to))
 	if err := write(); err != nil {
 		return fmt.Errorf("tables: writing %s: %w", m.table.Topic, err)
@@ -325,8 +338,8 @@ var (
 	errNoWindow = errors.New("the key has no window")
 )
 
-// storeKey puts the store's key for a record's into m.key. An error says that it is none of this table, or with topology.ErrUnavailable that
-// it cannot be told now.
+// storeKey puts the store's key for a record's into m.key. An error says that it is none of this
+// table, or with topology.ErrUnavailable that it cannot be told now.
 func (m *Mirror) storeKey(key []byte) (err error) {
 	kind := m.table.Windows
 	if key == nil {
@@ -352,8 +365,8 @@ func (m *Mirror) storeKey(key []byte) (err error) {
 	return nil
 }
 
-// known says whether the table has the row at m.key already: the first one counts, and one that differs is a contradiction
-// that must not happen (FIN-5).
+// known says whether the table has the row at m.key already: the first one counts, and one that
+// differs is a contradiction that must not happen (FIN-5).
 func (m *Mirror) known(partition int32, r *task.Record) (bool, error) {
 	first, ok := m.fresh[string(m.key)]
 	if ok && first == nil {
@@ -373,7 +386,8 @@ func (m *Mirror) known(partition int32, r *task.Record) (bool, error) {
 		m.Duplicates.Add(1)
 	default:
 		m.Contradictions.Add(1)
-		m.rare.Error("a second final row of a window differs from the first, which is kept", "partition", partition, "offset", r.Offset)
+		m.rare.Error("a second final row of a window differs from the first, which is kept", "partition", partition,
+			"offset", r.Offset)
 	}
 	return true, nil
 }

@@ -31,7 +31,8 @@ func minutes(t testing.TB) *windows.Kind {
 }
 
 func finals(t testing.TB) *topology.Table {
-	return &topology.Table{Topic: "rates_1min_final", Folder: "rates", File: "window_1min", Windows: minutes(t), AppendOnly: true}
+	return &topology.Table{Topic: "rates_1min_final", Folder: "rates", File: "window_1min", Windows: minutes(t),
+		AppendOnly: true}
 }
 
 func windowed(key string, start int64) []byte {
@@ -53,7 +54,8 @@ type mirrored struct {
 
 func mirror(t *testing.T, table *topology.Table, store stores.Store) *mirrored {
 	log := &bytes.Buffer{}
-	return &mirrored{Mirror: tables.NewMirror(table, store, 0, slog.New(slog.NewTextHandler(log, nil))), t: t, store: store, log: log}
+	return &mirrored{Mirror: tables.NewMirror(table, store, 0, slog.New(slog.NewTextHandler(log, nil))), t: t,
+		store: store, log: log}
 }
 
 // batches applies each list of records to partition 0.
@@ -91,9 +93,12 @@ func (m *mirrored) rows() []string {
 func TestMirrorOfATable(t *testing.T) {
 	m := mirror(t, &topology.Table{Topic: "limits", File: "main"}, memory.New())
 	a, b := []byte("a"), []byte("b")
-	m.batches([]task.Record{put(b, "1"), put(a, "1"), put(a, "2")}, []task.Record{put(b, "2"), put([]byte{}, "empty key"), put([]byte("c"), "")})
-	require.Equal(t, []string{"=empty key", "a=2", "b=2", "c="}, m.rows(), "the last row of each key; a value may be empty")
-	m.batches([]task.Record{gone(a), put(b, "3"), gone(b), gone([]byte("never there")), gone([]byte("c")), put([]byte("c"), "again")})
+	m.batches([]task.Record{put(b, "1"), put(a, "1"), put(a, "2")},
+		[]task.Record{put(b, "2"), put([]byte{}, "empty key"), put([]byte("c"), "")})
+	require.Equal(t, []string{"=empty key", "a=2", "b=2", "c="}, m.rows(),
+		"the last row of each key; a value may be empty")
+	m.batches([]task.Record{gone(a), put(b, "3"), gone(b), gone([]byte("never there")), gone([]byte("c")),
+		put([]byte("c"), "again")})
 	require.Equal(t, []string{"=empty key", "c=again"}, m.rows(), "a tombstone deletes")
 	require.Zero(t, m.Malformed.Load()+m.Duplicates.Load()+m.Contradictions.Load())
 	m.batches([]task.Record{put(nil, "no key"), gone(nil)})
@@ -105,7 +110,8 @@ func TestMirrorOfATable(t *testing.T) {
 	require.Equal(t, []string{"=empty key", "c=again"}, m.rows(), "what could not be read is no deletion")
 }
 
-// Keys of another format are kept in the plain one. What cannot be told now is told again; nothing of such a batch is in the store.
+// Keys of another format are kept in the plain one. What cannot be told now is told again; nothing
+// of such a batch is in the store.
 func TestMirrorOfOtherKeys(t *testing.T) {
 	down := false
 	table := &topology.Table{Topic: "limits", File: "main", Keys: "quoted", PlainKey: func(key []byte) ([]byte, error) {
@@ -117,7 +123,8 @@ func TestMirrorOfOtherKeys(t *testing.T) {
 	}}
 	store := memory.New()
 	m := mirror(t, table, store)
-	m.batches([]task.Record{put([]byte(`"b"`), "1"), put([]byte("`a`"), "2"), put([]byte("c"), "no quotes"), put(nil, "none"), put([]byte("`b`"), "3")}, []task.Record{gone([]byte(`"a"`))})
+	m.batches([]task.Record{put([]byte(`"b"`), "1"), put([]byte("`a`"), "2"), put([]byte("c"), "no quotes"),
+		put(nil, "none"), put([]byte("`b`"), "3")}, []task.Record{gone([]byte(`"a"`))})
 	require.Equal(t, []string{"b=3"}, m.rows(), "b has two forms, and is one key")
 	require.EqualValues(t, 2, m.Malformed.Load())
 	more := []task.Record{put([]byte(`"d"`), "4")}
@@ -154,7 +161,8 @@ func TestMirrorOfFinals(t *testing.T) {
 		put(a, "first"),
 		gone(b), put(b, "3"), put(b, "3"), // deleted: the next one is a first one
 		gone(a), gone(a),
-		put(windowed("", 0), "the empty key"), put([]byte("short"), "7 bytes cannot end with a start"), put(windowed("a", math.MinInt64), "before 1970"), put(nil, "x"),
+		put(windowed("", 0), "the empty key"), put([]byte("short"), "7 bytes cannot end with a start"),
+		put(windowed("a", math.MinInt64), "before 1970"), put(nil, "x"),
 	}
 	for _, size := range []int{1, 2, 3, 5, len(records)} {
 		m := mirror(t, finals(t), memory.New())
@@ -241,7 +249,8 @@ func TestMirrorPositions(t *testing.T) {
 	}
 }
 
-// Positions say of which topic they are; those of another one are not taken up. What is not known may be any.
+// Positions say of which topic they are; those of another one are not taken up. What is not known
+// may be any.
 func TestMirrorOfAnotherTopic(t *testing.T) {
 	topic := tables.Topic{Cluster: "c1", ID: task.TopicID{0: 1, 15: 2}}
 	store := memory.New()
@@ -252,13 +261,16 @@ func TestMirrorOfAnotherTopic(t *testing.T) {
 	require.NoError(t, m.Apply(3, []task.Record{put(windowed("a", 0), "1")}, 258))
 	b, _, err := store.Get(nil, stores.MetaKey("position/3"))
 	require.NoError(t, err)
-	require.Equal(t, "0000000000000102"+"01000000000000000000000000000002"+"6331", hex.EncodeToString(b), "what outlives the process")
+	require.Equal(t, "0000000000000102"+"01000000000000000000000000000002"+"6331", hex.EncodeToString(b),
+		"what outlives the process")
 	for name, x := range map[string]struct {
 		topic tables.Topic
 		other bool
 	}{
-		"the same": {topic, false}, "not known": {tables.Topic{}, false}, "no cluster": {tables.Topic{ID: topic.ID}, false}, "no id": {tables.Topic{Cluster: "c1"}, false},
-		"another life": {tables.Topic{Cluster: "c1", ID: task.TopicID{7}}, true}, "another cluster": {tables.Topic{Cluster: "c2", ID: topic.ID}, true},
+		"the same": {topic, false}, "not known": {tables.Topic{}, false}, "no cluster": {tables.Topic{ID: topic.ID},
+			false}, "no id": {tables.Topic{Cluster: "c1"}, false},
+		"another life":    {tables.Topic{Cluster: "c1", ID: task.TopicID{7}}, true},
+		"another cluster": {tables.Topic{Cluster: "c2", ID: topic.ID}, true},
 	} {
 		again := mirror(t, finals(t), store)
 		again.Bind(x.topic)

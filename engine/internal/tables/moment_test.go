@@ -18,7 +18,8 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// TC-6: each read sees one state of the table, whatever is written beside it and however many others read.
+// TC-6: each read sees one state of the table, whatever is written beside it and however many
+// others read.
 func TestReadsSeeOneMoment(t *testing.T) {
 	for name, open := range openStores {
 		t.Run(name, func(t *testing.T) {
@@ -96,7 +97,8 @@ func oneValue(rows iter.Seq2[row, error], n int, last string) (string, error) {
 	return value, nil
 }
 
-// The same of windows whose old rows go: of each key a read has exactly those of the retention, or fewer while they come in.
+// The same of windows whose old rows go: of each key a read has exactly those of the retention, or
+// fewer while they come in.
 func TestReadsWhileRowsExpire(t *testing.T) {
 	for name, open := range openStores {
 		t.Run(name, func(t *testing.T) {
@@ -170,4 +172,7 @@ func TestReaderBetween(t *testing.T) {
 	require.ErrorContains(t, err, "use Get")
 }
 
-var openStores = map[string]func(t *testing.T) stores.Store{"memory": func(*testing.T) stores.Store { return memory.New() }}
+var openStores = map[string]func(t *testing.T) stores.Store{"memory": func(
+	*testing.T) stores.Store {
+	return memory.New()
+}}

@@ -31,15 +31,17 @@ type benchBar struct {
 	Count                  int64
 }
 
-// benchTable is bars of 100 keys, 1,000 minutes each, as bench/reads has them: JSON in RocksDB, in files.
+// benchTable is bars of 100 keys, 1,000 minutes each, as bench/reads has them: JSON in RocksDB, in
+// files.
 func benchTable(b *testing.B) *tables.Reader[string, benchBar] {
 	d := dsl.New("bench")
 	ticks := dsl.Stream[benchTick](d, "ticks")
-	ref := dsl.Aggregate(dsl.GroupByKey[string](ticks), windows.Minutes(1), func(g dsl.Group[string, benchTick]) benchBar {
-		bid := func(t *benchTick) float64 { return t.Bid }
-		return benchBar{g.Key(), g.WindowStart().UnixMilli(), aggregates.EarliestByOffset(g, bid), aggregates.Max(g, bid), aggregates.Min(g, bid),
-			aggregates.LatestByOffset(g, bid), aggregates.Count(g)}
-	}).Final().Size(time.Minute)
+	ref := dsl.Aggregate(dsl.GroupByKey[string](ticks), windows.Minutes(1),
+		func(g dsl.Group[string, benchTick]) benchBar {
+			bid := func(t *benchTick) float64 { return t.Bid }
+			return benchBar{g.Key(), g.WindowStart().UnixMilli(), aggregates.EarliestByOffset(g, bid),
+				aggregates.Max(g, bid), aggregates.Min(g, bid), aggregates.LatestByOffset(g, bid), aggregates.Count(g)}
+		}).Final().Size(time.Minute)
 	_, err := d.Build()
 	require.NoError(b, err)
 	require.NoError(b, ref.Err)
@@ -54,7 +56,8 @@ func benchTable(b *testing.B) *tables.Reader[string, benchBar] {
 		for k := range records {
 			at := int64(minute) * 60_000
 			records[k] = task.Record{Key: binary.BigEndian.AppendUint64(fmt.Appendf(nil, "PAIR%03d", k), uint64(at)),
-				Value: fmt.Appendf(nil, `{"Start":%d,"Open":%g,"High":%g,"Low":%g,"Close":%g,"Count":20}`, at, 12.375, 99.625, 1.25, 12.5)}
+				Value: fmt.Appendf(nil, `{"Start":%d,"Open":%g,"High":%g,"Low":%g,"Close":%g,"Count":20}`, at, 12.375,
+					99.625, 1.25, 12.5)}
 		}
 		require.NoError(b, m.Apply(0, records, int64(minute)))
 	}
@@ -85,7 +88,8 @@ func BenchmarkRange1000(b *testing.B) {
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
 		rows := 0
-		for row, err := range table.Range(b.Context(), fmt.Sprintf("PAIR%03d", n*31%100), time.UnixMilli(0), time.UnixMilli(1000*60_000)) {
+		for row, err := range table.Range(b.Context(), fmt.Sprintf("PAIR%03d", n*31%100), time.UnixMilli(0),
+			time.UnixMilli(1000*60_000)) {
 			if err != nil || row.Count != 20 {
 				b.Fatal(row, err)
 			}

@@ -12,8 +12,9 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// Reader reads rows of a table. Rows are the caller's to keep. All methods may be called concurrently, also while the table is
-// written: an iteration sees the table as it was when it began.
+// Reader reads rows of a table. Rows are the caller's to keep. All methods may be called
+// concurrently, also while the table is written: an iteration sees the table as it was when it
+// began.
 type Reader[K, R any] struct {
 	ref    topology.TableOf[K, R]
 	store  stores.Store
@@ -22,9 +23,10 @@ type Reader[K, R any] struct {
 	tail   int // bytes of times in a key of the store
 }
 
-// NewReader reads the rows of ref in store, which mirror fills: rows past their retention are hidden; nil hides none. Every read asks ready
-// first, and returns its error.
-func NewReader[K, R any](ref topology.TableOf[K, R], store stores.Store, mirror *Mirror, ready func() error) *Reader[K, R] {
+// NewReader reads the rows of ref in store, which mirror fills: rows past their retention are
+// hidden; nil hides none. Every read asks ready first, and returns its error.
+func NewReader[K, R any](ref topology.TableOf[K, R], store stores.Store, mirror *Mirror,
+	ready func() error) *Reader[K, R] {
 	return &Reader[K, R]{ref: ref, store: store, mirror: mirror, ready: ready, tail: tailOf(ref.Table)}
 }
 
@@ -91,8 +93,9 @@ func (t *Reader[K, R]) Range(ctx context.Context, key K, from, to time.Time) ite
 	}
 }
 
-// Between yields the rows of all keys whose windows start in [from, to), in order of (key, start). It goes through the whole table, as rows are
-// ordered by key first, but makes rows only of those in the range.
+// Between yields the rows of all keys whose windows start in [from, to), in order of (key, start).
+// It goes through the whole table, as rows are ordered by key first, but makes rows only of those
+// in the range.
 func (t *Reader[K, R]) Between(ctx context.Context, from, to time.Time) iter.Seq2[R, error] {
 	return func(yield func(R, error) bool) {
 		if t.ref.Table.Windows == nil {
@@ -154,9 +157,10 @@ func (t *Reader[K, R]) open(ctx context.Context, key K) ([]byte, error) {
 	return t.ref.Key(nil, key)
 }
 
-// scan yields rows between two keys of the store, of windows that start when wanted says; nil: all. The store's iterator is one state of the
-// table, and is closed when the loop is left.
-func (t *Reader[K, R]) scan(ctx context.Context, from, to []byte, wanted func(start int64) bool, yield func(R, error) bool) {
+// scan yields rows between two keys of the store, of windows that start when wanted says; nil: all.
+// The store's iterator is one state of the table, and is closed when the loop is left.
+func (t *Reader[K, R]) scan(ctx context.Context, from, to []byte, wanted func(start int64) bool,
+	yield func(R, error) bool) {
 	var none R
 	if err := t.ready(); err != nil {
 		yield(none, t.wrap("scan", err))
@@ -219,7 +223,8 @@ func (t *Reader[K, R]) hidden(key []byte, oldest int64) bool {
 	return ok && at <= oldest
 }
 
-// wants says that the window of a row starts when wanted says. A key that is none goes on, so that decode says what is wrong with it.
+// wants says that the window of a row starts when wanted says. A key that is none goes on, so that
+// decode says what is wrong with it.
 func (t *Reader[K, R]) wants(key []byte, wanted func(start int64) bool) bool {
 	start, _, ok := stores.TableRowTimes(key, t.tail)
 	return !ok || wanted(start)

@@ -44,7 +44,8 @@ func ready() error { return nil }
 
 var errNotReady = errors.New("not ready: lag")
 
-// bars is a table of windows: starts 0 to 4 min of a, ab and the empty key; b has none but the second.
+// bars is a table of windows: starts 0 to 4 min of a, ab and the empty key; b has none but the
+// second.
 func bars(t *testing.T) (*mirrored, *tables.Reader[string, row]) {
 	m := mirror(t, finals(t), memory.New())
 	var records []task.Record
@@ -95,7 +96,8 @@ func TestReaderRange(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, c.want, got, "[%v, %v)", c.from, c.to)
 	}
-	got, err := texts(r.Range(t.Context(), "a", time.Date(-5000, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)))
+	got, err := texts(r.Range(t.Context(), "a", time.Date(-5000, 1, 1, 0, 0, 0, 0, time.UTC),
+		time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)))
 	require.NoError(t, err)
 	require.Len(t, got, 5)
 	got, err = texts(r.Range(t.Context(), "", at(4), at(5)))
@@ -111,7 +113,8 @@ func TestReaderGetAt(t *testing.T) {
 		want string
 	}{
 		{"a", 0, "0"}, {"a", time.Minute - 1, "0"}, {"a", time.Minute, "1"}, {"b", 2*time.Minute + 1, "2"},
-		{"b", time.Minute, ""}, {"c", 0, ""}, {"a", 5 * time.Minute, ""}, {"a", -1, ""}, {"a", -time.Hour, ""}, {"", 0, "0"},
+		{"b", time.Minute, ""}, {"c", 0, ""}, {"a", 5 * time.Minute, ""}, {"a", -1, ""}, {"a", -time.Hour, ""},
+		{"", 0, "0"},
 	} {
 		got, ok, err := r.GetAt(t.Context(), c.key, time.UnixMilli(0).Add(c.at))
 		require.NoError(t, err)
@@ -126,8 +129,8 @@ func TestReaderOrderAndPrefix(t *testing.T) {
 	_, r := bars(t)
 	all, err := texts(r.All(t.Context()))
 	require.NoError(t, err)
-	require.Equal(t, []string{`""=0`, `""=1`, `""=2`, `""=3`, `""=4`, `"a"=0`, `"a"=1`, `"a"=2`, `"a"=3`, `"a"=4`, `"a\x00"=0`,
-		`"ab"=0`, `"ab"=1`, `"ab"=2`, `"ab"=3`, `"ab"=4`, `"b"=2`}, all, "by key, then start")
+	require.Equal(t, []string{`""=0`, `""=1`, `""=2`, `""=3`, `""=4`, `"a"=0`, `"a"=1`, `"a"=2`, `"a"=3`, `"a"=4`,
+		`"a\x00"=0`, `"ab"=0`, `"ab"=1`, `"ab"=2`, `"ab"=3`, `"ab"=4`, `"b"=2`}, all, "by key, then start")
 	for prefix, n := range map[string]int{"": 17, "a": 11, "ab": 5, "a\x00": 1, "b": 1, "ba": 0, "\xff": 0} {
 		got, err := texts(r.Prefix(t.Context(), []byte(prefix)))
 		require.NoError(t, err)
@@ -174,7 +177,8 @@ func reads(ctx context.Context, r *tables.Reader[string, row], key string) map[s
 
 func TestReaderErrors(t *testing.T) {
 	m, r := bars(t)
-	for what, err := range reads(t.Context(), tables.NewReader(ref(finals(t)), m.store, m.Mirror, func() error { return errNotReady }), "a") {
+	for what, err := range reads(t.Context(), tables.NewReader(ref(finals(t)), m.store, m.Mirror,
+		func() error { return errNotReady }), "a") {
 		require.ErrorIs(t, err, errNotReady, what)
 		require.ErrorContains(t, err, "rates_1min_final", what)
 	}

@@ -11,32 +11,40 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// past is what a mirror knows of the age of a table's rows. It belongs to the mirror's goroutine, except newest.
+// past is what a mirror knows of the age of a table's rows. It belongs to the mirror's goroutine,
+// except newest.
 //
-// A row of a window is as old as its start, that of a session as its end. It is kept while that is later than the newest such time of the
-// table, of any partition, less the retention. Readers hide what is older at once; the store loses it in sweeps, which go through the
-// keys a few at a time, after writes.
+// A row of a window is as old as its start, that of a session as its end. It is kept while that is
+// later than the newest such time of the table, of any partition, less the retention. Readers hide
+// what is older at once; the store loses it in sweeps, which go through the keys a few at a time,
+// after writes.
 //
-// The store's own means do not fit. A compaction filter takes rows from under iterators that are open, so reads would have no stable
-// state, and calls into Go for every row of every compaction. A time to live goes by the clock, not by event time. Files cannot
-// be dropped whole, as rows are ordered by key first. Deletions in order of keys are what RocksDB merges away with the rows themselves.
+// The store's own means do not fit. A compaction filter takes rows from under iterators that are
+// open, so reads would have no stable state, and calls into Go for every row of every compaction. A
+// time to live goes by the clock, not by event time. Files cannot be dropped whole, as rows are
+// ordered by key first. Deletions in order of keys are what RocksDB merges away with the rows
+// themselves.
 type past struct {
 	retention int64 // milliseconds; 0: all rows are kept
 	tail      int   // bytes of times in a key
 	newest    atomic.Int64
 	pending   int64 // newest, with the batch that is being made
 
-	swept  int64  // what is not newer than this is gone from the store, but for what the sweep under way has yet to reach
+	// what is not newer than this is gone from the store, but for what the sweep under way has yet
+	// to reach
+	swept  int64
 	cursor []byte // where the sweep goes on; nil: none is under way
 }
 
 const (
 	noTime = math.MinInt64
-	// sweeps is how many there are in the time of a retention: the store is at most so much of it larger than what can be read.
+	// sweeps is how many there are in the time of a retention: the store is at most so much of it
+	// larger than what can be read.
 	sweeps = 8
 	// sweepRows are looked at after each Apply, so that writing is not held up.
 	sweepRows = 2000
-	// skipAfter young rows of a key the sweep seeks the next key: a seek costs as much as some steps.
+	// skipAfter young rows of a key the sweep seeks the next key: a seek costs as much as some
+	// steps.
 	skipAfter = 8
 )
 
@@ -59,15 +67,16 @@ func tailOf(t *topology.Table) int {
 	return t.Windows.KeyBytes()
 }
 
-// Newest is the newest time of a row, in milliseconds: a window's start, a session's end. False: no row with a time has come yet. It may be
-// called from any goroutine.
+// Newest is the newest time of a row, in milliseconds: a window's start, a session's end. False: no
+// row with a time has come yet. It may be called from any goroutine.
 func (m *Mirror) Newest() (at int64, ok bool) {
 	at = m.past.newest.Load()
 	return at, at != noTime
 }
 
-// Oldest is a time, in milliseconds: rows that are not newer are past their retention. It may be called from any goroutine. Call it after the
-// rows that it is for were found: it never goes back, and the store loses a row only when Oldest has gone past it.
+// Oldest is a time, in milliseconds: rows that are not newer are past their retention. It may be
+// called from any goroutine. Call it after the rows that it is for were found: it never goes back,
+// and the store loses a row only when Oldest has gone past it.
 func (m *Mirror) Oldest() int64 {
 	newest := m.past.newest.Load()
 	if m.past.retention == 0 || newest == noTime {
@@ -115,7 +124,8 @@ func (m *Mirror) putNewest(to rows) int64 {
 // sweep deletes some of what is past its retention.
 func (m *Mirror) sweep() error {
 	p := m.past
-	if oldest := m.Oldest(); p.cursor == nil && oldest != noTime && (p.swept == noTime || oldest-p.swept >= p.retention/sweeps) {
+	if oldest := m.Oldest(); p.cursor == nil && oldest != noTime &&
+		(p.swept == noTime || oldest-p.swept >= p.retention/sweeps) {
 		p.swept = oldest
 		p.cursor, _ = stores.TableBounds()
 	}
@@ -135,7 +145,8 @@ func (m *Mirror) sweep() error {
 	return nil
 }
 
-// sweepFrom goes from row to row until it has come to a key with many young rows, to the end, or through its budget, and sets the cursor.
+// sweepFrom goes from row to row until it has come to a key with many young rows, to the end, or
+// through its budget, and sets the cursor.
 func (m *Mirror) sweepFrom(from []byte, budget int) (left int, err error) {
 	p := m.past
 	_, to := stores.TableBounds()

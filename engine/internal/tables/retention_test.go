@@ -21,7 +21,8 @@ import (
 // keeping is a mirror of finals of a minute that keeps rows for retention.
 func keeping(t *testing.T, store stores.Store, retention time.Duration) *mirrored {
 	log := &bytes.Buffer{}
-	m := &mirrored{Mirror: tables.NewMirror(finals(t), store, retention, slog.New(slog.NewTextHandler(log, nil))), t: t, store: store, log: log}
+	m := &mirrored{Mirror: tables.NewMirror(finals(t), store, retention, slog.New(slog.NewTextHandler(log, nil))), t: t,
+		store: store, log: log}
 	_, err := m.Positions()
 	require.NoError(t, err)
 	return m
@@ -32,7 +33,8 @@ func bar(key string, minute int64) task.Record {
 	return put(windowed(key, minute*60_000), fmt.Sprint(minute))
 }
 
-// TC-4: what is past its retention is not to be read from the moment on that a newer row can be, by any read.
+// TC-4: what is past its retention is not to be read from the moment on that a newer row can be, by
+// any read.
 func TestRetentionHidesAtOnce(t *testing.T) {
 	m := keeping(t, memory.New(), 3*time.Minute)
 	r := tables.NewReader(ref(finals(t)), m.store, m.Mirror, ready)
@@ -69,7 +71,8 @@ func TestRetentionHidesAtOnce(t *testing.T) {
 	require.EqualValues(t, 180_000, newest)
 }
 
-// The store loses what is past its retention, a few rows after each Apply, and nothing else; a mirror that is opened anew knows the newest time.
+// The store loses what is past its retention, a few rows after each Apply, and nothing else; a
+// mirror that is opened anew knows the newest time.
 func TestRetentionSweeps(t *testing.T) {
 	store := memory.New()
 	m := keeping(t, store, time.Hour)
@@ -118,13 +121,15 @@ func TestRetentionSweepsALargeTable(t *testing.T) {
 // Sessions are as old as their ends.
 func TestRetentionOfSessions(t *testing.T) {
 	kinds := windows.Session(time.Minute).Kinds()
-	table := &topology.Table{Topic: "visits", Folder: "clicks", File: "window_session", Windows: &kinds[0], AppendOnly: true}
+	table := &topology.Table{Topic: "visits", Folder: "clicks", File: "window_session", Windows: &kinds[0],
+		AppendOnly: true}
 	session := func(key string, start, end int64) task.Record {
 		k := binary.BigEndian.AppendUint64([]byte(key), uint64(end*60_000))
 		return put(binary.BigEndian.AppendUint64(k, uint64(start*60_000)), fmt.Sprint(start))
 	}
 	store := memory.New()
-	m := &mirrored{Mirror: tables.NewMirror(table, store, 10*time.Minute, slog.New(slog.DiscardHandler)), t: t, store: store}
+	m := &mirrored{Mirror: tables.NewMirror(table, store, 10*time.Minute, slog.New(slog.DiscardHandler)), t: t,
+		store: store}
 	r := tables.NewReader(ref(table), store, m.Mirror, ready)
 	_, err := m.Positions()
 	require.NoError(t, err)

@@ -15,16 +15,18 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// A plan that has changed takes over what the one before has left (docs/operations.md, "Changing a plan"). Rows have the number of their operator
-// in their keys, and the commit record says which operator has which, so rows are found by the operator's name, wherever it stands in the plan. A
-// number is never given twice. Where the plan has changed, one commit says so, of the commit record alone, before anything else is written:
-// whatever a crash leaves behind, the numbers in the last record are those that count. Rows of other numbers are removed by the
-// commits that follow.
+// A plan that has changed takes over what the one before has left (docs/operations.md, "Changing a
+// plan"). Rows have the number of their operator in their keys, and the commit record says which
+// operator has which, so rows are found by the operator's name, wherever it stands in the plan. A
+// number is never given twice. Where the plan has changed, one commit says so, of the commit record
+// alone, before anything else is written: whatever a crash leaves behind, the numbers in the last
+// record are those that count. Rows of other numbers are removed by the commits that follow.
 
 // topNumber is the first that does not fit into row keys.
 const topNumber = math.MaxUint16 + 1
 
-// layout is the version of the layout of rows of a kind of operators. Whoever changes what is in keys or values of rows counts it up.
+// layout is the version of the layout of rows of a kind of operators. Whoever changes what is in
+// keys or values of rows counts it up.
 func layout(kind string) uint16 {
 	switch kind {
 	case "aggregate", "subscriptions", topology.ChangesTopic, topology.ChangesGap:
@@ -59,7 +61,8 @@ func (t *Task) adopt() (err error) {
 	if err != nil {
 		return err
 	}
-	t.progress = Progress{Next: topology.FirstNumber, Inputs: map[string]int64{}, Topics: map[string]TopicID{}, StreamTimes: map[string]windows.Time{}}
+	t.progress = Progress{Next: topology.FirstNumber, Inputs: map[string]int64{}, Topics: map[string]TopicID{},
+		StreamTimes: map[string]windows.Time{}}
 	if last != nil {
 		t.progress = *last
 	}
@@ -72,8 +75,8 @@ func (t *Task) adopt() (err error) {
 	}
 	if slices.ContainsFunc(differences, func(d topology.Difference) bool { return d.Change == topology.Changed }) {
 		rebuild = true
-		t.cfg.Log.Warn("plan has changed: state is dropped and rebuilt from the oldest records of the inputs", "partition", t.cfg.Partition,
-			"changes", changes(differences))
+		t.cfg.Log.Warn("plan has changed: state is dropped and rebuilt from the oldest records of the inputs",
+			"partition", t.cfg.Partition, "changes", changes(differences))
 	}
 	if rebuild {
 		t.progress.Inputs, t.progress.StreamTimes = map[string]int64{}, map[string]windows.Time{}
@@ -94,7 +97,8 @@ func (t *Task) adopt() (err error) {
 	return nil
 }
 
-// admit is an error where rows of an operator must not be read, and that is not to be got over by a rebuild.
+// admit is an error where rows of an operator must not be read, and that is not to be got over by a
+// rebuild.
 func (t *Task) admit(differences []topology.Difference) error {
 	newer := of(differences, topology.Newer)
 	if len(newer) > 0 {
@@ -109,12 +113,18 @@ func (t *Task) admit(differences []topology.Difference) error {
 
 // foreign is the error of state that this plan cannot read, with what can be done.
 func (t *Task) foreign(why string) error {
-	rebuild := "set OnPlanChange to Rebuild, to drop the state of the whole sub-topology and start from the oldest records of its inputs"
+	rebuild :=
+		"set OnPlanChange to Rebuild, to drop the state of the whole sub-topology and start from the oldest records " +
+			"of its inputs"
 	if t.cfg.Linked {
-		rebuild = "a rebuild (OnPlanChange) is not possible here, as records go through internal topics, where those of before are"
+		rebuild =
+			"a rebuild (OnPlanChange) is not possible here, as records go through internal topics, where those of " +
+				"before are"
 	}
-	return fmt.Errorf("%w: %s: %s\n  Give a step that has changed another name (As), and it starts anew while the others go on; or %s; "+
-		"or give the application another name", ErrForeign, t.where(), why, rebuild)
+	return fmt.Errorf(
+		"%w: %s: %s\n  Give a step that has changed another name (As), and it starts anew while the others go on; "+
+			"or %s; "+
+			"or give the application another name", ErrForeign, t.where(), why, rebuild)
 }
 
 func (t *Task) where() string {
@@ -140,8 +150,9 @@ func changes(differences []topology.Difference) string {
 	return text.String()
 }
 
-// removeStrays notes numbers of rows in the store that nobody has: of a commit without transactions that was cut short, or of a plan from
-// before whose tombstones have gone from the log before this store has seen them.
+// removeStrays notes numbers of rows in the store that nobody has: of a commit without transactions
+// that was cut short, or of a plan from before whose tombstones have gone from the log before this
+// store has seen them.
 func (t *Task) removeStrays() error {
 	p := &t.progress
 	known := slices.Clone(p.Removing)
@@ -154,7 +165,10 @@ func (t *Task) removeStrays() error {
 			return err
 		}
 		at = int(number) + 1
-		i := slices.IndexFunc(known, func(n topology.Numbers) bool { return n.First <= number && int(number) < int(n.First)+int(n.Count) })
+		i := slices.IndexFunc(known, func(n topology.Numbers) bool {
+			return n.First <= number &&
+				int(number) < int(n.First)+int(n.Count)
+		})
 		if i >= 0 {
 			at = int(known[i].First) + int(known[i].Count)
 			continue
@@ -229,7 +243,9 @@ func (t *Task) assign(differences []topology.Difference, rebuild bool) error {
 		is.Numbers.First = d.Was.Numbers.First
 		if drop && is.Numbers.Count > 0 {
 			if p.Next+uint32(is.Numbers.Count) > topNumber {
-				return fmt.Errorf("task: %s: its plan was changed so often that no numbers are left for row keys: give the application another name", t.where())
+				return fmt.Errorf(
+					"task: %s: its plan was changed so often that no numbers are left for row keys: give the "+
+						"application another name", t.where())
 			}
 			is.Numbers.First = uint16(p.Next)
 			p.Next += uint32(is.Numbers.Count)
@@ -245,7 +261,9 @@ func sameForms(a, b topology.Forms) bool { return a.Of == b.Of && slices.Equal(a
 func (t *Task) countForms(d topology.Difference) error {
 	for _, r := range d.Is.Rows {
 		if len(r.Forms) > topology.MostForms {
-			return fmt.Errorf("task: %s: the rows of %s have had %d forms, more than a row can tell: give it another name (As)", t.where(), d.Is, len(r.Forms))
+			return fmt.Errorf(
+				"task: %s: the rows of %s have had %d forms, more than a row can tell: give it another name (As)",
+				t.where(), d.Is, len(r.Forms))
 		}
 	}
 	return nil
@@ -253,8 +271,9 @@ func (t *Task) countForms(d topology.Difference) error {
 
 // unreadable is the error of a row in an internal topic whose columns this plan cannot read.
 func (t *Task) unreadable(err error) error {
-	return fmt.Errorf("%w: %s: %w\n  Run the program that wrote it until it has read all of the internal topic; or let columns that have another type have another name",
-		ErrForeign, t.where(), err)
+	return fmt.Errorf(
+		"%w: %s: %w\n  Run the program that wrote it until it has read all of the internal topic; or let columns "+
+			"that have another type have another name", ErrForeign, t.where(), err)
 }
 
 // tell logs what becomes of an operator.
@@ -263,8 +282,9 @@ func (t *Task) tell(d topology.Difference, rebuild bool) {
 	case rebuild || t.progress.Sequence == 0:
 	case d.Change == topology.New && t.progress.Filling[d.Is.Name] > 0: // that is said already
 	case d.Change == topology.New:
-		log.Info("step is new in the plan: it counts from these positions on, and from the oldest record of topics that are new",
-			"step", d.Is.Name, "positions", t.progress.Inputs)
+		log.Info(
+			"step is new in the plan: it counts from these positions on, and from the oldest record of topics that "+
+				"are new", "step", d.Is.Name, "positions", t.progress.Inputs)
 	case d.Change == topology.Gone:
 		log.Info("step is gone from the plan: its state is removed", "step", d.Was.Name)
 	}
@@ -273,7 +293,8 @@ func (t *Task) tell(d topology.Difference, rebuild bool) {
 // removeRows is how many rows a commit removes.
 const removeRows = 50_000
 
-// remove writes tombstones for rows that are not read any more, some at a time, and lets the next checkpoint delete them.
+// remove writes tombstones for rows that are not read any more, some at a time, and lets the next
+// checkpoint delete them.
 func (t *Task) remove(ctx context.Context) error {
 	p := &t.progress
 	for left := removeRows; len(p.Removing) > 0; {

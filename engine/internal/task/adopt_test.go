@@ -1,11 +1,8 @@
 package task_test
 
 import (
-	"bytes"
-	"context"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"testing"
 	"time"
 
@@ -17,7 +14,6 @@ import (
 	"github.com/ashi-stream/ashi/engine/internal/murmur"
 	"github.com/ashi-stream/ashi/engine/internal/task"
 	"github.com/ashi-stream/ashi/stores"
-	"github.com/ashi-stream/ashi/stores/memory"
 	"github.com/ashi-stream/ashi/topology"
 	"github.com/ashi-stream/ashi/windows"
 )
@@ -34,18 +30,23 @@ func besides() []func(*dsl.StreamOf[event]) {
 			dsl.Aggregate(group(s), windows.Unbounded(), number).As("all").Changes().Named(named("all"))
 		},
 		func(s *dsl.StreamOf[event]) {
-			dsl.Aggregate(group(s), windows.Session(time.Second).Grace(0), number).As("visits").Final().Named(named("visits"))
+			dsl.Aggregate(group(s), windows.Session(time.Second).Grace(0),
+				number).As("visits").Final().Named(named("visits"))
 		},
 		func(s *dsl.StreamOf[event]) { dsl.ToTable[string](s).As("kept").To("kept") },
 		func(s *dsl.StreamOf[event]) {
-			dsl.LeftJoin(s, s, dsl.Within(time.Second, 0), func(l, _ *event) (event, error) { return *l, nil }).As("pairs").To("pairs")
+			dsl.LeftJoin(s, s, dsl.Within(time.Second, 0), func(l, _ *event) (event, error) {
+				return *l,
+					nil
+			}).As("pairs").To("pairs")
 		},
 		func(s *dsl.StreamOf[event]) { dsl.ToTable[string](s).Suppress(time.Second, 0).To("held") },
 	}
 }
 
-// TestChangedPlans stops random programs at random points and goes on with others: the program's steps among others in another order. What
-// stays in the plan gives the results of the oracle; the count of all records, which is in every plan, that of a plan that was never changed.
+// TestChangedPlans stops random programs at random points and goes on with others: the program's
+// steps among others in another order. What stays in the plan gives the results of the oracle; the
+// count of all records, which is in every plan, that of a plan that was never changed.
 func TestChangedPlans(t *testing.T) {
 	from, n := rand.Uint64N(1<<40), uint64(12)
 	if testing.Short() {
@@ -87,10 +88,12 @@ func checkChanged(t *testing.T, r *rand.Rand, s setting, partitions int32) {
 	}
 	o := newOracle(p, in)
 	o.every = s.options.EveryUpdate
-	s.options.Partitions, s.options.Start, s.options.Ahead, s.options.Store = partitions, in.clock, in.ahead, s.stores(t, r)
+	s.options.Partitions, s.options.Start, s.options.Ahead, s.options.Store = partitions, in.clock, in.ahead,
+		s.stores(t, r)
 	built := variant()
 	d := enginetest.NewWith(t, built.plan, s.options)
-	same := enginetest.NewWith(t, p.buildAmong(t, besides()[:1], nil).plan, enginetest.Options{Partitions: partitions, Start: in.clock, Ahead: in.ahead})
+	same := enginetest.NewWith(t, p.buildAmong(t, besides()[:1], nil).plan, enginetest.Options{Partitions: partitions,
+		Start: in.clock, Ahead: in.ahead})
 	for i := range in.records {
 		o.record(murmur.Partition(in.records[i].Key, partitions), &in.records[i])
 		same.AddRaw("in", in.records[i].Record)
@@ -155,7 +158,8 @@ func most(name string) step {
 
 // paired joins with another topic.
 func paired(b *dsl.Builder, s *dsl.StreamOf[visit]) {
-	dsl.JoinTable(s, dsl.Table[string, visit](b, "shops").As("of-shop"), func(v, shop *visit) (visit, error) { return visit{v.Shop, shop.N}, nil }).To("paired")
+	dsl.JoinTable(s, dsl.Table[string, visit](b, "shops").As("of-shop"),
+		func(v, shop *visit) (visit, error) { return visit{v.Shop, shop.N}, nil }).To("paired")
 }
 
 func visited(n int, at windows.Time) enginetest.Record {
@@ -202,7 +206,9 @@ func TestPlanChanges(t *testing.T) {
 	require.Equal(t, `{"shop":"A","N":70}`, newest(d, "paired"))
 	require.Equal(t, `{"shop":"A","N":4}`, newest(d, "total"))
 
-	d.Restart(visits(t, total)) // a topic that is not read any more keeps its position, so that nothing counts twice when it comes back
+	// a topic that is not read any more keeps its position, so that nothing counts twice when it
+	// comes back
+	d.Restart(visits(t, total))
 	d.Queue("shops", visited(71, 0))
 	d.Restart(visits(t, paired, total))
 	d.AddRaw("visits", visited(2, 8000))
@@ -223,15 +229,19 @@ func TestStepComesBack(t *testing.T) {
 	require.Zero(t, d.Dropped("late"))
 }
 
-// A step that is not what it was is refused, with all that has changed and what to do; nothing was written, so the plan of before goes on.
+// A step that is not what it was is refused, with all that has changed and what to do; nothing was
+// written, so the plan of before goes on.
 func TestChangedStepIsRefused(t *testing.T) {
 	before := visits(t, summed("total", windows.Unbounded()), summed("minutes", windows.Minutes(1)), paired)
 	d := enginetest.New(t, before)
 	d.AddRaw("visits", visited(5, 1000))
-	err := d.TryRestart(visits(t, most("total"), summed("minutes", windows.Minutes(2)), summed("more", windows.Minutes(2))))
+	err := d.TryRestart(visits(t, most("total"), summed("minutes", windows.Minutes(2)),
+		summed("more", windows.Minutes(2))))
 	require.ErrorIs(t, err, task.ErrForeign)
-	for _, want := range []string{"sub-topology visits, partition 0, changelog app--visits-changelog", `aggregate "total"`, `aggregate "minutes"`,
-		"windows: was tumbling 1min, is tumbling 2min", "aggregates: new max int; gone sum int", "another name (As)", "OnPlanChange", "give the application another name"} {
+	for _, want := range []string{"sub-topology visits, partition 0, changelog app--visits-changelog",
+		`aggregate "total"`, `aggregate "minutes"`, "windows: was tumbling 1min, is tumbling 2min",
+		"aggregates: new max int; gone sum int", "another name (As)", "OnPlanChange",
+		"give the application another name"} {
 		require.ErrorContains(t, err, want)
 	}
 	require.NotContains(t, err.Error(), "of-shop", "what is gone is no reason")
@@ -240,13 +250,15 @@ func TestChangedStepIsRefused(t *testing.T) {
 	require.Equal(t, `{"shop":"A","N":7}`, newest(d, "minutes"))
 
 	b := dsl.New("app")
-	dsl.PartitionBy(dsl.Stream[visit](b, "visits"), func(v *visit) int64 { return v.N }).Repartition("numbers", 0).To("out")
+	dsl.PartitionBy(dsl.Stream[visit](b, "visits"), func(v *visit) int64 { return v.N }).Repartition("numbers",
+		0).To("out")
 	summed("total", windows.Minutes(1))(b, dsl.Stream[visit](b, "other"))
 	b.Dropped("total", "minutes", "of-shop")
 	_, err = b.Build()
 	require.ErrorContains(t, err, `Dropped: aggregate "total" is in the plan`)
 	b = dsl.New("app")
-	dsl.PartitionBy(dsl.Stream[visit](b, "visits"), func(v *visit) int64 { return v.N }).Repartition("numbers", 0).To("out")
+	dsl.PartitionBy(dsl.Stream[visit](b, "visits"), func(v *visit) int64 { return v.N }).Repartition("numbers",
+		0).To("out")
 	summed("total", windows.Minutes(1))(b, dsl.Stream[visit](b, "other"))
 	linked, err := b.Build()
 	require.NoError(t, err)
@@ -255,7 +267,8 @@ func TestChangedStepIsRefused(t *testing.T) {
 	d.AddRaw("visits", visited(3, 3000))
 	b = dsl.New("app")
 	type named struct{ N string }
-	dsl.PartitionBy(dsl.Map(dsl.Stream[visit](b, "visits"), func(v *visit) (named, error) { return named{fmt.Sprint(v.N)}, nil }), func(v *named) string { return v.N }).
+	dsl.PartitionBy(dsl.Map(dsl.Stream[visit](b, "visits"),
+		func(v *visit) (named, error) { return named{fmt.Sprint(v.N)}, nil }), func(v *named) string { return v.N }).
 		Repartition("numbers", 0).To("out")
 	linked, err = b.Build()
 	require.NoError(t, err)
@@ -302,49 +315,51 @@ func TestRebuild(t *testing.T) {
 	}
 }
 
-// The change of a plan is cut short at each commit of it, and then gone on with or taken back: either is as if nothing had been cut.
+// The change of a plan is cut short at each commit of it, and then gone on with or taken back:
+// either is as if nothing had been cut.
 func TestPlanChangeCutShort(t *testing.T) {
 	before := visits(t, summed("total", windows.Unbounded()), most("most"), paired)
 	after := visits(t, summed("minutes", windows.Minutes(1)), summed("total", windows.Unbounded()))
 	for _, kept := range []bool{false, true} {
 		for commits := range 4 {
 			for _, back := range []bool{false, true} {
-				t.Run(fmt.Sprintf("stores kept %v, cut after %d commits, taken back %v", kept, commits, back), func(t *testing.T) {
-					d := enginetest.NewWith(t, before, enginetest.Options{KeepStores: kept, Manual: true})
-					d.AddRaw("visits", visited(5, 1000), visited(3, 2000))
-					d.AddRaw("shops", visited(70, 0))
-					d.Commit()
-					d.Restart(after)
-					for n := range commits {
-						if n > 0 {
-							d.AddRaw("visits", visited(1, 3000))
-						}
+				t.Run(fmt.Sprintf("stores kept %v, cut after %d commits, taken back %v", kept, commits, back),
+					func(t *testing.T) {
+						d := enginetest.NewWith(t, before, enginetest.Options{KeepStores: kept, Manual: true})
+						d.AddRaw("visits", visited(5, 1000), visited(3, 2000))
+						d.AddRaw("shops", visited(70, 0))
 						d.Commit()
-					}
-					d.FailCommits(task.ErrAborted)
-					d.Queue("visits", visited(1, 4000))
-					require.ErrorIs(t, d.TryCommit(), task.ErrAborted)
-					if back {
-						d.Restart(before)
-					} else {
-						d.Crash()
-					}
-					d.AddRaw("visits", visited(2, 5000))
-					d.Commit()
-					all := 8 + max(commits-1, 0) + 1 + 2
-					require.Equal(t, fmt.Sprintf(`{"shop":"A","N":%d}`, all), newest(d, "total"))
-					switch {
-					case !back:
-						require.Equal(t, fmt.Sprintf(`{"shop":"A","N":%d}`, all-8), newest(d, "minutes"))
-						require.Len(t, d.Partition("paired", 0), 0)
-					case commits == 0:
-						require.Equal(t, `{"shop":"A","N":5}`, newest(d, "most"))
-						require.Equal(t, `{"shop":"A","N":70}`, newest(d, "paired"))
-					default:
-						require.Equal(t, `{"shop":"A","N":2}`, newest(d, "most"), "it has gone in between")
-						require.Equal(t, `{"shop":"A","N":70}`, newest(d, "paired"), "the table is filled again")
-					}
-				})
+						d.Restart(after)
+						for n := range commits {
+							if n > 0 {
+								d.AddRaw("visits", visited(1, 3000))
+							}
+							d.Commit()
+						}
+						d.FailCommits(task.ErrAborted)
+						d.Queue("visits", visited(1, 4000))
+						require.ErrorIs(t, d.TryCommit(), task.ErrAborted)
+						if back {
+							d.Restart(before)
+						} else {
+							d.Crash()
+						}
+						d.AddRaw("visits", visited(2, 5000))
+						d.Commit()
+						all := 8 + max(commits-1, 0) + 1 + 2
+						require.Equal(t, fmt.Sprintf(`{"shop":"A","N":%d}`, all), newest(d, "total"))
+						switch {
+						case !back:
+							require.Equal(t, fmt.Sprintf(`{"shop":"A","N":%d}`, all-8), newest(d, "minutes"))
+							require.Len(t, d.Partition("paired", 0), 0)
+						case commits == 0:
+							require.Equal(t, `{"shop":"A","N":5}`, newest(d, "most"))
+							require.Equal(t, `{"shop":"A","N":70}`, newest(d, "paired"))
+						default:
+							require.Equal(t, `{"shop":"A","N":2}`, newest(d, "most"), "it has gone in between")
+							require.Equal(t, `{"shop":"A","N":70}`, newest(d, "paired"), "the table is filled again")
+						}
+					})
 			}
 		}
 	}
@@ -368,128 +383,4 @@ func rowsIn(t *testing.T, d *enginetest.Driver, store stores.Store) (logged, sto
 		}
 	}
 	return len(left), stored
-}
-
-// Rows of a step that is gone are removed from changelog and store, some with each commit.
-func TestRowsOfGoneStepsAreRemoved(t *testing.T) {
-	store := memory.New()
-	d := enginetest.NewWith(t, visits(t, summed("total", windows.Unbounded()), most("most")), enginetest.Options{KeepStores: true,
-		Store: func(string, int32) (stores.Store, error) { return store, nil }})
-	const shops = 60_000
-	records := make([]enginetest.Record, shops)
-	for i := range records {
-		records[i] = visited(1, 1000)
-		records[i].Key = fmt.Appendf(nil, "%06d", i)
-	}
-	d.AddRaw("visits", records...)
-	logged, stored := rowsIn(t, d, store)
-	require.Equal(t, []int{2 * shops, 2 * shops}, []int{logged, stored})
-	d.Restart(visits(t, most("most")))
-	d.Commit()
-	logged, _ = rowsIn(t, d, store)
-	require.Equal(t, 2*shops, logged, "the first commit only says that they are gone")
-	d.Commit()
-	logged, _ = rowsIn(t, d, store)
-	require.Equal(t, 2*shops-50_000, logged)
-	d.Crash()
-	d.Commit()
-	logged, stored = rowsIn(t, d, store)
-	require.Equal(t, []int{shops, shops}, []int{logged, stored})
-	n := len(d.Partition("app--visits-changelog", 0))
-	d.Commit()
-	require.Len(t, d.Partition("app--visits-changelog", 0), n, "nothing is left to do")
-}
-
-// Rows of which no commit record tells are not taken for those of a step: a commit without transactions was cut short. Nor are those that only
-// the store has, because the log has lost their tombstones.
-func TestRowsOfNobody(t *testing.T) {
-	d := enginetest.New(t, visits(t, summed("total", windows.Unbounded())))
-	d.AddRaw("visits", visited(5, 1000))
-	for _, recorded := range []bool{false, true} {
-		store := memory.New()
-		var log []task.Record
-		for _, r := range d.Partition("app--visits-changelog", 0) {
-			if recorded || !bytes.Equal(r.Key, task.ProgressKey) {
-				log = append(log, task.Record{Key: r.Key, Value: r.Value})
-			}
-			if other := bytes.Clone(r.Key); other[0] == 1 && recorded {
-				other[2] = 77 // number 256+77
-				log = append(log, task.Record{Key: other, Value: r.Value})
-			}
-		}
-		require.NoError(t, task.NewRestorer(store, visitsLog).Apply(log, 9))
-		p := &kept{}
-		cfg := ownConfig(visits(t, most("most"), summed("total", windows.Unbounded())), store, p)
-		tk, err := task.New(cfg)
-		require.NoError(t, err)
-		one := visited(7, 2000)
-		require.NoError(t, tk.Process(t.Context(), &task.Batch{Topic: "visits", Next: 1, Records: []task.Record{{Key: one.Key, Value: one.Value, Timestamp: one.Timestamp}}}, func() {}))
-		require.NoError(t, tk.Commit(t.Context()))
-		require.NoError(t, tk.Commit(t.Context()))
-		require.NoError(t, tk.Checkpoint())
-		total, tombstones := 7, 0
-		if recorded {
-			total = 12
-		}
-		for _, o := range p.all {
-			if o.Topic == "log" && o.Value == nil {
-				tombstones++
-			}
-			if o.Topic == "total" {
-				require.Equal(t, fmt.Sprintf(`{"shop":"A","N":%d}`, total), string(o.Value))
-			}
-		}
-		require.Equal(t, 1, tombstones)
-		_, rows := rowsIn(t, d, store)
-		require.Equal(t, 2, rows)
-		progress, err := task.NewRestorer(store, task.LogID{}).Progress()
-		require.NoError(t, err)
-		require.Empty(t, progress.Removing)
-	}
-}
-
-// visitsLog is the log of the only partition of visits.
-var visitsLog = task.LogID{Application: "app", Sub: "visits"}
-
-// kept keeps what is produced.
-type kept struct {
-	discard
-	all []task.Output
-}
-
-func (k *kept) Produce(ctx context.Context, o *task.Output) {
-	if k.all = append(k.all, *o); o.Offset != nil {
-		*o.Offset = int64(len(k.all)) + 10
-	}
-}
-
-// Rows that a newer version of ashi has written are refused by name, and so is a whole commit record; nothing of it is misread.
-func TestNewerLayout(t *testing.T) {
-	plan := visits(t, summed("total", windows.Unbounded()))
-	d := enginetest.New(t, plan)
-	d.AddRaw("visits", visited(5, 1000))
-	open := func(change func(*task.Progress) []byte) error {
-		store := memory.New()
-		var log []task.Record
-		for _, r := range d.Partition("app--visits-changelog", 0) {
-			if bytes.Equal(r.Key, task.ProgressKey) {
-				p, err := task.ParseProgress(r.Value)
-				require.NoError(t, err)
-				r.Value = change(p)
-			}
-			log = append(log, task.Record{Key: r.Key, Value: r.Value})
-		}
-		require.NoError(t, task.NewRestorer(store, visitsLog).Apply(log, 9))
-		cfg := taskConfig(plan, store, &discard{})
-		cfg.ID, cfg.Rebuild = visitsLog, true // of what changed, not of what is newer
-		_, err := task.New(cfg)
-		return err
-	}
-	require.NoError(t, open(func(p *task.Progress) []byte { return p.Append(nil) }))
-	err := open(func(p *task.Progress) []byte { p.Operators[0].Layout = 2; return p.Append(nil) })
-	require.ErrorIs(t, err, task.ErrNewer)
-	require.ErrorContains(t, err, `aggregate "total": its rows have layout 2, this version of ashi knows 1`)
-	err = open(func(p *task.Progress) []byte { return append([]byte{4}, p.Append(nil)[1:]...) })
-	require.ErrorIs(t, err, task.ErrNewer)
-	require.False(t, strings.Contains(err.Error(), "damaged"))
 }

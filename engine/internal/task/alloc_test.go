@@ -9,10 +9,12 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// A record costs no allocation in a steady stream: batches of 1,000 records of 1,000 keys, in one window size and in four. Only
-// where a window closes is something allocated, once a row that is put out.
+// A record costs no allocation in a steady stream: batches of 1,000 records of 1,000 keys, in one
+// window size and in four. Only where a window closes is something allocated, once a row that is
+// put out.
 func TestNoAllocationPerRecord(t *testing.T) {
-	for name, spec := range map[string]windows.Spec{"1 size": windows.Minutes(1), "4 sizes": windows.Minutes(1, 5, 15, 60)} {
+	for name, spec := range map[string]windows.Spec{"1 size": windows.Minutes(1), "4 sizes": windows.Minutes(1, 5, 15,
+		60)} {
 		t.Run(name, func(t *testing.T) {
 			tk, _ := benchTask(t, sevenPlan(t, spec))
 			batches := tickBatches(80) // 80 seconds: a window of a minute closes in the middle
@@ -42,8 +44,8 @@ func TestNoAllocationPerRecord(t *testing.T) {
 	}
 }
 
-// With sliding windows each record is a point and closes two windows. Rows that are put out are all that is allocated, one of them once, and
-// the memory that they are copied to.
+// With sliding windows each record is a point and closes two windows. Rows that are put out are all
+// that is allocated, one of them once, and the memory that they are copied to.
 func TestSlidingAllocatesRowsOnly(t *testing.T) {
 	tk, out := benchTask(t, sevenPlan(t, windows.Sliding(10*time.Second)))
 	batches := tickBatches(20)

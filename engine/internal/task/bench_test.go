@@ -53,8 +53,9 @@ func sevenPlan(t testing.TB, w windows.Spec) *topology.Plan {
 	positive := ticks.Filter(func(r *tick) (bool, error) { return r.Bid > 0, nil })
 	candles := dsl.Aggregate(dsl.GroupByKey[string](positive), w, func(g dsl.Group[string, tick]) candle {
 		bid := func(r *tick) float64 { return r.Bid }
-		return candle{Pair: g.Key(), Open: aggregates.EarliestByOffset(g, bid), High: aggregates.Max(g, bid), Low: aggregates.Min(g, bid),
-			Close: aggregates.LatestByOffset(g, bid), Sum: aggregates.Sum(g, bid), Mean: aggregates.Avg(g, bid), Ticks: aggregates.Count(g)}
+		return candle{Pair: g.Key(), Open: aggregates.EarliestByOffset(g, bid), High: aggregates.Max(g, bid),
+			Low: aggregates.Min(g, bid), Close: aggregates.LatestByOffset(g, bid), Sum: aggregates.Sum(g, bid),
+			Mean: aggregates.Avg(g, bid), Ticks: aggregates.Count(g)}
 	}).Codec(codecs.Fixed[candle]())
 	candles.Final()
 	plan, err := b.Build()
@@ -74,8 +75,9 @@ func taskConfig(plan *topology.Plan, store stores.Store, p task.Producer) task.C
 		sinks[s.Topic] = 2
 	}
 	return task.Config{Sub: plan.Subs[0], Partitions: 1, Sinks: sinks, Changelog: "log", PartitionOf: murmur.Partition,
-		Store: store, Producer: p, Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Drops: &task.Drops{},
-		CommitEvery: math.MaxInt64, CommitBytes: math.MaxInt, CheckpointEvery: math.MaxInt64, CheckpointBytes: math.MaxInt}
+		Store: store, Producer: p, Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Drops: &task.Drops{}, CommitEvery: math.MaxInt64, CommitBytes: math.MaxInt, CheckpointEvery: math.MaxInt64,
+		CheckpointBytes: math.MaxInt}
 }
 
 // ownConfig is taskConfig for a store that is of the plan's changelog.
@@ -108,14 +110,16 @@ func tickBatches(n int) []task.Batch {
 			binary.BigEndian.PutUint64(v[8:], math.Float64bits(2))
 			at := int64(start + i*1000 + j)
 			binary.BigEndian.PutUint64(v[16:], uint64(at))
-			records[j] = task.Record{Key: fmt.Appendf(nil, "K%06d", j), Value: v, Timestamp: windows.Time(at), Offset: int64(i*1000 + j)}
+			records[j] = task.Record{Key: fmt.Appendf(nil, "K%06d", j), Value: v, Timestamp: windows.Time(at),
+				Offset: int64(i*1000 + j)}
 		}
 		batches[i] = task.Batch{Topic: "ticks", Records: records, Next: int64((i + 1) * 1000)}
 	}
 	return batches
 }
 
-// One record through decoding, filter, key, windows and seven aggregates; with two commits an hour of event time.
+// One record through decoding, filter, key, windows and seven aggregates; with two commits an hour
+// of event time.
 func BenchmarkRecord(b *testing.B) {
 	for _, c := range []struct {
 		name string

@@ -32,7 +32,8 @@ type broadcast struct {
 }
 
 func newBroadcast(t *Task, name string, o *topology.BroadcastLookup, next []runner) (*broadcast, error) {
-	b := &broadcast{task: t, name: name, place: t.pulse.add(name, ""), op: o, key: o.OpenKey(), decode: o.OpenRow(), join: o.OpenJoin(), next: next, buf: []byte{}}
+	b := &broadcast{task: t, name: name, place: t.pulse.add(name, ""), op: o, key: o.OpenKey(), decode: o.OpenRow(),
+		join: o.OpenJoin(), next: next, buf: []byte{}}
 	if t.cfg.Tables != nil {
 		b.table = t.cfg.Tables(o.Table.Topic)
 	}
@@ -66,7 +67,8 @@ func (b *broadcast) process(ctx context.Context, r *topology.Record) error {
 	return forward(ctx, b.next, &b.out)
 }
 
-// find is the row of the table for a record. An error is the record's, which is dropped for the reason, or the store's (reasons).
+// find is the row of the table for a record. An error is the record's, which is dropped for the
+// reason, or the store's (reasons).
 func (b *broadcast) find(r *topology.Record) (row any, found bool, reason Reason, err error) {
 	b.task.pulse.move(b.place)
 	key, err := b.keyGuarded(r)

@@ -8,11 +8,13 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// rowHeader is the bytes of a row before its state: the newest event time in it, 8 bytes big-endian.
+// rowHeader is the bytes of a row before its state: the newest event time in it, 8 bytes
+// big-endian.
 const rowHeader = 8
 
-// bucket is the rows of one window of one size: all groups that had a record in [start, end). The rows are one slab of bytes
-// without pointers, found by the group's number; closing a window frees it as a whole.
+// bucket is the rows of one window of one size: all groups that had a record in [start, end). The
+// rows are one slab of bytes without pointers, found by the group's number; closing a window frees
+// it as a whole.
 type bucket struct {
 	start, end, closes windows.Time
 
@@ -77,8 +79,8 @@ func (b *bucket) add(group uint32, groups, stride, vars int) int32 {
 	return i
 }
 
-// addBytes adds a row of zeroes to a slab. Only the first grows, from almost nothing; further ones are made as a whole, so that a
-// large bucket is never copied, which would take its memory twice.
+// addBytes adds a row of zeroes to a slab. Only the first grows, from almost nothing; further ones
+// are made as a whole, so that a large bucket is never copied, which would take its memory twice.
 func (b *bucket) addBytes(slab, stride int) {
 	if slab == len(b.slabs) {
 		b.slabs = append(b.slabs, nil)
@@ -200,8 +202,10 @@ func (b *bucket) forget() {
 	b.objs, b.sizes, b.large = b.objs[:0], b.sizes[:0], 0
 }
 
-// bytes is how much memory the bucket takes, roughly: objects as they were at the last commit, and every row as changed.
+// bytes is how much memory the bucket takes, roughly: objects as they were at the last commit, and
+// every row as changed.
 func (b *bucket) bytes() int {
 	const perRow = 4 + 1 + 4 + 4 // groups, flags, dirty, unsaved
-	return b.space + 24*cap(b.slabs) + 4*cap(b.slot) + perRow*cap(b.groups) + 24*cap(b.parts) + b.held + 16*cap(b.objs) + 4*cap(b.sizes) + b.large
+	return b.space + 24*cap(b.slabs) + 4*cap(b.slot) + perRow*cap(b.groups) + 24*cap(b.parts) + b.held +
+		16*cap(b.objs) + 4*cap(b.sizes) + b.large
 }

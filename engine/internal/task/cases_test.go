@@ -23,8 +23,9 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "write what the cases in testdata give into their files")
 
-// TestCases runs testdata/*.txt: blocks of a directive with its lines, ---- and what comes of it: the rows that were committed
-// since the block before, and the records that were dropped. Everything between blocks is for people.
+// TestCases runs testdata/*.txt: blocks of a directive with its lines, ---- and what comes of it:
+// the rows that were committed since the block before, and the records that were dropped.
+// Everything between blocks is for people.
 //
 //	program windows=1min,5min [sliding=10s] grace=3s [start=TIME] [ahead=1h] [manual] [keep] [every] [evict]
 //	record                 lines "key value @time": key may be null or empty; value a number, null, empty, bad, or pad:N for N
@@ -187,8 +188,9 @@ func (c *cases) program(words []string) string {
 func tallyOf(g dsl.Group[string, entry]) tally {
 	v := func(e *entry) int64 { return e.V }
 	text := aggregates.LatestByOffset(g, func(e *entry) *string { return e.Text })
-	r := tally{K: g.Key(), From: g.WindowStart().UnixMilli(), Until: g.WindowEnd().UnixMilli(), Count: aggregates.Count(g), Sum: aggregates.Sum(g, v),
-		First: aggregates.EarliestByOffset(g, v), Last: aggregates.LatestByOffset(g, v)}
+	r := tally{K: g.Key(), From: g.WindowStart().UnixMilli(), Until: g.WindowEnd().UnixMilli(),
+		Count: aggregates.Count(g), Sum: aggregates.Sum(g, v), First: aggregates.EarliestByOffset(g, v),
+		Last: aggregates.LatestByOffset(g, v)}
 	if text != nil {
 		r.Text = len(*text)
 	}
@@ -262,8 +264,8 @@ func (c *cases) rows(out *strings.Builder, what string, from *dsl.OutputOf[strin
 	for _, r := range c.d.ReadRaw(stream.Topic) {
 		var row tally
 		require.NoError(c.t, stream.Decode(r.Key[:len(r.Key)-8], r.Value, &row))
-		fmt.Fprintf(out, "%s %s %s [%s, %s%s count %d sum %d first %d last %d", what, stream.Windows.Name(), row.K, ms(row.From), ms(row.Until), end,
-			row.Count, row.Sum, row.First, row.Last)
+		fmt.Fprintf(out, "%s %s %s [%s, %s%s count %d sum %d first %d last %d", what, stream.Windows.Name(), row.K,
+			ms(row.From), ms(row.Until), end, row.Count, row.Sum, row.First, row.Last)
 		if row.Text > 0 {
 			fmt.Fprintf(out, " text of %d", row.Text)
 		}

@@ -7,15 +7,16 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// tableChange is what an aggregate over a table knows of the change at work: the row that is taken out of the group, with its columns,
-// and whether one is added.
+// tableChange is what an aggregate over a table knows of the change at work: the row that is taken
+// out of the group, with its columns, and whether one is added.
 type tableChange struct {
 	old      []aggregates.Cell
 	was, is  bool
 	unfilled topology.Record // a record for evaluate
 }
 
-// evaluateChange runs the user's functions for both rows of a change. It says whether any is left: one for which they fail is in no group.
+// evaluateChange runs the user's functions for both rows of a change. It says whether any is left:
+// one for which they fail is in no group.
 func (w *windowed) evaluateChange(r *topology.Record) bool {
 	c := &w.table
 	if c.old == nil {
@@ -37,8 +38,8 @@ func (w *windowed) evaluateChange(r *topology.Record) bool {
 	return c.was || c.is
 }
 
-// applyChange takes the old row out of a state and adds the new one. What the aggregates refuse is counted as failed; the rest of the
-// change stands.
+// applyChange takes the old row out of a state and adds the new one. What the aggregates refuse is
+// counted as failed; the rest of the change stands.
 func (w *windowed) applyChange(s aggregates.State, at aggregates.At) error {
 	c := &w.table
 	var undone, added error

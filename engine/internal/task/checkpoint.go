@@ -6,8 +6,9 @@ import (
 	"github.com/ashi-stream/ashi/stores"
 )
 
-// maybeCheckpoint makes a checkpoint when one is due: by time, by the bytes of rows changed, or because rows take too much
-// memory, which also drops rows. It is called right after a commit, so all rows are as the changelog has them.
+// maybeCheckpoint makes a checkpoint when one is due: by time, by the bytes of rows changed, or
+// because rows take too much memory, which also drops rows. It is called right after a commit, so
+// all rows are as the changelog has them.
 func (t *Task) maybeCheckpoint() error {
 	full := t.cfg.Memory > 0 && t.Memory() > t.cfg.Memory
 	if !full && t.unsaved < t.cfg.CheckpointBytes && t.cfg.Now().Sub(t.lastCheckpoint) < t.cfg.CheckpointEvery {
@@ -22,11 +23,13 @@ func (t *Task) maybeCheckpoint() error {
 	return nil
 }
 
-// checkpoint writes the rows that have changed since the last one, the commit record and the changelog position that they
-// stand for. Windows that were opened and closed in between never reach the store.
+// checkpoint writes the rows that have changed since the last one, the commit record and the
+// changelog position that they stand for. Windows that were opened and closed in between never
+// reach the store.
 //
-// The position is last, and may follow in a later batch than rows. If the process dies between them the store has some rows that
-// are newer than its position. All of those are in the changelog after that position, so restoring writes them once more.
+// The position is last, and may follow in a later batch than rows. If the process dies between them
+// the store has some rows that are newer than its position. All of those are in the changelog after
+// that position, so restoring writes them once more.
 func (t *Task) checkpoint() error {
 	began := t.cfg.Now()
 	t.saved = 0
@@ -39,12 +42,15 @@ func (t *Task) checkpoint() error {
 	}
 	t.pulse.move(rest)
 	t.pending.Put(ProgressKey, t.encodeProgress())
-	t.pending.Put(positionKey, (&Position{Offset: t.position, Since: t.since, Log: t.cfg.ID}).Append(nil)) // not now: others may write to the log of a task that is paused
+	// not now: others may write to the log of a task that is paused
+	t.pending.Put(positionKey, (&Position{Offset: t.position, Since: t.since, Log: t.cfg.ID}).Append(nil))
 	if err := t.writePending(0); err != nil {
 		return err
 	}
 	t.unsaved, t.lastCheckpoint = 0, t.cfg.Now()
-	if t.lastCheckpoint.Sub(t.lastFlush) >= noteEvery { // a store makes a file of a quiet task's few rows once in days: what else a kill would leave is too old
+	// a store makes a file of a quiet task's few rows once in days: what else a kill would leave is
+	// too old
+	if t.lastCheckpoint.Sub(t.lastFlush) >= noteEvery {
 		if err := t.cfg.Store.Flush(); err != nil {
 			return fmt.Errorf("task: checkpoint of %s/%d: %w", t.cfg.Sub.Name, t.cfg.Partition, err)
 		}
@@ -56,7 +62,8 @@ func (t *Task) checkpoint() error {
 	return nil
 }
 
-// pendingBytes of a checkpoint are written at a time: as one it would take as much memory as its rows, twice.
+// pendingBytes of a checkpoint are written at a time: as one it would take as much memory as its
+// rows, twice.
 const pendingBytes = 1 << 20
 
 // writePending writes what is pending to the store if it has come to so many bytes.
@@ -96,7 +103,8 @@ func (w *windowed) save() error {
 	return nil
 }
 
-// saveBucket adds a bucket's changed rows to the checkpoint, by ascending key: stores take that several times faster.
+// saveBucket adds a bucket's changed rows to the checkpoint, by ascending key: stores take that
+// several times faster.
 func (w *windowed) saveBucket(s *size, b *bucket) (err error) {
 	if len(b.unsaved) == 0 {
 		return nil
@@ -172,7 +180,8 @@ func (w *windowed) evict(enough func() bool) {
 	}
 }
 
-// dropSpare drops the buckets that are kept for reuse, and the sums, which have numbers of groups that are let go.
+// dropSpare drops the buckets that are kept for reuse, and the sums, which have numbers of groups
+// that are let go.
 func (w *windowed) dropSpare(s *size) {
 	spare := s.spare
 	s.spare = nil

@@ -40,8 +40,9 @@ func (r *recorder) Write(b *stores.Batch) error {
 	return r.Store.Write(b)
 }
 
-// A checkpoint writes the rows that changed since the last one, sorted by key, with the commit record and the position that they
-// stand for; windows that were opened and closed in between never reach the store.
+// A checkpoint writes the rows that changed since the last one, sorted by key, with the commit
+// record and the position that they stand for; windows that were opened and closed in between never
+// reach the store.
 func TestCheckpointWritesWhatChanged(t *testing.T) {
 	store := &recorder{Store: memory.New()}
 	d := quotes(t, enginetest.Options{Start: time.UnixMilli(0), CheckpointEvery: time.Second, KeepStores: true,
@@ -83,7 +84,8 @@ func TestGroupsWithoutRowsTakeNoMemory(t *testing.T) {
 		for i := range records {
 			records[i] = task.Record{Key: fmt.Appendf(nil, "K%06d", first+i), Value: v, Offset: int64(first + i)}
 		}
-		require.NoError(t, tk.Process(t.Context(), &task.Batch{Topic: "ticks", Records: records, Next: int64(first + n)}, func() {}))
+		require.NoError(t, tk.Process(t.Context(), &task.Batch{Topic: "ticks", Records: records,
+			Next: int64(first + n)}, func() {}))
 	}
 	process(0, 1, 1)
 	before := tk.Memory()
@@ -148,7 +150,9 @@ func TestMemoryOfStrings(t *testing.T) {
 		value, err := codecs.JSON[entry]().Encode(nil, &entry{K: string(key), Text: &text})
 		require.NoError(t, err)
 		next := int64(i + 1)
-		require.NoError(t, tk.Process(t.Context(), &task.Batch{Topic: "in", Records: []task.Record{{Key: key, Value: value, Offset: next - 1}}, Next: next}, func() {}))
+		require.NoError(t, tk.Process(t.Context(),
+			&task.Batch{Topic: "in", Records: []task.Record{{Key: key, Value: value, Offset: next - 1}}, Next: next},
+			func() {}))
 		require.LessOrEqual(t, tk.Memory(), cfg.Memory)
 		if i == 0 {
 			require.Greater(t, tk.Memory(), 1<<20)
@@ -165,5 +169,6 @@ func TestMemoryIsGivenBack(t *testing.T) {
 		require.NoError(t, tk.Process(t.Context(), &batches[i], func() {}))
 		after[i] = tk.Memory()
 	}
-	require.InDelta(t, after[119], after[199], 0.1*float64(after[119]), "as much as a minute and more before: the space of closed windows is used again")
+	require.InDelta(t, after[119], after[199], 0.1*float64(after[119]),
+		"as much as a minute and more before: the space of closed windows is used again")
 }

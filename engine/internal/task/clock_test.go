@@ -14,10 +14,11 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// The clock of the machine jumps. Back: records of what is now the future are dropped and counted, as those of a producer whose clock is
-// fast, until the clock is right again; nothing that is open closes, and commits are made with what there is. Forward: nothing that has
-// come yet closes by it, as stream time is that of records; where windows close by the clock, they close early, and what comes for them
-// is late.
+// The clock of the machine jumps. Back: records of what is now the future are dropped and counted,
+// as those of a producer whose clock is fast, until the clock is right again; nothing that is open
+// closes, and commits are made with what there is. Forward: nothing that has come yet closes by it,
+// as stream time is that of records; where windows close by the clock, they close early, and what
+// comes for them is late.
 func TestClockJumps(t *testing.T) {
 	for _, idle := range []time.Duration{0, time.Minute} {
 		b := dsl.New("clock")
@@ -36,7 +37,8 @@ func TestClockJumps(t *testing.T) {
 		clock := time.UnixMilli(1_700_006_400_000)
 		out, drops := &discard{}, &task.Drops{}
 		cfg := taskConfig(plan, memory.New(), out)
-		cfg.Now, cfg.Ahead, cfg.Drops, cfg.CommitEvery = func() time.Time { return clock }, time.Hour, drops, time.Second
+		cfg.Now, cfg.Ahead, cfg.Drops, cfg.CommitEvery = func() time.Time { return clock }, time.Hour, drops,
+			time.Second
 		tk, err := task.New(cfg)
 		require.NoError(t, err)
 		feed := func(n int) {

@@ -13,8 +13,9 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// close puts out and frees every window that stream time has closed: size by size, in order of (start, key), each row once
-// (FIN-2). It costs what the closed windows hold; open ones are not looked at.
+// close puts out and frees every window that stream time has closed: size by size, in order of
+// (start, key), each row once (FIN-2). It costs what the closed windows hold; open ones are not
+// looked at.
 func (w *windowed) close(ctx context.Context) error {
 	w.nextClose = math.MaxInt64
 	for _, s := range w.sizes {
@@ -53,7 +54,8 @@ func (w *windowed) close(ctx context.Context) error {
 	return nil
 }
 
-// closeBucket puts the rows out, in memory and in the store, in order of their keys, and deletes them everywhere.
+// closeBucket puts the rows out, in memory and in the store, in order of their keys, and deletes
+// them everywhere.
 func (w *windowed) closeBucket(ctx context.Context, s *size, b *bucket) error {
 	rows := w.inOrder(b)
 	if b.absent || s.finals != nil || s.changes != nil {
@@ -96,7 +98,8 @@ func (w *windowed) closeBucket(ctx context.Context, s *size, b *bucket) error {
 // key0 is the group key of row i.
 func (w *windowed) key0(b *bucket, i int32) []byte { return w.groups.entries[b.groups[i]].key }
 
-// inOrder is the rows of b in memory as they were made. The slice is good until the next call of this or byKey.
+// inOrder is the rows of b in memory as they were made. The slice is good until the next call of
+// this or byKey.
 func (w *windowed) inOrder(b *bucket) []int32 {
 	w.order = w.order[:0]
 	for i := range b.groups {
@@ -114,7 +117,8 @@ func (w *windowed) byKey(b *bucket) []int32 {
 
 // closeRow puts a row in memory out, and takes it out of the changelog if it is there.
 func (w *windowed) closeRow(ctx context.Context, s *size, b *bucket, i int32) error {
-	// What has changed since the last commit is a change still: who follows the changes must end with the row that is final.
+	// What has changed since the last commit is a change still: who follows the changes must end
+	// with the row that is final.
 	if s.changes != nil && b.flags[i]&flagDirty != 0 && !w.task.cfg.EveryUpdate {
 		if err := w.emitChange(ctx, s, b, i); err != nil {
 			return err
@@ -155,7 +159,8 @@ func (w *windowed) closeStored(ctx context.Context, s *size, b *bucket, key, row
 func (w *windowed) bury(ctx context.Context, s *size, b *bucket, group []byte) {
 	w.row = stores.AppendRowKey(w.row[:0], s.op, int64(b.start), group)
 	t := w.task
-	t.produce(ctx, Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(w.row), Timestamp: t.logTime()})
+	t.produce(ctx, Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(w.row),
+		Timestamp: t.logTime()})
 }
 
 // stored calls visit for each row of a window in the store, by ascending group key.
@@ -176,8 +181,8 @@ func (w *windowed) stored(s *size, b *bucket, visit func(key, row []byte) error)
 	return nil
 }
 
-// free forgets a bucket's rows and keeps its space for the next one, unless memory is short: while a window closes slowly, the
-// next one has grown already.
+// free forgets a bucket's rows and keeps its space for the next one, unless memory is short: while
+// a window closes slowly, the next one has grown already.
 func (w *windowed) free(s *size, b *bucket) {
 	w.forget(b)
 	w.count(b)

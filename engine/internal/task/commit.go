@@ -14,8 +14,8 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// Progress is the commit record: how far a task is. It is the last record of every transaction in the changelog, under
-// ProgressKey, and stands in the store beside the rows that it belongs to.
+// Progress is the commit record: how far a task is. It is the last record of every transaction in
+// the changelog, under ProgressKey, and stands in the store beside the rows that it belongs to.
 type Progress struct {
 	Log         LogID                   // the log that it was written to
 	Sequence    uint64                  // of commits, from 1
@@ -23,8 +23,9 @@ type Progress struct {
 	Inputs      map[string]int64        // topic to the offset to read next; of topics too that are not read any more
 	Topics      map[string]TopicID      // which topics those offsets are of; one that is not in it is not known
 	StreamTimes map[string]windows.Time // operator to its stream time
-	// Operators are those with state that the rows are of. Removing are numbers of operators that are gone: their rows are not read any more, and
-	// some may be left. Next is the lowest number that none ever had.
+	// Operators are those with state that the rows are of. Removing are numbers of operators that
+	// are gone: their rows are not read any more, and some may be left. Next is the lowest number
+	// that none ever had.
 	Operators []topology.Operator
 	Removing  []topology.Numbers
 	Next      uint32
@@ -49,7 +50,8 @@ type Position struct {
 // positionVersion is the first byte of an encoded Position.
 const positionVersion = 1
 
-// Append appends p as it is stored: version, offset and milliseconds in 8 bytes big-endian each, and the log.
+// Append appends p as it is stored: version, offset and milliseconds in 8 bytes big-endian each,
+// and the log.
 func (p *Position) Append(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint64(append(dst, positionVersion), uint64(p.Offset))
 	dst = binary.BigEndian.AppendUint64(dst, uint64(p.Since.UnixMilli()))
@@ -69,7 +71,8 @@ func ParsePosition(b []byte) (*Position, error) {
 	return p, nil
 }
 
-// progressVersion is the first byte of an encoded Progress, its layout. Layouts of rows have versions of their own (layout).
+// progressVersion is the first byte of an encoded Progress, its layout. Layouts of rows have
+// versions of their own (layout).
 const progressVersion = 3
 
 // Append appends p as it is stored: version, log, sequence, rows, the next number, operators,
@@ -101,13 +104,15 @@ func (p *Progress) Append(dst []byte) []byte {
 // errProgress says that a commit record is not one.
 var errProgress = errors.New("task: commit record is damaged")
 
-// ParseProgress reads what Append wrote. An error that wraps ErrNewer says that a newer version of ashi has written it.
+// ParseProgress reads what Append wrote. An error that wraps ErrNewer says that a newer version of
+// ashi has written it.
 func ParseProgress(b []byte) (*Progress, error) {
 	switch {
 	case len(b) == 0 || b[0] < progressVersion: // no release has written less
 		return nil, errProgress
 	case b[0] > progressVersion:
-		return nil, fmt.Errorf("%w: its commit record has layout %d, this version knows %d", ErrNewer, b[0], progressVersion)
+		return nil, fmt.Errorf("%w: its commit record has layout %d, this version knows %d", ErrNewer, b[0],
+			progressVersion)
 	}
 	d := decoder{b: b[1:]}
 	p := &Progress{Log: d.logID(), Sequence: d.uvarint(), Rows: d.uvarint()}
@@ -185,8 +190,8 @@ func (t *Task) Commit(ctx context.Context) error {
 	t.positions()
 	t.progress.Sequence++
 	var offset int64
-	t.produce(ctx, Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: ProgressKey, Value: t.keep(t.encodeProgress()),
-		Timestamp: t.logTime(), Offset: &offset})
+	t.produce(ctx, Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: ProgressKey,
+		Value: t.keep(t.encodeProgress()), Timestamp: t.logTime(), Offset: &offset})
 	if t.broken != nil {
 		return t.broken
 	}
@@ -287,7 +292,8 @@ func (w *windowed) log(ctx context.Context) error {
 
 // log writes a row to the changelog; a nil row is a tombstone. Both are copied.
 func (t *Task) log(ctx context.Context, key, row []byte) {
-	t.produce(ctx, Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(key), Value: t.keep(row), Timestamp: t.logTime()})
+	t.produce(ctx, Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(key), Value: t.keep(row),
+		Timestamp: t.logTime()})
 	t.unsaved += len(key) + len(row)
 }
 

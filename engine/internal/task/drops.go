@@ -21,12 +21,15 @@ const (
 	Late                      // its window was closed: counted per window [W5]
 	Failed                    // a function of the user's returned an error or panicked, or a row could not be encoded
 	TooLarge                  // a row has more bytes than its topic takes
-	Refused                   // its topic does not take the row for another reason: its timestamp, its lack of a key, what the broker says
-	Misplaced                 // its group belongs to another partition: the plan assumes that it does not
+	// its topic does not take the row for another reason: its timestamp, its lack of a key, what
+	// the broker says
+	Refused
+	Misplaced // its group belongs to another partition: the plan assumes that it does not
 	reasons
 )
 
-var reasonNames = [reasons]string{"null_value", "null_key", "undecodable", "negative_time", "ahead_of_clock", "late", "failed", "too_large", "refused", "misplaced"}
+var reasonNames = [reasons]string{"null_value", "null_key", "undecodable", "negative_time", "ahead_of_clock", "late",
+	"failed", "too_large", "refused", "misplaced"}
 
 // String is the reason as metrics and logs name it.
 func (r Reason) String() string { return reasonNames[r] }
@@ -40,8 +43,8 @@ func Reasons() []Reason {
 	return all
 }
 
-// Drops counts what was dropped, and apart from that what became a dead letter, by reason. It may be shared by tasks and read at any
-// time.
+// Drops counts what was dropped, and apart from that what became a dead letter, by reason. It may
+// be shared by tasks and read at any time.
 type Drops struct {
 	counts, letters [reasons]atomic.Int64
 }
@@ -52,7 +55,8 @@ func (d *Drops) Count(r Reason) int64 { return d.counts[r].Load() }
 // Letters is how many became dead letters for a reason.
 func (d *Drops) Letters(r Reason) int64 { return d.letters[r].Load() }
 
-// dropLog counts drops and letters and logs them, a reason of each at most once in [rare.Every], with the number since the last line.
+// dropLog counts drops and letters and logs them, a reason of each at most once in [rare.Every],
+// with the number since the last line.
 type dropLog struct {
 	drops         *Drops
 	log, codecs   *slog.Logger
@@ -60,7 +64,8 @@ type dropLog struct {
 	dropped, dead [reasons]rare.Limit
 }
 
-// drop counts one drop. where is the step; offset the record's; err what was wrong, if there is more to say than the reason.
+// drop counts one drop. where is the step; offset the record's; err what was wrong, if there is
+// more to say than the reason.
 func (d *dropLog) drop(r Reason, where string, offset int64, err error) {
 	d.drops.counts[r].Add(1)
 	l := &d.dropped[r]

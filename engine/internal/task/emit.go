@@ -17,7 +17,8 @@ func (w *windowed) emitFinal(ctx context.Context, to []runner, b *bucket, i int3
 	return w.emitRow(ctx, to, w.key0(b, i), b, b.state(i, w.stride, w.vars), b.newest(i, w.stride))
 }
 
-func (w *windowed) emitRow(ctx context.Context, to []runner, group []byte, b *bucket, s aggregates.State, newest windows.Time) error {
+func (w *windowed) emitRow(ctx context.Context, to []runner, group []byte, b *bucket, s aggregates.State,
+	newest windows.Time) error {
 	row, pass, err := w.makeRow(to, group, windows.Window{Start: b.start, End: b.end}, s)
 	if err != nil || !pass {
 		return err
@@ -26,10 +27,12 @@ func (w *windowed) emitRow(ctx context.Context, to []runner, group []byte, b *bu
 	return forward(ctx, to, &w.out)
 }
 
-// emitChange puts row i out as a change, if it passes; if it did when it was last put out and does not any more, a tombstone.
+// emitChange puts row i out as a change, if it passes; if it did when it was last put out and does
+// not any more, a tombstone.
 func (w *windowed) emitChange(ctx context.Context, s *size, b *bucket, i int32) error {
 	group := w.key0(b, i)
-	row, pass, err := w.makeRow(s.changes, group, windows.Window{Start: b.start, End: b.end}, b.state(i, w.stride, w.vars))
+	row, pass, err := w.makeRow(s.changes, group, windows.Window{Start: b.start, End: b.end},
+		b.state(i, w.stride, w.vars))
 	if err != nil {
 		return err
 	}
@@ -45,13 +48,14 @@ func (w *windowed) emitChange(ctx context.Context, s *size, b *bucket, i int32) 
 	return forward(ctx, s.changes, &w.out)
 }
 
-// loadShown finds out whether a row that was just loaded is one that has been put out as a change: it is as of the last commit,
-// which put it out if it passed.
+// loadShown finds out whether a row that was just loaded is one that has been put out as a change:
+// it is as of the last commit, which put it out if it passed.
 func (w *windowed) loadShown(s *size, b *bucket, i int32) error {
 	if s.changes == nil {
 		return nil
 	}
-	pass, err := w.shows(s.changes, w.key0(b, i), windows.Window{Start: b.start, End: b.end}, b.state(i, w.stride, w.vars))
+	pass, err := w.shows(s.changes, w.key0(b, i), windows.Window{Start: b.start, End: b.end},
+		b.state(i, w.stride, w.vars))
 	if pass {
 		b.flags[i] |= flagShown
 	}
@@ -70,9 +74,10 @@ func (w *windowed) windowedKey(group []byte, b *bucket) []byte {
 	return w.wkey
 }
 
-// makeRow makes the row for a state, and says whether it passes. The row is reused. Where that fails the policy of the sink that the row is
-// for takes place, and the row does not pass.
-func (w *windowed) makeRow(to []runner, group []byte, win windows.Window, s aggregates.State) (row any, pass bool, err error) {
+// makeRow makes the row for a state, and says whether it passes. The row is reused. Where that
+// fails the policy of the sink that the row is for takes place, and the row does not pass.
+func (w *windowed) makeRow(to []runner, group []byte, win windows.Window, s aggregates.State) (row any, pass bool,
+	err error) {
 	row, pass, err = w.projectGuarded(group, win, s)
 	if err == nil {
 		return row, pass, nil
@@ -96,7 +101,8 @@ func (w *windowed) makeRow(to []runner, group []byte, win windows.Window, s aggr
 	return nil, false, err
 }
 
-// shows says whether the row for a state passes, for who asks again: what is to be done where it fails has been done.
+// shows says whether the row for a state passes, for who asks again: what is to be done where it
+// fails has been done.
 func (w *windowed) shows(to []runner, group []byte, win windows.Window, s aggregates.State) (bool, error) {
 	_, pass, err := w.projectGuarded(group, win, s)
 	if err == nil {
@@ -109,11 +115,13 @@ func (w *windowed) shows(to []runner, group []byte, win windows.Window, s aggreg
 }
 
 func (w *windowed) wrap(group []byte, win windows.Window, err error) error {
-	return fmt.Errorf("task: aggregate %s: row of group %q, window from %v to %v: %w", w.name, group, win.Start, win.End, err)
+	return fmt.Errorf("task: aggregate %s: row of group %q, window from %v to %v: %w", w.name, group, win.Start,
+		win.End, err)
 }
 
-// rowPolicy is the policy for rows that cannot be made, with the sink that they are for: that of the sink if it has one of its own. If not, the
-// task ends, also for changed rows: they see no record of the input that could be dropped in their place.
+// rowPolicy is the policy for rows that cannot be made, with the sink that they are for: that of
+// the sink if it has one of its own. If not, the task ends, also for changed rows: they see no
+// record of the input that could be dropped in their place.
 func (w *windowed) rowPolicy(to []runner) (*sink, *topology.Policy) {
 	for _, r := range to {
 		if s, ok := r.(*sink); ok && w.task.policies[s.name] != nil {
@@ -124,7 +132,8 @@ func (w *windowed) rowPolicy(to []runner) (*sink, *topology.Policy) {
 }
 
 // projectGuarded runs the user's projection and condition.
-func (w *windowed) projectGuarded(group []byte, win windows.Window, s aggregates.State) (row any, pass bool, err error) {
+func (w *windowed) projectGuarded(group []byte, win windows.Window, s aggregates.State) (row any, pass bool,
+	err error) {
 	w.task.pulse.move(w.place)
 	done := false
 	defer func() {

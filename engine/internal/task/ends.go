@@ -9,9 +9,10 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// ends is the keys of a table with a history whose newest version is a deletion, by its time: when that is before the history, it need
-// not be kept any more. In changelog and store an end is a key of its own, by time first, with one byte. All are in memory: there are
-// as many as rows were deleted within the history.
+// ends is the keys of a table with a history whose newest version is a deletion, by its time: when
+// that is before the history, it need not be kept any more. In changelog and store an end is a key
+// of its own, by time first, with one byte. All are in memory: there are as many as rows were
+// deleted within the history.
 type ends struct {
 	task    *Task
 	op      uint16

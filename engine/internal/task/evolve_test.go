@@ -58,11 +58,15 @@ func TestOneofIsKept(t *testing.T) {
 	}
 	plan := planOf(t, func(b *dsl.Builder) {
 		s := dsl.Stream[structpb.Value](b, "values").Codec(codecs.Proto[structpb.Value]())
-		dsl.Aggregate(dsl.GroupBy(s, func(v *structpb.Value) string { return v.GetStringValue() }), windows.Unbounded(), func(g dsl.Group[string, structpb.Value]) count {
-			return count{g.Key(), aggregates.Count(g)}
-		}).Changes().Named(func(windows.Kind) string { return "counts" })
+		dsl.Aggregate(dsl.GroupBy(s, func(v *structpb.Value) string { return v.GetStringValue() }), windows.Unbounded(),
+			func(g dsl.Group[string, structpb.Value]) count {
+				return count{g.Key(), aggregates.Count(g)}
+			}).Changes().Named(func(windows.Kind) string { return "counts" })
 		last := dsl.ToTable[string](s)
-		dsl.JoinTable(dsl.Stream[count](b, "asked"), last, func(_ *count, v *structpb.Value) (count, error) { return count{Text: v.GetStringValue()}, nil }).To("answers")
+		dsl.JoinTable(dsl.Stream[count](b, "asked"), last, func(_ *count, v *structpb.Value) (count,
+			error) {
+			return count{Text: v.GetStringValue()}, nil
+		}).To("answers")
 	})
 	d := enginetest.New(t, plan)
 	b, err := proto.Marshal(structpb.NewStringValue("x"))
@@ -111,13 +115,17 @@ func TestCodecsOfOnesOwn(t *testing.T) {
 		Cents int64
 	}
 	total := func(s *dsl.StreamOf[payment]) {
-		dsl.Aggregate(dsl.GroupBy(s, func(p *payment) string { return p.ID }), windows.Unbounded(), func(g dsl.Group[string, payment]) sum {
-			return sum{g.Key(), aggregates.Sum(g, func(p *payment) int64 { return p.cents })}
-		}).Changes().Named(func(windows.Kind) string { return "sums" })
+		dsl.Aggregate(dsl.GroupBy(s, func(p *payment) string { return p.ID }), windows.Unbounded(),
+			func(g dsl.Group[string, payment]) sum {
+				return sum{g.Key(), aggregates.Sum(g, func(p *payment) int64 { return p.cents })}
+			}).Changes().Named(func(windows.Kind) string { return "sums" })
 	}
 	twice := func(p *payment) (payment, error) { return payment{p.ID, 2 * p.cents}, nil }
 	d := enginetest.New(t, planOf(t, func(b *dsl.Builder) {
-		total(dsl.Stream[payment](b, "in").Codec(paymentCodec{}).Filter(func(*payment) (bool, error) { return true, nil }))
+		total(dsl.Stream[payment](b, "in").Codec(paymentCodec{}).Filter(func(*payment) (bool, error) {
+			return true,
+				nil
+		}))
 	}))
 	d.AddRaw("in", record("a", "x:11", 1))
 	require.Equal(t, `x={"id":"x","Cents":11}`, valuesOf(d, "sums"))
@@ -160,7 +168,8 @@ func TestRowsOfStepsAreKept(t *testing.T) {
 	})
 	d := enginetest.New(t, plan)
 	d.AddRaw("in", record("a", "{}", 1))
-	require.Equal(t, `a={"Text":"2026-01-02 03:04:05.678901234 +0100 CET false \"\\xff\" false \"h\""}`, valuesOf(d, "out"))
+	require.Equal(t, `a={"Text":"2026-01-02 03:04:05.678901234 +0100 CET false \"\\xff\" false \"h\""}`,
+		valuesOf(d, "out"))
 }
 
 type customer1 struct {
@@ -187,15 +196,26 @@ func crm[C any](t testing.TB, text func(*C) string, names ...string) *topology.P
 		as := func(name string) string { return name + strings.Join(names, "") }
 		customers := dsl.Table[string, C](b, "customers").As(as("crm"))
 		sales := dsl.Stream[purchase](b, "sales")
-		dsl.JoinTable(sales, customers, func(s *purchase, c *C) (purchase, error) { return purchase{s.Customer, text(c)}, nil }).To("looked")
+		dsl.JoinTable(sales, customers, func(s *purchase, c *C) (purchase, error) {
+			return purchase{s.Customer,
+				text(c)}, nil
+		}).To("looked")
 		moves := dsl.Stream[C](b, "moves")
-		dsl.Join(moves, sales, dsl.Within(time.Hour, time.Hour).Grace(time.Hour), func(c *C, s *purchase) (purchase, error) { return purchase{s.Customer, text(c)}, nil }).As("moved").To("moved")
-		dsl.MapTable(customers.Suppress(time.Minute, 0).As("held"), func(c *C) (purchase, error) { return purchase{Text: text(c)}, nil }).To("held")
-		dsl.Map(moves.Repartition("elsewhere", 0), func(c *C) (purchase, error) { return purchase{Text: text(c)}, nil }).To("passed")
+		dsl.Join(moves, sales, dsl.Within(time.Hour, time.Hour).Grace(time.Hour), func(c *C, s *purchase) (purchase,
+			error) {
+			return purchase{s.Customer, text(c)}, nil
+		}).As("moved").To("moved")
+		dsl.MapTable(customers.Suppress(time.Minute, 0).As("held"),
+			func(c *C) (purchase, error) { return purchase{Text: text(c)}, nil }).To("held")
+		dsl.Map(moves.Repartition("elsewhere", 0), func(c *C) (purchase, error) {
+			return purchase{Text: text(c)},
+				nil
+		}).To("passed")
 	})
 }
 
-// Columns come, go and move in whatever keeps rows, and in internal topics whose rows nobody has read yet.
+// Columns come, go and move in whatever keeps rows, and in internal topics whose rows nobody has
+// read yet.
 func TestColumnsEvolve(t *testing.T) {
 	for _, keep := range []bool{false, true} {
 		first := crm(t, func(c *customer1) string { return c.Name })
@@ -219,15 +239,22 @@ func TestColumnsEvolve(t *testing.T) {
 	}
 }
 
-// Rows that wait in an internal topic, whose reader has never committed, are read by the next version of the program.
+// Rows that wait in an internal topic, whose reader has never committed, are read by the next
+// version of the program.
 func TestInternalRowsEvolveBeforeTheFirstCommit(t *testing.T) {
 	pass := func(second bool) *topology.Plan {
 		return planOf(t, func(b *dsl.Builder) {
 			if second {
-				dsl.Map(dsl.Stream[customer2](b, "moves").Repartition("again", 0), func(c *customer2) (purchase, error) { return purchase{Text: c.Name + c.City}, nil }).To("out")
+				dsl.Map(dsl.Stream[customer2](b, "moves").Repartition("again", 0), func(c *customer2) (purchase,
+					error) {
+					return purchase{Text: c.Name + c.City}, nil
+				}).To("out")
 				return
 			}
-			dsl.Map(dsl.Stream[customer1](b, "moves").Repartition("again", 0), func(c *customer1) (purchase, error) { return purchase{Text: c.Name}, nil }).To("out")
+			dsl.Map(dsl.Stream[customer1](b, "moves").Repartition("again", 0), func(c *customer1) (purchase,
+				error) {
+				return purchase{Text: c.Name}, nil
+			}).To("out")
 		})
 	}
 	d := enginetest.NewWith(t, pass(false), enginetest.Options{Paced: true, Manual: true})
@@ -281,7 +308,8 @@ func TestRenamedTableIsFilled(t *testing.T) {
 			return nil
 		}}
 		d := enginetest.NewWith(t, crm(t, func(c *customer1) string { return c.Name }), o)
-		d.AddRaw("customers", record("7", `{"Name":"Ann"}`, 1000), record("8", `{"Name":"Bob"}`, 1001), record("8", "", 1002), record("7", `{"Name":"Anne"}`, 1003))
+		d.AddRaw("customers", record("7", `{"Name":"Ann"}`, 1000), record("8", `{"Name":"Bob"}`, 1001),
+			record("8", "", 1002), record("7", `{"Name":"Anne"}`, 1003))
 		before := valuesOf(d, "held")
 		plan := crm(t, func(c *customer2) string { return c.Name + c.City }, "-2")
 		require.ErrorContains(t, d.TryRestart(plan), `Dropped("crm")`)
@@ -308,15 +336,20 @@ func TestRenamedTableBelowGroups(t *testing.T) {
 	build := func(name string) *topology.Plan {
 		plan := planOf(t, func(b *dsl.Builder) {
 			people := dsl.Table[string, resident](b, "people").As(name)
-			dsl.Aggregate(dsl.GroupTable(people, func(r *resident) string { return r.City }), windows.Unbounded(), func(g dsl.Group[string, resident]) total {
-				return total{g.Key(), aggregates.Count(g)}
-			}).As("totals").Changes().Named(func(windows.Kind) string { return "totals" })
+			dsl.Aggregate(dsl.GroupTable(people, func(r *resident) string { return r.City }), windows.Unbounded(),
+				func(g dsl.Group[string, resident]) total {
+					return total{g.Key(), aggregates.Count(g)}
+				}).As("totals").Changes().Named(func(windows.Kind) string { return "totals" })
 			cities := dsl.Table[string, total](b, "cities").As(name + "-cities")
-			dsl.JoinForeign(people, cities, func(r *resident) (string, bool) { return r.City, true }, func(r *resident, c *total) (resident, error) {
-				return resident{r.ID, fmt.Sprint(c.City, c.N)}, nil
-			}).To("billed")
+			dsl.JoinForeign(people, cities, func(r *resident) (string, bool) { return r.City, true },
+				func(r *resident, c *total) (resident, error) {
+					return resident{r.ID, fmt.Sprint(c.City, c.N)}, nil
+				}).To("billed")
 			old := dsl.Table[string, resident](b, "places").As(name + "-places").Versioned(time.Hour)
-			dsl.JoinTable(dsl.Stream[purchase](b, "sales"), old, func(s *purchase, r *resident) (purchase, error) { return purchase{s.Customer, r.City}, nil }).To("where")
+			dsl.JoinTable(dsl.Stream[purchase](b, "sales"), old, func(s *purchase, r *resident) (purchase,
+				error) {
+				return purchase{s.Customer, r.City}, nil
+			}).To("where")
 		})
 		mayGo(plan, "a", "a-cities", "a-places")
 		return plan
@@ -336,7 +369,8 @@ func TestRenamedTableBelowGroups(t *testing.T) {
 	require.Equal(t, `7={"customer":"7","Text":"Ulm"}`+"\n"+`7={"customer":"7","Text":"Bern"}`, valuesOf(d, "where"))
 }
 
-// A new table whose rows have gone through an internal topic cannot be filled where those are deleted.
+// A new table whose rows have gone through an internal topic cannot be filled where those are
+// deleted.
 func TestRenamedTableBehindAnInternalTopic(t *testing.T) {
 	build := func(name string) *topology.Plan {
 		plan := planOf(t, func(b *dsl.Builder) {
@@ -349,7 +383,8 @@ func TestRenamedTableBehindAnInternalTopic(t *testing.T) {
 	d.AddRaw("people", record(`"7"`, `{"City":"Ulm"}`, 10))
 	err := d.TryRestart(build("b"))
 	require.ErrorIs(t, err, task.ErrForeign)
-	require.ErrorContains(t, err, `table "b" is new, and its rows have gone through internal topic shop--people-repartition`)
+	require.ErrorContains(t, err,
+		`table "b" is new, and its rows have gone through internal topic shop--people-repartition`)
 	d.Restart(build("a"))
 }
 
@@ -358,11 +393,13 @@ type resident struct {
 	City string
 }
 
-// A step that is gone with what it holds is refused, with the counts; a step that holds nothing just goes.
+// A step that is gone with what it holds is refused, with the counts; a step that holds nothing
+// just goes.
 func TestStepsThatVanish(t *testing.T) {
 	minutes := func(name string) step { return summed(name, windows.Minutes(1).Grace(0)) }
 	pairs := func(_ *dsl.Builder, s *dsl.StreamOf[visit]) {
-		dsl.Join(s, s, dsl.Within(time.Second, 0), func(l, _ *visit) (visit, error) { return *l, nil }).As("pairs").To("pairs")
+		dsl.Join(s, s, dsl.Within(time.Second, 0), func(l, _ *visit) (visit, error) { return *l, nil }).As("pairs").To(
+			"pairs")
 	}
 	build := func(steps ...step) *topology.Plan {
 		plan := visits(t, steps...)
@@ -376,7 +413,8 @@ func TestStepsThatVanish(t *testing.T) {
 	d.AddRaw("visits", visited(1, 61_000), visited(2, 62_000))
 	err := d.TryRestart(build(minutes("minutes")))
 	require.ErrorIs(t, err, task.ErrForeign)
-	for _, want := range []string{`aggregate "bars": 1 row in 1 open window`, `join "pairs": 4 rows`, "(As, Repartition)", `Dropped("bars", "pairs")`} {
+	for _, want := range []string{`aggregate "bars": 1 row in 1 open window`, `join "pairs": 4 rows`,
+		"(As, Repartition)", `Dropped("bars", "pairs")`} {
 		require.ErrorContains(t, err, want)
 	}
 	d.Restart(before) // nothing was written

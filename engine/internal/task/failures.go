@@ -47,7 +47,8 @@ type panicError struct {
 
 func (e *panicError) Error() string { return fmt.Sprintf("task: user code panicked: %v", e.what) }
 
-// panicked is to be called with what recover returned, by the deferred function that called it: the stack is still that of the panic.
+// panicked is to be called with what recover returned, by the deferred function that called it: the
+// stack is still that of the panic.
 func panicked(what any) error { return &panicError{what, debug.Stack()} }
 
 // skip is the policy where the plan says nothing; mustFail that of final rows.
@@ -81,10 +82,11 @@ func (t *Task) policyOf(step string) *topology.Policy {
 	return skip
 }
 
-// again says whether a call of user code that failed is to be made once more, after the wait that its policy asks for. n is the number of
-// retries so far.
+// again says whether a call of user code that failed is to be made once more, after the wait that
+// its policy asks for. n is the number of retries so far.
 func (t *Task) again(p *topology.Policy, n int, err error) bool {
-	if n >= p.Retries || t.broken != nil || errors.As(err, new(*topology.DeadError)) || errors.Is(err, topology.ErrUnavailable) || !worthIt(p, err) {
+	if n >= p.Retries || t.broken != nil || errors.As(err, new(*topology.DeadError)) ||
+		errors.Is(err, topology.ErrUnavailable) || !worthIt(p, err) {
 		return false
 	}
 	wait := p.Wait(n)
@@ -124,8 +126,8 @@ func (t *Task) pause(d time.Duration) error {
 	}
 }
 
-// failed does what the policy says with the record at work, at which a step's user code or codec has failed. An error ends the task; who
-// cannot return it may leave it: Run sees it.
+// failed does what the policy says with the record at work, at which a step's user code or codec
+// has failed. An error ends the task; who cannot return it may leave it: Run sees it.
 func (t *Task) failed(step string, err error) error {
 	return t.judge(failure{Failed, classFunction, step, err}, t.policyOf(step).Then)
 }
@@ -169,8 +171,8 @@ func (t *Task) judge(f failure, action topology.Action) error {
 	return nil
 }
 
-// unfit drops a record that no function has failed for: a null key, a time before 1970. Where its policy is DeadLetter it becomes one; it
-// never ends a task.
+// unfit drops a record that no function has failed for: a null key, a time before 1970. Where its
+// policy is DeadLetter it becomes one; it never ends a task.
 func (t *Task) unfit(r Reason, step string, err error) {
 	if t.policyOf(step).Then != topology.DeadLetter {
 		t.drops.drop(r, step, t.origin().offset, err)
@@ -183,7 +185,8 @@ func (t *Task) unfit(r Reason, step string, err error) {
 }
 
 // joined calls a joiner, again where the policy says so.
-func (t *Task) joined(place uint64, step string, join func(left, right any) (any, error), left, right any) (any, error) {
+func (t *Task) joined(place uint64, step string, join func(left, right any) (any, error), left, right any) (any,
+	error) {
 	t.pulse.move(place)
 	row, err := joinGuarded(join, left, right)
 	for n := 0; err != nil && t.again(t.policyOf(step), n, err); n++ {

@@ -22,10 +22,11 @@ import (
 
 var errDisk = errors.New("disk on fire")
 
-// A call of the store that fails ends the task with the error, wherever it is; opened again the task gives the results of the
-// oracle.
+// A call of the store that fails ends the task with the error, wherever it is; opened again the
+// task gives the results of the oracle.
 func TestStoreFaults(t *testing.T) {
-	for name, call := range map[string]storetest.Call{"get": storetest.CallGet, "write": storetest.CallWrite, "scan": storetest.CallScan} {
+	for name, call := range map[string]storetest.Call{"get": storetest.CallGet, "write": storetest.CallWrite,
+		"scan": storetest.CallScan} {
 		for _, n := range []int{1, 2, 3, 5, 10, 20} {
 			t.Run(fmt.Sprintf("%s %d", name, n), func(t *testing.T) { checkFault(t, call, n) })
 		}
@@ -34,15 +35,18 @@ func TestStoreFaults(t *testing.T) {
 
 func checkFault(t *testing.T, call storetest.Call, n int) {
 	r := rand.New(rand.NewPCG(uint64(n), uint64(call)))
-	p := &program{kinds: []form{tumbling(7), tumbling(50), {what: "hopping", size: 50, advance: 20}}, grace: 10, finals: true, changes: n%2 == 0,
-		group: "key", parts: mergeable(parts())[:20]}
+	p := &program{kinds: []form{tumbling(7), tumbling(50), {what: "hopping", size: 50, advance: 20}}, grace: 10,
+		finals: true, changes: n%2 == 0, group: "key", parts: mergeable(parts())[:20]}
 	in := randomStream(t, r, p, 200)
 	o := newOracle(p, in)
 	built := p.build(t)
 	store, err := storetest.NewFaulty(memory.New())
 	require.NoError(t, err)
-	d := enginetest.NewWith(t, built.plan, enginetest.Options{Start: in.clock, Ahead: in.ahead, Batch: 10, CommitBatches: 2, Memory: 1, KeepStores: true,
-		Store: func(string, int32) (stores.Store, error) { return store, nil }})
+	d := enginetest.NewWith(t, built.plan, enginetest.Options{Start: in.clock, Ahead: in.ahead, Batch: 10,
+		CommitBatches: 2, Memory: 1, KeepStores: true, Store: func(string, int32) (stores.Store, error) {
+			return store,
+				nil
+		}})
 	store.Fail(call, n, errDisk)
 	failed := 0
 	for at := 0; at < len(in.records); at += 10 {
@@ -69,9 +73,11 @@ type quote struct {
 }
 
 // quotes is a program with a projection and a group key of the test's.
-func quotes(t *testing.T, o enginetest.Options, group func(*dsl.StreamOf[quote]) *dsl.GroupedOf[string, quote], project func(dsl.Group[string, quote]) quote) *enginetest.Driver {
+func quotes(t *testing.T, o enginetest.Options, group func(*dsl.StreamOf[quote]) *dsl.GroupedOf[string, quote],
+	project func(dsl.Group[string, quote]) quote) *enginetest.Driver {
 	b := dsl.New("quotes")
-	dsl.Aggregate(group(dsl.Stream[quote](b, "quotes").Codec(codecs.Fixed[quote]())), windows.Minutes(1), project).Final()
+	dsl.Aggregate(group(dsl.Stream[quote](b, "quotes").Codec(codecs.Fixed[quote]())), windows.Minutes(1),
+		project).Final()
 	plan, err := b.Build()
 	require.NoError(t, err)
 	return enginetest.NewWith(t, plan, o)
@@ -94,7 +100,8 @@ func high(g dsl.Group[string, quote]) quote {
 // badBid is one that no made-up row of Build has.
 const badBid = 2.25
 
-// A projection has no record that could be dropped in its place: where it fails the task ends and says what and where.
+// A projection has no record that could be dropped in its place: where it fails the task ends and
+// says what and where.
 func TestProjectionThatFails(t *testing.T) {
 	for what, project := range map[string]func(dsl.Group[string, quote]) quote{
 		"user code panicked: too high": func(g dsl.Group[string, quote]) quote {
@@ -116,7 +123,8 @@ func TestProjectionThatFails(t *testing.T) {
 		require.Len(t, d.Partition("quotes_1min_final", 0), 1)
 		err := d.TryRaw("quotes", quoteOf(t, "EUR", 1, 123_000))
 		require.ErrorContains(t, err, what)
-		for _, where := range []string{"offset 3 of quotes/0", "aggregate quotes-aggregate", `group "EUR"`, "1970-01-01T00:01:00.000Z"} {
+		for _, where := range []string{"offset 3 of quotes/0", "aggregate quotes-aggregate", `group "EUR"`,
+			"1970-01-01T00:01:00.000Z"} {
 			require.ErrorContains(t, err, where)
 		}
 		require.Len(t, d.Partition("quotes_1min_final", 0), 1)
@@ -165,7 +173,8 @@ func TestGroupElsewhere(t *testing.T) {
 		require.NoError(t, err)
 		return enginetest.NewWith(t, plan, enginetest.Options{Partitions: 8})
 	}
-	rows := []enginetest.Record{quoteOf(t, "EUR", 1, 0), quoteOf(t, "EUR", -1, 600_000), quoteOf(t, "EUR", 3, 1000), quoteOf(t, "EUR", 1, 70_000)}
+	rows := []enginetest.Record{quoteOf(t, "EUR", 1, 0), quoteOf(t, "EUR", -1, 600_000), quoteOf(t, "EUR", 3, 1000),
+		quoteOf(t, "EUR", 1, 70_000)}
 
 	err := program(dsl.Fail).TryRaw("quotes", rows...)
 	for _, part := range []string{`group "EUR?"`, `key "EUR"`, "belongs to partition", "PartitionBy or Repartition"} {
@@ -187,10 +196,12 @@ func TestGroupElsewhere(t *testing.T) {
 	}
 }
 
-// Where rows got another key before, that a group is the record's key says nothing about its partition.
+// Where rows got another key before, that a group is the record's key says nothing about its
+// partition.
 func TestGroupOfAnotherKeyElsewhere(t *testing.T) {
 	b := dsl.New("quotes")
-	moved := dsl.PartitionBy(dsl.Stream[quote](b, "quotes").Codec(codecs.Fixed[quote]()), func(*quote) string { return "all" })
+	moved := dsl.PartitionBy(dsl.Stream[quote](b, "quotes").Codec(codecs.Fixed[quote]()),
+		func(*quote) string { return "all" })
 	dsl.Aggregate(dsl.GroupByKey[string](moved).AssumeCopartitioned(), windows.Minutes(1), high).Final()
 	plan, err := b.Build()
 	require.NoError(t, err)
@@ -212,7 +223,8 @@ func TestGroupByAKeyOfAnotherType(t *testing.T) {
 	}
 	b := dsl.New("quotes")
 	s := dsl.Stream[keyless](b, "quotes")
-	dsl.Aggregate(dsl.GroupByKey[int64](s), windows.Minutes(1), func(g dsl.Group[int64, keyless]) count { return count{aggregates.Count(g)} }).Final()
+	dsl.Aggregate(dsl.GroupByKey[int64](s), windows.Minutes(1),
+		func(g dsl.Group[int64, keyless]) count { return count{aggregates.Count(g)} }).Final()
 	plan, err := b.Build()
 	require.NoError(t, err)
 	d := enginetest.New(t, plan)
@@ -246,7 +258,8 @@ func TestEmptyValue(t *testing.T) {
 	require.NotNil(t, got[0].Value)
 }
 
-// Releases are called when what they stand for is committed, in order; a commit that fails releases nothing.
+// Releases are called when what they stand for is committed, in order; a commit that fails releases
+// nothing.
 func TestReleases(t *testing.T) {
 	p := &discard{}
 	tk := openTask(t, sevenPlan(t, windows.Minutes(1)), memory.New(), p)

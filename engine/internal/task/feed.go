@@ -10,10 +10,12 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// A step that is new in the plan may stand below a table whose topic the task has read already: a group of its rows, a foreign key join. Such a step
-// undoes what a change replaces, so it must have been given what is replaced. It is given the rows that the table has as inserts, before the
-// task goes on, by the order of their keys; the commit record says how many of them it has, so that a crash neither repeats nor skips one. Where
-// the rows cannot be had from a table, the plan is refused.
+// A step that is new in the plan may stand below a table whose topic the task has read already: a
+// group of its rows, a foreign key join. Such a step undoes what a change replaces, so it must have
+// been given what is replaced. It is given the rows that the table has as inserts, before the task
+// goes on, by the order of their keys; the commit record says how many of them it has, so that a
+// crash neither repeats nor skips one. Where the rows cannot be had from a table, the plan is
+// refused.
 
 // feed is the way of a table's rows to a step that needs all of them.
 type feed struct {
@@ -25,7 +27,8 @@ type feed struct {
 	below *topology.Node   // where from is nil: what the rows come from
 }
 
-// feeds is the ways to all steps that need all rows of a table, by the names of their operators, from above.
+// feeds is the ways to all steps that need all rows of a table, by the names of their operators,
+// from above.
 func (t *Task) feeds() (all []*feed) {
 	seen := visited{}
 	for _, root := range t.cfg.Sub.Roots {
@@ -42,7 +45,8 @@ func (t *Task) feeds() (all []*feed) {
 // changesHeld is Source.Holds of an internal topic of changes of a table.
 const changesHeld = "changes"
 
-// visited is the nodes of streams that were visited: there may be very many ways to one, by way of merges.
+// visited is the nodes of streams that were visited: there may be very many ways to one, by way of
+// merges.
 type visited map[struct {
 	node *topology.Node
 	read bool
@@ -115,7 +119,8 @@ func feedsBelow(all []*feed, seen visited, nodes []*topology.Node, f feed, fills
 	return all
 }
 
-// toFeed notes which steps are to be given the rows that tables have. It is an error where that cannot be done.
+// toFeed notes which steps are to be given the rows that tables have. It is an error where that
+// cannot be done.
 func (t *Task) toFeed(differences []topology.Difference) error {
 	p := &t.progress
 	changed := map[string]topology.Change{}
@@ -139,13 +144,15 @@ func (t *Task) toFeed(differences []topology.Difference) error {
 			p.Filling = map[string]int64{}
 		}
 		p.Filling[f.to.Name] = 1
-		t.cfg.Log.Info("step is new in the plan: it is given the rows of its table", "partition", t.cfg.Partition, "step", f.to.Name, "table", f.from.Name)
+		t.cfg.Log.Info("step is new in the plan: it is given the rows of its table", "partition", t.cfg.Partition,
+			"step", f.to.Name, "table", f.from.Name)
 	}
 	if len(lost) == 0 {
 		return nil
 	}
 	return fmt.Errorf("%w: %s: these steps need all rows of tables that were read before, and do not get them:%s\n"+
-		"  Leave the plan as it was, and give what is new to an application of another name, which reads its tables from the oldest records",
+		"  Leave the plan as it was, and give what is new to an application of another name, which reads its tables "+
+		"from the oldest records",
 		ErrForeign, t.where(), strings.Join(lost, ""))
 }
 
@@ -159,7 +166,9 @@ func (f *feed) refused(fresh bool, changed map[string]topology.Change) string {
 		case fresh && !begins:
 			return fmt.Sprintf("it is new, and stands below %s, which does not keep its rows", f.below.Name)
 		case !fresh && begins && !table:
-			return fmt.Sprintf("it has rows of before, and stands below %s, which is new and begins again: give both other names (As)", f.below.Name)
+			return fmt.Sprintf(
+				"it has rows of before, and stands below %s, which is new and begins again: give both other names (As)",
+				f.below.Name)
 		}
 		return ""
 	}
@@ -192,7 +201,8 @@ func (t *Task) feedSteps(ctx context.Context) error {
 	return nil
 }
 
-// feedPage is how many rows are taken from the store at a time: it is not written to while it is scanned.
+// feedPage is how many rows are taken from the store at a time: it is not written to while it is
+// scanned.
 const feedPage = 1000
 
 func (t *Task) feedStep(ctx context.Context, f *feed) error {
@@ -241,7 +251,8 @@ func (t *Task) page(from, to []byte) (rows []storedRow, err error) {
 }
 
 // giveRow hands a row of a table on as an insert.
-func (t *Task) giveRow(ctx context.Context, x *table, e storedRow, give func(context.Context, *topology.Record) error) error {
+func (t *Task) giveRow(ctx context.Context, x *table, e storedRow,
+	give func(context.Context, *topology.Record) error) error {
 	_, _, key, err := stores.ParseRowKey(e.key)
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, ErrDamaged)
@@ -255,7 +266,8 @@ func (t *Task) giveRow(ctx context.Context, x *table, e storedRow, give func(con
 	return give(ctx, &topology.Record{Key: key, Group: key, Time: at, Value: row})
 }
 
-// giver is the way of a row: calls of the user's functions that failed when the row came fail again, and are not counted again.
+// giver is the way of a row: calls of the user's functions that failed when the row came fail
+// again, and are not counted again.
 func (t *Task) giver(f *feed) func(context.Context, *topology.Record) error {
 	var ways []func(*topology.Record) bool
 	for _, n := range f.by {

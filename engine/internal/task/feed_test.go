@@ -39,7 +39,8 @@ type headcount struct {
 	N    int64
 }
 
-func headcounts(name string, inPlace bool, of func(*dsl.TableOf[string, resident]) *dsl.TableOf[string, resident]) func(*dsl.Builder, *dsl.TableOf[string, resident]) {
+func headcounts(name string, inPlace bool, of func(*dsl.TableOf[string, resident]) *dsl.TableOf[string, resident]) func(
+	*dsl.Builder, *dsl.TableOf[string, resident]) {
 	return func(_ *dsl.Builder, people *dsl.TableOf[string, resident]) {
 		g := dsl.GroupTable(of(people), func(r *resident) string { return r.City })
 		if inPlace {
@@ -64,12 +65,13 @@ func suppressed(people *dsl.TableOf[string, resident]) *dsl.TableOf[string, resi
 func billed(name string) func(*dsl.Builder, *dsl.TableOf[string, resident]) {
 	return func(b *dsl.Builder, people *dsl.TableOf[string, resident]) {
 		cities := dsl.Table[string, headcount](b, "cities").As("towns")
-		dsl.LeftJoinForeign(people, cities, func(r *resident) (string, bool) { return r.City, r.City != "" }, func(r *resident, c *headcount) (headcount, error) {
-			if c == nil {
-				return headcount{r.City, -1}, nil
-			}
-			return headcount{r.City, c.N}, nil
-		}).As(name).To(name + "-rows")
+		dsl.LeftJoinForeign(people, cities, func(r *resident) (string, bool) { return r.City, r.City != "" },
+			func(r *resident, c *headcount) (headcount, error) {
+				if c == nil {
+					return headcount{r.City, -1}, nil
+				}
+				return headcount{r.City, c.N}, nil
+			}).As(name).To(name + "-rows")
 	}
 }
 
@@ -136,8 +138,9 @@ func withoutNobody(rows map[string]string) map[string]string {
 	return rows
 }
 
-// New groups and foreign key joins over a table that was read before have the results of all its rows, wherever the plan is changed and
-// whatever crashes; so have those over a table that has another name.
+// New groups and foreign key joins over a table that was read before have the results of all its
+// rows, wherever the plan is changed and whatever crashes; so have those over a table that has
+// another name.
 func TestNewStepsHaveTheRowsOfTheirTable(t *testing.T) {
 	from := rand.Uint64N(1 << 40)
 	if *seed != 0 {
@@ -148,15 +151,19 @@ func TestNewStepsHaveTheRowsOfTheirTable(t *testing.T) {
 			for _, keep := range []bool{false, true} {
 				t.Run(fmt.Sprintf("seed %d, table %s, stores kept %v", at, name, keep), func(t *testing.T) {
 					c := &changer{r: rand.New(rand.NewPCG(at, 4)), lives: map[string]string{}}
-					d := enginetest.NewWith(t, inhabitants(t, "residents", citiesRead), enginetest.Options{KeepStores: keep, Partitions: 2})
+					d := enginetest.NewWith(t, inhabitants(t, "residents", citiesRead),
+						enginetest.Options{KeepStores: keep, Partitions: 2})
 					inOne := enginetest.NewWith(t, inhabitants(t, "residents"), enginetest.Options{KeepStores: keep})
 					d.AddRaw("cities", record("Ulm", `{"N":1}`, 1), record("Bern", `{"N":2}`, 2))
 					one := &changer{r: rand.New(rand.NewPCG(at, 5)), lives: map[string]string{}}
 					c.change(d, c.r.IntN(30)+1)
 					one.change(inOne, 20)
-					d.Restart(inhabitants(t, name, billed("billed"), headcounts("counted", false, whole), headcounts("some", false, notBern)))
-					inOne.Restart(inhabitants(t, name, headcounts("counted", true, whole), headcounts("some", true, notBern), headcounts("late", true, suppressed)))
-					require.Equal(t, c.counts(""), withoutNobody(lastOfEach(d, "counted-rows", 2)), "before anything comes")
+					d.Restart(inhabitants(t, name, billed("billed"), headcounts("counted", false, whole),
+						headcounts("some", false, notBern)))
+					inOne.Restart(inhabitants(t, name, headcounts("counted", true, whole),
+						headcounts("some", true, notBern), headcounts("late", true, suppressed)))
+					require.Equal(t, c.counts(""), withoutNobody(lastOfEach(d, "counted-rows", 2)),
+						"before anything comes")
 					if c.r.IntN(2) == 0 {
 						d.Crash()
 						inOne.Crash()
@@ -168,10 +175,12 @@ func TestNewStepsHaveTheRowsOfTheirTable(t *testing.T) {
 					require.Equal(t, c.counts("Bern"), withoutNobody(lastOfEach(d, "some-rows", 2)))
 					bills := map[string]string{}
 					for key, city := range c.lives {
-						bills[key] = fmt.Sprintf(`{"city":%q,"N":%d}`, city, map[string]int{"Rom": 3, "Ulm": 4, "Bern": 2, "Graz": -1}[city])
+						bills[key] = fmt.Sprintf(`{"city":%q,"N":%d}`, city, map[string]int{"Rom": 3, "Ulm": 4,
+							"Bern": 2, "Graz": -1}[city])
 					}
 					require.Equal(t, bills, lastOfEach(d, "billed-rows", 2))
-					inOne.AddRaw("people", record("end", "", 1000), record("end", `{"City":"End"}`, 1001), record("end", "", 2000))
+					inOne.AddRaw("people", record("end", "", 1000), record("end", `{"City":"End"}`, 1001),
+						record("end", "", 2000))
 					require.Equal(t, one.counts(""), withoutNobody(lastOfEach(inOne, "counted-rows", 1)))
 					require.Equal(t, one.counts("Bern"), withoutNobody(lastOfEach(inOne, "some-rows", 1)))
 					inOne.AddRaw("people", record("end", `{"City":"End"}`, 3000), record("end", "", 4000))
@@ -200,7 +209,8 @@ func (f *failing) Scan(from, to []byte) iter.Seq2[stores.Entry, error] {
 func TestGivingRowsIsCutShort(t *testing.T) {
 	const rows = 50_000
 	store := &failing{Store: memory.New()}
-	d := enginetest.NewWith(t, inhabitants(t, "residents"), enginetest.Options{KeepStores: true, Store: func(string, int32) (stores.Store, error) { return store, nil }})
+	d := enginetest.NewWith(t, inhabitants(t, "residents"), enginetest.Options{KeepStores: true,
+		Store: func(string, int32) (stores.Store, error) { return store, nil }})
 	records := make([]enginetest.Record, rows)
 	for i := range records {
 		records[i] = record(fmt.Sprint(i), `{"City":"Ulm"}`, windows.Time(i))
@@ -212,7 +222,8 @@ func TestGivingRowsIsCutShort(t *testing.T) {
 	require.NotEmpty(t, valuesOf(d, "counted-rows"), "it was cut short behind a commit")
 	store.err = nil
 	d.Restart(plan)
-	require.Equal(t, map[string]string{"Ulm": fmt.Sprintf(`{"city":"Ulm","N":%d}`, rows)}, lastOfEach(d, "counted-rows", 1))
+	require.Equal(t, map[string]string{"Ulm": fmt.Sprintf(`{"city":"Ulm","N":%d}`, rows)}, lastOfEach(d, "counted-rows",
+		1))
 	d.AddRaw("people", record("7", `{"City":"Bern"}`, rows))
 	require.Equal(t, fmt.Sprintf(`{"city":"Ulm","N":%d}`, rows-1), lastOfEach(d, "counted-rows", 1)["Ulm"])
 }
@@ -258,11 +269,17 @@ func TestNewStepsThatCannotHaveTheRowsOfTheirTable(t *testing.T) {
 		before, after declare
 		want          string
 	}{
-		{"a group of a join of tables", joined(nil), joined(group("new")), "new: it is new, and stands below people-pets-join, which does not keep its rows"},
-		{"a table of a join of tables", joined(nil), joined(func(both *dsl.TableOf[string, resident]) { dsl.JoinTables(both, both, first).As("triples").To("twice") }),
-			"it is new, and stands below people-pets-join, which does not keep its rows"},
-		{"a group behind Suppress", held(), held("new"), "new: it is new, and stands below holding, which holds rows back"},
-		{"a second aggregate of a group", two("a"), two("a", "new"), "new: it is new, and stands below shop--people-regroup, which does not keep its rows"},
+		{"a group of a join of tables", joined(nil), joined(group("new")),
+			"new: it is new, and stands below people-pets-join, which does not keep its rows"},
+		{"a table of a join of tables", joined(nil),
+			joined(func(both *dsl.TableOf[string, resident]) {
+				dsl.JoinTables(both, both,
+					first).As("triples").To("twice")
+			}), "it is new, and stands below people-pets-join, which does not keep its rows"},
+		{"a group behind Suppress", held(), held("new"),
+			"new: it is new, and stands below holding, which holds rows back"},
+		{"a second aggregate of a group", two("a"), two("a", "new"),
+			"new: it is new, and stands below shop--people-regroup, which does not keep its rows"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := inhabitants(t, "residents", c.before)
@@ -295,7 +312,8 @@ func TestChangesWithAGap(t *testing.T) {
 	require.ErrorContains(t, err, "kind: was changes with a gap, is changes")
 }
 
-// A new join of tables, and a new Suppress, keep nothing that they would have had to be given: results of before are all that is missing.
+// A new join of tables, and a new Suppress, keep nothing that they would have had to be given:
+// results of before are all that is missing.
 func TestNewStepsThatNeedNoRows(t *testing.T) {
 	pets := func(b *dsl.Builder, _ *dsl.TableOf[string, resident]) {
 		dsl.Table[string, resident](b, "pets").As("animals").To("pets-copied")
@@ -303,7 +321,10 @@ func TestNewStepsThatNeedNoRows(t *testing.T) {
 	both := func(b *dsl.Builder, people *dsl.TableOf[string, resident]) {
 		pets := dsl.Table[string, resident](b, "pets").As("animals")
 		pets.To("pets-copied")
-		dsl.LeftJoinTables(people, pets, func(l, r *resident) (resident, error) { return resident{City: fmt.Sprint(l.City, r == nil)}, nil }).To("both")
+		dsl.LeftJoinTables(people, pets, func(l, r *resident) (resident,
+			error) {
+			return resident{City: fmt.Sprint(l.City, r == nil)}, nil
+		}).To("both")
 		people.Suppress(time.Millisecond, 0).As("holding").To("held")
 	}
 	d := enginetest.New(t, inhabitants(t, "residents", pets))
@@ -312,7 +333,9 @@ func TestNewStepsThatNeedNoRows(t *testing.T) {
 	d.Restart(inhabitants(t, "residents", both))
 	d.AddRaw("people", record("7", `{"City":"Bern"}`, 10), record("8", "", 11), record("9", `{"City":"Graz"}`, 20))
 	d.AddRaw("pets", record("9", `{"City":"y"}`, 21), record("7", "", 22))
-	require.Equal(t, map[string]string{"7": `{"id":"","City":"Berntrue"}`, "9": `{"id":"","City":"Grazfalse"}`}, lastOfEach(d, "both", 1))
-	require.Equal(t, "8=", valuesOf(d, "both")[strings.Index(valuesOf(d, "both"), "8="):][:2], "a row of before is deleted")
+	require.Equal(t, map[string]string{"7": `{"id":"","City":"Berntrue"}`, "9": `{"id":"","City":"Grazfalse"}`},
+		lastOfEach(d, "both", 1))
+	require.Equal(t, "8=", valuesOf(d, "both")[strings.Index(valuesOf(d, "both"), "8="):][:2],
+		"a row of before is deleted")
 	require.Equal(t, `7={"id":"7","City":"Bern"}`, strings.Split(valuesOf(d, "held"), "\n")[0])
 }

@@ -10,10 +10,11 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// A table that is new in the plan, or has another name, is over a topic that the task has read already. It is filled from the oldest records of
-// that topic up to the task's position, before the task goes on there. Nothing of that goes further down: those below know these rows, or
-// begin with what comes. The commit record says which tables are being filled, so a fill that is cut short begins again: the same records make
-// the same rows.
+// A table that is new in the plan, or has another name, is over a topic that the task has read
+// already. It is filled from the oldest records of that topic up to the task's position, before the
+// task goes on there. Nothing of that goes further down: those below know these rows, or begin with
+// what comes. The commit record says which tables are being filled, so a fill that is cut short
+// begins again: the same records make the same rows.
 
 // filled is the topics of tables that are made of nothing but the rows of one.
 func (t *Task) filled() map[string]*topology.Source {
@@ -53,14 +54,18 @@ func (t *Task) toFill(name string, source *topology.Source) error {
 		}
 	}
 	if t.cfg.Past == nil || source.Internal && oldest > 0 {
-		return fmt.Errorf("%w: %s: table %q is new, and its rows have gone through internal topic %s, from which they are deleted when they have been read\n"+
-			"  Give the table the name that it had (As), and it keeps its rows; or give the application another name", ErrForeign, t.where(), name, source.Topic)
+		return fmt.Errorf(
+			"%w: %s: table %q is new, and its rows have gone through internal topic %s, from which they are deleted "+
+				"when they have been read\n"+
+				"  Give the table the name that it had (As), and it keeps its rows; or give the application another "+
+				"name", ErrForeign, t.where(), name, source.Topic)
 	}
 	if p.Filling == nil {
 		p.Filling = map[string]int64{}
 	}
 	p.Filling[name] = position
-	t.cfg.Log.Info("table is new in the plan: it is filled from its topic", "partition", t.cfg.Partition, "table", name, "topic", source.Topic, "until", position)
+	t.cfg.Log.Info("table is new in the plan: it is filled from its topic", "partition", t.cfg.Partition, "table", name,
+		"topic", source.Topic, "until", position)
 	return nil
 }
 
@@ -113,8 +118,9 @@ func fillAll(all []filler, r *topology.Record, offset int64) error {
 // fillCommit is how many records are read between two commits of a fill.
 const fillCommit = 20_000
 
-// Fill fills the tables that are new in the plan, and then the steps that need the rows of tables (feed.go). It is to be called before the task gets
-// its first batch, and may take as long as to read their topics. Where there are none it does nothing.
+// Fill fills the tables that are new in the plan, and then the steps that need the rows of tables
+// (feed.go). It is to be called before the task gets its first batch, and may take as long as to
+// read their topics. Where there are none it does nothing.
 func (t *Task) Fill(ctx context.Context) error {
 	if len(t.progress.Filling) == 0 {
 		return nil
@@ -176,7 +182,8 @@ func (t *Task) fillTables(ctx context.Context) error {
 	return t.Commit(ctx)
 }
 
-// fillFrom takes a record over as it was taken over when it came: what was dropped then is passed over, without being counted again.
+// fillFrom takes a record over as it was taken over when it came: what was dropped then is passed
+// over, without being counted again.
 func (in *input) fillFrom(r *Record, all []filler) error {
 	in.record = topology.Record{Key: r.Key, Group: r.Key, Time: r.Timestamp}
 	if r.Value != nil || in.deletions {

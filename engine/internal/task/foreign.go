@@ -11,9 +11,11 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// foreignJoin is a topology.ForeignJoin at work. It keeps a row for each left row that has a foreign key: see match. An answer counts if it
-// is about the foreign key that the left row has now; all about one foreign key come from one task, in its order, so the last of them is about the
-// row as it is now, whatever came before on other ways. So nothing has to be remembered of rows that are deleted.
+// foreignJoin is a topology.ForeignJoin at work. It keeps a row for each left row that has a
+// foreign key: see match. An answer counts if it is about the foreign key that the left row has
+// now; all about one foreign key come from one task, in its order, so the last of them is about the
+// row as it is now, whatever came before on other ways. So nothing has to be remembered of rows
+// that are deleted.
 type foreignJoin struct {
 	task  *Task
 	name  string
@@ -75,7 +77,8 @@ func parseMatch(b []byte) (match, error) {
 }
 
 func newForeignJoin(t *Task, name string, o *topology.ForeignJoin, next []runner) *foreignJoin {
-	j := &foreignJoin{task: t, name: name, place: t.pulse.add(name, ""), op: o, next: next, rows: newKeyed(t, name, t.first(name)), foreign: o.OpenKey(), key: []byte{}}
+	j := &foreignJoin{task: t, name: name, place: t.pulse.add(name, ""), op: o, next: next,
+		rows: newKeyed(t, name, t.first(name)), foreign: o.OpenKey(), key: []byte{}}
 	for i := range 2 {
 		j.join[i] = o.Open()
 		j.right[i] = t.decoder(name, "right", &o.Right)
@@ -220,7 +223,8 @@ func (j *foreignJoin) keep(key []byte, m match) error {
 	return j.rows.put(key, j.buf)
 }
 
-// before is the result that stands for a left row, nil if there is none. Where the joiner fails it failed before, and there is none.
+// before is the result that stands for a left row, nil if there is none. Where the joiner fails it
+// failed before, and there is none.
 func (j *foreignJoin) before(m match, left any) (any, error) {
 	switch m.matching {
 	case waiting:
@@ -246,7 +250,8 @@ func (j *foreignJoin) after(m match, left any) (any, error) {
 	return row, err
 }
 
-// result joins a left row, if there is one, with the right one that it has; failed is the joiner's error.
+// result joins a left row, if there is one, with the right one that it has; failed is the joiner's
+// error.
 func (j *foreignJoin) result(which int, m match, left any) (row any, failed, err error) {
 	var right any
 	j.task.pulse.move(j.place)
@@ -262,7 +267,8 @@ func (j *foreignJoin) result(which int, m match, left any) (row any, failed, err
 	return row, failed, nil
 }
 
-// foreignKey is that of a row, nil if it has none: the row is counted then if an inner join leaves it out [FK3].
+// foreignKey is that of a row, nil if it has none: the row is counted then if an inner join leaves
+// it out [FK3].
 func (j *foreignJoin) foreignKey(row any) []byte {
 	if row == nil {
 		return nil
@@ -300,8 +306,8 @@ func (j *foreignJoin) keyGuarded(row any) (key []byte, err error) {
 func (j *foreignJoin) order(ctx context.Context, foreign, key []byte, at windows.Time, on bool) {
 	t := j.task
 	j.buf = order{on, t.cfg.Partition, key}.append(j.buf[:0])
-	t.hand(j.name, Output{Topic: j.op.Orders, Partition: t.cfg.PartitionOf(foreign, t.cfg.Sinks[j.op.Orders]), Key: t.keep(foreign),
-		Value: t.keep(j.buf), Timestamp: at})
+	t.hand(j.name, Output{Topic: j.op.Orders, Partition: t.cfg.PartitionOf(foreign, t.cfg.Sinks[j.op.Orders]),
+		Key: t.keep(foreign), Value: t.keep(j.buf), Timestamp: at})
 }
 
 // handOn hands a change of the result on, if there is one.

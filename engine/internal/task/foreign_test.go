@@ -22,15 +22,20 @@ var (
 		"0162" + "00":            {foreign: []byte("b")},
 	}
 	goldenMatches = map[string]match{
-		"01" + "8000000000000000" + "0162":        {matching: waiting, at: windows.Min, foreign: []byte("b"), row: []byte{}},
-		"02" + "8000000000000000" + "0162" + "ff": {matching: owing, at: windows.Min, foreign: []byte("b"), row: []byte{255}},
-		"03" + "0000018bcfe56800" + "0162":        {matching: alone, at: 1_700_000_000_000, foreign: []byte("b"), row: []byte{}},
-		"04" + "0000018bcfe56800" + "00" + "07":   {matching: matched, at: 1_700_000_000_000, foreign: []byte{}, row: []byte{7}},
+		"01" + "8000000000000000" + "0162": {matching: waiting, at: windows.Min, foreign: []byte("b"),
+			row: []byte{}},
+		"02" + "8000000000000000" + "0162" + "ff": {matching: owing, at: windows.Min, foreign: []byte("b"),
+			row: []byte{255}},
+		"03" + "0000018bcfe56800" + "0162": {matching: alone, at: 1_700_000_000_000, foreign: []byte("b"),
+			row: []byte{}},
+		"04" + "0000018bcfe56800" + "00" + "07": {matching: matched, at: 1_700_000_000_000, foreign: []byte{},
+			row: []byte{7}},
 	}
 	goldenHeld = map[string]heldBack{
-		"0000000000000005" + "0000000000000007" + "01" + "02" + "0a0b" + "01" + "0c": {since: 5, at: 7, old: []byte{10, 11}, row: []byte{12}},
-		"0000000000000005" + "0000000000000005" + "00" + "00" + "01":                 {since: 5, at: 5, row: []byte{}},
-		"0000000000000005" + "0000000000000005" + "01" + "00" + "00":                 {since: 5, at: 5, old: []byte{}},
+		"0000000000000005" + "0000000000000007" + "01" + "02" + "0a0b" + "01" + "0c": {since: 5, at: 7,
+			old: []byte{10, 11}, row: []byte{12}},
+		"0000000000000005" + "0000000000000005" + "00" + "00" + "01": {since: 5, at: 5, row: []byte{}},
+		"0000000000000005" + "0000000000000005" + "01" + "00" + "00": {since: 5, at: 5, old: []byte{}},
 	}
 )
 
@@ -52,7 +57,8 @@ func TestGoldenForeign(t *testing.T) {
 	golden(t, goldenHeld, func(h heldBack) []byte { return h.append(nil) }, parseHeldBack)
 
 	key := stores.AppendRowKey(nil, 0x0200, 0, append(appendBytes(nil, []byte("buyer")), "k1"...))
-	require.Equal(t, "01"+"0200"+"0000000000000000"+"05"+"6275796572"+"6b31", hex.EncodeToString(key), "a subscription's key")
+	require.Equal(t, "01"+"0200"+"0000000000000000"+"05"+"6275796572"+"6b31", hex.EncodeToString(key),
+		"a subscription's key")
 	require.Equal(t, "ac02", hex.EncodeToString(appendPartition(nil, 300)), "its row")
 }
 
@@ -77,7 +83,8 @@ func addHex[V any](f *testing.F, values map[string]V) {
 	}
 }
 
-// same requires that what can be read means the same when it is written again. (Not the same bytes: a uvarint can be longer than need be.)
+// same requires that what can be read means the same when it is written again. (Not the same bytes:
+// a uvarint can be longer than need be.)
 func same[V any](t *testing.T, b []byte, parse func([]byte) (V, error), appended func(V) []byte) {
 	v, err := parse(b)
 	if err != nil {

@@ -17,7 +17,8 @@ import (
 func changelogOf(n int) []task.Record {
 	log := make([]task.Record, n)
 	for i := range log {
-		log[i] = task.Record{Offset: int64(i), Key: fmt.Appendf(nil, "\x01row %d", i*31%97), Value: fmt.Appendf(nil, "%0500d", i)}
+		log[i] = task.Record{Offset: int64(i), Key: fmt.Appendf(nil, "\x01row %d", i*31%97),
+			Value: fmt.Appendf(nil, "%0500d", i)}
 		if i%5 == 0 {
 			log[i].Value = nil
 		}
@@ -34,7 +35,8 @@ func contents(t *testing.T, s stores.Store) map[string]string {
 	return rows
 }
 
-// Gather and Finish leave what Apply leaves, whatever the bound: in one piece, in many, written or loaded.
+// Gather and Finish leave what Apply leaves, whatever the bound: in one piece, in many, written or
+// loaded.
 func TestGatherIsApply(t *testing.T) {
 	log := changelogOf(5000)
 	applied := memory.New()
@@ -88,5 +90,6 @@ func TestGatherBrokenOff(t *testing.T) {
 func TestGatherRefusesRecordsWithoutKey(t *testing.T) {
 	store, err := storetest.NewFaulty(memory.New())
 	require.NoError(t, err)
-	require.ErrorContains(t, task.NewRestorer(store, task.LogID{}).Gather([]task.Record{{Offset: 7}}, 8, 1<<20), "offset 7")
+	require.ErrorContains(t, task.NewRestorer(store, task.LogID{}).Gather([]task.Record{{Offset: 7}}, 8, 1<<20),
+		"offset 7")
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// mostCounted is how many rows of a step that is gone are counted: a look at more would hold the start up.
+// mostCounted is how many rows of a step that is gone are counted: a look at more would hold the
+// start up.
 const mostCounted = 100_000
 
 // admitGone is an error where steps that hold something are not in the plan any more, unless it
@@ -30,14 +31,17 @@ func (t *Task) admitGone(differences []topology.Difference) error {
 			return err
 		}
 		if held != "" {
-			lost, names = append(lost, fmt.Sprintf("\n    %s: %s", d.Was, held)), append(names, fmt.Sprintf("%q", d.Was.Name))
+			lost, names = append(lost, fmt.Sprintf("\n    %s: %s", d.Was, held)),
+				append(names, fmt.Sprintf("%q", d.Was.Name))
 		}
 	}
 	if len(lost) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: %s: these steps are not in the plan any more, and hold:%s\n  A step that was renamed keeps its state under the name that it had: "+
-		"give it that (As, Repartition). If what they hold may be lost, say so in the plan: Dropped(%s)",
+	return fmt.Errorf(
+		"%w: %s: these steps are not in the plan any more, and hold:%s\n  A step that was renamed keeps its state "+
+			"under the name that it had: "+
+			"give it that (As, Repartition). If what they hold may be lost, say so in the plan: Dropped(%s)",
 		ErrForeign, t.where(), strings.Join(lost, ""), strings.Join(names, ", "))
 }
 
@@ -65,7 +69,8 @@ func number(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// countRows counts the rows of an operator in the store, and of an aggregate the windows that they are in.
+// countRows counts the rows of an operator in the store, and of an aggregate the windows that they
+// are in.
 func (t *Task) countRows(o topology.Operator) (rows, windows int, err error) {
 	numbers := o.Numbers
 	switch o.Kind {
@@ -93,7 +98,8 @@ func (t *Task) countRows(o topology.Operator) (rows, windows int, err error) {
 		}
 		rows += n
 		const untilStart = 1 + 2 + 8 // of a row key: what comes before the group
-		if o.Kind == "aggregate" && len(e.Key) >= untilStart && binary.BigEndian.Uint64(e.Key[3:]) != 0 && string(last) != string(e.Key[:untilStart]) {
+		if o.Kind == "aggregate" && len(e.Key) >= untilStart && binary.BigEndian.Uint64(e.Key[3:]) != 0 &&
+			string(last) != string(e.Key[:untilStart]) {
 			last = append(last[:0], e.Key[:untilStart]...)
 			windows++
 		}

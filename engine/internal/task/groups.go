@@ -5,11 +5,11 @@ import (
 	"hash/maphash"
 )
 
-// groupTable numbers the group keys that have rows in memory, so that a record's key is looked up once however many windows
-// it is in. A number is used again when its last row is gone.
+// groupTable numbers the group keys that have rows in memory, so that a record's key is looked up
+// once however many windows it is in. A number is used again when its last row is gone.
 //
-// It is a hash table with chains: heads and entries refer to each other by number. That is half of what a map with strings takes,
-// which with a million groups is more than their rows.
+// It is a hash table with chains: heads and entries refer to each other by number. That is half of
+// what a map with strings takes, which with a million groups is more than their rows.
 type groupTable struct {
 	seed    maphash.Seed
 	heads   []uint32 // number + 1 of the first entry of a chain, 0 if there is none; a power of two of them
@@ -24,7 +24,8 @@ type groupEntry struct {
 	next uint32 // in the chain: number + 1, 0 at its end
 }
 
-// entryBytes is what an entry takes beside its key: here, in heads, in the list of free numbers, and as spare room of all three.
+// entryBytes is what an entry takes beside its key: here, in heads, in the list of free numbers,
+// and as spare room of all three.
 const entryBytes = 56
 
 func newGroupTable() groupTable {

@@ -8,11 +8,13 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// hop is hopping windows whose final rows are put together from slices: a record is added to one slice, whatever the overlap, and
-// a window's rows are merged when it closes. The slices are tumbling windows of gcd(size, advance), in the size's buckets.
+// hop is hopping windows whose final rows are put together from slices: a record is added to one
+// slice, whatever the overlap, and a window's rows are merged when it closes. The slices are
+// tumbling windows of gcd(size, advance), in the size's buckets.
 //
-// A slice is in several windows, which close one after the other. A record that comes late for the oldest of them is still
-// in the others, so slices change until the newest window that has them is closed; what was put out is never looked at again.
+// A slice is in several windows, which close one after the other. A record that comes late for the
+// oldest of them is still in the others, so slices change until the newest window that has them is
+// closed; what was put out is never looked at again.
 type hop struct {
 	windows.Kind
 	finals []runner
@@ -53,7 +55,8 @@ func (s *size) closes(start, grace windows.Time) windows.Time {
 	return s.hop.Closes(s.hop.Start(start), grace)
 }
 
-// addToSlice adds the record to its slice, unless all windows that have it are closed, and returns how many are.
+// addToSlice adds the record to its slice, unless all windows that have it are closed, and returns
+// how many are.
 func (w *windowed) addToSlice(ctx context.Context, s *size, group uint32, at windows.Time) (late int, err error) {
 	oldest, newest, advance := s.hop.First(at), s.hop.Start(at), windows.Time(s.hop.Advance().Milliseconds())
 	for start := oldest; start <= newest && s.hop.Closes(start, w.grace) <= w.streamTime; start += advance {
@@ -73,8 +76,8 @@ func (w *windowed) addToSlice(ctx context.Context, s *size, group uint32, at win
 	return late, w.add(ctx, s, b, group, at, int((newest-oldest)/advance)+1-late)
 }
 
-// closeHops puts out the windows that stream time has closed, oldest first, and frees the slices that no open window has. Windows
-// without a slice are passed over, however many there are.
+// closeHops puts out the windows that stream time has closed, oldest first, and frees the slices
+// that no open window has. Windows without a slice are passed over, however many there are.
 func (w *windowed) closeHops(ctx context.Context, s *size) error {
 	h := s.hop
 	for len(s.open) > 0 {

@@ -35,7 +35,8 @@ func (id TopicID) Other(than TopicID) bool {
 	return id != than && id != TopicID{} && than != TopicID{}
 }
 
-// LogID says which log a changelog's partition is, and whose: what a store and a commit record tell of themselves.
+// LogID says which log a changelog's partition is, and whose: what a store and a commit record tell
+// of themselves.
 type LogID struct {
 	Cluster     string // empty: not known
 	Application string
@@ -162,7 +163,8 @@ func (t *Task) admitInputs(last *Progress) (rebuild bool, err error) {
 		if !was.Other(is) {
 			continue
 		}
-		texts, others = append(texts, fmt.Sprintf("topic %s had id %s, and has %s now", source.Topic, was, is)), append(others, source.Topic)
+		texts = append(texts, fmt.Sprintf("topic %s had id %s, and has %s now", source.Topic, was, is))
+		others = append(others, source.Topic)
 		internal = internal && source.Internal
 	}
 	if len(others) == 0 {
@@ -198,7 +200,8 @@ func (p *Progress) Processed(topic string, id TopicID) bool {
 	return p.Inputs[topic] > 0 && !p.Topics[topic].Other(id)
 }
 
-// StoredProgress is the commit record in a store, whatever log it is of; nil if there is none that can be read.
+// StoredProgress is the commit record in a store, whatever log it is of; nil if there is none that
+// can be read.
 func StoredProgress(store stores.Store) *Progress {
 	b, ok, err := store.Get(nil, ProgressKey)
 	if err != nil || !ok {

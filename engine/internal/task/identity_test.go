@@ -61,21 +61,27 @@ func TestCommitRecordOfAnother(t *testing.T) {
 		says    string
 		rebuild bool // mends it
 	}{
-		"application": {func(p *task.Progress) { p.Log.Application = "other" }, task.ErrOwner, `application "other"`, false},
-		"sub":         {func(p *task.Progress) { p.Log.Sub = "other" }, task.ErrOwner, `sub-topology "other"`, false},
-		"partition":   {func(p *task.Progress) { p.Log.Partition = 4 }, task.ErrOwner, "partition 4", false},
-		"cluster":     {func(p *task.Progress) { p.Log.Cluster = "c2" }, task.ErrOtherTopic, "in cluster c2", true},
-		"life":        {func(p *task.Progress) { p.Log.Topic[0]++ }, task.ErrOtherTopic, "deleted under way, or copied", true},
-		"input":       {func(p *task.Progress) { p.Topics["trades"] = task.TopicID{8} }, task.ErrOtherTopic, "topic trades had id", true},
+		"application": {func(p *task.Progress) { p.Log.Application = "other" }, task.ErrOwner, `application "other"`,
+			false},
+		"sub":       {func(p *task.Progress) { p.Log.Sub = "other" }, task.ErrOwner, `sub-topology "other"`, false},
+		"partition": {func(p *task.Progress) { p.Log.Partition = 4 }, task.ErrOwner, "partition 4", false},
+		"cluster":   {func(p *task.Progress) { p.Log.Cluster = "c2" }, task.ErrOtherTopic, "in cluster c2", true},
+		"life": {func(p *task.Progress) { p.Log.Topic[0]++ }, task.ErrOtherTopic, "deleted under way, or copied",
+			true},
+		"input": {func(p *task.Progress) { p.Topics["trades"] = task.TopicID{8} }, task.ErrOtherTopic,
+			"topic trades had id", true},
 	} {
 		for _, rebuild := range []bool{false, true} {
-			p := task.Progress{Log: ownLog, Sequence: 3, Next: 256, Inputs: map[string]int64{"trades": 40}, Topics: map[string]task.TopicID{"trades": {9}}}
+			p := task.Progress{Log: ownLog, Sequence: 3, Next: 256, Inputs: map[string]int64{"trades": 40},
+				Topics: map[string]task.TopicID{"trades": {9}}}
 			x.change(&p)
 			store := memory.New()
-			require.NoError(t, task.NewRestorer(store, ownLog).Apply([]task.Record{{Key: task.ProgressKey, Value: p.Append(nil)}}, 7))
+			require.NoError(t, task.NewRestorer(store,
+				ownLog).Apply([]task.Record{{Key: task.ProgressKey, Value: p.Append(nil)}}, 7))
 			var said strings.Builder
 			cfg := taskConfig(goldenPlan(t), store, nobody{})
-			cfg.Partition, cfg.ID, cfg.Topics, cfg.Rebuild, cfg.Log = 3, ownLog, input, rebuild, slog.New(slog.NewTextHandler(&said, nil))
+			cfg.Partition, cfg.ID, cfg.Topics, cfg.Rebuild, cfg.Log = 3, ownLog, input, rebuild,
+				slog.New(slog.NewTextHandler(&said, nil))
 			tk, err := task.New(cfg)
 			if !rebuild || !x.rebuild {
 				require.ErrorIs(t, err, x.is, name)
@@ -96,7 +102,8 @@ func TestCommitRecordOfAnother(t *testing.T) {
 func TestInputBecomesKnown(t *testing.T) {
 	p := task.Progress{Log: ownLog, Sequence: 3, Next: 256, Inputs: map[string]int64{"trades": 40}}
 	store := memory.New()
-	require.NoError(t, task.NewRestorer(store, ownLog).Apply([]task.Record{{Key: task.ProgressKey, Value: p.Append(nil)}}, 7))
+	require.NoError(t, task.NewRestorer(store,
+		ownLog).Apply([]task.Record{{Key: task.ProgressKey, Value: p.Append(nil)}}, 7))
 	cfg := taskConfig(goldenPlan(t), store, nobody{})
 	cfg.Partition, cfg.ID, cfg.Topics = 3, ownLog, map[string]task.TopicID{"trades": {9}}
 	tk, err := task.New(cfg)
@@ -107,7 +114,8 @@ func TestInputBecomesKnown(t *testing.T) {
 
 // Bytes that are no position are damage, as is a position of another length.
 func TestDamagedPosition(t *testing.T) {
-	for _, bad := range [][]byte{{}, {1}, make([]byte, 8), make([]byte, 16), append((&task.Position{Since: time.UnixMilli(1), Log: ownLog}).Append(nil), 1)} {
+	for _, bad := range [][]byte{{}, {1}, make([]byte, 8), make([]byte, 16),
+		append((&task.Position{Since: time.UnixMilli(1), Log: ownLog}).Append(nil), 1)} {
 		var b stores.Batch
 		b.Put(stores.MetaKey("position"), bad)
 		store := memory.New()

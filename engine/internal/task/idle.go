@@ -7,7 +7,8 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// idleClock lets stream time go on with the clock where no records come (windows.Spec.CloseIdle). The zero idleClock never does.
+// idleClock lets stream time go on with the clock where no records come (windows.Spec.CloseIdle).
+// The zero idleClock never does.
 type idleClock struct {
 	after time.Duration // without records, from then on
 	since time.Time     // when the last record came, or the task was opened
@@ -33,8 +34,8 @@ func (w *windowed) sawRecords() {
 	}
 }
 
-// tick closes the windows that the clock has closed. Stream time moves only where it closes some: it is part of the next commit
-// together with their rows, so a successor agrees with both.
+// tick closes the windows that the clock has closed. Stream time moves only where it closes some:
+// it is part of the next commit together with their rows, so a successor agrees with both.
 func (w *windowed) tick(ctx context.Context) (bool, error) {
 	now, ok := w.idle.streamTime(w.task.cfg.Now())
 	if !ok || now < w.nextClose {
@@ -47,8 +48,8 @@ func (w *windowed) tick(ctx context.Context) (bool, error) {
 	return true, w.close(ctx)
 }
 
-// closesBy says whether a window that has rows would be closed at a stream time. nextClose may be earlier: sessions grow, and a
-// bucket is empty where the aggregates have refused its only record.
+// closesBy says whether a window that has rows would be closed at a stream time. nextClose may be
+// earlier: sessions grow, and a bucket is empty where the aggregates have refused its only record.
 func (w *windowed) closesBy(now windows.Time) (bool, error) {
 	for _, s := range w.sizes {
 		if s.sessions != nil {

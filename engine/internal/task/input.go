@@ -10,15 +10,18 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// input is one topic of the task's. Its head is the next record that was accepted, decoded ahead so that its event time is known.
+// input is one topic of the task's. Its head is the next record that was accepted, decoded ahead so
+// that its event time is known.
 type input struct {
-	task     *Task
-	name     string
-	topic    string
-	place    uint64
-	table    bool
-	rank     int  // of records at one event time the input with the lowest goes first
-	ours     bool // written by the plan itself: no event time is too far ahead any more, whatever this machine's clock says
+	task  *Task
+	name  string
+	topic string
+	place uint64
+	table bool
+	rank  int // of records at one event time the input with the lowest goes first
+	// written by the plan itself: no event time is too far ahead any more, whatever this machine's
+	// clock says
+	ours     bool
 	decode   func(*topology.Record, []byte, []byte) error
 	steps    []runner
 	onDecode *topology.Policy // nil: that of all errors
@@ -50,8 +53,8 @@ func (t *Task) Wants(topic string) bool {
 	return in != nil && in.batch == nil
 }
 
-// Offer gives the task the next batch of an input that it Wants. The batch's records must stay as they are until it wants another.
-// release is called when all that the batch led to is committed.
+// Offer gives the task the next batch of an input that it Wants. The batch's records must stay as
+// they are until it wants another. release is called when all that the batch led to is committed.
 func (t *Task) Offer(b *Batch, release func()) {
 	in := t.input(b.Topic)
 	in.batch, in.at, in.release, in.limit = b, 0, release, windows.Last
@@ -70,10 +73,11 @@ func (t *Task) input(topic string) *input {
 	return nil
 }
 
-// Run processes what was offered, the record with the lowest event time first; of equal ones a table's before a stream's, those of a
-// Source.First before other streams', then in the order of the plan's sources [T5]. It stops when an input has nothing left of which ended does not say that its topic has no more
-// records now: with several inputs the next one is not known then. It commits when that is due. Records that are bad
-// are dropped and counted; an error ends the task.
+// Run processes what was offered, the record with the lowest event time first; of equal ones a
+// table's before a stream's, those of a Source.First before other streams', then in the order of
+// the plan's sources [T5]. It stops when an input has nothing left of which ended does not say that
+// its topic has no more records now: with several inputs the next one is not known then. It commits
+// when that is due. Records that are bad are dropped and counted; an error ends the task.
 func (t *Task) Run(ctx context.Context, ended func(topic string) bool) error {
 	if t.adopting {
 		if err := t.Commit(ctx); err != nil {
@@ -120,8 +124,9 @@ func (t *Task) Run(ctx context.Context, ended func(topic string) bool) error {
 	return t.Tick(ctx)
 }
 
-// between looks at the context and the clock now and then, and commits where that is due: a batch may take long where functions do, and all
-// that it makes must not come together in one transaction, which has a time-out.
+// between looks at the context and the clock now and then, and commits where that is due: a batch
+// may take long where functions do, and all that it makes must not come together in one
+// transaction, which has a time-out.
 func (t *Task) between(ctx context.Context) error {
 	if t.pace.left--; t.pace.left > 0 && t.waited == 0 {
 		return nil
@@ -146,7 +151,8 @@ type pace struct {
 	last   time.Time
 }
 
-// look lets the next look come later where there was no need for this one, and sooner where much of the time between commits has gone by.
+// look lets the next look come later where there was no need for this one, and sooner where much of
+// the time between commits has gone by.
 func (p *pace) look(now time.Time, every time.Duration) {
 	if now.Sub(p.last) > every/8 {
 		p.stride /= 2
@@ -165,14 +171,16 @@ func (t *Task) next(ended func(topic string) bool) (first *input) {
 			if !ended(in.topic) {
 				return nil
 			}
-		case first == nil, in.record.Time < first.record.Time, in.record.Time == first.record.Time && in.rank < first.rank:
+		case first == nil, in.record.Time < first.record.Time, in.record.Time == first.record.Time &&
+			in.rank < first.rank:
 			first = in
 		}
 	}
 	return first
 }
 
-// fill makes sure that there is a head; false if the batch has no record left that is accepted: then the batch is done.
+// fill makes sure that there is a head; false if the batch has no record left that is accepted:
+// then the batch is done.
 func (in *input) fill() bool {
 	if in.headed {
 		return true
@@ -224,7 +232,8 @@ func (in *input) accept(r *Record) bool {
 	case at < 0:
 		return in.unfit(r, Negative, nil)
 	case at > windows.Last:
-		return in.unfit(r, Ahead, fmt.Errorf("event time %d ms is beyond all windows, which end at %d", int64(at), int64(windows.Last)))
+		return in.unfit(r, Ahead, fmt.Errorf("event time %d ms is beyond all windows, which end at %d", int64(at),
+			int64(windows.Last)))
 	case at > in.limit:
 		return in.unfit(r, Ahead, fmt.Errorf("event time %v is more than %v ahead of the clock", at, in.task.cfg.Ahead))
 	}
@@ -253,7 +262,8 @@ func (in *input) unfit(r *Record, reason Reason, err error) bool {
 	return false
 }
 
-// decodeAgain decodes a record for which that has failed again, if its policy says so, and lets the policy take place where it still fails.
+// decodeAgain decodes a record for which that has failed again, if its policy says so, and lets the
+// policy take place where it still fails.
 func (in *input) decodeAgain(r *Record, err error) bool {
 	t := in.task
 	t.take(in, r)

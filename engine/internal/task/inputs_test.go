@@ -29,8 +29,9 @@ type stream struct {
 	ahead   time.Duration
 }
 
-// randomStream is records around windows of the program: out of order by up to twice the grace, late, at equal times, with
-// jumps, before 1970, ahead of the clock, with nulls and with values that are no rows.
+// randomStream is records around windows of the program: out of order by up to twice the grace,
+// late, at equal times, with jumps, before 1970, ahead of the clock, with nulls and with values
+// that are no rows.
 func randomStream(t testing.TB, r *rand.Rand, p *program, n int) *stream {
 	now := pick[int64](r, 0, 0, 1_700_000_000_000)
 	step := 1 + pick(r, p.kinds...).size/int64(1+r.IntN(20))
@@ -38,7 +39,8 @@ func randomStream(t testing.TB, r *rand.Rand, p *program, n int) *stream {
 		now = beforeChange(r, p.kinds[i].zone)
 	}
 	keys := pick(r, 1, 3, 40)
-	s := &stream{clock: time.UnixMilli(now + int64(n)*step), ahead: time.Duration(1+r.Int64N(1+p.grace+step*int64(n))) * time.Millisecond}
+	s := &stream{clock: time.UnixMilli(now + int64(n)*step),
+		ahead: time.Duration(1+r.Int64N(1+p.grace+step*int64(n))) * time.Millisecond}
 	codec := codecs.JSON[event]()
 	for range n {
 		at := now
@@ -69,7 +71,8 @@ func randomStream(t testing.TB, r *rand.Rand, p *program, n int) *stream {
 		case 1:
 			rec.Value, rec.row = nil, nil
 		case 2:
-			rec.Value, rec.row = pick(r, []byte{}, []byte("{"), value[:len(value)-1], []byte("nothing"), []byte{0xff, 0}), nil
+			rec.Value, rec.row = pick(r, []byte{}, []byte("{"), value[:len(value)-1], []byte("nothing"),
+				[]byte{0xff, 0}), nil
 		}
 		s.records = append(s.records, rec)
 	}
@@ -86,8 +89,9 @@ func beforeChange(r *rand.Rand, zone *time.Location) int64 {
 }
 
 func randomEvent(r *rand.Rand, keys int) *event {
-	e := &event{Key: fmt.Sprintf("k%d", r.IntN(keys)), Group: pick(r, "a", "b", "\u00fc", "", "a\"b"), Small: int32(r.IntN(48) - 12), Big: r.Uint64N(100),
-		Name: pick(r, "", "x", "yy", "\u00fc", "x"), Due: time.UnixMilli(r.Int64N(1e13) - 5e12).UTC()}
+	e := &event{Key: fmt.Sprintf("k%d", r.IntN(keys)), Group: pick(r, "a", "b", "\u00fc", "", "a\"b"),
+		Small: int32(r.IntN(48) - 12), Big: r.Uint64N(100), Name: pick(r, "", "x", "yy", "\u00fc", "x"),
+		Due: time.UnixMilli(r.Int64N(1e13) - 5e12).UTC()}
 	e.Price = pick(r, float64(r.IntN(1000)), 1e300, -1e300, r.Float64(), 997, 998, 999)
 	if keys > 1 && r.IntN(20) == 0 {
 		e.Key = "" // a key like any other
@@ -104,7 +108,8 @@ func randomEvent(r *rand.Rand, keys int) *event {
 }
 
 func randomDecimal(r *rand.Rand) *apd.Decimal {
-	d, _, _ := apd.NewFromString(pick(r, "0", "1.10", "-2.5", "1000", "99999999999999999999999999999999999999", "0.00000000000000000000000000000000000005"))
+	d, _, _ := apd.NewFromString(pick(r, "0", "1.10", "-2.5", "1000", "99999999999999999999999999999999999999",
+		"0.00000000000000000000000000000000000005"))
 	if r.IntN(2) == 0 {
 		d = apd.New(r.Int64N(2000)-1000, -r.Int32N(4))
 	}

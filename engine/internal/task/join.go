@@ -9,11 +9,13 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// join is a stream join at work in one task: rows of both sides are kept until nothing can match them any more, and each record
-// is joined with those of the other side that match it (semantics.md [J1] to [J10]).
+// join is a stream join at work in one task: rows of both sides are kept until nothing can match
+// them any more, and each record is joined with those of the other side that match it (semantics.md
+// [J1] to [J10]).
 //
-// A row is open, and may be matched, until stream time is past its time, what may follow it, and grace. Then it is put out alone if its
-// side is preserved and nothing has matched it. So what stream time is says which rows are gone: state has no note of it.
+// A row is open, and may be matched, until stream time is past its time, what may follow it, and
+// grace. Then it is put out alone if its side is preserved and nothing has matched it. So what
+// stream time is says which rows are gone: state has no note of it.
 type join struct {
 	task  *Task
 	name  string
@@ -40,17 +42,19 @@ const (
 )
 
 func newJoin(t *Task, name string, o *topology.StreamJoin, next []runner) (*join, error) {
-	j := &join{task: t, name: name, place: t.pulse.add(name, ""), asOf: o.AsOf, grace: o.Grace, call: o.Open(), next: next, streamTime: windows.Min,
-		groups: newGroupTable()}
+	j := &join{task: t, name: name, place: t.pulse.add(name, ""), asOf: o.AsOf, grace: o.Grace, call: o.Open(),
+		next: next, streamTime: windows.Min, groups: newGroupTable()}
 	for port := range j.sides {
-		s := &joinSide{join: j, port: port, op: t.first(name) + uint16(port), keeps: o.Keep[port], late: o.Before + o.After + o.Grace}
+		s := &joinSide{join: j, port: port, op: t.first(name) + uint16(port), keeps: o.Keep[port],
+			late: o.Before + o.After + o.Grace}
 		s.back, s.ahead = o.Before, o.After
 		if port == rightSide {
 			s.back, s.ahead = o.After, o.Before
 		}
 		s.open = s.ahead + o.Grace
 		s.waits, s.marks = s.keeps, s.keeps
-		if o.AsOf && port == leftSide { // put out once when stream time has come to its time and grace, whatever there is
+		// put out once when stream time has come to its time and grace, whatever there is
+		if o.AsOf && port == leftSide {
 			s.open, s.late, s.waits, s.marks = o.Grace-1, o.Grace, true, false
 		}
 		s.width = max(leastWidth, (s.open+1)/bucketsPerSpan)
@@ -88,7 +92,8 @@ func (s *joinSide) process(ctx context.Context, r *topology.Record) error {
 	case r.Key == nil:
 		j.task.unfit(NullKey, j.name, nil)
 		return nil
-	case r.Time < j.streamTime-s.late && (j.asOf || !s.keeps): // a row of a preserved side is in the result, however late
+	// a row of a preserved side is in the result, however late
+	case r.Time < j.streamTime-s.late && (j.asOf || !s.keeps):
 		j.task.drops.drop(Late, j.name, j.task.offset, nil)
 		return nil
 	case r.Time < j.streamTime-s.open:
@@ -109,8 +114,8 @@ func (s *joinSide) process(ctx context.Context, r *topology.Record) error {
 	return nil
 }
 
-// pass joins a record that is not kept, since it is closed already: it comes beyond its own grace, or is an as-of join's whose grace is
-// over with the record.
+// pass joins a record that is not kept, since it is closed already: it comes beyond its own grace,
+// or is an as-of join's whose grace is over with the record.
 func (s *joinSide) pass(ctx context.Context, r *topology.Record) error {
 	j := s.join
 	group, known := j.groups.find(r.Key)
@@ -129,7 +134,8 @@ func (s *joinSide) pass(ctx context.Context, r *topology.Record) error {
 	return nil
 }
 
-// probe puts out the record with each open row of the other side that matches it, in order of time, then arrival [J1].
+// probe puts out the record with each open row of the other side that matches it, in order of time,
+// then arrival [J1].
 func (s *joinSide) probe(ctx context.Context, r *topology.Record, group uint32) (matched bool, err error) {
 	j, other := s.join, s.join.sides[1-s.port]
 	if j.asOf || int(group) >= len(other.queues) {
@@ -167,7 +173,8 @@ func (j *join) alone(ctx context.Context, s *joinSide, key []byte, row any, at w
 	return j.emit(ctx, key, nil, row, at)
 }
 
-// emit puts out a result. One that the joiner fails to make is dropped and counted; what it was to be made of counts as matched.
+// emit puts out a result. One that the joiner fails to make is dropped and counted; what it was to
+// be made of counts as matched.
 func (j *join) emit(ctx context.Context, key []byte, left, right any, at windows.Time) error {
 	row, err := j.task.joined(j.place, j.name, j.call, left, right)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// supersede drops the right rows of a group in an as-of join that can be in force for no left row any more: there is a newer one at or before
-// the earliest time that a left row may still have.
+// supersede drops the right rows of a group in an as-of join that can be in force for no left row
+// any more: there is a newer one at or before the earliest time that a left row may still have.
 func (s *joinSide) supersede(group uint32) {
 	q := &s.queues[group]
 	earliest := s.join.streamTime - s.join.grace
@@ -24,9 +24,10 @@ func (s *joinSide) supersede(group uint32) {
 	}
 }
 
-// thinOut writes blocks of which most rows are superseded anew, with what is left of them: each row that is moved stands for one that is gone, so
-// what is kept is in proportion to what is needed. Rows of a key that have one time keep their order: a block is left as it is
-// while one of its rows may be one of several of its key and time that count.
+// thinOut writes blocks of which most rows are superseded anew, with what is left of them: each row
+// that is moved stands for one that is gone, so what is kept is in proportion to what is needed.
+// Rows of a key that have one time keep their order: a block is left as it is while one of its rows
+// may be one of several of its key and time that count.
 func (s *joinSide) thinOut(ctx context.Context) error {
 	thin := s.thin
 	s.thin = nil

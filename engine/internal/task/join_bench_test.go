@@ -98,11 +98,13 @@ func benchKeys(n int) [][]byte {
 	return keys
 }
 
-// One record of a join in order, from its bytes to the result: 1,000 keys, about one match a record; a commit each 50,000 records.
+// One record of a join in order, from its bytes to the result: 1,000 keys, about one match a
+// record; a commit each 50,000 records.
 func BenchmarkStreamJoin(b *testing.B) {
 	for _, keep := range []bool{false, true} {
 		b.Run(map[bool]string{false: "inner", true: "left"}[keep], func(b *testing.B) {
-			tk, err := task.New(taskConfig(sidesPlan(b, keep, dsl.Within(time.Second, time.Second)), memory.New(), &discard{}))
+			tk, err := task.New(taskConfig(sidesPlan(b, keep, dsl.Within(time.Second, time.Second)), memory.New(),
+				&discard{}))
 			require.NoError(b, err)
 			keys, s := benchKeys(1000), newSideBatches(1000, 2)
 			for range 40 {
@@ -128,8 +130,8 @@ func BenchmarkStreamJoin(b *testing.B) {
 	}
 }
 
-// What a record with ten matches costs in a join that keeps so many rows of its key on each side: left rows match what is up to 10 ms older, and
-// grace is what keeps the rest.
+// What a record with ten matches costs in a join that keeps so many rows of its key on each side:
+// left rows match what is up to 10 ms older, and grace is what keeps the rest.
 func BenchmarkJoinBuffered(b *testing.B) {
 	for _, rows := range []int{100, 1000, 10_000, 100_000} {
 		b.Run(fmt.Sprintf("%d rows", rows), func(b *testing.B) {
@@ -155,7 +157,8 @@ func BenchmarkJoinBuffered(b *testing.B) {
 	}
 }
 
-// A record of a join in order, and its matches, allocate nothing: blocks are allocated, one for thousands of rows.
+// A record of a join in order, and its matches, allocate nothing: blocks are allocated, one for
+// thousands of rows.
 func TestNoAllocationPerJoinedRecord(t *testing.T) {
 	for _, keep := range []bool{false, true} {
 		p := &discard{}

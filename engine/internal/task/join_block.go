@@ -8,16 +8,19 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// block is rows of one side of a join that came between two commits and have event times in one bucket, of all keys. Its data is one
-// row of the changelog and of the store, and never changes once it is there. What a row's bytes are is for the side's codec; around them:
+// block is rows of one side of a join that came between two commits and have event times in one
+// bucket, of all keys. Its data is one row of the changelog and of the store, and never changes
+// once it is there. What a row's bytes are is for the side's codec; around them:
 //
 //	time after the start of the bucket, length of the key, key, length of the row, row     lengths and time are uvarints
 //
-// Its key is (operator, start of the bucket, sequence of the commit in 8 bytes, number in the commit in 4).
-// Which of its rows were matched is another small row, with the same key of operator + 2: a bit a row, the lowest of the first byte first, without
-// zero bytes at its end. It is written anew at each commit that changes it.
+// Its key is (operator, start of the bucket, sequence of the commit in 8 bytes, number in the
+// commit in 4). Which of its rows were matched is another small row, with the same key of operator
+// + 2: a bit a row, the lowest of the first byte first, without zero bytes at its end. It is
+// written anew at each commit that changes it.
 //
-// Data is never written over, not even when the block is gone: rows that were decoded point into it.
+// Data is never written over, not even when the block is gone: rows that were decoded point into
+// it.
 type block struct {
 	number   uint64 // of rows at one time those in a block with a lower number came first
 	start    windows.Time
@@ -41,7 +44,8 @@ type block struct {
 	marksUnsaved bool // in joinSide.unsavedMarks
 }
 
-// blockBytes bounds a block: well below what a broker takes as one record. A larger row has a block of its own.
+// blockBytes bounds a block: well below what a broker takes as one record. A larger row has a block
+// of its own.
 const blockBytes = 256 << 10
 
 // add appends a row.
@@ -110,7 +114,8 @@ func parseBlockKey(key []byte) (*block, error) {
 	if err != nil || len(rest) != 12 || start < 0 {
 		return nil, errBlockKey
 	}
-	b := &block{start: windows.Time(start), sequence: binary.BigEndian.Uint64(rest), part: binary.BigEndian.Uint32(rest[8:])}
+	b := &block{start: windows.Time(start), sequence: binary.BigEndian.Uint64(rest),
+		part: binary.BigEndian.Uint32(rest[8:])}
 	if b.sequence == 0 {
 		return nil, errBlockKey
 	}

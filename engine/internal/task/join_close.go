@@ -7,8 +7,8 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// close puts out what stream time has closed, in order of time, right rows before left ones, then keys [J10], and frees what is not
-// needed any more.
+// close puts out what stream time has closed, in order of time, right rows before left ones, then
+// keys [J10], and frees what is not needed any more.
 func (j *join) close(ctx context.Context) error {
 	left, right := j.sides[leftSide], j.sides[rightSide]
 	for {
@@ -59,7 +59,8 @@ func (s *joinSide) closeFirst(ctx context.Context) error {
 	return err
 }
 
-// lookUp puts out a left row of an as-of join with the last right row at or before it, if that is not too old.
+// lookUp puts out a left row of an as-of join with the last right row at or before it, if that is
+// not too old.
 func (j *join) lookUp(ctx context.Context, key []byte, group uint32, known bool, row any, at windows.Time) error {
 	left, right := j.sides[leftSide], j.sides[rightSide]
 	if known && int(group) < len(right.queues) {
@@ -93,7 +94,8 @@ func (s *joinSide) less(a, b entry) bool {
 	return a.index < b.index
 }
 
-// push adds a row to those that wait, which are a binary heap. One that is matched later stays, and is passed over when it comes up.
+// push adds a row to those that wait, which are a binary heap. One that is matched later stays, and
+// is passed over when it comes up.
 func (s *joinSide) push(e entry) {
 	s.waiting = append(s.waiting, e)
 	h := s.waiting

@@ -17,8 +17,8 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// joinOracle is a slow program after semantics.md, "Joins of streams", for one partition: it keeps every row that ever came, and looks at all
-// of them for each record.
+// joinOracle is a slow program after semantics.md, "Joins of streams", for one partition: it keeps
+// every row that ever came, and looks at all of them for each record.
 type joinOracle struct {
 	p     *joinProgram
 	rows  [2][]*joinRow
@@ -42,7 +42,8 @@ func newJoinOracle(p *joinProgram, drops map[string]int64) *joinOracle {
 // follows is how long after a row of a side one that matches it may come, in event time.
 func (o *joinOracle) follows(side int) int64 { return [2]int64{o.p.after, o.p.before}[side] }
 
-// open says that a row of a time may still be matched [J10]; of an as-of join's left rows, that it waits.
+// open says that a row of a time may still be matched [J10]; of an as-of join's left rows, that it
+// waits.
 func (o *joinOracle) open(side int, at int64) bool {
 	if o.p.asOf() && side == 0 {
 		return o.time < at+o.p.grace
@@ -97,7 +98,8 @@ func (o *joinOracle) match(side int, row *joinRow) {
 	}
 	var found []*joinRow
 	for _, other := range o.rows[1-side] {
-		if !other.gone && string(other.key) == string(row.key) && other.at >= row.at-back && other.at <= row.at+ahead && o.open(1-side, other.at) {
+		if !other.gone && string(other.key) == string(row.key) && other.at >= row.at-back && other.at <= row.at+ahead &&
+			o.open(1-side, other.at) {
 			found = append(found, other)
 		}
 	}
@@ -143,7 +145,8 @@ func (o *joinOracle) close() {
 func (o *joinOracle) lookUp(row *joinRow) {
 	var last *joinRow
 	for _, r := range o.rows[1] {
-		if string(r.key) == string(row.key) && r.at <= row.at && r.at >= row.at-o.p.before && (last == nil || r.at >= last.at) {
+		if string(r.key) == string(row.key) && r.at <= row.at && r.at >= row.at-o.p.before &&
+			(last == nil || r.at >= last.at) {
 			last = r
 		}
 	}
@@ -161,7 +164,8 @@ func (o *joinOracle) alone(side int, row *joinRow) {
 }
 
 func (o *joinOracle) emit(key []byte, left, right *joinRow, at int64) {
-	if left != nil && left.row.N%31 == 30 || right != nil && right.row.N%37 == 36 || left != nil && right != nil && left.row.K != right.row.K {
+	if left != nil && left.row.N%31 == 30 || right != nil && right.row.N%37 == 36 || left != nil && right != nil &&
+		left.row.K != right.row.K {
 		o.drops["failed"]++
 		return
 	}
@@ -174,8 +178,9 @@ func (o *joinOracle) emit(key []byte, left, right *joinRow, at int64) {
 	o.out = append(o.out, fmt.Sprintf("%q: %s %s @%d", key, name(left), name(right), at))
 }
 
-// merged is the order in which a task processes what two topics hold: the record with the lower time of the two that are next, at equal times
-// the left one, or an as-of join's right one [T5]. What is not accepted is not in it.
+// merged is the order in which a task processes what two topics hold: the record with the lower
+// time of the two that are next, at equal times the left one, or an as-of join's right one [T5].
+// What is not accepted is not in it.
 func mergedInputs(p *joinProgram, records []joinInput, drops map[string]int64) (order []*joinInput) {
 	var topics [2][]*joinInput
 	for i := range records {
@@ -312,7 +317,8 @@ func TestJoinMatrix(t *testing.T) {
 					d.Commit()
 					want, _ := runJoinOracle(p, records, partitions)
 					for n := range partitions {
-						require.Equal(t, strings.Join(want[n], "\n"), strings.Join(joinResults(t, d, n), "\n"), "partition %d", n)
+						require.Equal(t, strings.Join(want[n], "\n"), strings.Join(joinResults(t, d, n), "\n"),
+							"partition %d", n)
 					}
 				})
 				if t.Failed() {
@@ -323,7 +329,8 @@ func TestJoinMatrix(t *testing.T) {
 	}
 }
 
-// Rows that are out of order within grace give the same results as those in order, however they are shuffled.
+// Rows that are out of order within grace give the same results as those in order, however they are
+// shuffled.
 func TestJoinShuffledWithinGrace(t *testing.T) {
 	for range 60 {
 		r := rand.New(rand.NewPCG(rand.Uint64(), 3))
@@ -334,7 +341,8 @@ func TestJoinShuffledWithinGrace(t *testing.T) {
 		now := int64(1000)
 		for i := range 200 {
 			now += 1 + r.Int64N(100) // no two at one time
-			records = append(records, joinRecord(t, r.IntN(2), &joinEvent{K: fmt.Sprint("k", r.IntN(3)), N: int64(i)}, now))
+			records = append(records, joinRecord(t, r.IntN(2), &joinEvent{K: fmt.Sprint("k", r.IntN(3)), N: int64(i)},
+				now))
 		}
 		end := joinRecord(t, 0, &joinEvent{K: "end", N: 1}, now+10_000_000)
 		run := func(records []joinInput) []string {
@@ -356,7 +364,8 @@ func TestJoinShuffledWithinGrace(t *testing.T) {
 	}
 }
 
-// Streams that have another key than their topic are joined from internal topics: what is in these is what the oracle gets.
+// Streams that have another key than their topic are joined from internal topics: what is in these
+// is what the oracle gets.
 func TestJoinOracleRepartitioned(t *testing.T) {
 	for range 40 {
 		at := rand.Uint64N(1 << 40)
@@ -384,7 +393,8 @@ func TestJoinOracleRepartitioned(t *testing.T) {
 			for _, rec := range mergedInputs(&oracle, in, drops) {
 				o.process(rec)
 			}
-			require.Equal(t, strings.Join(o.out, "\n"), strings.Join(joinResults(t, d, n), "\n"), "seed %d, partition %d: %v", at, n, p)
+			require.Equal(t, strings.Join(o.out, "\n"), strings.Join(joinResults(t, d, n), "\n"),
+				"seed %d, partition %d: %v", at, n, p)
 		}
 		for _, reason := range []string{"late", "failed", "null_key"} {
 			require.Equal(t, drops[reason], d.Dropped(reason), "seed %d: %s", at, reason)

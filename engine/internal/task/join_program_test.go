@@ -42,7 +42,8 @@ var joinKinds = []string{"inner", "left", "right", "outer", "as-of", "left as-of
 func (p *joinProgram) asOf() bool { return p.kind == "as-of" || p.kind == "left as-of" }
 
 func (p *joinProgram) keeps(side int) bool {
-	return p.kind == "outer" || side == 0 && (p.kind == "left" || p.kind == "left as-of") || side == 1 && p.kind == "right"
+	return p.kind == "outer" || side == 0 && (p.kind == "left" || p.kind == "left as-of") || side == 1 &&
+		p.kind == "right"
 }
 
 func (p *joinProgram) String() string {
@@ -87,7 +88,8 @@ func (p *joinProgram) span() dsl.Span {
 
 // addJoin adds the join to a plan.
 func (p *joinProgram) addJoin(left, right *dsl.StreamOf[joinEvent]) *dsl.StreamOf[joined] {
-	f := map[string]func(*dsl.StreamOf[joinEvent], *dsl.StreamOf[joinEvent], dsl.Span, func(*joinEvent, *joinEvent) (joined, error)) *dsl.StreamOf[joined]{
+	f := map[string]func(*dsl.StreamOf[joinEvent], *dsl.StreamOf[joinEvent], dsl.Span,
+		func(*joinEvent, *joinEvent) (joined, error)) *dsl.StreamOf[joined]{
 		"inner": dsl.Join[joinEvent, joinEvent, joined], "left": dsl.LeftJoin[joinEvent, joinEvent, joined],
 		"right": dsl.RightJoin[joinEvent, joinEvent, joined], "outer": dsl.OuterJoin[joinEvent, joinEvent, joined],
 		"as-of": dsl.AsOf[joinEvent, joinEvent, joined], "left as-of": dsl.LeftAsOf[joinEvent, joinEvent, joined]}
@@ -131,7 +133,8 @@ type joinInput struct {
 	row *joinEvent // nil: the value is null or no row
 }
 
-// randomJoinInput is records of both sides: of a few keys, or many; out of order within grace and beyond, at equal times, with jumps of years.
+// randomJoinInput is records of both sides: of a few keys, or many; out of order within grace and
+// beyond, at equal times, with jumps of years.
 func randomJoinInput(t testing.TB, r *rand.Rand, p *joinProgram, n int) []joinInput {
 	keys := pick(r, 1, 2, 20)
 	step := 1 + pick(r, p.before+p.after, p.grace, 10)/int64(1+r.IntN(30))
@@ -155,7 +158,8 @@ func randomJoinInput(t testing.TB, r *rand.Rand, p *joinProgram, n int) []joinIn
 			now += r.Int64N(2 * step)
 			at = now
 		}
-		e := &joinEvent{K: fmt.Sprintf("k%d", r.IntN(keys)), N: int64(i), Skip: r.Int64N(20), Pad: string(make([]byte, pad))}
+		e := &joinEvent{K: fmt.Sprintf("k%d", r.IntN(keys)), N: int64(i), Skip: r.Int64N(20),
+			Pad: string(make([]byte, pad))}
 		records = append(records, joinRecord(t, r.IntN(2), e, at))
 		rec := &records[len(records)-1]
 		switch r.IntN(60) {
@@ -181,5 +185,6 @@ func randomJoinInput(t testing.TB, r *rand.Rand, p *joinProgram, n int) []joinIn
 func joinRecord(t testing.TB, side int, e *joinEvent, at int64) joinInput {
 	value, err := codecs.JSON[joinEvent]().Encode(nil, e)
 	require.NoError(t, err)
-	return joinInput{side: side, row: e, Record: enginetest.Record{Key: []byte(e.K), Value: value, Timestamp: windows.Time(at)}}
+	return joinInput{side: side, row: e, Record: enginetest.Record{Key: []byte(e.K), Value: value,
+		Timestamp: windows.Time(at)}}
 }

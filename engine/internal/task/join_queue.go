@@ -23,8 +23,9 @@ type queue struct {
 	head    int
 }
 
-// from is the place of the first entry at or after t. It is looked for from the newest on, in steps that double, as most records match rows near
-// their own time: what is buffered before those costs nothing.
+// from is the place of the first entry at or after t. It is looked for from the newest on, in steps
+// that double, as most records match rows near their own time: what is buffered before those costs
+// nothing.
 func (q *queue) from(t windows.Time) int {
 	low, high := q.head, len(q.entries)
 	for step := 1; high-step >= low; step *= 2 {
@@ -45,8 +46,8 @@ func (q *queue) after(t windows.Time) int {
 	return q.from(t + 1)
 }
 
-// insert adds an entry behind those of its time, and returns by how many bytes the queue has grown. In order that is an append; else
-// the newer entries of the key move.
+// insert adds an entry behind those of its time, and returns by how many bytes the queue has grown.
+// In order that is an append; else the newer entries of the key move.
 func (q *queue) insert(e entry) (grown int) {
 	before := cap(q.entries)
 	if q.head > 16 && 2*q.head > len(q.entries) {
@@ -60,7 +61,8 @@ func (q *queue) insert(e entry) (grown int) {
 // keepEntries is the capacity that an empty queue keeps for the next key that has its number.
 const keepEntries = 16
 
-// popThrough drops the entries up to a time, and returns how many, and by how many bytes the queue has shrunk.
+// popThrough drops the entries up to a time, and returns how many, and by how many bytes the queue
+// has shrunk.
 func (q *queue) popThrough(t windows.Time) (popped int32, shrunk int) {
 	first := q.head
 	for q.head < len(q.entries) && q.entries[q.head].time <= t {

@@ -9,8 +9,9 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// joinSide is the rows of one side of a join. Of each key there is a queue of entries in order of time; the rows themselves lie in
-// blocks, and these in buckets of event time. What has closed goes a bucket at a time, without a look at other rows.
+// joinSide is the rows of one side of a join. Of each key there is a queue of entries in order of
+// time; the rows themselves lie in blocks, and these in buckets of event time. What has closed goes
+// a bucket at a time, without a look at other rows.
 type joinSide struct {
 	join *join
 	port int
@@ -19,8 +20,8 @@ type joinSide struct {
 	keeps bool // rows that nothing matches go out alone
 	waits bool // rows wait for stream time to close them
 	marks bool // it is kept which rows are matched
-	// A row at t matches those of the other side from t-back to t+ahead, is open until stream time is past t+open, and late if
-	// stream time is past t+late when it comes.
+	// A row at t matches those of the other side from t-back to t+ahead, is open until stream time
+	// is past t+open, and late if stream time is past t+late when it comes.
 	back, ahead, open, late windows.Time
 	width                   windows.Time // of buckets
 
@@ -162,10 +163,12 @@ func (s *joinSide) load(e entry) (any, error) {
 	return row, nil
 }
 
-// leastLoaded is how many bytes of blocks that were read back stay in memory at least, however low its bound.
+// leastLoaded is how many bytes of blocks that were read back stay in memory at least, however low
+// its bound.
 const leastLoaded = 1 << 20
 
-// readBack reads a block that is only in the store. Those that were read before it go again when there are too many.
+// readBack reads a block that is only in the store. Those that were read before it go again when
+// there are too many.
 func (s *joinSide) readBack(b *block) error {
 	t := s.join.task
 	s.join.key = b.appendKey(s.join.key[:0], s.op)
@@ -249,5 +252,6 @@ func (s *joinSide) drop(ctx context.Context, slot uint32) {
 func (s *joinSide) bury(ctx context.Context, b *block, op uint16) {
 	t := s.join.task
 	s.join.key = b.appendKey(s.join.key[:0], op)
-	t.produce(ctx, Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(s.join.key), Timestamp: t.logTime()})
+	t.produce(ctx, Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(s.join.key),
+		Timestamp: t.logTime()})
 }

@@ -19,7 +19,8 @@ func (j *join) sawRecords() {}
 // flush has nothing to do: results are put out at once.
 func (j *join) flush(context.Context) error { return nil }
 
-// log writes the rows that came since the last commit, a block a bucket, and which rows of any block have been matched.
+// log writes the rows that came since the last commit, a block a bucket, and which rows of any
+// block have been matched.
 func (j *join) log(ctx context.Context) error {
 	for _, s := range j.sides {
 		if err := s.thinOut(ctx); err != nil {
@@ -72,7 +73,8 @@ func (s *joinSide) logMarks(ctx context.Context) {
 func (s *joinSide) logRow(ctx context.Context, b *block, op uint16, row []byte) {
 	t := s.join.task
 	s.join.key = b.appendKey(s.join.key[:0], op)
-	t.produce(ctx, Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(s.join.key), Value: row, Timestamp: t.logTime()})
+	t.produce(ctx, Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(s.join.key), Value: row,
+		Timestamp: t.logTime()})
 	t.unsaved += len(s.join.key) + len(row)
 }
 
@@ -118,8 +120,8 @@ func (j *join) memory() int {
 	return n
 }
 
-// evict drops the data of blocks that are in the store, oldest first. Entries stay, 24 bytes a row with what blocks know of them, so that
-// a record reads only blocks with rows that match.
+// evict drops the data of blocks that are in the store, oldest first. Entries stay, 24 bytes a row
+// with what blocks know of them, so that a record reads only blocks with rows that match.
 func (j *join) evict(enough func() bool) {
 	for _, s := range j.sides {
 		for _, bucket := range s.buckets {
@@ -171,7 +173,8 @@ func (s *joinSide) openBlocks() error {
 	})
 }
 
-// scan visits the blocks of an operator in the store in order of (bucket, commit, part): of a time, in order of arrival.
+// scan visits the blocks of an operator in the store in order of (bucket, commit, part): of a time,
+// in order of arrival.
 func (s *joinSide) scan(op uint16, visit func(stores.Entry, *block) error) error {
 	from, to := stores.OperatorBounds(op)
 	for e, err := range s.join.task.cfg.Store.Scan(from, to) {

@@ -30,7 +30,8 @@ func goldenJoinRecords(t testing.TB) []joinInput {
 	}
 }
 
-// TestGoldenJoin pins what outlives the process: a block a side, bucket and commit, marks of preserved sides, tombstones.
+// TestGoldenJoin pins what outlives the process: a block a side, bucket and commit, marks of
+// preserved sides, tombstones.
 func TestGoldenJoin(t *testing.T) {
 	d := enginetest.New(t, goldenJoin.build(t))
 	queueJoin(d, goldenJoinRecords(t))
@@ -42,7 +43,8 @@ func TestGoldenJoin(t *testing.T) {
 	left := "01" + "0100" + "0000018bcfe56800" + "0000000000000001" + "00000000"
 	right := "01" + "0101" + "0000018bcfe563e4" + "0000000000000001" + "00000000"
 	want := []string{
-		left + " " + "00" + "03" + "455552" + "16" + "00" + "03455552" + row("1", "00") + // time after the start of the bucket, key, row with its form
+		// time after the start of the bucket, key, row with its form
+		left + " " + "00" + "03" + "455552" + "16" + "00" + "03455552" + row("1", "00") +
 			"01" + "03" + "455552" + "17" + "00" + "03455552" + row("2", "0178") +
 			"32" + "03" + "4e5a44" + "16" + "00" + "034e5a44" + row("4", "00"),
 		"01" + "0102" + left[6:] + " 03", // rows 0 and 1 are matched
@@ -51,8 +53,8 @@ func TestGoldenJoin(t *testing.T) {
 		left + " null",
 		"01" + "0102" + left[6:] + " null",
 		right + " null",
-		"01" + "0100" + "0000018bcfe6ee" + "a0" + "0000000000000002" + "00000000" + " " + "00" + "03" + "455552" + "16" + "00" + "03455552" + row("5", "00"),
-		"commit",
+		"01" + "0100" + "0000018bcfe6ee" + "a0" + "0000000000000002" + "00000000" + " " + "00" + "03" + "455552" +
+			"16" + "00" + "03455552" + row("5", "00"), "commit",
 	}
 	var got []string
 	for _, r := range d.Partition(joinLog, 0) {
@@ -68,21 +70,24 @@ func TestGoldenJoin(t *testing.T) {
 	require.Equal(t, strings.Join(want, "\n"), strings.Join(got, "\n"))
 }
 
-// joinStore is a store restored from the changelog of the golden join, in which change has been made to a record's value.
+// joinStore is a store restored from the changelog of the golden join, in which change has been
+// made to a record's value.
 func joinStore(t testing.TB, change func(key string, value []byte) []byte) stores.Store {
 	d := enginetest.New(t, goldenJoin.build(t))
 	queueJoin(d, goldenJoinRecords(t))
 	d.Commit()
 	var log []task.Record
 	for i, r := range d.Partition(joinLog, 0) {
-		log = append(log, task.Record{Key: r.Key, Value: change(hex.EncodeToString(r.Key[:min(3, len(r.Key))]), r.Value), Offset: int64(i)})
+		log = append(log, task.Record{Key: r.Key, Value: change(hex.EncodeToString(r.Key[:min(3, len(r.Key))]),
+			r.Value), Offset: int64(i)})
 	}
 	store := memory.New()
 	require.NoError(t, task.NewRestorer(store, ownerOf(goldenJoin.build(t))).Apply(log, int64(len(log))))
 	return store
 }
 
-// useJoinStore opens a task on a store, and processes a record that matches right rows, and one that closes all.
+// useJoinStore opens a task on a store, and processes a record that matches right rows, and one
+// that closes all.
 func useJoinStore(t testing.TB, store stores.Store) error {
 	tk, err := task.New(ownConfig(goldenJoin.build(t), store, &discard{}))
 	if err != nil {
@@ -91,12 +96,14 @@ func useJoinStore(t testing.TB, store stores.Store) error {
 	var records []task.Record
 	for i, at := range []int64{1_700_000_000_060, 1_800_000_000_000} {
 		r := joinRecord(t, 0, &joinEvent{K: "EUR", N: 9}, at)
-		records = append(records, task.Record{Key: r.Key, Value: r.Value, Timestamp: r.Timestamp, Offset: int64(10 + i)})
+		records = append(records, task.Record{Key: r.Key, Value: r.Value, Timestamp: r.Timestamp,
+			Offset: int64(10 + i)})
 	}
 	return tk.Process(t.Context(), &task.Batch{Topic: "left", Next: 20, Records: records}, func() {})
 }
 
-// A block that is cut short is an error that says so, when the task is opened or when the row is read.
+// A block that is cut short is an error that says so, when the task is opened or when the row is
+// read.
 func TestDamagedBlocks(t *testing.T) {
 	damaged := func(err error) bool { return strings.Contains(fmt.Sprint(err), "damaged") }
 	require.NoError(t, useJoinStore(t, joinStore(t, func(_ string, v []byte) []byte { return v })))
@@ -161,7 +168,8 @@ func (f *feeder) add(records ...joinInput) {
 		b := &task.Batch{Topic: topic}
 		for _, r := range records {
 			if r.side == side {
-				b.Records = append(b.Records, task.Record{Key: r.Key, Value: r.Value, Timestamp: r.Timestamp, Offset: f.next})
+				b.Records = append(b.Records, task.Record{Key: r.Key, Value: r.Value, Timestamp: r.Timestamp,
+					Offset: f.next})
 				f.next++
 			}
 		}
@@ -181,7 +189,8 @@ func entries(t testing.TB, store stores.Store) (n int) {
 	return n
 }
 
-// Memory and store are what open rows need, however many rows have been there; a jump of years through a full buffer leaves nothing behind.
+// Memory and store are what open rows need, however many rows have been there; a jump of years
+// through a full buffer leaves nothing behind.
 func TestJoinStateIsBounded(t *testing.T) {
 	for _, kind := range joinKinds {
 		t.Run(kind, func(t *testing.T) {
@@ -251,7 +260,8 @@ func TestAsOfKeepsWhatIsInForce(t *testing.T) {
 			if i == 7 {
 				key = fmt.Sprint("rare", n)
 			}
-			records = append(records, joinRecord(t, 1, &joinEvent{K: key, N: int64(n*50 + i), Pad: strings.Repeat("x", 500)}, int64(now)))
+			records = append(records, joinRecord(t, 1, &joinEvent{K: key, N: int64(n*50 + i),
+				Pad: strings.Repeat("x", 500)}, int64(now)))
 		}
 		f.add(records...)
 		require.NoError(t, tk.Commit(t.Context()))
@@ -271,7 +281,8 @@ func TestAsOfKeepsWhatIsInForce(t *testing.T) {
 	for _, n := range []int{0, 150, 299} {
 		f.add(joinRecord(t, 0, &joinEvent{K: fmt.Sprint("rare", n), N: 1}, int64(now)))
 	}
-	f.add(joinRecord(t, 0, &joinEvent{K: "busy", N: 1}, int64(now)), joinRecord(t, 0, &joinEvent{K: "end", N: 1}, int64(now)+20))
+	f.add(joinRecord(t, 0, &joinEvent{K: "busy", N: 1}, int64(now)), joinRecord(t, 0, &joinEvent{K: "end", N: 1},
+		int64(now)+20))
 	require.Equal(t, []string{`{"K":"busy","Left":1,"Right":14999}`, `{"K":"rare0","Left":1,"Right":7}`,
 		`{"K":"rare150","Left":1,"Right":7507}`, `{"K":"rare299","Left":1,"Right":14957}`}, out.values)
 }

@@ -11,8 +11,9 @@ import (
 	"github.com/ashi-stream/ashi/stores"
 )
 
-// keyed is rows of bytes by key: the state of operators over tables. In memory are those that changed since the last checkpoint and
-// those that were read since the last eviction; the others are in the store. A read is a point get at most.
+// keyed is rows of bytes by key: the state of operators over tables. In memory are those that
+// changed since the last checkpoint and those that were read since the last eviction; the others
+// are in the store. A read is a point get at most.
 type keyed struct {
 	task    *Task
 	name    string // of the operator, for errors
@@ -23,7 +24,8 @@ type keyed struct {
 	bytes   int
 	absent  bool // the store may hold rows that are not in memory
 	skey    []byte
-	sorted  *btree.BTreeG[*keyedRow] // rows by key, where they are asked for by the beginning of it; else nil (sorted.go)
+	// rows by key, where they are asked for by the beginning of it; else nil (sorted.go)
+	sorted *btree.BTreeG[*keyedRow]
 }
 
 // keyedRow is a row in memory.
@@ -33,7 +35,8 @@ type keyedRow struct {
 	flags uint8
 }
 
-// keyedBytes is what a row takes beside its key and value: here, in the map, and in the lists of changed rows.
+// keyedBytes is what a row takes beside its key and value: here, in the map, and in the lists of
+// changed rows.
 const keyedBytes = 112
 
 func newKeyed(t *Task, name string, op uint16) *keyed {
@@ -146,7 +149,8 @@ func (k *keyed) log(ctx context.Context) {
 	k.dirty = k.dirty[:0]
 }
 
-// save adds what changed since the last checkpoint to it, by ascending key, and forgets what was deleted.
+// save adds what changed since the last checkpoint to it, by ascending key, and forgets what was
+// deleted.
 func (k *keyed) save() error {
 	slices.SortFunc(k.unsaved, func(a, b *keyedRow) int { return bytes.Compare([]byte(a.key), []byte(b.key)) })
 	for _, r := range k.unsaved {

@@ -10,7 +10,8 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// Classes of errors in dead letters, beside the names of Reasons for records that no function failed for.
+// Classes of errors in dead letters, beside the names of Reasons for records that no function
+// failed for.
 const (
 	classFunction = "function" // returned an error
 	classPanic    = "panic"
@@ -25,15 +26,17 @@ const ClassManual = "manual"
 
 // Classes are all classes of letters, those first that policies are asked for.
 func Classes() []string {
-	all := []string{classDecode, classFunction, classPanic, classEncode, Misplaced.String(), classTooLarge, classRefused, ClassManual}
+	all := []string{classDecode, classFunction, classPanic, classEncode, Misplaced.String(), classTooLarge,
+		classRefused, ClassManual}
 	for _, r := range []Reason{NullValue, NullKey, Negative, Ahead} {
 		all = append(all, r.String())
 	}
 	return all
 }
 
-// Headers of dead letters. Their values are text, numbers in decimal; the names are close to those of Kafka Connect and Kafka Streams. The
-// record's own headers stand before them; the first one is where they begin.
+// Headers of dead letters. Their values are text, numbers in decimal; the names are close to those
+// of Kafka Connect and Kafka Streams. The record's own headers stand before them; the first one is
+// where they begin.
 const (
 	headerTopic       = "__ashi.errors.topic"
 	headerPartition   = "__ashi.errors.partition"
@@ -48,8 +51,9 @@ const (
 	headerOmitted     = "__ashi.errors.omitted" // bytes of the value, which was too large for the letter
 )
 
-// Headers of what is sent anew from the dead letters: of the record, where its letter is; and of the mark that is written to the dead
-// letters in the same transaction, which letter it is and where it went.
+// Headers of what is sent anew from the dead letters: of the record, where its letter is; and of
+// the mark that is written to the dead letters in the same transaction, which letter it is and
+// where it went.
 const (
 	headerFrom   = "__ashi.redriven.from"   // topic/partition@offset
 	headerLetter = "__ashi.redriven.letter" // partition:offset
@@ -158,15 +162,19 @@ func ParseLetter(r *Record) (Letter, bool) {
 	return l, true
 }
 
-// Redriven is the record of a letter as it is sent anew; from is where the letter is, topic/partition@offset. The caller adds topic and partition.
+// Redriven is the record of a letter as it is sent anew; from is where the letter is,
+// topic/partition@offset. The caller adds topic and partition.
 func (l *Letter) Redriven(from string) Output {
 	own := slices.DeleteFunc(slices.Clone(l.Headers), func(h Header) bool { return h.Key == headerFrom })
-	return Output{Key: l.Key, Value: l.Value, Headers: append(own, Header{Key: headerFrom, Value: []byte(from)}), Timestamp: l.Timestamp}
+	return Output{Key: l.Key, Value: l.Value, Headers: append(own, Header{Key: headerFrom, Value: []byte(from)}),
+		Timestamp: l.Timestamp}
 }
 
-// Mark is a record of the dead letters that says that a letter was sent anew. The caller adds topic, partition and timestamp.
+// Mark is a record of the dead letters that says that a letter was sent anew. The caller adds
+// topic, partition and timestamp.
 func Mark(partition int32, offset int64, to string) Output {
-	return Output{Headers: []Header{{Key: headerLetter, Value: fmt.Appendf(nil, "%d:%d", partition, offset)}, {Key: headerTo, Value: []byte(to)}}}
+	return Output{Headers: []Header{{Key: headerLetter, Value: fmt.Appendf(nil, "%d:%d", partition, offset)},
+		{Key: headerTo, Value: []byte(to)}}}
 }
 
 // ParseMark reads what Mark wrote; false: the record is no mark.
@@ -204,8 +212,9 @@ func (t *Task) origin() origin {
 	return origin{t.source.topic, t.cfg.Partition, r.Offset, r.Timestamp, r.Key, r.Value, r.Headers}
 }
 
-// letter writes the record at work to the dead letters, in the transaction under way. Of a record that was read there is one letter,
-// however many steps it fails at: whoever sends it anew sends all of it.
+// letter writes the record at work to the dead letters, in the transaction under way. Of a record
+// that was read there is one letter, however many steps it fails at: whoever sends it anew sends
+// all of it.
 func (t *Task) letter(f failure) {
 	if t.derived == nil && t.raw != nil {
 		if t.lettered {
@@ -217,13 +226,15 @@ func (t *Task) letter(f failure) {
 	if t.derived != nil {
 		o.key = t.keep(o.key) // those of records that were read stay as they are
 	}
-	l := Letter{Topic: o.topic, Partition: o.partition, Offset: o.offset, Timestamp: o.time, Key: o.key, Value: o.value, Headers: o.headers,
-		Class: f.class, Text: f.err.Error(), Step: f.step, Application: t.cfg.Application, Task: t.name()}
+	l := Letter{Topic: o.topic, Partition: o.partition, Offset: o.offset, Timestamp: o.time, Key: o.key, Value: o.value,
+		Headers: o.headers, Class: f.class, Text: f.err.Error(), Step: f.step, Application: t.cfg.Application,
+		Task: t.name()}
 	if p := (*panicError)(nil); errors.As(f.err, &p) {
 		l.Stack = string(p.stack)
 	}
 	out := t.fitting(&l)
-	out.Topic, out.Timestamp = t.cfg.Sub.DeadLetters, windows.At(t.cfg.Now()) // the clock's: no retention by time takes it for an old one
+	// the clock's: no retention by time takes it for an old one
+	out.Topic, out.Timestamp = t.cfg.Sub.DeadLetters, windows.At(t.cfg.Now())
 	if n := t.cfg.Sinks[out.Topic]; n > 0 {
 		out.Partition = t.cfg.Partition % n
 		if out.Key != nil {
@@ -231,7 +242,8 @@ func (t *Task) letter(f failure) {
 		}
 	}
 	if r, refused := t.refusal(&out); refused { // a letter that is lost would be a record that is lost
-		t.broken = &RecordError{t.name(), f.step, o.topic, o.partition, o.offset, fmt.Errorf("%w; and it cannot be a dead letter: %w", f.err, r.err)}
+		t.broken = &RecordError{t.name(), f.step, o.topic, o.partition, o.offset,
+			fmt.Errorf("%w; and it cannot be a dead letter: %w", f.err, r.err)}
 		return
 	}
 	t.send(t.ctx, out)
@@ -239,8 +251,8 @@ func (t *Task) letter(f failure) {
 	t.drops.lettered(f.reason, f.step, o.offset, f.err)
 }
 
-// fitting is the letter as large as its topic takes: without its stack if need be, then without its value, then without the headers
-// and key that it had.
+// fitting is the letter as large as its topic takes: without its stack if need be, then without its
+// value, then without the headers and key that it had.
 func (t *Task) fitting(l *Letter) Output {
 	o := l.Output()
 	for _, without := range []func(){
@@ -258,8 +270,8 @@ func (t *Task) fitting(l *Letter) Output {
 	return o
 }
 
-// recordBytes is more than a batch of one record takes beside the record's key, value and headers: 61 of the batch, and the
-// lengths.
+// recordBytes is more than a batch of one record takes beside the record's key, value and headers:
+// 61 of the batch, and the lengths.
 const recordBytes = 61 + 64
 
 // size is the bytes that o takes in a batch of its own, or a few more.

@@ -49,7 +49,8 @@ func (t *Task) refusal(o *Output) (f failure, refused bool) {
 	}
 	l := t.cfg.Limits[o.Topic]
 	if l.Bytes > 0 && n > l.Bytes {
-		err := fmt.Errorf("record with key %q has %d bytes, topic %s takes %d (max.message.bytes)", o.Key, n, o.Topic, l.Bytes)
+		err := fmt.Errorf("record with key %q has %d bytes, topic %s takes %d (max.message.bytes)", o.Key, n, o.Topic,
+			l.Bytes)
 		return failure{reason: TooLarge, class: classTooLarge, err: err}, true
 	}
 	if !l.choosy() {
@@ -105,7 +106,8 @@ type Refusal struct {
 // Error says what was refused.
 func (r *Refusal) Error() string {
 	o := &r.Output
-	return fmt.Sprintf("topic %s/%d refuses the record with key %q and timestamp %v: %v", o.Topic, o.Partition, o.Key, o.Timestamp, r.Err)
+	return fmt.Sprintf("topic %s/%d refuses the record with key %q and timestamp %v: %v", o.Topic, o.Partition, o.Key,
+		o.Timestamp, r.Err)
 }
 
 // Unwrap is the broker's error.

@@ -66,7 +66,9 @@ func deedAt(key []byte, at windows.Time) enginetest.Record {
 
 // A limit of a few seconds leaves half of it to clocks.
 func TestShortLimit(t *testing.T) {
-	d, _ := deeds(t, enginetest.Options{Start: noon, Limits: map[string]enginetest.TopicLimits{"out": {After: 10 * time.Second}}}, func(*dsl.Builder, *dsl.StreamOf[deed], *dsl.StreamOf[deed]) {})
+	d, _ := deeds(t, enginetest.Options{Start: noon,
+		Limits: map[string]enginetest.TopicLimits{"out": {After: 10 * time.Second}}},
+		func(*dsl.Builder, *dsl.StreamOf[deed], *dsl.StreamOf[deed]) {})
 	d.AddRaw("deeds", deedAt([]byte("a"), after(5*time.Second)), deedAt([]byte("b"), after(6*time.Second)))
 	require.Len(t, d.Partition("out", 0), 1)
 	require.Equal(t, int64(1), d.Dropped("refused"))
@@ -77,12 +79,14 @@ func TestShortLimit(t *testing.T) {
 // lost.
 func TestLimitsOfOtherTopics(t *testing.T) {
 	limits := map[string]enginetest.TopicLimits{"late": {Keyed: true, Before: time.Hour}}
-	late := []enginetest.Record{deedOf("a", "", after(0)), deedOf("a", "", after(-2*time.Hour)), deedOf("a", "", after(-30*time.Minute))}
+	late := []enginetest.Record{deedOf("a", "", after(0)), deedOf("a", "", after(-2*time.Hour)),
+		deedOf("a", "", after(-30*time.Minute))}
 	b := dsl.New("app")
 	s := dsl.Stream[deed](b, "deeds").OnError(dsl.DeadLetter)
-	dsl.Aggregate(dsl.GroupBy(s, func(d *deed) string { return d.Name }), windows.Minutes(1), func(g dsl.Group[string, deed]) deed {
-		return deed{Name: g.Key(), Does: aggregates.LatestByOffset(g, func(d *deed) string { return d.Does })}
-	}).
+	dsl.Aggregate(dsl.GroupBy(s, func(d *deed) string { return d.Name }), windows.Minutes(1),
+		func(g dsl.Group[string, deed]) deed {
+			return deed{Name: g.Key(), Does: aggregates.LatestByOffset(g, func(d *deed) string { return d.Does })}
+		}).
 		LateTo("late").Final()
 	plan, err := b.Build()
 	require.NoError(t, err)
@@ -92,10 +96,12 @@ func TestLimitsOfOtherTopics(t *testing.T) {
 	require.Equal(t, []any{"refused", int64(1)}, []any{d.DeadLetters()[0].Class, d.DeadLetters()[0].Offset})
 
 	limits["dead.letter.queue"] = enginetest.TopicLimits{Keyed: true}
-	d, _ = deeds(t, enginetest.Options{Limits: limits}, func(_ *dsl.Builder, s, _ *dsl.StreamOf[deed]) { s.OnError(dsl.DeadLetter) })
+	d, _ = deeds(t, enginetest.Options{Limits: limits},
+		func(_ *dsl.Builder, s, _ *dsl.StreamOf[deed]) { s.OnError(dsl.DeadLetter) })
 	bad := deedOf("a", "fail", 1)
 	bad.Key = nil
 	err = d.TryRaw("deeds", bad)
-	require.ErrorContains(t, err, "it cannot be a dead letter: topic dead.letter.queue does not take records without a key")
+	require.ErrorContains(t, err,
+		"it cannot be a dead letter: topic dead.letter.queue does not take records without a key")
 	require.ErrorAs(t, err, new(*task.RecordError))
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// linked is a runner that reads the table of another node. It is linked when all runners are made: that of the node may be in the making
-// while that of its reader is, which stands below it.
+// linked is a runner that reads the table of another node. It is linked when all runners are made:
+// that of the node may be in the making while that of its reader is, which stands below it.
 type linked interface{ link() error }
 
 // link links the runners.

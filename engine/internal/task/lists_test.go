@@ -20,15 +20,22 @@ func owedOf(e *event) *apd.Decimal { return e.Owed }
 // listParts are the aggregates that keep several values.
 func listParts() []part {
 	return []part{
-		listed("earliest 2 note", func(g aggregates.Rows[event]) []*string { return aggregates.EarliestByOffsetN(g, 2, noteOf) },
+		listed("earliest 2 note", func(g aggregates.Rows[event]) []*string {
+			return aggregates.EarliestByOffsetN(g, 2,
+				noteOf)
+		},
 			func(rows []event) []*string { return head(values(rows, noteOf), 2) }),
-		listed("latest 3 note", func(g aggregates.Rows[event]) []*string { return aggregates.LatestByOffsetN(g, 3, noteOf) },
+		listed("latest 3 note", func(g aggregates.Rows[event]) []*string {
+			return aggregates.LatestByOffsetN(g, 3,
+				noteOf)
+		},
 			func(rows []event) []*string { return tail(values(rows, noteOf), 3) }),
 		listed("earliest 3 nulls owed", func(g aggregates.Rows[event]) []*apd.Decimal {
 			return aggregates.EarliestByOffsetNWithNulls(g, 3, owedOf)
 		},
 			func(rows []event) []*apd.Decimal { return head(column(rows, owedOf), 3) }),
-		listed("latest 2 nulls note", func(g aggregates.Rows[event]) []*string { return aggregates.LatestByOffsetNWithNulls(g, 2, noteOf) },
+		listed("latest 2 nulls note",
+			func(g aggregates.Rows[event]) []*string { return aggregates.LatestByOffsetNWithNulls(g, 2, noteOf) },
 			func(rows []event) []*string { return tail(column(rows, noteOf), 2) }),
 		listed("earliest nulls note", func(g aggregates.Rows[event]) []*string {
 			return []*string{aggregates.EarliestByOffsetWithNulls(g, noteOf)}
@@ -37,13 +44,19 @@ func listParts() []part {
 		listed("latest nulls owed", func(g aggregates.Rows[event]) []*apd.Decimal {
 			return []*apd.Decimal{aggregates.LatestByOffsetWithNulls(g, owedOf)}
 		}, func(rows []event) []*apd.Decimal { return tail(column(rows, owedOf), 1) }),
-		listed("collect 4 name", func(g aggregates.Rows[event]) []string { return aggregates.CollectList(g, 4, nameOf) },
+		listed("collect 4 name", func(g aggregates.Rows[event]) []string {
+			return aggregates.CollectList(g, 4,
+				nameOf)
+		},
 			func(rows []event) []string { return head(column(rows, nameOf), 4) }),
 		listed("collect note", func(g aggregates.Rows[event]) []*string {
 			return aggregates.CollectList(g, aggregates.Unlimited, noteOf)
 		},
 			func(rows []event) []*string { return column(rows, noteOf) }),
-		listed("collect big", func(g aggregates.Rows[event]) []uint64 { return aggregates.CollectList(g, aggregates.Unlimited, bigOf) },
+		listed("collect big", func(g aggregates.Rows[event]) []uint64 {
+			return aggregates.CollectList(g,
+				aggregates.Unlimited, bigOf)
+		},
 			func(rows []event) []uint64 { return column(rows, bigOf) }),
 		listed("set 3 name", func(g aggregates.Rows[event]) []string { return aggregates.CollectSet(g, 3, nameOf) },
 			func(rows []event) []string { return head(different(column(rows, nameOf)), 3) }),
@@ -51,11 +64,17 @@ func listParts() []part {
 			return aggregates.CollectSet(g, aggregates.Unlimited, noteOf)
 		},
 			func(rows []event) []*string { return different(column(rows, noteOf)) }),
-		listed("set small", func(g aggregates.Rows[event]) []int32 { return aggregates.CollectSet(g, aggregates.Unlimited, small) },
+		listed("set small", func(g aggregates.Rows[event]) []int32 {
+			return aggregates.CollectSet(g,
+				aggregates.Unlimited, small)
+		},
 			func(rows []event) []int32 { return different(column(rows, small)) }),
 		listed("top 3 few", func(g aggregates.Rows[event]) []int32 { return aggregates.TopK(g, 3, fewOf) },
 			func(rows []event) []int32 { return head(largest(column(rows, fewOf)), 3) }),
-		listed("topdistinct 2 few", func(g aggregates.Rows[event]) []int32 { return aggregates.TopKDistinct(g, 2, fewOf) },
+		listed("topdistinct 2 few", func(g aggregates.Rows[event]) []int32 {
+			return aggregates.TopKDistinct(g, 2,
+				fewOf)
+		},
 			func(rows []event) []int32 { return head(different(largest(column(rows, fewOf))), 2) }),
 		listed("topby 3 few", func(g aggregates.Rows[event]) []aggregates.Ranked[int32, string] {
 			return aggregates.TopKBy(g, 3, fewOf, nameOf)
@@ -67,7 +86,10 @@ func listParts() []part {
 			}},
 		{"distinct big", func(g aggregates.Rows[event]) string { return show(aggregates.CountDistinct(g, bigOf)) },
 			func(rows []event) string { return show(len(different(column(rows, bigOf)))) }},
-		{"approx name", func(g aggregates.Rows[event]) string { return show(aggregates.CountDistinctApprox(g, nameOf)) },
+		{"approx name", func(g aggregates.Rows[event]) string {
+			return show(aggregates.CountDistinctApprox(g,
+				nameOf))
+		},
 			func(rows []event) string { return show(len(different(column(rows, nameOf)))) }},
 		{"histogram note", func(g aggregates.Rows[event]) string { return fmt.Sprint(aggregates.Histogram(g, noteOf)) },
 			func(rows []event) string {
@@ -103,7 +125,8 @@ func listed[V any](name string, live func(aggregates.Rows[event]) []V, slow func
 		}
 		return fmt.Sprintf("%q", texts)
 	}
-	return part{name, func(g aggregates.Rows[event]) string { return text(live(g)) }, func(rows []event) string { return text(slow(rows)) }}
+	return part{name, func(g aggregates.Rows[event]) string { return text(live(g)) },
+		func(rows []event) string { return text(slow(rows)) }}
 }
 
 // column is a column's values, nulls too.

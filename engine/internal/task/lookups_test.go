@@ -15,9 +15,10 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// A stream joined with a table, whose records come out of order: each row is joined with what the table had when all records of both topics
-// are read in order of time as far as their topics let them [T5], or with what was in force at the row's time if the table keeps a
-// history [ST3]. In every setting, crashes with replay too.
+// A stream joined with a table, whose records come out of order: each row is joined with what the
+// table had when all records of both topics are read in order of time as far as their topics let
+// them [T5], or with what was in force at the row's time if the table keeps a history [ST3]. In
+// every setting, crashes with replay too.
 func TestLookups(t *testing.T) {
 	from, n := rand.Uint64N(1<<40), uint64(24)
 	if testing.Short() {
@@ -63,14 +64,15 @@ func (a *arrival) record() (r enginetest.Record) {
 	return r
 }
 
-// randomArrivals is records in an order in which tasks process them, whatever they have already: of each partition the topic whose next
-// record is the oldest goes first, of equal ones the table's.
+// randomArrivals is records in an order in which tasks process them, whatever they have already: of
+// each partition the topic whose next record is the oldest goes first, of equal ones the table's.
 func randomArrivals(r *rand.Rand, n, keys int, partitions int32) []arrival {
 	queues := map[int32]*[2][]arrival{}
 	now := int64(1000)
 	for i := range n {
 		now += r.Int64N(10)
-		a := arrival{table: r.IntN(2) == 0, key: fmt.Sprint("k", r.IntN(keys)), at: now - pick(r, 0, 0, r.Int64N(20), r.Int64N(100))}
+		a := arrival{table: r.IntN(2) == 0, key: fmt.Sprint("k", r.IntN(keys)), at: now - pick(r, 0, 0, r.Int64N(20),
+			r.Int64N(100))}
 		if v := fmt.Sprint(i); r.IntN(5) > 0 {
 			a.v = &v
 		}
@@ -97,7 +99,8 @@ func randomArrivals(r *rand.Rand, n, keys int, partitions int32) []arrival {
 			continue
 		}
 		which := 1
-		if len(q[1]) == 0 || len(q[0]) > 0 && (q[0][0].at < q[1][0].at || q[0][0].v == nil) { // what is dropped keeps nothing waiting
+		// what is dropped keeps nothing waiting
+		if len(q[1]) == 0 || len(q[0]) > 0 && (q[0][0].at < q[1][0].at || q[0][0].v == nil) {
 			which = 0
 		}
 		order = append(order, q[which][0])
@@ -141,7 +144,8 @@ type naive struct {
 }
 
 func (n *naive) add(a arrival) {
-	if n.newest[a.partition] = max(n.newest[a.partition], a.at); n.history == 0 || a.at >= n.newest[a.partition]-n.history {
+	if n.newest[a.partition] = max(n.newest[a.partition], a.at); n.history == 0 ||
+		a.at >= n.newest[a.partition]-n.history {
 		n.came[a.key] = append(n.came[a.key], a)
 	}
 }

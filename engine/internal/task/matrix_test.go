@@ -33,23 +33,32 @@ func settings() []setting {
 	return []setting{
 		{name: "one commit", options: enginetest.Options{CommitBatches: 1 << 30, CheckpointEvery: never}},
 		{name: "commit and checkpoint after each record", options: enginetest.Options{Batch: 1, CommitBatches: 1}},
-		{name: "batches of 7, a commit after 3, no checkpoint", options: enginetest.Options{Batch: 7, CommitBatches: 3, CheckpointEvery: never}},
+		{name: "batches of 7, a commit after 3, no checkpoint", options: enginetest.Options{Batch: 7, CommitBatches: 3,
+			CheckpointEvery: never}},
 		{name: "no row stays in memory", options: enginetest.Options{Batch: 7, Memory: 1}},
 		{name: "few rows stay in memory", options: enginetest.Options{Batch: 1, CommitBatches: 5, Memory: 4000}},
 		{name: "every update", options: enginetest.Options{Batch: 7, CommitBatches: 2, EveryUpdate: true}, crashes: 3},
 		{name: "crashes, stores lost", options: enginetest.Options{Batch: 7, CommitBatches: 3}, crashes: 6},
-		{name: "crashes, stores lost, no row stays in memory", options: enginetest.Options{Batch: 7, CommitBatches: 3, Memory: 1}, crashes: 6},
-		{name: "crashes, stores kept", options: enginetest.Options{Batch: 1, CommitBatches: 10, KeepStores: true}, crashes: 6},
-		{name: "crashes, stores kept without checkpoints", options: enginetest.Options{Batch: 7, CommitBatches: 2, KeepStores: true, CheckpointEvery: never}, crashes: 6},
-		{name: "crashes, stores that lose writes", options: enginetest.Options{Batch: 7, CommitBatches: 2}, store: "lossy", crashes: 12},
-		{name: "crashes, stores that lose writes, few rows in memory", options: enginetest.Options{Batch: 7, CommitBatches: 2, Memory: 4000}, store: "lossy", crashes: 12},
+		{name: "crashes, stores lost, no row stays in memory", options: enginetest.Options{Batch: 7, CommitBatches: 3,
+			Memory: 1}, crashes: 6},
+		{name: "crashes, stores kept", options: enginetest.Options{Batch: 1, CommitBatches: 10, KeepStores: true},
+			crashes: 6},
+		{name: "crashes, stores kept without checkpoints", options: enginetest.Options{Batch: 7, CommitBatches: 2,
+			KeepStores: true, CheckpointEvery: never}, crashes: 6},
+		{name: "crashes, stores that lose writes", options: enginetest.Options{Batch: 7, CommitBatches: 2},
+			store: "lossy", crashes: 12},
+		{name: "crashes, stores that lose writes, few rows in memory", options: enginetest.Options{Batch: 7,
+			CommitBatches: 2, Memory: 4000}, store: "lossy", crashes: 12},
 		{name: "rocksdb", options: enginetest.Options{Batch: 1000, CommitBatches: 1}, store: "rocksdb"},
-		{name: "rocksdb, crashes, no row stays in memory", options: enginetest.Options{Batch: 7, CommitBatches: 3, Memory: 1, KeepStores: true}, store: "rocksdb", crashes: 3},
-		{name: "rocksdb, opened again", options: enginetest.Options{Batch: 7, CommitBatches: 3}, store: "rocksdb", crashes: 3},
+		{name: "rocksdb, crashes, no row stays in memory", options: enginetest.Options{Batch: 7, CommitBatches: 3,
+			Memory: 1, KeepStores: true}, store: "rocksdb", crashes: 3},
+		{name: "rocksdb, opened again", options: enginetest.Options{Batch: 7, CommitBatches: 3}, store: "rocksdb",
+			crashes: 3},
 	}
 }
 
-// TestMatrix runs programs in all settings: the final topics are those of the oracle, byte for byte, and so are the last changes.
+// TestMatrix runs programs in all settings: the final topics are those of the oracle, byte for
+// byte, and so are the last changes.
 func TestMatrix(t *testing.T) {
 	from, n := rand.Uint64N(1<<40), uint64(4)
 	if testing.Short() {
@@ -74,7 +83,8 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
-// TestMatrixOfSessions is the same for programs with sessions, in the settings that drop them from memory.
+// TestMatrixOfSessions is the same for programs with sessions, in the settings that drop them from
+// memory.
 func TestMatrixOfSessions(t *testing.T) {
 	at := rand.Uint64N(1 << 40)
 	if *seed != 0 {
@@ -102,7 +112,8 @@ func (s setting) check(t *testing.T, r *rand.Rand, p *program, partitions int32)
 	built := p.build(t)
 	o := newOracle(p, in)
 	o.every = s.options.EveryUpdate
-	s.options.Partitions, s.options.Start, s.options.Ahead, s.options.Store = partitions, in.clock, in.ahead, s.stores(t, r)
+	s.options.Partitions, s.options.Start, s.options.Ahead, s.options.Store = partitions, in.clock, in.ahead,
+		s.stores(t, r)
 	d := enginetest.NewWith(t, built.plan, s.options)
 	crash := map[int]bool{}
 	for range s.crashes {
@@ -123,7 +134,8 @@ func (s setting) check(t *testing.T, r *rand.Rand, p *program, partitions int32)
 	o.compare(t, d, built, partitions)
 }
 
-// stores makes the stores of a setting; the driver calls it again for a task whose store it has closed.
+// stores makes the stores of a setting; the driver calls it again for a task whose store it has
+// closed.
 func (s setting) stores(t *testing.T, r *rand.Rand) func(string, int32) (stores.Store, error) {
 	switch s.store {
 	case "lossy":
@@ -160,14 +172,16 @@ type lossy struct {
 
 func (l *lossy) Close() error { return l.crashed() }
 
-// A commit that fails is as if nothing since the last one had happened: after opening anew the results are the same.
+// A commit that fails is as if nothing since the last one had happened: after opening anew the
+// results are the same.
 func TestAbortedCommits(t *testing.T) {
 	r := rand.New(rand.NewPCG(*seed, 7))
 	p := randomProgram(r, 1)
 	in := randomStream(t, r, p, 200)
 	built := p.build(t)
 	o := newOracle(p, in)
-	d := enginetest.NewWith(t, built.plan, enginetest.Options{Manual: true, Start: in.clock, Ahead: in.ahead, KeepStores: true, CheckpointEvery: time.Hour})
+	d := enginetest.NewWith(t, built.plan, enginetest.Options{Manual: true, Start: in.clock, Ahead: in.ahead,
+		KeepStores: true, CheckpointEvery: time.Hour})
 	for i := range in.records {
 		o.record(0, &in.records[i])
 		d.AddRaw("in", in.records[i].Record)

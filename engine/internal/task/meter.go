@@ -2,11 +2,14 @@ package task
 
 import "time"
 
-// Meter is told what a task has done. Its methods are called by the task's goroutine, once for each commit or checkpoint, and must not block.
+// Meter is told what a task has done. Its methods are called by the task's goroutine, once for each
+// commit or checkpoint, and must not block.
 type Meter interface {
-	// Committed is told of a commit that went through: when it began, and what it made visible. It does not keep produced.
+	// Committed is told of a commit that went through: when it began, and what it made visible. It
+	// does not keep produced.
 	Committed(began time.Time, produced []Produced)
-	// Checkpointed is told of a checkpoint: when it began, and the bytes of keys and values that were written to the store.
+	// Checkpointed is told of a checkpoint: when it began, and the bytes of keys and values that
+	// were written to the store.
 	Checkpointed(began time.Time, bytes int)
 }
 

@@ -8,7 +8,8 @@ import (
 	"github.com/ashi-stream/ashi/aggregates"
 )
 
-// tame is a column whose sums are exact, and weight another: what is computed from them differs by little whatever the order.
+// tame is a column whose sums are exact, and weight another: what is computed from them differs by
+// little whatever the order.
 func tame(e *event) float64   { return float64(e.Small%100) / 4 }
 func weight(e *event) float64 { return float64(e.Big % 64) }
 
@@ -33,12 +34,17 @@ func momentParts() []part {
 		live func(aggregates.Rows[event], func(*event) *float64) float64
 		slow func(m2, n float64) float64
 	}{
-		{"variance sample", aggregates.VarianceSample[event, *float64], func(m2, n float64) float64 { return m2 / max(1, n-1) }},
-		{"deviation sample", aggregates.StdDevSample[event, *float64], func(m2, n float64) float64 { return math.Sqrt(m2 / max(1, n-1)) }},
-		{"variance all", aggregates.VariancePopulation[event, *float64], func(m2, n float64) float64 { return m2 / max(1, n) }},
-		{"deviation all", aggregates.StdDevPopulation[event, *float64], func(m2, n float64) float64 { return math.Sqrt(m2 / max(1, n)) }},
+		{"variance sample", aggregates.VarianceSample[event, *float64],
+			func(m2, n float64) float64 { return m2 / max(1, n-1) }},
+		{"deviation sample", aggregates.StdDevSample[event, *float64],
+			func(m2, n float64) float64 { return math.Sqrt(m2 / max(1, n-1)) }},
+		{"variance all", aggregates.VariancePopulation[event, *float64],
+			func(m2, n float64) float64 { return m2 / max(1, n) }},
+		{"deviation all", aggregates.StdDevPopulation[event, *float64],
+			func(m2, n float64) float64 { return math.Sqrt(m2 / max(1, n)) }},
 	} {
-		parts = append(parts, part{spread.name, func(g aggregates.Rows[event]) string { return "~" + show(spread.live(g, maybeTame)) },
+		parts = append(parts, part{spread.name,
+			func(g aggregates.Rows[event]) string { return "~" + show(spread.live(g, maybeTame)) },
 			func(rows []event) string {
 				m2, n := squares(values(rows, maybeTame))
 				return "~" + show(spread.slow(m2, n))
@@ -49,7 +55,10 @@ func momentParts() []part {
 			return "~" + show(aggregates.WeightedMean(g, maybeTame, weight))
 		},
 			func(rows []event) string { return "~" + show(weightedMean(rows)) }},
-		part{"correlation", func(g aggregates.Rows[event]) string { return "~" + show(aggregates.Correlation(g, maybeTame, weight)) },
+		part{"correlation", func(g aggregates.Rows[event]) string {
+			return "~" +
+				show(aggregates.Correlation(g, maybeTame, weight))
+		},
 			func(rows []event) string { return "~" + show(correlation(rows)) }},
 		part{"median", func(g aggregates.Rows[event]) string { return "?" + show(aggregates.Quantile(g, 0.5, weight)) },
 			func(rows []event) string {
@@ -153,7 +162,8 @@ func extremeTimes[V aggregates.Ordered](name string, of func(*event) V, less fun
 		}
 	}
 	return []part{
-		{"timeofmin " + name, func(g aggregates.Rows[event]) string { return show(aggregates.TimeOfMin(g, of)) }, best(less)},
+		{"timeofmin " + name, func(g aggregates.Rows[event]) string { return show(aggregates.TimeOfMin(g, of)) },
+			best(less)},
 		{"timeofmax " + name, func(g aggregates.Rows[event]) string { return show(aggregates.TimeOfMax(g, of)) },
 			best(func(a, b V) bool { return less(b, a) })},
 	}

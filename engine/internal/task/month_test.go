@@ -30,7 +30,8 @@ const (
 	monthRetention = time.Hour // of the table of finals
 )
 
-// monthAges is when a key gets a record, in minutes after its birth; at the last age but one it is paid, at the last its account is gone.
+// monthAges is when a key gets a record, in minutes after its birth; at the last age but one it is
+// paid, at the last its account is gone.
 var monthAges = []int{0, 1, 4, 9, 15, 25}
 
 // monthRow is what all topics hold.
@@ -71,11 +72,16 @@ func monthPlan(t testing.TB) *topology.Plan {
 		return p, nil
 	}
 	grace := 2 * time.Minute
-	dsl.Aggregate(dsl.GroupByKey[string](rows), windows.Minutes(1, 15).Grace(grace), stat).As("bars").Codec(codecs.Fixed[monthStat]()).Final()
-	dsl.Aggregate(dsl.GroupByKey[string](rows), windows.Hopping(10*time.Minute, 2*time.Minute).Grace(grace), stat).As("hops").Codec(codecs.Fixed[monthStat]()).Final()
-	dsl.Aggregate(dsl.GroupByKey[string](rows), windows.Session(8*time.Minute).Grace(grace), stat).As("visits").Codec(codecs.Fixed[monthStat]()).Final()
-	dsl.Aggregate(dsl.GroupByKey[string](rows), windows.Sliding(5*time.Minute).Grace(grace), stat).As("sliding").Codec(codecs.Fixed[monthStat]()).Final()
-	dsl.LeftJoin(rows, paid, dsl.Within(30*time.Minute, 30*time.Minute).Grace(grace), pair).As("paid-rows").To("paid-rows")
+	dsl.Aggregate(dsl.GroupByKey[string](rows), windows.Minutes(1, 15).Grace(grace),
+		stat).As("bars").Codec(codecs.Fixed[monthStat]()).Final()
+	dsl.Aggregate(dsl.GroupByKey[string](rows), windows.Hopping(10*time.Minute, 2*time.Minute).Grace(grace),
+		stat).As("hops").Codec(codecs.Fixed[monthStat]()).Final()
+	dsl.Aggregate(dsl.GroupByKey[string](rows), windows.Session(8*time.Minute).Grace(grace),
+		stat).As("visits").Codec(codecs.Fixed[monthStat]()).Final()
+	dsl.Aggregate(dsl.GroupByKey[string](rows), windows.Sliding(5*time.Minute).Grace(grace),
+		stat).As("sliding").Codec(codecs.Fixed[monthStat]()).Final()
+	dsl.LeftJoin(rows, paid, dsl.Within(30*time.Minute, 30*time.Minute).Grace(grace),
+		pair).As("paid-rows").To("paid-rows")
 	dsl.LeftJoinTable(rows, accounts, pair).To("accounted")
 	plan, err := b.Build()
 	require.NoError(t, err)
@@ -83,7 +89,8 @@ func monthPlan(t testing.TB) *topology.Plan {
 	return plan
 }
 
-// monthLog is the producer of a month: it keeps which keys the changelog would have after compaction, and holds commits against each other.
+// monthLog is the producer of a month: it keeps which keys the changelog would have after
+// compaction, and holds commits against each other.
 type monthLog struct {
 	t       testing.TB
 	live    map[string]struct{}
@@ -100,7 +107,8 @@ func (l *monthLog) Produce(_ context.Context, o *task.Output) {
 	switch {
 	case o.Topic == l.topic:
 		l.read++
-		l.finals = append(l.finals, task.Record{Key: slices.Clone(o.Key), Value: slices.Clone(o.Value), Timestamp: o.Timestamp, Offset: l.read})
+		l.finals = append(l.finals, task.Record{Key: slices.Clone(o.Key), Value: slices.Clone(o.Value),
+			Timestamp: o.Timestamp, Offset: l.read})
 		l.outputs++
 	case o.Topic != "log":
 		l.outputs++
@@ -163,7 +171,8 @@ func (m *month) batch(topic string, ages []int, gone bool) *task.Batch {
 	for _, age := range ages {
 		born := m.minute - age
 		for i := 0; born >= 0 && i < m.births; i++ {
-			row := monthRow{Key: fmt.Sprintf("%08d-%d", born, i), N: m.r.Int64N(1000), At: m.now().Add(-time.Duration(m.r.Int64N(int64(70 * time.Second))))}
+			row := monthRow{Key: fmt.Sprintf("%08d-%d", born, i), N: m.r.Int64N(1000),
+				At: m.now().Add(-time.Duration(m.r.Int64N(int64(70 * time.Second))))}
 			if m.r.IntN(100) == 0 {
 				row.At = row.At.Add(-5 * time.Minute) // late
 			}
@@ -189,7 +198,8 @@ func (m *month) batch(topic string, ages []int, gone bool) *task.Batch {
 // step is a minute.
 func (m *month) step() {
 	last := len(monthAges) - 1
-	for _, b := range []*task.Batch{m.batch("accounts", monthAges[:1], false), m.batch("accounts", monthAges[last:], true),
+	for _, b := range []*task.Batch{m.batch("accounts", monthAges[:1], false), m.batch("accounts", monthAges[last:],
+		true),
 		m.batch("rows", monthAges[:last], false), m.batch("paid", monthAges[last-1:last], false)} {
 		require.NoError(m.t, m.task.Process(m.t.Context(), b, func() {}))
 	}
@@ -203,7 +213,8 @@ type monthUse struct {
 }
 
 func (u monthUse) String() string {
-	return fmt.Sprintf("heap %.1f MB, accounted %.1f MB, %d keys in the changelog, %d files of %.1f MB", float64(u.heap)/1e6, float64(u.accounted)/1e6, u.live, u.files, float64(u.bytes)/1e6)
+	return fmt.Sprintf("heap %.1f MB, accounted %.1f MB, %d keys in the changelog, %d files of %.1f MB",
+		float64(u.heap)/1e6, float64(u.accounted)/1e6, u.live, u.files, float64(u.bytes)/1e6)
 }
 
 func (m *month) use(dir string) (u monthUse) {
@@ -225,13 +236,16 @@ func (m *month) use(dir string) (u monthUse) {
 
 // most is the larger of each.
 func (u monthUse) most(o monthUse) monthUse {
-	return monthUse{max(u.heap, o.heap), max(u.accounted, o.accounted), max(u.live, o.live), max(u.files, o.files), max(u.bytes, o.bytes)}
+	return monthUse{max(u.heap, o.heap), max(u.accounted, o.accounted), max(u.live, o.live), max(u.files, o.files),
+		max(u.bytes, o.bytes)}
 }
 
-// A task with windows of all kinds, joins and tables over days, whose keys come and are not seen again: what it keeps, in memory, on disk
-// and in its changelog, is what a day has, however many days there were. Positions and stream times never go back.
+// A task with windows of all kinds, joins and tables over days, whose keys come and are not seen
+// again: what it keeps, in memory, on disk and in its changelog, is what a day has, however many
+// days there were. Positions and stream times never go back.
 //
-// ASHI_SOAK_MINUTES makes it a month with two million keys; ASHI_MONTH_BIRTHS is how many begin in a minute.
+// ASHI_SOAK_MINUTES makes it a month with two million keys; ASHI_MONTH_BIRTHS is how many begin in
+// a minute.
 func TestSimulatedMonth(t *testing.T) {
 	days, births := 4, 4
 	if os.Getenv("ASHI_SOAK_MINUTES") != "" {
@@ -285,13 +299,15 @@ func newMonth(t testing.TB, births int) (*month, string) {
 	require.GreaterOrEqual(t, at, 0)
 	bars := plan.Tables[at]
 	finals := open("table")
-	m := &month{t: t, r: rand.New(rand.NewPCG(1, 1)), births: births, offsets: map[string]int64{}, encode: monthEncoder(t)}
+	m := &month{t: t, r: rand.New(rand.NewPCG(1, 1)), births: births, offsets: map[string]int64{},
+		encode: monthEncoder(t)}
 	m.log = &monthLog{t: t, live: map[string]struct{}{}, topic: bars.Topic,
 		mirror: tables.NewMirror(bars, finals, monthRetention, slog.New(slog.DiscardHandler))}
 	_, err := m.log.mirror.Positions()
 	require.NoError(t, err)
 	cfg := taskConfig(plan, state, m.log)
-	cfg.Now, cfg.Memory, cfg.CommitEvery, cfg.CheckpointEvery, cfg.Ahead = m.now, births*monthMemory, time.Minute, 10*time.Minute, time.Hour
+	cfg.Now, cfg.Memory, cfg.CommitEvery, cfg.CheckpointEvery, cfg.Ahead = m.now, births*monthMemory, time.Minute,
+		10*time.Minute, time.Hour
 	m.task, err = task.New(cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() {

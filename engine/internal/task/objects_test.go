@@ -16,7 +16,8 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// objectParts are aggregates whose state is objects: the random programs take them through commits, checkpoints and crashes.
+// objectParts are aggregates whose state is objects: the random programs take them through commits,
+// checkpoints and crashes.
 func objectParts() []part {
 	name := func(e *event) string { return e.Name }
 	maybe := func(e *event) *float64 { return e.Maybe }
@@ -74,17 +75,18 @@ type dealt struct {
 	Sizes []string
 }
 
-// A row that an aggregate refuses is counted as failed, for each window that does not take it, and leaves no trace: no part of it in
-// other aggregates, and no window that would have been its alone.
+// A row that an aggregate refuses is counted as failed, for each window that does not take it, and
+// leaves no trace: no part of it in other aggregates, and no window that would have been its alone.
 func TestRefusedRowsLeaveNoTrace(t *testing.T) {
 	b := dsl.New("refused")
 	trades := dsl.Stream[deal](b, "trades")
 	size := func(r *deal) apd.Decimal { return r.Size }
-	volumes := dsl.Aggregate(dsl.GroupByKey[string](trades), windows.Minutes(1, 5), func(g dsl.Group[string, deal]) dealt {
-		sum := aggregates.SumDecimal(g, 4, 2, size)
-		return dealt{Pair: g.Key(), Start: g.WindowStart(), Sum: sum.String(), Count: aggregates.Count(g),
-			Sizes: aggregates.CollectList(g, 10, func(r *deal) string { return r.Size.String() })}
-	})
+	volumes := dsl.Aggregate(dsl.GroupByKey[string](trades), windows.Minutes(1, 5),
+		func(g dsl.Group[string, deal]) dealt {
+			sum := aggregates.SumDecimal(g, 4, 2, size)
+			return dealt{Pair: g.Key(), Start: g.WindowStart(), Sum: sum.String(), Count: aggregates.Count(g),
+				Sizes: aggregates.CollectList(g, 10, func(r *deal) string { return r.Size.String() })}
+		})
 	one, five := volumes.Final().Size(time.Minute), volumes.Final().Size(5*time.Minute)
 	plan, err := b.Build()
 	require.NoError(t, err)
@@ -105,12 +107,14 @@ func TestRefusedRowsLeaveNoTrace(t *testing.T) {
 		{"A", noon, "99.95", 3, []string{"90.00", "9.00", "0.95"}},
 		{"A", noon.Add(time.Minute), "5.00", 1, []string{"5.00"}},
 	}, sortedRows(enginetest.Rows(d, one)))
-	require.Equal(t, []dealt{{"A", noon, "99.95", 3, []string{"90.00", "9.00", "0.95"}}}, sortedRows(enginetest.Rows(d, five)))
+	require.Equal(t, []dealt{{"A", noon, "99.95", 3, []string{"90.00", "9.00", "0.95"}}},
+		sortedRows(enginetest.Rows(d, five)))
 }
 
-// Where windows overlap or are merged a row is refused by the sum that it would make there, as if the window had been filled by
-// itself: a hopping window does not take what is too much for it and fits its neighbours, and a record that would connect two
-// sessions to a sum too large leaves them apart.
+// Where windows overlap or are merged a row is refused by the sum that it would make there, as if
+// the window had been filled by itself: a hopping window does not take what is too much for it and
+// fits its neighbours, and a record that would connect two sessions to a sum too large leaves them
+// apart.
 func TestRefusedWhereRowsAreMerged(t *testing.T) {
 	noon := time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC)
 	gap := windows.Session(10 * time.Second).Grace(time.Minute)
@@ -138,7 +142,8 @@ func TestRefusedWhereRowsAreMerged(t *testing.T) {
 			require.NoError(t, err)
 			d := enginetest.NewWith(t, plan, enginetest.Options{Start: noon.Add(time.Hour)})
 			for i := 0; i < len(c.sizes); i += 2 {
-				enginetest.Add(d, trades, deal{"A", *apd.New(c.sizes[i+1], -2), noon.Add(time.Duration(c.sizes[i]) * time.Second)})
+				enginetest.Add(d, trades, deal{"A", *apd.New(c.sizes[i+1], -2),
+					noon.Add(time.Duration(c.sizes[i]) * time.Second)})
 			}
 			var got []string
 			for _, row := range enginetest.Rows(d, final.Of(c.spec)) {

@@ -5,8 +5,9 @@ import (
 	"slices"
 )
 
-// slide puts a row into the sliding windows that have it, and makes those that are there because of it, unless they are closed: all windows of
-// the group are found anew, from all of its rows [L1] [L2]. of is the group.
+// slide puts a row into the sliding windows that have it, and makes those that are there because of
+// it, unless they are closed: all windows of the group are found anew, from all of its rows [L1]
+// [L2]. of is the group.
 func (o *oracle) slide(of span, diff, at int64, e event) {
 	closing := o.time[of.partition] - o.p.grace
 	if max(at, diff) < closing { // the window that ends at the row, or the first of all

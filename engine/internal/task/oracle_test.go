@@ -26,8 +26,9 @@ var (
 	seed    = flag.Uint64("seed", 0, "run this one random program only")
 )
 
-// oracle is a slow program over a log: it keeps every row of every window, and computes results from all of them each time. It
-// is written from semantics.md (rules in brackets), not from the engine.
+// oracle is a slow program over a log: it keeps every row of every window, and computes results
+// from all of them each time. It is written from semantics.md (rules in brackets), not from the
+// engine.
 type oracle struct {
 	p       *program
 	limit   int64 // event times above are too far ahead
@@ -67,8 +68,9 @@ type held struct {
 
 func newOracle(p *program, s *stream) *oracle {
 	clock := s.clock.UnixMilli()
-	return &oracle{p: p, clock: clock, limit: clock + s.ahead.Milliseconds(), came: map[int32]came{}, rows: map[span]*held{}, open: map[span][]span{}, points: map[span]*held{}, time: map[int32]int64{}, drops: map[string]int64{},
-		late: map[int32][]enginetest.Record{}, updates: map[int][]enginetest.Record{}}
+	return &oracle{p: p, clock: clock, limit: clock + s.ahead.Milliseconds(), came: map[int32]came{},
+		rows: map[span]*held{}, open: map[span][]span{}, points: map[span]*held{}, time: map[int32]int64{},
+		drops: map[string]int64{}, late: map[int32][]enginetest.Record{}, updates: map[int][]enginetest.Record{}}
 }
 
 func (o *oracle) record(partition int32, r *input) {
@@ -96,7 +98,8 @@ func (o *oracle) record(partition int32, r *input) {
 	}
 }
 
-// steps runs the stateless steps: what they drop never reaches the aggregation, nor does its time [T3].
+// steps runs the stateless steps: what they drop never reaches the aggregation, nor does its time
+// [T3].
 func (o *oracle) steps(e event) []event {
 	rows := []event{e}
 	for _, step := range []struct {
@@ -164,7 +167,8 @@ func (o *oracle) aggregate(partition int32, key []byte, at int64, e event) {
 		}
 		for _, b := range f.bounds(at) {
 			s := span{partition, i, b[0], b[1], string(group)}
-			if f.what != "all" && s.end <= o.time[partition]-o.p.grace { // [W5]: end > WCT or dropped, counted per window
+			// [W5]: end > WCT or dropped, counted per window
+			if f.what != "all" && s.end <= o.time[partition]-o.p.grace {
 				o.drops["late"]++
 				o.isLate = true
 				continue
@@ -183,7 +187,8 @@ func (o *oracle) aggregate(partition int32, key []byte, at int64, e event) {
 	}
 }
 
-// refuses says whether an aggregate does not take a row behind others: then none does in this window. Stream time has moved on.
+// refuses says whether an aggregate does not take a row behind others: then none does in this
+// window. Stream time has moved on.
 func (o *oracle) refuses(rows []event, e event) bool {
 	for _, part := range o.p.parts {
 		if part.refuses(rows, e) {
@@ -194,7 +199,8 @@ func (o *oracle) refuses(rows []event, e event) bool {
 	return false
 }
 
-// session puts a row into the session that it belongs to or that it makes of several [S2] to [S6]. of is the group.
+// session puts a row into the session that it belongs to or that it makes of several [S2] to [S6].
+// of is the group.
 func (o *oracle) session(of span, gap, at int64, e event) {
 	closing := o.time[of.partition] - o.p.grace - gap // [S2]
 	merged, one := of, &held{}
@@ -225,7 +231,8 @@ func (o *oracle) session(of span, gap, at int64, e event) {
 		if s == merged {
 			one.shown = o.rows[s].shown
 		} else if o.rows[s].shown && of.partition == 0 { // [S6]
-			o.updates[of.kind] = append(o.updates[of.kind], enginetest.Record{Key: o.key(s), Timestamp: windows.Time(s.end)})
+			o.updates[of.kind] = append(o.updates[of.kind], enginetest.Record{Key: o.key(s),
+				Timestamp: windows.Time(s.end)})
 		}
 		delete(o.rows, s)
 	}
@@ -234,8 +241,8 @@ func (o *oracle) session(of span, gap, at int64, e event) {
 	o.updated(merged)
 }
 
-// wait lets a time go by without records: where that is long enough stream time goes on with the clock, if that closes a window
-// that has rows (FIN-6).
+// wait lets a time go by without records: where that is long enough stream time goes on with the
+// clock, if that closes a window that has rows (FIN-6).
 func (o *oracle) wait(ms int64) {
 	o.clock, o.limit = o.clock+ms, o.limit+ms
 	for partition, last := range o.came {
@@ -279,7 +286,8 @@ func (h *held) join(other *held) {
 	h.newest = max(h.newest, other.newest)
 }
 
-// updated puts an update out if the row passes, and a tombstone if it did and does not any more [G10].
+// updated puts an update out if the row passes, and a tombstone if it did and does not any more
+// [G10].
 func (o *oracle) updated(s span) {
 	if !o.every || s.partition != 0 {
 		return
@@ -297,7 +305,8 @@ func (o *oracle) updated(s span) {
 
 func (o *oracle) passes(s span) bool { return o.p.passes(slowLine(o.p.parts, o.rows[s].rows)) }
 
-// finals are the rows of all windows of a kind that are closed, in order of start and key (FIN-2); of sessions by end, start and key [S9].
+// finals are the rows of all windows of a kind that are closed, in order of start and key (FIN-2);
+// of sessions by end, start and key [S9].
 func (o *oracle) finals(partition int32, kind int) []enginetest.Record {
 	var spans []span
 	for s := range o.rows {
@@ -306,7 +315,8 @@ func (o *oracle) finals(partition int32, kind int) []enginetest.Record {
 		}
 	}
 	slices.SortFunc(spans, func(a, b span) int {
-		return cmp.Or(cmp.Compare(a.end, b.end), cmp.Compare(a.start, b.start), bytes.Compare([]byte(a.group), []byte(b.group)))
+		return cmp.Or(cmp.Compare(a.end, b.end), cmp.Compare(a.start, b.start), bytes.Compare([]byte(a.group),
+			[]byte(b.group)))
 	})
 	records := []enginetest.Record{}
 	for _, s := range spans {
@@ -338,7 +348,8 @@ func (o *oracle) result(s span) enginetest.Record {
 	case "all":
 		group = "{}"
 	}
-	row := outcome{group, time.UnixMilli(s.start).UTC(), time.UnixMilli(s.end).UTC(), slowLine(o.p.parts, o.rows[s].rows)}
+	row := outcome{group, time.UnixMilli(s.start).UTC(), time.UnixMilli(s.end).UTC(),
+		slowLine(o.p.parts, o.rows[s].rows)}
 	if o.p.kinds[s.kind].what == "all" {
 		row.End = time.Time{}
 	}
@@ -349,7 +360,8 @@ func (o *oracle) result(s span) enginetest.Record {
 	return enginetest.Record{Key: o.key(s), Value: value, Timestamp: windows.Time(o.rows[s].newest)}
 }
 
-// last are the last rows by key of all windows, closed or not: what a reader of the changes knows in the end.
+// last are the last rows by key of all windows, closed or not: what a reader of the changes knows
+// in the end.
 func (o *oracle) last(partition int32, kind int) []enginetest.Record {
 	var all []enginetest.Record
 	for s := range o.rows {
@@ -371,9 +383,9 @@ func lastOf(rs []enginetest.Record) []enginetest.Record {
 	return slices.SortedFunc(maps.Values(last), func(a, b enginetest.Record) int { return bytes.Compare(a.Key, b.Key) })
 }
 
-// TestOracle compares random programs on random input with the oracle: finals exactly and in order, every update, and all
-// counts of drops. A failure prints the seed: go test -run TestOracle -seed N. With -minutes each program is also run in one of the
-// settings of TestMatrix.
+// TestOracle compares random programs on random input with the oracle: finals exactly and in order,
+// every update, and all counts of drops. A failure prints the seed: go test -run TestOracle -seed
+// N. With -minutes each program is also run in one of the settings of TestMatrix.
 func TestOracle(t *testing.T) {
 	if *seed != 0 {
 		checkSeed(t, *seed)
@@ -414,8 +426,9 @@ func checkSeed(t *testing.T, seed uint64) {
 	t.Logf("seed %d: partitions %d, %v", seed, partitions, p)
 	built := p.build(t)
 	every := r.IntN(2) == 0
-	d := enginetest.NewWith(t, built.plan, enginetest.Options{Partitions: partitions, Start: s.clock, Ahead: s.ahead, EveryUpdate: every,
-		Batch: 1 + r.IntN(50), CommitBatches: 1 + r.IntN(4), CheckpointEvery: pick(r, 0, time.Hour)})
+	d := enginetest.NewWith(t, built.plan, enginetest.Options{Partitions: partitions, Start: s.clock, Ahead: s.ahead,
+		EveryUpdate: every, Batch: 1 + r.IntN(50), CommitBatches: 1 + r.IntN(4),
+		CheckpointEvery: pick(r, 0, time.Hour)})
 	o := newOracle(p, s)
 	o.every = every
 	wait := func() {
@@ -431,7 +444,8 @@ func checkSeed(t *testing.T, seed uint64) {
 		d.AddRaw("in", s.records[i].Record)
 	}
 	d.Commit()
-	for _, reason := range []string{"null_value", "null_key", "undecodable", "negative_time", "ahead_of_clock", "late", "failed"} {
+	for _, reason := range []string{"null_value", "null_key", "undecodable", "negative_time", "ahead_of_clock", "late",
+		"failed"} {
 		require.Equal(t, o.drops[reason], d.Dropped(reason), "dropped: %s", reason)
 	}
 	if p.idle > 0 {
@@ -455,10 +469,12 @@ func (o *oracle) compare(t *testing.T, d *enginetest.Driver, built *running, par
 	for kind, f := range o.p.kinds {
 		for partition := range partitions {
 			if o.p.finals && f.what != "all" {
-				same(t, o.finals(partition, kind), d.Partition(built.finals[kind], partition), "finals of %v, partition %d", f, partition)
+				same(t, o.finals(partition, kind), d.Partition(built.finals[kind], partition),
+					"finals of %v, partition %d", f, partition)
 			}
 			if o.p.changes {
-				same(t, o.last(partition, kind), lastOf(d.Partition(built.change[kind], partition)), "last changes of %v", f)
+				same(t, o.last(partition, kind), lastOf(d.Partition(built.change[kind], partition)),
+					"last changes of %v", f)
 			}
 		}
 		if o.every && o.p.changes {

@@ -5,8 +5,9 @@ import (
 	"errors"
 )
 
-// What goes between a foreignJoin and its subscriptions. The key of an order is the foreign key, that of an answer the left row's; the event
-// time of an order is the left row's, of an answer that of the right row or of its deletion, and where there is no row that of the order.
+// What goes between a foreignJoin and its subscriptions. The key of an order is the foreign key,
+// that of an answer the left row's; the event time of an order is the left row's, of an answer that
+// of the right row or of its deletion, and where there is no row that of the order.
 
 // order asks for the row of a foreign key, now and whenever it changes, until it is taken back.
 //

@@ -17,7 +17,8 @@ import (
 // mergedTask is a task that reads quotes from topics a and b.
 func mergedTask(t *testing.T, p task.Producer) *task.Task {
 	b := dsl.New("merged")
-	dsl.Merge(dsl.Stream[quote](b, "a").Codec(codecs.Fixed[quote]()), dsl.Stream[quote](b, "b").Codec(codecs.Fixed[quote]())).To("all")
+	dsl.Merge(dsl.Stream[quote](b, "a").Codec(codecs.Fixed[quote]()),
+		dsl.Stream[quote](b, "b").Codec(codecs.Fixed[quote]())).To("all")
 	plan, err := b.Build()
 	require.NoError(t, err)
 	cfg := taskConfig(plan, memory.New(), p)
@@ -37,8 +38,8 @@ func quotesAt(t *testing.T, topic string, times ...windows.Time) *task.Batch {
 	return b
 }
 
-// A commit in the middle of a batch is one of the records before the middle, and those behind it need no other batch to be
-// committed in turn.
+// A commit in the middle of a batch is one of the records before the middle, and those behind it
+// need no other batch to be committed in turn.
 func TestCommitInTheMiddleOfABatch(t *testing.T) {
 	p := &discard{}
 	tk := mergedTask(t, p)
@@ -61,7 +62,8 @@ func TestCommitInTheMiddleOfABatch(t *testing.T) {
 	require.Equal(t, []string{"b", "a"}, released)
 }
 
-// An input that gets records again while another's last record is processed stops the task behind that record, not before it.
+// An input that gets records again while another's last record is processed stops the task behind
+// that record, not before it.
 func TestInputThatGoesOn(t *testing.T) {
 	tk := mergedTask(t, &discard{})
 	tk.Offer(quotesAt(t, "b", 60_000), func() {})
@@ -77,7 +79,8 @@ func TestInputThatGoesOn(t *testing.T) {
 	require.Equal(t, map[string]int64{"b": 1}, tk.Positions())
 }
 
-// A function that takes long does not keep back the commit until its batch ends: a transaction would time out in the end.
+// A function that takes long does not keep back the commit until its batch ends: a transaction
+// would time out in the end.
 func TestCommitsOfASlowFunction(t *testing.T) {
 	for _, took := range []time.Duration{time.Millisecond, 30 * time.Millisecond, time.Second, 20 * time.Second} {
 		now := time.UnixMilli(0)

@@ -15,8 +15,9 @@ import (
 	"github.com/ashi-stream/ashi/aggregates"
 )
 
-// part is one aggregate of a random program: as a projection calls it, and as the oracle computes it from all rows of the group
-// and window in the order of processing. Both give text, so that results of any type are compared to the last bit.
+// part is one aggregate of a random program: as a projection calls it, and as the oracle computes
+// it from all rows of the group and window in the order of processing. Both give text, so that
+// results of any type are compared to the last bit.
 type part struct {
 	name string
 	live func(aggregates.Rows[event]) string
@@ -75,23 +76,25 @@ func parts() []part {
 		wholes("big", big), extremes("big", big, less), ends("big", big),
 		sums("maybe", maybe, through(sumOf[float64]), through(meanOf)), ends("maybe", maybe),
 		extremes("maybe", maybe, func(a, b *float64) bool { return lessFloat(*a, *b) }),
-		extremes("name", func(e *event) string { return e.Name }, less), ends("name", func(e *event) string { return e.Name }),
+		extremes("name", func(e *event) string { return e.Name }, less),
+		ends("name", func(e *event) string { return e.Name }),
 		extremes("note", func(e *event) *string { return e.Note }, func(a, b *string) bool { return *a < *b }),
-		ends("note", func(e *event) *string { return e.Note }),
-		sums("size", size, sumDecimals, meanDecimals), ends("size", size),
-		extremes("size", size, func(a, b apd.Decimal) bool { return a.Cmp(&b) < 0 }),
+		ends("note", func(e *event) *string { return e.Note }), sums("size", size, sumDecimals, meanDecimals),
+		ends("size", size), extremes("size", size, func(a, b apd.Decimal) bool { return a.Cmp(&b) < 0 }),
 		sums("owed", owed, through(sumDecimals), through(meanDecimals)), ends("owed", owed),
 		extremes("owed", owed, func(a, b *apd.Decimal) bool { return a.Cmp(b) < 0 }),
-		extremes("due", func(e *event) time.Time { return e.Due }, time.Time.Before), ends("due", func(e *event) time.Time { return e.Due }),
-		extremes("until", func(e *event) *time.Time { return e.Until }, func(a, b *time.Time) bool { return a.Before(*b) }),
-		ends("until", func(e *event) *time.Time { return e.Until }),
-		ends("ok", func(e *event) *bool { return e.OK }),
+		extremes("due", func(e *event) time.Time { return e.Due }, time.Time.Before),
+		ends("due", func(e *event) time.Time { return e.Due }),
+		extremes("until", func(e *event) *time.Time { return e.Until },
+			func(a, b *time.Time) bool { return a.Before(*b) }),
+		ends("until", func(e *event) *time.Time { return e.Until }), ends("ok", func(e *event) *bool { return e.OK }),
 		objectParts(), listParts(), momentParts(), refusingParts(),
 	)
 }
 
-// mergeable are those whose results do not depend on which rows are merged with which. Sums of floats depend on the order of
-// additions, those of decimals on where they are rounded; and of equal decimals it is open which a Min is.
+// mergeable are those whose results do not depend on which rows are merged with which. Sums of
+// floats depend on the order of additions, those of decimals on where they are rounded; and of
+// equal decimals it is open which a Min is.
 func mergeable(all []part) (safe []part) {
 	for _, p := range all {
 		var function, column string
@@ -155,7 +158,10 @@ func extremes[V aggregates.Ordered](name string, column func(*event) V, less fun
 
 func ends[V aggregates.Value](name string, column func(*event) V) []part {
 	return []part{
-		{"earliest " + name, func(g aggregates.Rows[event]) string { return show(aggregates.EarliestByOffset(g, column)) },
+		{"earliest " + name, func(g aggregates.Rows[event]) string {
+			return show(aggregates.EarliestByOffset(g,
+				column))
+		},
 			func(rows []event) string { return show(append(values(rows, column), *new(V))[0]) }},
 		{"latest " + name, func(g aggregates.Rows[event]) string { return show(aggregates.LatestByOffset(g, column)) },
 			func(rows []event) string {
@@ -229,7 +235,8 @@ func addDecimals(vs []apd.Decimal) (sum *big.Int, exponent int32) {
 		sum.Mul(sum, power(exponent-low))
 		sum.Add(sum, v.Mul(v, power(vs[i].Exponent-low)))
 		exponent = low
-		for digits := int32(len(new(big.Int).Abs(sum).String())); digits > 38; digits = int32(len(new(big.Int).Abs(sum).String())) {
+		for digits := int32(len(new(big.Int).Abs(sum).String())); digits > 38; digits = int32(
+			len(new(big.Int).Abs(sum).String())) {
 			unit := power(digits - 38)
 			half := new(big.Int).Div(unit, big.NewInt(2))
 			if sum.Sign() < 0 {

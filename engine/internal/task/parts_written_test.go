@@ -20,8 +20,8 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// A checkpoint is written in parts. Wherever it is cut short, for every operator with state, the task that is opened on what there is puts
-// out what it would have, and ends with the same store.
+// A checkpoint is written in parts. Wherever it is cut short, for every operator with state, the
+// task that is opened on what there is puts out what it would have, and ends with the same store.
 func TestCheckpointCutShort(t *testing.T) {
 	for name, plan := range largePlans(t) {
 		out := plan.Subs[0].Sinks()[0].Topic
@@ -73,8 +73,9 @@ func largePlans(t *testing.T) map[string]*topology.Plan {
 		require.NoError(t, err)
 		plans[name] = plan
 	}
-	for name, spec := range map[string]windows.Spec{"tumbling": windows.Tumbling(10 * time.Second), "hopping": windows.Hopping(20*time.Second, 5*time.Second),
-		"session": windows.Session(10 * time.Second), "sliding": windows.Sliding(10 * time.Second)} {
+	for name, spec := range map[string]windows.Spec{"tumbling": windows.Tumbling(10 * time.Second),
+		"hopping": windows.Hopping(20*time.Second, 5*time.Second), "session": windows.Session(10 * time.Second),
+		"sliding": windows.Sliding(10 * time.Second)} {
 		build(name, func(b *dsl.Builder) {
 			quotes := dsl.Stream[quote](b, "quotes").Codec(codecs.Fixed[quote]())
 			dsl.Aggregate(dsl.GroupByKey[string](quotes), spec, high).Codec(codecs.Fixed[quote]()).Final()
@@ -83,12 +84,15 @@ func largePlans(t *testing.T) map[string]*topology.Plan {
 	build("table", func(b *dsl.Builder) {
 		dsl.Table[string, quote](b, "quotes").Codec(codecs.Fixed[quote]()).To("out").Codec(codecs.Fixed[quote]())
 	})
-	for name, join := range map[string]func(left, right *dsl.StreamOf[quote], span dsl.Span, f func(*quote, *quote) (quote, error)) *dsl.StreamOf[quote]{
+	for name, join := range map[string]func(left, right *dsl.StreamOf[quote], span dsl.Span,
+		f func(*quote, *quote) (quote, error)) *dsl.StreamOf[quote]{
 		"join": dsl.OuterJoin[quote, quote, quote], "as of": dsl.LeftAsOf[quote, quote, quote]} {
 		build(name, func(b *dsl.Builder) {
-			left, right := dsl.Stream[quote](b, "quotes").Codec(codecs.Fixed[quote]()), dsl.Stream[quote](b, "others").Codec(codecs.Fixed[quote]())
+			left, right := dsl.Stream[quote](b, "quotes").Codec(codecs.Fixed[quote]()),
+				dsl.Stream[quote](b, "others").Codec(codecs.Fixed[quote]())
 			either := func(l, r *quote) (quote, error) { return *cmp.Or(l, r), nil }
-			join(left, right, dsl.Back(10*time.Second).Grace(time.Second), either).To("out").Codec(codecs.Fixed[quote]())
+			join(left, right, dsl.Back(10*time.Second).Grace(time.Second),
+				either).To("out").Codec(codecs.Fixed[quote]())
 		})
 	}
 	return plans
@@ -112,7 +116,8 @@ func newLarge(t *testing.T, plan *topology.Plan, bound int) *large {
 	return l
 }
 
-// crash opens the task anew. Where nothing says what the rows in the store stand for, they are thrown away, as an engine does.
+// crash opens the task anew. Where nothing says what the rows in the store stand for, they are
+// thrown away, as an engine does.
 func (l *large) crash() {
 	if _, _, err := task.NewRestorer(l.store, task.LogID{}).Position(); err != nil {
 		require.ErrorIs(l.t, err, task.ErrDamaged)
@@ -123,8 +128,8 @@ func (l *large) crash() {
 	l.d.Crash()
 }
 
-// rows is what the store holds, but for the note that the index of sessions is right: where rows were restored it waits for the next
-// checkpoint.
+// rows is what the store holds, but for the note that the index of sessions is right: where rows
+// were restored it waits for the next checkpoint.
 func (l *large) rows() map[string]string {
 	rows := map[string]string{}
 	for e, err := range l.inner.Scan(nil, nil) {
@@ -140,7 +145,8 @@ const (
 	largeGroups = 16
 )
 
-// round adds records of one topic and commit: all groups, half of them again, half of them when the others' windows have closed, and one when all have.
+// round adds records of one topic and commit: all groups, half of them again, half of them when the
+// others' windows have closed, and one when all have.
 func (l *large) round(n int, topic string) error {
 	first, last := 0, largeGroups
 	at := []windows.Time{0, 6000, 21_000, 32_000, 90_000, 91_000}[n]

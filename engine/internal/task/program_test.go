@@ -19,7 +19,8 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// program is a random program: a filter, a step that changes rows, a grouping, windows and aggregates.
+// program is a random program: a filter, a step that changes rows, a grouping, windows and
+// aggregates.
 type program struct {
 	kinds                 []form // each once
 	grace                 int64  // ms
@@ -64,15 +65,17 @@ func randomProgram(r *rand.Rand, partitions int32) *program {
 	for _, i := range r.Perm(len(all))[:1+r.IntN(6)] {
 		p.parts = append(p.parts, all[i])
 	}
-	sliding := slices.ContainsFunc(p.kinds, func(f form) bool { return f.what == "sliding" }) // no sums by window, so none with a bound
-	if refusing := refusingParts(); r.IntN(3) == 0 && !sliding {                              // few among all, so they are picked for themselves
+	// no sums by window, so none with a bound
+	sliding := slices.ContainsFunc(p.kinds, func(f form) bool { return f.what == "sliding" })
+	if refusing := refusingParts(); r.IntN(3) == 0 && !sliding { // few among all, so they are picked for themselves
 		p.parts = append(p.parts, pick(r, refusing...))
 	}
 	p.having = pick[uint32](r, 0, 0, 2, 3)
 	return p
 }
 
-// passes is the condition of Having: it jumps with each change of a row, and sees nothing that may be rounded.
+// passes is the condition of Having: it jumps with each change of a row, and sees nothing that may
+// be rounded.
 func (p *program) passes(line string) bool {
 	h := fnv.New32a()
 	h.Write([]byte(rough.ReplaceAllString(line, "")))
@@ -93,7 +96,9 @@ func (p *program) String() string {
 	for i := range p.parts {
 		names[i] = p.parts[i].name
 	}
-	return fmt.Sprintf("%v grace %d idle %d finals %v changes %v late %v having %d filter %v shape %q group by %s: %s", p.kinds, p.grace, p.idle, p.finals, p.changes, p.late, p.having, p.filter, p.shape, p.group, strings.Join(names, ", "))
+	return fmt.Sprintf("%v grace %d idle %d finals %v changes %v late %v having %d filter %v shape %q group by %s: %s",
+		p.kinds, p.grace, p.idle, p.finals, p.changes, p.late, p.having, p.filter, p.shape, p.group,
+		strings.Join(names, ", "))
 }
 
 // What the program's functions do: the plan calls them, and the oracle does.
@@ -147,7 +152,9 @@ func byKey(e *event) string {
 	}
 	return e.Key
 }
-func byNumber(e *event) int64 { return int64(e.Small % 5) } // negative numbers sort after the others: keys are ordered as bytes
+
+// negative numbers sort after the others: keys are ordered as bytes
+func byNumber(e *event) int64 { return int64(e.Small % 5) }
 func byBoth(e *event) pairOf  { return pairOf{e.Group, int64(e.Big & 1)} }
 
 // groupBytes is the group's key on the wire; the error is what a function of the user's gives.
@@ -238,7 +245,8 @@ func aggregate[K any](t testing.TB, p *program, g *dsl.GroupedOf[K, event], out 
 		for i, part := range p.parts {
 			texts[i] = part.name + "=" + part.live(aggregates.Rows[event](g))
 		}
-		return outcome{Group: fmt.Sprint(g.Key()), Start: g.WindowStart(), End: g.WindowEnd(), Line: strings.Join(texts, " ")}
+		return outcome{Group: fmt.Sprint(g.Key()), Start: g.WindowStart(), End: g.WindowEnd(),
+			Line: strings.Join(texts, " ")}
 	})
 	if p.having > 0 {
 		w.Having(func(row *outcome) bool { return p.passes(row.Line) })

@@ -52,8 +52,9 @@ func (w *waits) Commit(ctx context.Context) error {
 func (w *waits) Close() error { return w.Store.Close() }
 
 func TestPulseRestsWhileTheTaskWaits(t *testing.T) {
-	for name, spec := range map[string]windows.Spec{"tumbling": windows.Minutes(1), "hopping": windows.Hopping(2*time.Minute, time.Minute),
-		"session": windows.Session(time.Second), "sliding": windows.Sliding(2 * time.Second)} {
+	for name, spec := range map[string]windows.Spec{"tumbling": windows.Minutes(1),
+		"hopping": windows.Hopping(2*time.Minute, time.Minute), "session": windows.Session(time.Second),
+		"sliding": windows.Sliding(2 * time.Second)} {
 		t.Run(name, func(t *testing.T) { pulseRests(t, spec) })
 	}
 }

@@ -52,7 +52,8 @@ var refusers = []refuser{
 		}}, func(_ []event, e event) bool { return strings.HasSuffix(show(marked(&e)), "!") }},
 }
 
-// bounded is SumDecimal: values are rounded half up to the scale, and no sum has more digits than the precision [U3].
+// bounded is SumDecimal: values are rounded half up to the scale, and no sum has more digits than
+// the precision [U3].
 func bounded(name string, precision, scale int, of func(*event) *apd.Decimal) refuser {
 	sum := func(rows []event) *big.Int {
 		sum := new(big.Int) // in units of the scale

@@ -12,19 +12,23 @@ import (
 
 // Errors of opening a task.
 var (
-	// ErrForeign says that the state was written by another plan, and that some of its rows cannot be read by this one.
+	// ErrForeign says that the state was written by another plan, and that some of its rows cannot
+	// be read by this one.
 	ErrForeign = errors.New("task: state belongs to another plan")
 	// ErrNewer says that the state was written by a version of ashi that is newer than this one.
 	ErrNewer = errors.New("task: state was written by a newer version of ashi")
-	// ErrDamaged says that the store cannot be trusted: wipe it and restore it from the start of the changelog.
+	// ErrDamaged says that the store cannot be trusted: wipe it and restore it from the start of
+	// the changelog.
 	ErrDamaged = errors.New("task: store is damaged")
 )
 
-// leastLoad is how large a run is given to a store as a Load: less is a Write, which spares the store a file and a flush.
+// leastLoad is how large a run is given to a store as a Load: less is a Write, which spares the
+// store a file and a flush.
 const leastLoad = 1 << 20
 
-// Restorer copies a changelog into a store. Give it the records from Position on, committed ones only, up to the end: with Apply, which writes
-// them at once, or with Gather and a Finish, which cost a fraction where there are many.
+// Restorer copies a changelog into a store. Give it the records from Position on, committed ones
+// only, up to the end: with Apply, which writes them at once, or with Gather and a Finish, which
+// cost a fraction where there are many.
 type Restorer struct {
 	store stores.Store
 	log   LogID
@@ -36,12 +40,13 @@ type Restorer struct {
 	gathered bool       // next is not written yet
 }
 
-// NewRestorer restores log into store. The zero LogID is for those who only look: it takes every store.
+// NewRestorer restores log into store. The zero LogID is for those who only look: it takes every
+// store.
 func NewRestorer(store stores.Store, log LogID) *Restorer { return &Restorer{store: store, log: log} }
 
-// Position is the changelog offset that the store stands for: the one to read next. False: the store is empty. Rows without a position are
-// what is left of a first checkpoint: of which log nobody knows, so they are damage. A store of
-// another log is an *OtherLogError.
+// Position is the changelog offset that the store stands for: the one to read next. False: the
+// store is empty. Rows without a position are what is left of a first checkpoint: of which log
+// nobody knows, so they are damage. A store of another log is an *OtherLogError.
 func (r *Restorer) Position() (offset int64, ok bool, err error) {
 	b, ok, err := r.store.Get(nil, positionKey)
 	switch {
@@ -72,12 +77,14 @@ func (r *Restorer) position(next int64) []byte {
 	return (&Position{Offset: next, Since: r.since, Log: r.log}).Append(nil)
 }
 
-// Since is when the store was at the end of its changelog, or when its first restore began, if it has not come to the end since; the zero
-// Time if that is not known. Position reads it. Compaction takes a tombstone away when it is older than the changelog's delete.retention.ms:
-// a store that has to go on from a position older than that may never hear of it, and keep a row that is gone.
+// Since is when the store was at the end of its changelog, or when its first restore began, if it
+// has not come to the end since; the zero Time if that is not known. Position reads it. Compaction
+// takes a tombstone away when it is older than the changelog's delete.retention.ms: a store that
+// has to go on from a position older than that may never hear of it, and keep a row that is gone.
 func (r *Restorer) Since() time.Time { return r.since }
 
-// Begin says that the store is empty and its restore begins now, or that it is at the end of its changelog now.
+// Begin says that the store is empty and its restore begins now, or that it is at the end of its
+// changelog now.
 func (r *Restorer) Begin(now time.Time) { r.since = now }
 
 // Apply writes records of the changelog, and that the offset to read after them is next, as one.
@@ -98,8 +105,9 @@ func (r *Restorer) write(next int64) error {
 	return nil
 }
 
-// Gather is Apply of what comes until bound bytes have been gathered, or Finish is called: the last record of each key is written, in order
-// of keys, as one. Of a store that is no stores.Loader it is Apply. Until Finish has returned, Position is that of an earlier moment.
+// Gather is Apply of what comes until bound bytes have been gathered, or Finish is called: the last
+// record of each key is written, in order of keys, as one. Of a store that is no stores.Loader it
+// is Apply. Until Finish has returned, Position is that of an earlier moment.
 func (r *Restorer) Gather(records []Record, next int64, bound int) error {
 	if _, ok := r.store.(stores.Loader); !ok {
 		return r.Apply(records, next)
@@ -146,7 +154,8 @@ func collect(to interface {
 		case rec.Err != nil:
 			return fmt.Errorf("task: changelog at offset %d: %w", rec.Offset, rec.Err)
 		case len(rec.Key) == 0:
-			return fmt.Errorf("task: changelog record at offset %d has no key: somebody else writes to the changelog", rec.Offset)
+			return fmt.Errorf("task: changelog record at offset %d has no key: somebody else writes to the changelog",
+				rec.Offset)
 		case rec.Value == nil:
 			to.Delete(rec.Key)
 		default:
@@ -168,7 +177,8 @@ func (r *Restorer) Progress() (*Progress, error) {
 	return ParseProgress(b)
 }
 
-// open takes over what the store holds: stream times, and which windows are open. Rows stay in the store until records ask for them.
+// open takes over what the store holds: stream times, and which windows are open. Rows stay in the
+// store until records ask for them.
 func (t *Task) open() error {
 	if t.progress.Sequence == 0 {
 		return nil
@@ -209,7 +219,8 @@ func (w *windowed) open(streamTime windows.Time) error {
 	return nil
 }
 
-// findOpen makes a bucket for every window that has rows in the store. It steps from start to start.
+// findOpen makes a bucket for every window that has rows in the store. It steps from start to
+// start.
 func (w *windowed) findOpen(s *size) error {
 	from, to := stores.OperatorBounds(s.op)
 	for {
@@ -217,8 +228,10 @@ func (w *windowed) findOpen(s *size) error {
 		if err != nil || !ok {
 			return err
 		}
-		if start < 0 || start > w.streamTime || s.Start(start) != start { // a negative one would also sort behind all others, and be found for ever
-			return fmt.Errorf("task: aggregate %s: a row in a window of %v that starts at %d: %w", w.name, s.Kind, start, ErrDamaged)
+		// a negative one would also sort behind all others, and be found for ever
+		if start < 0 || start > w.streamTime || s.Start(start) != start {
+			return fmt.Errorf("task: aggregate %s: a row in a window of %v that starts at %d: %w", w.name, s.Kind,
+				start, ErrDamaged)
 		}
 		b := w.openBucket(s, len(s.open), start)
 		b.stored, b.absent = true, true

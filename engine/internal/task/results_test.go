@@ -20,20 +20,24 @@ type hourly struct {
 	N, Sum, High int64
 }
 
-// Hours that are made of the final rows of minutes are those that are made of the records, in every setting.
+// Hours that are made of the final rows of minutes are those that are made of the records, in every
+// setting.
 func TestHoursFromMinutes(t *testing.T) {
 	b := dsl.New("spans")
 	in := dsl.Stream[entry](b, "in")
 	v := func(e *entry) int64 { return e.V }
 	minutes := dsl.Aggregate(dsl.GroupByKey[string](in), windows.Tumbling(time.Minute, time.Hour).Grace(2*time.Minute),
 		func(g dsl.Group[string, entry]) hourly {
-			return hourly{K: g.Key(), Start: g.WindowStart().UnixMilli(), N: aggregates.Count(g), Sum: aggregates.Sum(g, v), High: aggregates.Max(g, v)}
+			return hourly{K: g.Key(), Start: g.WindowStart().UnixMilli(), N: aggregates.Count(g),
+				Sum: aggregates.Sum(g, v), High: aggregates.Max(g, v)}
 		})
 	ofMinutes := minutes.Final().ToStream(windows.Tumbling(time.Minute))
 	hours := dsl.Aggregate(dsl.GroupByKey[string](ofMinutes), windows.Tumbling(time.Hour).Grace(0),
 		func(g dsl.Group[string, hourly]) hourly {
-			return hourly{K: g.Key(), Start: g.WindowStart().UnixMilli(), N: aggregates.Sum(g, func(s *hourly) int64 { return s.N }),
-				Sum: aggregates.Sum(g, func(s *hourly) int64 { return s.Sum }), High: aggregates.Max(g, func(s *hourly) int64 { return s.High })}
+			return hourly{K: g.Key(), Start: g.WindowStart().UnixMilli(),
+				N:    aggregates.Sum(g, func(s *hourly) int64 { return s.N }),
+				Sum:  aggregates.Sum(g, func(s *hourly) int64 { return s.Sum }),
+				High: aggregates.Max(g, func(s *hourly) int64 { return s.High })}
 		}).As("hours")
 	again := hours.Final().Named(func(windows.Kind) string { return "again" })
 	plan, err := b.Build()

@@ -13,11 +13,12 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// sessions is the session windows of one aggregate in a task. The open sessions of a group are one row, keyed by the group alone,
-// since a record may join any of them: one point get finds all. They are few.
+// sessions is the session windows of one aggregate in a task. The open sessions of a group are one
+// row, keyed by the group alone, since a record may join any of them: one point get finds all. They
+// are few.
 //
-// Groups are in memory from the record that asks for them until memory is short. When their sessions close is then told by an
-// index in the store (dueIndex).
+// Groups are in memory from the record that asks for them until memory is short. When their
+// sessions close is then told by an index in the store (dueIndex).
 type sessions struct {
 	kind    windows.Kind
 	gap     windows.Time
@@ -60,8 +61,8 @@ type session struct {
 	shown   bool // was put out as a change
 }
 
-// addToSession adds the record to the session that it belongs to, merging those that it connects, or opens one. It returns 1 if
-// that session is closed (semantics.md [S2] to [S5]).
+// addToSession adds the record to the session that it belongs to, merging those that it connects,
+// or opens one. It returns 1 if that session is closed (semantics.md [S2] to [S5]).
 func (w *windowed) addToSession(ctx context.Context, s *size, group uint32, at windows.Time) (late int, err error) {
 	x := s.sessions
 	g, err := w.sessionGroup(s, group)
@@ -93,7 +94,8 @@ func (w *windowed) addToSession(ctx context.Context, s *size, group uint32, at w
 	return 0, nil
 }
 
-// sessionGroup is the sessions of a group: those in memory, or in the store, or none. In the table of groups it counts as a row.
+// sessionGroup is the sessions of a group: those in memory, or in the store, or none. In the table
+// of groups it counts as a row.
 func (w *windowed) sessionGroup(s *size, n uint32) (*sessionGroup, error) {
 	x := s.sessions
 	for int(n) >= len(x.groups) {
@@ -131,10 +133,12 @@ func (g *sessionGroup) touching(at, gap windows.Time) (first, last int) {
 	return first, last
 }
 
-// connect adds the record to list[first], or to a new session there if first is last; where it belongs to several, these are
-// merged first [S4]: what comes first is told by sequences, not by the order of merging. It is nil if the aggregates refuse the
-// record: what it would have connected stays apart, as it was.
-func (w *windowed) connect(x *sessions, g *sessionGroup, first, last int, merged windows.Window, at windows.Time) (*session, error) {
+// connect adds the record to list[first], or to a new session there if first is last; where it
+// belongs to several, these are merged first [S4]: what comes first is told by sequences, not by
+// the order of merging. It is nil if the aggregates refuse the record: what it would have connected
+// stays apart, as it was.
+func (w *windowed) connect(x *sessions, g *sessionGroup, first, last int, merged windows.Window,
+	at windows.Time) (*session, error) {
 	if last-first == 1 {
 		one := g.list[first]
 		w.task.pulse.move(w.place)
@@ -202,8 +206,8 @@ func (x *sessions) forget(one *session) {
 	x.held -= one.held
 }
 
-// sessionBytes and groupBytes are what a session takes beside its state, and a group in memory beside its sessions: with the
-// places that lists have for them.
+// sessionBytes and groupBytes are what a session takes beside its state, and a group in memory
+// beside its sessions: with the places that lists have for them.
 const (
 	sessionBytes = 144
 	groupBytes   = 120
@@ -250,11 +254,12 @@ func (x *sessions) tidy(w *windowed, n uint32) {
 	}
 }
 
-// closes is the stream time from which on a session is closed: later than its end by more than gap and grace [S5].
+// closes is the stream time from which on a session is closed: later than its end by more than gap
+// and grace [S5].
 func (x *sessions) closes(end, grace windows.Time) windows.Time { return end + x.gap + grace + 1 }
 
-// schedule makes sure that the group is looked at when a session with this end can have closed. Ends only grow, so an entry that
-// is there is early enough, unless a session before it was opened.
+// schedule makes sure that the group is looked at when a session with this end can have closed.
+// Ends only grow, so an entry that is there is early enough, unless a session before it was opened.
 func (x *sessions) schedule(w *windowed, n uint32, g *sessionGroup, end windows.Time) {
 	at := x.closes(end, w.grace)
 	if g.due != 0 && g.due <= at {
@@ -265,8 +270,9 @@ func (x *sessions) schedule(w *windowed, n uint32, g *sessionGroup, end windows.
 	w.nextClose = min(w.nextClose, at)
 }
 
-// closeSessions puts out and forgets the sessions that stream time has closed, in order of (end, start, key) [S9]. It goes from end to
-// end, so that no more of them are in memory than have one end.
+// closeSessions puts out and forgets the sessions that stream time has closed, in order of (end,
+// start, key) [S9]. It goes from end to end, so that no more of them are in memory than have one
+// end.
 func (w *windowed) closeSessions(ctx context.Context, s *size) error {
 	x := s.sessions
 	for {
@@ -300,7 +306,8 @@ type closedSession struct {
 	*session
 }
 
-// collectDue takes the sessions that close at a time out of their groups, which have been found by it, in order of (start, key).
+// collectDue takes the sessions that close at a time out of their groups, which have been found by
+// it, in order of (start, key).
 func (w *windowed) collectDue(x *sessions, at windows.Time) {
 	x.closing = x.closing[:0]
 	for len(x.due) > 0 && x.due[0].at == at {
@@ -319,12 +326,14 @@ func (w *windowed) collectDue(x *sessions, at windows.Time) {
 		}
 	}
 	slices.SortFunc(x.closing, func(a, b closedSession) int {
-		return cmp.Or(cmp.Compare(a.Start, b.Start), bytes.Compare(w.groups.entries[a.group].key, w.groups.entries[b.group].key))
+		return cmp.Or(cmp.Compare(a.Start, b.Start), bytes.Compare(w.groups.entries[a.group].key,
+			w.groups.entries[b.group].key))
 	})
 }
 
-// settle notes that a session of a group is closed. A group of which there is nothing more, and nothing that waits for a commit or a
-// checkpoint, leaves memory at once: it may have come from the store only to be closed, with a million others.
+// settle notes that a session of a group is closed. A group of which there is nothing more, and
+// nothing that waits for a commit or a checkpoint, leaves memory at once: it may have come from the
+// store only to be closed, with a million others.
 func (w *windowed) settle(ctx context.Context, s *size, n uint32) {
 	x := s.sessions
 	g := x.groups[n]
@@ -344,7 +353,8 @@ func (w *windowed) settle(ctx context.Context, s *size, n uint32) {
 	w.groups.release(n, 0)
 }
 
-// putOutClosed puts out a session that has closed: as a change too, if it has changed since the last commit.
+// putOutClosed puts out a session that has closed: as a change too, if it has changed since the
+// last commit.
 func (w *windowed) putOutClosed(ctx context.Context, s *size, c closedSession) error {
 	if err := w.putOutRemoved(ctx, s, c.group); err != nil {
 		return err
@@ -364,7 +374,8 @@ func (w *windowed) putOutClosed(ctx context.Context, s *size, c closedSession) e
 	return nil
 }
 
-// putOutSessions puts out what has changed in a group: tombstones for sessions that are gone, then those that have changed [S6].
+// putOutSessions puts out what has changed in a group: tombstones for sessions that are gone, then
+// those that have changed [S6].
 func (w *windowed) putOutSessions(ctx context.Context, s *size, n uint32, g *sessionGroup) error {
 	if err := w.putOutRemoved(ctx, s, n); err != nil {
 		return err
@@ -394,7 +405,8 @@ func (w *windowed) putOutRemoved(ctx context.Context, s *size, n uint32) error {
 	return nil
 }
 
-// emitSession puts a session out, if it passes; as a change, a tombstone if it did when it was last put out and does not any more.
+// emitSession puts a session out, if it passes; as a change, a tombstone if it did when it was last
+// put out and does not any more.
 func (w *windowed) emitSession(ctx context.Context, s *size, to []runner, n uint32, one *session) error {
 	group := w.groups.entries[n].key
 	row, pass, err := w.makeRow(to, group, one.Window, one.state)

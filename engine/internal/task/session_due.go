@@ -10,11 +10,14 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// dueIndex says when sessions close whose group is not in memory. The store has, beside the row of each group at start 0, an empty row
-// at the time when the first session of that row closes: the same operator, and any such time is later than 0. Both change together, with
-// a checkpoint, so the row of a group that is not in memory has its entry. An entry whose group is in memory says nothing.
+// dueIndex says when sessions close whose group is not in memory. The store has, beside the row of
+// each group at start 0, an empty row at the time when the first session of that row closes: the
+// same operator, and any such time is later than 0. Both change together, with a checkpoint, so the
+// row of a group that is not in memory has its entry. An entry whose group is in memory says
+// nothing.
 //
-// The index is the store's alone: the changelog has the rows. Restoring rows leaves the index behind, so it is made anew then.
+// The index is the store's alone: the changelog has the rows. Restoring rows leaves the index
+// behind, so it is made anew then.
 type dueIndex struct {
 	some  bool     // the store may have rows of groups that are not in memory
 	ahead []dueKey // read ahead, ascending: closing a few sessions each second must not cost an iterator each time
@@ -38,7 +41,8 @@ func (d *dueIndex) bytes() int {
 	return each * len(d.ahead)
 }
 
-// restart lets the index be read from a time on, because the store has entries that were not there when it was read ahead.
+// restart lets the index be read from a time on, because the store has entries that were not there
+// when it was read ahead.
 func (d *dueIndex) restart(op uint16, at windows.Time) {
 	d.some, d.ahead, d.from = true, nil, stores.AppendRowKey(nil, op, int64(max(at, 1)), nil)
 }
@@ -107,8 +111,8 @@ func (w *windowed) loadDue(s *size, at windows.Time) error {
 	}
 }
 
-// sessionsCloseBy says whether a session would be closed at a stream time. What is due too early in memory is put to its place, and
-// of what is due in the store comes into memory what has one time.
+// sessionsCloseBy says whether a session would be closed at a stream time. What is due too early in
+// memory is put to its place, and of what is due in the store comes into memory what has one time.
 func (w *windowed) sessionsCloseBy(s *size, now windows.Time) (bool, error) {
 	x := s.sessions
 	for {
@@ -201,7 +205,8 @@ func (w *windowed) indexSessions(s *size) error {
 	return nil
 }
 
-// indexSome does so for the rows from a key on, until they are enough for one write, and returns the key to go on from.
+// indexSome does so for the rows from a key on, until they are enough for one write, and returns
+// the key to go on from.
 func (w *windowed) indexSome(s *size, from, end []byte) (next []byte, err error) {
 	t := w.task
 	for e, err := range t.cfg.Store.Scan(from, end) {
@@ -213,7 +218,8 @@ func (w *windowed) indexSome(s *size, from, end []byte) (next []byte, err error)
 		}
 		_, _, key, err := stores.ParseRowKey(e.Key)
 		if err != nil || len(e.Value) < sessionBounds {
-			return nil, fmt.Errorf("task: aggregate %s: %x in the store is no row of sessions: %w", w.name, e.Key, ErrDamaged)
+			return nil, fmt.Errorf("task: aggregate %s: %x in the store is no row of sessions: %w", w.name, e.Key,
+				ErrDamaged)
 		}
 		end := windows.Time(binary.BigEndian.Uint64(e.Value[8:]))
 		if end < 0 || end > w.streamTime {
@@ -225,7 +231,8 @@ func (w *windowed) indexSome(s *size, from, end []byte) (next []byte, err error)
 	return nil, nil
 }
 
-// evictSessions drops groups from memory until enough says so. All are in the store, and in its index.
+// evictSessions drops groups from memory until enough says so. All are in the store, and in its
+// index.
 func (w *windowed) evictSessions(s *size, enough func() bool) {
 	x := s.sessions
 	for _, one := range x.spare {

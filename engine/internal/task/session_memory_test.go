@@ -44,9 +44,10 @@ func (c *counted) Scan(from, to []byte) iter.Seq2[stores.Entry, error] {
 	return c.Store.Scan(from, to)
 }
 
-// Sessions stay within the bound of memory after each batch, with many more groups than it has room for: when they are opened, when
-// they go on, when they close one by one, and when one record closes all. Their finals are those of a task without a bound, in the
-// same order. Closing from the store costs an iterator for many sessions.
+// Sessions stay within the bound of memory after each batch, with many more groups than it has room
+// for: when they are opened, when they go on, when they close one by one, and when one record
+// closes all. Their finals are those of a task without a bound, in the same order. Closing from the
+// store costs an iterator for many sessions.
 func TestSessionMemoryIsBounded(t *testing.T) {
 	const groups, gap = 20_000, time.Minute
 	store, bounded, free := &counted{Store: memory.New()}, &outputs{}, &outputs{}
@@ -95,8 +96,8 @@ func (o *outputs) Produce(_ context.Context, r *task.Output) {
 	}
 }
 
-// A task that is opened on a store finds sessions there without reading them, and closes them; also where rows were restored from
-// the changelog after the store's index of them was made.
+// A task that is opened on a store finds sessions there without reading them, and closes them; also
+// where rows were restored from the changelog after the store's index of them was made.
 func TestSessionsStayInTheStoreWhenOpened(t *testing.T) {
 	for _, restored := range []bool{false, true} {
 		t.Run(fmt.Sprintf("restored %v", restored), func(t *testing.T) {
@@ -112,14 +113,16 @@ func TestSessionsStayInTheStoreWhenOpened(t *testing.T) {
 			if restored { // what one commit more would have left in the log: group 0 is gone, and another is new
 				gone, row := rowOf(t, store, "K0000000")
 				fresh, _ := rowOf(t, store, "N")
-				require.NoError(t, task.NewRestorer(store, task.LogID{}).Apply([]task.Record{{Key: gone}, {Key: fresh, Value: row}}, 7))
+				require.NoError(t, task.NewRestorer(store, task.LogID{}).Apply([]task.Record{{Key: gone},
+					{Key: fresh, Value: row}}, 7))
 			}
 			tk = openTask(t, plan, store, out)
 			require.Less(t, tk.Memory(), 200_000)
 			require.NoError(t, tk.Process(t.Context(), sessionBatch(groups, 1, at+10_000_000, &next), func() {}))
 			require.NoError(t, tk.Commit(t.Context()))
 			require.Len(t, out.finals, groups)
-			require.Equal(t, restored, strings.HasPrefix(out.finals[0], "4e"), "the new group's session has the end of group 0's, and is the only one with it")
+			require.Equal(t, restored, strings.HasPrefix(out.finals[0], "4e"),
+				"the new group's session has the end of group 0's, and is the only one with it")
 			require.NoError(t, tk.Checkpoint())
 			left := 0
 			from, to := stores.OperatorBounds(1 << 8)
@@ -139,11 +142,13 @@ func rowOf(t *testing.T, store stores.Store, group string) (key, row []byte) {
 	return key, row
 }
 
-// The clock closes sessions that are in the store only, and moves stream time for no others: not for the end that a session had before it grew.
+// The clock closes sessions that are in the store only, and moves stream time for no others: not
+// for the end that a session had before it grew.
 func TestClockClosesSessionsInTheStore(t *testing.T) {
 	b := dsl.New("quotes")
 	quotes := dsl.Stream[quote](b, "quotes").Codec(codecs.Fixed[quote]())
-	dsl.Aggregate(dsl.GroupByKey[string](quotes), windows.Session(time.Minute).Grace(0).CloseIdle(time.Second), high).Final()
+	dsl.Aggregate(dsl.GroupByKey[string](quotes), windows.Session(time.Minute).Grace(0).CloseIdle(time.Second),
+		high).Final()
 	plan, err := b.Build()
 	require.NoError(t, err)
 	for _, crash := range []bool{false, true} {

@@ -51,10 +51,14 @@ func (w *windowed) logSessions(ctx context.Context, s *size) error {
 	return nil
 }
 
-// saveSessions adds the rows of changed groups to the checkpoint, and forgets groups without sessions.
+// saveSessions adds the rows of changed groups to the checkpoint, and forgets groups without
+// sessions.
 func (w *windowed) saveSessions(s *size) error {
 	x := s.sessions
-	slices.SortFunc(x.unsaved, func(a, b uint32) int { return bytes.Compare(w.groups.entries[a].key, w.groups.entries[b].key) })
+	slices.SortFunc(x.unsaved, func(a, b uint32) int {
+		return bytes.Compare(w.groups.entries[a].key,
+			w.groups.entries[b].key)
+	})
 	for _, n := range x.unsaved {
 		g := x.groups[n]
 		g.flags &^= flagUnsaved
@@ -80,8 +84,8 @@ func (w *windowed) saveSessions(s *size) error {
 	return nil
 }
 
-// sessionRow puts the row of a group into w.row: for each session start and end, 8 bytes each, then the length of its state as a
-// uvarint, and the state.
+// sessionRow puts the row of a group into w.row: for each session start and end, 8 bytes each, then
+// the length of its state as a uvarint, and the state.
 func (w *windowed) sessionRow(g *sessionGroup) (err error) {
 	w.row = w.row[:0]
 	for _, one := range g.list {
@@ -100,8 +104,9 @@ func (w *windowed) sessionRow(g *sessionGroup) (err error) {
 // sessionBounds is the bytes of a session's bounds in a row.
 const sessionBounds = 16
 
-// loadSessions brings the row of a group into memory, if the store has one. Sessions that are closed are left out: a group that had no
-// others is gone from memory, and from the store with the next checkpoint.
+// loadSessions brings the row of a group into memory, if the store has one. Sessions that are
+// closed are left out: a group that had no others is gone from memory, and from the store with the
+// next checkpoint.
 func (w *windowed) loadSessions(s *size, n uint32) error {
 	w.wkey = stores.AppendRowKey(w.wkey[:0], s.op, 0, w.groups.entries[n].key)
 	var ok bool
@@ -140,7 +145,8 @@ func (w *windowed) loadSessionRow(x *sessions, n uint32, row []byte, shown bool)
 		if d.bad {
 			return fmt.Errorf("row of %d bytes is cut short", len(row))
 		}
-		win := windows.Window{Start: windows.Time(binary.BigEndian.Uint64(bounds)), End: windows.Time(binary.BigEndian.Uint64(bounds[8:]))}
+		win := windows.Window{Start: windows.Time(binary.BigEndian.Uint64(bounds)),
+			End: windows.Time(binary.BigEndian.Uint64(bounds[8:]))}
 		if win.Start < after || win.End < win.Start || win.End > w.streamTime {
 			return fmt.Errorf("a session from %d to %d", win.Start, win.End)
 		}

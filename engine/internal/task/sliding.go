@@ -11,23 +11,27 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// sliding is the sliding windows of one aggregate in a task (semantics.md [L1] to [L3]). What is kept is not windows but points: for each
-// group and each time that records have, the state of those records. A record is added to one point, however many windows have it; which
-// windows there are follows from the times of the points, and a window that is put out is merged from its points (pointSums).
+// sliding is the sliding windows of one aggregate in a task (semantics.md [L1] to [L3]). What is
+// kept is not windows but points: for each group and each time that records have, the state of
+// those records. A record is added to one point, however many windows have it; which windows there
+// are follows from the times of the points, and a window that is put out is merged from its points
+// (pointSums).
 //
-// A point is of use until no open window can have it nor begin right behind it. Each is a row in store and changelog. In memory are the groups
-// that were in use since the last eviction; of the others the number and the due time.
+// A point is of use until no open window can have it nor begin right behind it. Each is a row in
+// store and changelog. In memory are the groups that were in use since the last eviction; of the
+// others the number and the due time.
 type sliding struct {
-	kind    windows.Kind
-	diff    windows.Time
-	groups  []*slidingGroup // by group number; nil where a group has none
-	due     dueHeap         // ends of windows, in place of stream times: when groups have something to close, or earlier
-	batch   []uint32        // scratch of nextDue
-	dirty   []pointRef      // changed since the last commit
-	unsaved []pointRef      // changed since the last checkpoint
-	changed []uint32        // groups with windows that were not put out since they changed
-	passing pointSums       // of the group whose changes are being put out
-	total   *point          // scratch: the last window that was merged of two sums
+	kind   windows.Kind
+	diff   windows.Time
+	groups []*slidingGroup // by group number; nil where a group has none
+	// ends of windows, in place of stream times: when groups have something to close, or earlier
+	due     dueHeap
+	batch   []uint32   // scratch of nextDue
+	dirty   []pointRef // changed since the last commit
+	unsaved []pointRef // changed since the last checkpoint
+	changed []uint32   // groups with windows that were not put out since they changed
+	passing pointSums  // of the group whose changes are being put out
+	total   *point     // scratch: the last window that was merged of two sums
 
 	spare      []*point
 	inUse      int // points that are not spare, those of sums too
@@ -69,7 +73,8 @@ type slidingGroup struct {
 }
 
 func newSliding(kind windows.Kind, p aggregates.Aggregator) *sliding {
-	return &sliding{kind: kind, diff: windows.Time(kind.Size().Milliseconds()), pointBytes: 120 + p.Size() + 24*p.Vars() + 16*p.Objs()}
+	return &sliding{kind: kind, diff: windows.Time(kind.Size().Milliseconds()), pointBytes: 120 + p.Size() +
+		24*p.Vars() + 16*p.Objs()}
 }
 
 // closing is the time before which windows that end are closed [L2].
@@ -80,12 +85,14 @@ func (w *windowed) closing() windows.Time {
 	return w.streamTime - w.grace
 }
 
-// own is the window that is there because of a record at a time: the one that ends there, or the first of all [L1] [L2].
+// own is the window that is there because of a record at a time: the one that ends there, or the
+// first of all [L1] [L2].
 func (x *sliding) own(at windows.Time) windows.Window {
 	return windows.Window{Start: max(0, at-x.diff), End: max(x.diff, at)}
 }
 
-// behind is the window that begins after a record at a time: it is there if another record is in it [L1].
+// behind is the window that begins after a record at a time: it is there if another record is in it
+// [L1].
 func (x *sliding) behind(at windows.Time) windows.Window {
 	at = min(at, math.MaxInt64-1) + 1
 	return windows.Window{Start: at, End: x.kind.End(at)}
@@ -111,8 +118,8 @@ func (g *slidingGroup) find(at windows.Time) *point {
 	return nil
 }
 
-// addToSliding adds the record to its point, unless every window that may hold it is closed. It returns 1 if its own window is:
-// it is in later ones then, at most.
+// addToSliding adds the record to its point, unless every window that may hold it is closed. It
+// returns 1 if its own window is: it is in later ones then, at most.
 func (w *windowed) addToSliding(ctx context.Context, s *size, group uint32, at windows.Time) (late int, err error) {
 	x, closing := s.sliding, w.closing()
 	if x.own(at).End < closing {
@@ -169,7 +176,8 @@ func (w *windowed) addToSliding(ctx context.Context, s *size, group uint32, at w
 	return late, nil
 }
 
-// slidingGroup is the points of a group, made or loaded if need be. In the table of groups it counts as a row.
+// slidingGroup is the points of a group, made or loaded if need be. In the table of groups it
+// counts as a row.
 func (w *windowed) slidingGroup(s *size, n uint32) (*slidingGroup, error) {
 	x := s.sliding
 	for int(n) >= len(x.groups) {
@@ -198,7 +206,8 @@ func (x *sliding) take(p aggregates.Aggregator) *point {
 	return &point{state: aggregates.NewState(p)}
 }
 
-// give takes a point back for reuse. As many are kept as are in use, and some: sums come and go by the hundred.
+// give takes a point back for reuse. As many are kept as are in use, and some: sums come and go by
+// the hundred.
 func (x *sliding) give(p *point) {
 	x.inUse--
 	x.large -= p.large
@@ -248,8 +257,9 @@ func (x *sliding) closes(w *windowed, end windows.Time) windows.Time {
 	return x.kind.Closes(end-x.diff, w.grace)
 }
 
-// closeSliding puts out the windows that stream time has closed, in order of (start, key), and lets go of points that no open window
-// can have. All windows are of one length, so what is due first is what starts first.
+// closeSliding puts out the windows that stream time has closed, in order of (start, key), and lets
+// go of points that no open window can have. All windows are of one length, so what is due first is
+// what starts first.
 func (w *windowed) closeSliding(ctx context.Context, s *size) error {
 	x := s.sliding
 	for {
@@ -269,7 +279,8 @@ func (w *windowed) closeSliding(ctx context.Context, s *size) error {
 	return nil
 }
 
-// slideClosesBy says whether a window would be closed at a stream time. A group may be due without one.
+// slideClosesBy says whether a window would be closed at a stream time. A group may be due without
+// one.
 func (w *windowed) slideClosesBy(s *size, now windows.Time) (bool, error) {
 	x := s.sliding
 	for n, g := range x.groups {
@@ -299,11 +310,15 @@ func (x *sliding) nextDue(w *windowed) (end windows.Time, groups []uint32) {
 			x.batch = append(x.batch, d.group)
 		}
 	}
-	slices.SortFunc(x.batch, func(a, b uint32) int { return bytes.Compare(w.groups.entries[a].key, w.groups.entries[b].key) })
+	slices.SortFunc(x.batch, func(a, b uint32) int {
+		return bytes.Compare(w.groups.entries[a].key,
+			w.groups.entries[b].key)
+	})
 	return end, x.batch
 }
 
-// closeSlide puts out the window of a group with an end, if there is one, lets go of points, and schedules what is next.
+// closeSlide puts out the window of a group with an end, if there is one, lets go of points, and
+// schedules what is next.
 func (w *windowed) closeSlide(ctx context.Context, s *size, n uint32, end windows.Time) error {
 	x := s.sliding
 	g, err := w.slidingGroup(s, n)
@@ -334,8 +349,8 @@ func (w *windowed) closeSlide(ctx context.Context, s *size, n uint32, end window
 	return nil
 }
 
-// there says whether a group has a window that is being closed; opener is the point before it, if no record ends it. What opened older
-// windows is gone already.
+// there says whether a group has a window that is being closed; opener is the point before it, if
+// no record ends it. What opened older windows is gone already.
 func (x *sliding) there(g *slidingGroup, win windows.Window) (opener *point, ok bool) {
 	points := g.live()
 	switch {

@@ -9,8 +9,10 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// putOutClosedSlide puts out a window that has closed: as a change too, if it has changed since it was put out last.
-func (w *windowed) putOutClosedSlide(ctx context.Context, s *size, n uint32, g *slidingGroup, win windows.Window, opener *point) error {
+// putOutClosedSlide puts out a window that has closed: as a change too, if it has changed since it
+// was put out last.
+func (w *windowed) putOutClosedSlide(ctx context.Context, s *size, n uint32, g *slidingGroup, win windows.Window,
+	opener *point) error {
 	points := g.live()
 	points = points[search(points, win.Start):]
 	change := g.changed && (opener != nil && opener.flags&flagFresh != 0 ||
@@ -107,8 +109,10 @@ func (i *slides) next() bool {
 	return true
 }
 
-// emitSlideChange puts a window out as a change, if it passes; a tombstone if it did when it was put out last and does not any more.
-func (w *windowed) emitSlideChange(ctx context.Context, s *size, n uint32, g *slidingGroup, win windows.Window, state aggregates.State, newest windows.Time) error {
+// emitSlideChange puts a window out as a change, if it passes; a tombstone if it did when it was
+// put out last and does not any more.
+func (w *windowed) emitSlideChange(ctx context.Context, s *size, n uint32, g *slidingGroup, win windows.Window,
+	state aggregates.State, newest windows.Time) error {
 	if w.agg.Having == nil {
 		return w.emitSlide(ctx, s, s.changes, n, win, state, newest)
 	}
@@ -132,7 +136,8 @@ func (w *windowed) emitSlideChange(ctx context.Context, s *size, n uint32, g *sl
 }
 
 // emitSlide puts a window out, if it passes.
-func (w *windowed) emitSlide(ctx context.Context, s *size, to []runner, n uint32, win windows.Window, state aggregates.State, newest windows.Time) error {
+func (w *windowed) emitSlide(ctx context.Context, s *size, to []runner, n uint32, win windows.Window,
+	state aggregates.State, newest windows.Time) error {
 	group := w.groups.entries[n].key
 	row, pass, err := w.makeRow(to, group, win, state)
 	if err != nil || !pass {

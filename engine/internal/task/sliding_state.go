@@ -13,8 +13,8 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// pointTime is the bytes of a point's time at the end of its row's key. The points of a group are neighbours, but for those of groups whose
-// keys begin with its key.
+// pointTime is the bytes of a point's time at the end of its row's key. The points of a group are
+// neighbours, but for those of groups whose keys begin with its key.
 const pointTime = 8
 
 // pointKey puts the key of a point's row into w.wkey.
@@ -62,7 +62,8 @@ func (w *windowed) logSliding(ctx context.Context, s *size) (err error) {
 		p.flags = p.flags&^flagDirty | flagLogged
 		w.task.pulse.move(w.place)
 		if w.row, err = w.program.Append(w.row[:0], p.state); err != nil {
-			return fmt.Errorf("task: aggregate %s: encoding the records of group %q at %v: %w", w.name, w.groups.entries[ref.group].key, p.at, err)
+			return fmt.Errorf("task: aggregate %s: encoding the records of group %q at %v: %w", w.name,
+				w.groups.entries[ref.group].key, p.at, err)
 		}
 		x.measure(p)
 		w.task.log(ctx, w.pointKey(s, ref.group, p.at), w.row)
@@ -92,7 +93,8 @@ func (x *sliding) measure(p *point) {
 func (w *windowed) dropFirst(ctx context.Context, s *size, n uint32, g *slidingGroup) {
 	t, p := w.task, g.points[g.head]
 	if p.flags&flagLogged != 0 {
-		t.produce(ctx, Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(w.pointKey(s, n, p.at)), Timestamp: t.logTime()})
+		t.produce(ctx, Output{Topic: t.cfg.Changelog, Partition: t.cfg.Partition, Key: t.keep(w.pointKey(s, n, p.at)),
+			Timestamp: t.logTime()})
 	}
 	if p.flags&flagStored != 0 {
 		t.pending.Delete(w.pointKey(s, n, p.at))
@@ -107,18 +109,21 @@ func (w *windowed) dropFirst(ctx context.Context, s *size, n uint32, g *slidingG
 // saveSliding adds the points that have changed to the checkpoint.
 func (w *windowed) saveSliding(s *size) (err error) {
 	x := s.sliding
-	x.unsaved = slices.DeleteFunc(x.unsaved, func(ref pointRef) bool { // those that are gone: their groups may have no key any more
+	// those that are gone: their groups may have no key any more
+	x.unsaved = slices.DeleteFunc(x.unsaved, func(ref pointRef) bool {
 		p := x.point(ref)
 		return p == nil || p.flags&flagUnsaved == 0
 	})
 	slices.SortFunc(x.unsaved, func(a, b pointRef) int {
-		return cmp.Or(bytes.Compare(w.groups.entries[a.group].key, w.groups.entries[b.group].key), cmp.Compare(a.at, b.at))
+		return cmp.Or(bytes.Compare(w.groups.entries[a.group].key, w.groups.entries[b.group].key),
+			cmp.Compare(a.at, b.at))
 	})
 	for _, ref := range x.unsaved {
 		p := x.point(ref)
 		w.task.pulse.move(w.place)
 		if w.row, err = w.program.Append(w.row[:0], p.state); err != nil {
-			return fmt.Errorf("task: aggregate %s: encoding the records of group %q at %v: %w", w.name, w.groups.entries[ref.group].key, p.at, err)
+			return fmt.Errorf("task: aggregate %s: encoding the records of group %q at %v: %w", w.name,
+				w.groups.entries[ref.group].key, p.at, err)
 		}
 		p.flags = p.flags&^flagUnsaved | flagStored
 		w.task.pending.Put(w.pointKey(s, ref.group, p.at), w.row)
@@ -130,7 +135,8 @@ func (w *windowed) saveSliding(s *size) (err error) {
 	return nil
 }
 
-// findPoints learns, when the task is opened, which groups have points in the store, and when they are due.
+// findPoints learns, when the task is opened, which groups have points in the store, and when they
+// are due.
 func (w *windowed) findPoints(s *size) error {
 	x, closing := s.sliding, w.closing()
 	from, to := stores.OperatorBounds(s.op)
@@ -189,8 +195,8 @@ func (w *windowed) loadPoints(s *size, n uint32, g *slidingGroup) error {
 	return w.loadShownSlides(s, n, g)
 }
 
-// loadShownSlides finds out which of the windows of a group that was just loaded have been put out as changes: they are as of the last commit,
-// which put those out that passed.
+// loadShownSlides finds out which of the windows of a group that was just loaded have been put out
+// as changes: they are as of the last commit, which put those out that passed.
 func (w *windowed) loadShownSlides(s *size, n uint32, g *slidingGroup) error {
 	if s.changes == nil || w.agg.Having == nil {
 		return nil
@@ -218,7 +224,8 @@ const slidingGroupBytes = 200
 
 // bytes is roughly the memory that points take: objects as they were at the last commit.
 func (x *sliding) bytes() int {
-	return (x.inUse+len(x.spare))*(x.pointBytes+8) + x.held + x.large + 16*(cap(x.dirty)+cap(x.unsaved)) + 16*cap(x.due) + slidingGroupBytes*len(x.groups)
+	return (x.inUse+len(x.spare))*(x.pointBytes+8) + x.held + x.large + 16*(cap(x.dirty)+cap(x.unsaved)) +
+		16*cap(x.due) + slidingGroupBytes*len(x.groups)
 }
 
 // evict drops points from memory, group by group, until enough says so. All are in the store.

@@ -7,18 +7,20 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// pointSums merges windows of a group that come by ascending start from two sums each, as sums does for hopping windows: of the front there is
-// the sum of the points from each one on, of the back one sum, which grows. A point is merged a few times in all, however many windows
-// have it. A record for a point that has been summed up makes the sums useless. They are in memory only.
+// pointSums merges windows of a group that come by ascending start from two sums each, as sums does
+// for hopping windows: of the front there is the sum of the points from each one on, of the back
+// one sum, which grows. A point is merged a few times in all, however many windows have it. A
+// record for a point that has been summed up makes the sums useless. They are in memory only.
 type pointSums struct {
 	front []*point     // the sums from the latest point on come first; at is the earliest point in each
 	back  *point       // the points from the end of the front to upTo; nil: none
 	upTo  windows.Time // no later point is in a sum
 }
 
-// slide is the state of a window, good until the next call, and the newest event time in it [W6]. points are those of the group from the
-// window's first on; there is one.
-func (w *windowed) slide(x *sliding, c *pointSums, points []*point, win windows.Window) (_ aggregates.State, newest windows.Time, err error) {
+// slide is the state of a window, good until the next call, and the newest event time in it [W6].
+// points are those of the group from the window's first on; there is one.
+func (w *windowed) slide(x *sliding, c *pointSums, points []*point, win windows.Window) (_ aggregates.State,
+	newest windows.Time, err error) {
 	end := len(points)
 	if points[end-1].at > win.End {
 		end = search(points, win.End+1)

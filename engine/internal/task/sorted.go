@@ -16,13 +16,15 @@ func newSorted(t *Task, name string, op uint16) *keyed {
 	return k
 }
 
-// prefix calls each with the rows whose key begins with prefix, in the order of keys: those in memory, and those that only the store has, which
-// stay there. each must not change rows, and what it gets is good until it returns.
+// prefix calls each with the rows whose key begins with prefix, in the order of keys: those in
+// memory, and those that only the store has, which stay there. each must not change rows, and what
+// it gets is good until it returns.
 func (k *keyed) prefix(prefix []byte, each func(key, value []byte) error) error {
 	memory := k.sorted.Iter()
 	defer memory.Release()
 	more := memory.Seek(&keyedRow{key: string(prefix)})
-	// upTo is what memory has before a key, and whether it has that key too: its row counts then, or that it was deleted.
+	// upTo is what memory has before a key, and whether it has that key too: its row counts then,
+	// or that it was deleted.
 	upTo := func(within func(string) bool) error {
 		for ; more && within(memory.Item().key); more = memory.Next() {
 			if r := memory.Item(); r.value != nil {

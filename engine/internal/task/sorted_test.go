@@ -26,8 +26,8 @@ func bareTask() *Task {
 	return &Task{cfg: Config{Store: memory.New(), Producer: nowhere{}}, pulse: new(Pulse)}
 }
 
-// Rows by the beginning of their keys, against a map: each once, in order, whether it is in memory, in the store or in both, and
-// none that was deleted.
+// Rows by the beginning of their keys, against a map: each once, in order, whether it is in memory,
+// in the store or in both, and none that was deleted.
 func TestRowsByPrefix(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

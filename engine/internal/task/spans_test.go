@@ -37,8 +37,9 @@ func randomForm(r *rand.Rand) form {
 		return form{what: "session", size: size}
 	case 6:
 		unit := r.IntN(3)
-		return form{what: "calendar", unit: []string{"day", "week", "month"}[unit], size: []int64{1, 7, 30}[unit] * dayLength, first: time.Weekday(r.IntN(7)),
-			zone: pick(r, zones...), opening: pick(r, 0, 17*time.Hour, -7*time.Hour, 90*time.Minute, 150*time.Minute, -23*time.Hour)}
+		return form{what: "calendar", unit: []string{"day", "week", "month"}[unit],
+			size: []int64{1, 7, 30}[unit] * dayLength, first: time.Weekday(r.IntN(7)), zone: pick(r, zones...),
+			opening: pick(r, 0, 17*time.Hour, -7*time.Hour, 90*time.Minute, 150*time.Minute, -23*time.Hour)}
 	}
 	if r.IntN(3) > 0 {
 		return form{what: "sliding", size: size}
@@ -47,7 +48,8 @@ func randomForm(r *rand.Rand) form {
 }
 
 var zones = func() (zs []*time.Location) {
-	for _, name := range []string{"America/New_York", "Europe/Berlin", "America/Sao_Paulo", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia", "UTC"} {
+	for _, name := range []string{"America/New_York", "Europe/Berlin", "America/Sao_Paulo", "Australia/Lord_Howe",
+		"Asia/Kathmandu", "Pacific/Apia", "UTC"} {
 		z, err := time.LoadLocation(name)
 		if err != nil {
 			panic(err)
@@ -81,7 +83,8 @@ func (f form) spec() windows.Spec {
 
 func (f form) String() string { return f.spec().Kinds()[0].String() }
 
-// bounds are the windows that hold a time, oldest first: by trying [W1] [W2]. Not for sessions and sliding windows.
+// bounds are the windows that hold a time, oldest first: by trying [W1] [W2]. Not for sessions and
+// sliding windows.
 func (f form) bounds(at int64) (all [][2]int64) {
 	switch f.what {
 	case "all":
@@ -95,7 +98,8 @@ func (f form) bounds(at int64) (all [][2]int64) {
 	return all
 }
 
-// dates is the calendar window that holds a time: of all dates around it, those on which a window begins.
+// dates is the calendar window that holds a time: of all dates around it, those on which a window
+// begins.
 func (f form) dates(at int64) [2]int64 {
 	noon := time.UnixMilli(at).In(f.zone)
 	last := int64(math.MinInt64)
@@ -112,13 +116,15 @@ func (f form) dates(at int64) [2]int64 {
 	}
 }
 
-// begins is when the clocks of a zone show what wall does in UTC: the first time, if twice; if never, as much later as they were put
-// forward. It goes through the zone's times between two changes.
+// begins is when the clocks of a zone show what wall does in UTC: the first time, if twice; if
+// never, as much later as they were put forward. It goes through the zone's times between two
+// changes.
 func begins(wall time.Time, zone *time.Location) int64 {
 	for at := wall.Add(-48 * time.Hour).In(zone); ; {
 		_, offset := at.Zone()
 		_, change := at.ZoneBounds()
-		if !change.IsZero() && !change.After(at) { // so it is here and there in years that are computed by rule, after 2037
+		// so it is here and there in years that are computed by rule, after 2037
+		if !change.IsZero() && !change.After(at) {
 			change = at.Add(time.Hour)
 		}
 		found := wall.Add(-time.Duration(offset) * time.Second)
@@ -133,7 +139,8 @@ func begins(wall time.Time, zone *time.Location) int64 {
 	}
 }
 
-// A year of minutes in days of New York from 17:00 on, with both changes of clocks: each tick is in the day that Go's own zone data says.
+// A year of minutes in days of New York from 17:00 on, with both changes of clocks: each tick is in
+// the day that Go's own zone data says.
 func TestYearOfTradingDays(t *testing.T) {
 	newYork := zones[0]
 	opening := 17 * time.Hour
@@ -143,7 +150,8 @@ func TestYearOfTradingDays(t *testing.T) {
 	var end windows.Time
 	for at := first; at.Year() == 2014; at = at.Add(time.Minute) {
 		start := k.Start(windows.At(at))
-		// The day's name is the date seven hours from now by the clock on the wall, which has no changes.
+		// The day's name is the date seven hours from now by the clock on the wall, which has no
+		// changes.
 		wall := time.Date(at.Year(), at.Month(), at.Day(), at.Hour(), at.Minute(), 0, 0, time.UTC).Add(-opening)
 		want := time.Date(wall.Year(), wall.Month(), wall.Day(), 17, 0, 0, 0, newYork)
 		if start.Std() != want.UTC() {
@@ -158,12 +166,14 @@ func TestYearOfTradingDays(t *testing.T) {
 	require.Equal(t, map[time.Duration]int{23 * time.Hour: 1, 24 * time.Hour: 364, 25 * time.Hour: 1}, lengths)
 }
 
-// What the oracle says of calendars is what package windows does, near every change of clocks since 1970.
+// What the oracle says of calendars is what package windows does, near every change of clocks since
+// 1970.
 func TestCalendarsAgainstZoneData(t *testing.T) {
 	for _, zone := range zones {
 		for change := time.Unix(0, 0).In(zone); change.Year() < 2025; {
 			for _, unit := range []string{"day", "week", "month"} {
-				for _, opening := range []time.Duration{0, 17 * time.Hour, -7 * time.Hour, 90 * time.Minute, 150 * time.Minute} {
+				for _, opening := range []time.Duration{0, 17 * time.Hour, -7 * time.Hour, 90 * time.Minute,
+					150 * time.Minute} {
 					f := form{what: "calendar", unit: unit, first: time.Monday, zone: zone, opening: opening}
 					k := f.spec().Kinds()[0]
 					for hours := -50; hours <= 50; hours += 3 {
@@ -173,7 +183,8 @@ func TestCalendarsAgainstZoneData(t *testing.T) {
 						}
 						got := [2]int64{int64(k.Start(windows.Time(at))), int64(k.End(k.Start(windows.Time(at))))}
 						if want := f.dates(at); want != got {
-							require.Equal(t, fmt.Sprint(times(want)), fmt.Sprint(times(got)), "%v at %v", f, windows.Time(at))
+							require.Equal(t, fmt.Sprint(times(want)), fmt.Sprint(times(got)), "%v at %v", f,
+								windows.Time(at))
 						}
 					}
 				}

@@ -19,11 +19,14 @@ import (
 
 // statePlans are plans of one aggregate over the golden trades: their rows are all of one operator.
 func statePlans(t testing.TB) (plans []*topology.Plan) {
-	for _, spec := range []windows.Spec{windows.Minutes(1), windows.Session(time.Minute), windows.Hopping(time.Minute, 10*time.Second), windows.Days(time.UTC, 0)} {
+	for _, spec := range []windows.Spec{windows.Minutes(1), windows.Session(time.Minute),
+		windows.Hopping(time.Minute, 10*time.Second), windows.Days(time.UTC, 0)} {
 		b := dsl.New("golden")
-		dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[trade](b, "trades")), spec, func(g dsl.Group[string, trade]) volume {
-			return volume{N: aggregates.Count(g), High: float64(len(aggregates.CollectList(g, 3, func(r *trade) float64 { return r.Price })))}
-		}).Final()
+		dsl.Aggregate(dsl.GroupByKey[string](dsl.Stream[trade](b, "trades")), spec,
+			func(g dsl.Group[string, trade]) volume {
+				return volume{N: aggregates.Count(g),
+					High: float64(len(aggregates.CollectList(g, 3, func(r *trade) float64 { return r.Price })))}
+			}).Final()
 		plan, err := b.Build()
 		require.NoError(t, err)
 		plans = append(plans, plan)
@@ -41,8 +44,8 @@ func written(t testing.TB, plan *topology.Plan) (log []task.Record) {
 	return log
 }
 
-// A store may have any row under any key of the aggregate: the task works with it, or says that the store is damaged, so that it is
-// built anew. It never panics, hangs, or blames another.
+// A store may have any row under any key of the aggregate: the task works with it, or says that the
+// store is damaged, so that it is built anew. It never panics, hangs, or blames another.
 func FuzzState(f *testing.F) {
 	plans := statePlans(f)
 	var logs [][]task.Record
@@ -61,7 +64,8 @@ func FuzzState(f *testing.F) {
 	f.Fuzz(func(t *testing.T, which byte, key, value []byte) {
 		i := int(which) % len(plans)
 		from, _ := stores.OperatorBounds(1 << 8)
-		log := append(logs[i][:len(logs[i]):len(logs[i])], task.Record{Key: append(from, key...), Value: append([]byte{}, value...)})
+		log := append(logs[i][:len(logs[i]):len(logs[i])], task.Record{Key: append(from, key...),
+			Value: append([]byte{}, value...)})
 		store := memory.New()
 		require.NoError(t, task.NewRestorer(store, ownerOf(plans[i])).Apply(log, int64(len(log))))
 		if err := useState(t, plans[i], store); err != nil {
@@ -79,7 +83,8 @@ func useState(t *testing.T, plan *topology.Plan, store stores.Store) error {
 	}
 	first := goldenTrades()[0]
 	for i, at := range []windows.Time{first.Timestamp + 1, first.Timestamp + 1_000_000_000} {
-		batch := &task.Batch{Topic: "trades", Next: int64(3 + i), Records: []task.Record{{Key: first.Key, Value: first.Value, Timestamp: at, Offset: int64(2 + i)}}}
+		batch := &task.Batch{Topic: "trades", Next: int64(3 + i),
+			Records: []task.Record{{Key: first.Key, Value: first.Value, Timestamp: at, Offset: int64(2 + i)}}}
 		if err := tk.Process(t.Context(), batch, func() {}); err != nil {
 			return err
 		}

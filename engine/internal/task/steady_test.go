@@ -14,9 +14,10 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// summary has a result of every aggregate whose state has a fixed size: all that keep numbers, times and bools. Not among them are
-// those of strings and decimals, and those that keep a set, a list or a sketch (CountDistinct, Collect, TopK, the forms of N values,
-// Histogram, Attr, Quantile, SumDecimal, Custom): their states grow with the values that they see.
+// summary has a result of every aggregate whose state has a fixed size: all that keep numbers,
+// times and bools. Not among them are those of strings and decimals, and those that keep a set, a
+// list or a sketch (CountDistinct, Collect, TopK, the forms of N values, Histogram, Attr, Quantile,
+// SumDecimal, Custom): their states grow with the values that they see.
 type summary struct {
 	Pair                                                       string `ashi:"pair,key"`
 	Count, CountOf, Whole                                      int64
@@ -36,7 +37,8 @@ type summary struct {
 	EarliestNull, LatestNull                                   *float64 // never nil: see pointers
 }
 
-// pointers is how many results of a summary are pointers. What they point to is the reader's to keep, so it is allocated for each row.
+// pointers is how many results of a summary are pointers. What they point to is the reader's to
+// keep, so it is allocated for each row.
 const pointers = 2
 
 func summarise(g dsl.Group[string, tick]) summary {
@@ -47,20 +49,23 @@ func summarise(g dsl.Group[string, tick]) summary {
 	natural := func(r *tick) uint64 { return uint64(r.At.UnixMilli()) }
 	small := func(r *tick) int32 { return int32(r.At.Second()) }
 	return summary{Pair: g.Key(),
-		Count: aggregates.Count(g), CountOf: aggregates.CountOf(g, maybeBid), Whole: aggregates.Sum(g, func(r *tick) int64 { return int64(r.Bid * 16) }),
-		Sum: aggregates.Sum(g, bid), SumMaybe: aggregates.Avg(g, maybeBid), Avg: aggregates.Avg(g, bid),
-		SumList: aggregates.SumList(g, func(*tick) []int64 { return steps }),
-		Single:  aggregates.Max(g, func(r *tick) float32 { return float32(r.Bid) }), Natural: aggregates.Max(g, natural),
+		Count: aggregates.Count(g), CountOf: aggregates.CountOf(g, maybeBid),
+		Whole: aggregates.Sum(g, func(r *tick) int64 { return int64(r.Bid * 16) }), Sum: aggregates.Sum(g, bid),
+		SumMaybe: aggregates.Avg(g, maybeBid), Avg: aggregates.Avg(g, bid), SumList: aggregates.SumList(g,
+			func(*tick) []int64 { return steps }),
+		Single: aggregates.Max(g, func(r *tick) float32 { return float32(r.Bid) }), Natural: aggregates.Max(g, natural),
 		Small: aggregates.Max(g, small), Number: aggregates.Max(g, func(r *tick) int { return int(r.Bid * 1000) }),
 		Rising: aggregates.LatestByOffset(g, func(r *tick) bool { return r.Bid > 1.5 }),
-		Min:    aggregates.Min(g, bid), Max: aggregates.Max(g, bid), Oldest: aggregates.Min(g, at), Newest: aggregates.Max(g, at),
-		Earliest: aggregates.EarliestByOffset(g, bid), Latest: aggregates.LatestByOffset(g, bid),
-		First: aggregates.FirstByTime(g, bid), Last: aggregates.LastByTime(g, bid),
+		Min:    aggregates.Min(g, bid), Max: aggregates.Max(g, bid), Oldest: aggregates.Min(g, at),
+		Newest: aggregates.Max(g, at), Earliest: aggregates.EarliestByOffset(g, bid),
+		Latest: aggregates.LatestByOffset(g, bid), First: aggregates.FirstByTime(g, bid), Last: aggregates.LastByTime(g,
+			bid),
 		TimeOfMin: aggregates.TimeOfMin(g, bid), TimeOfMax: aggregates.TimeOfMax(g, bid),
 		VarianceSample: aggregates.VarianceSample(g, bid), VarianceAll: aggregates.VariancePopulation(g, bid),
 		DeviationSample: aggregates.StdDevSample(g, bid), DeviationAll: aggregates.StdDevPopulation(g, bid),
 		Weighted: aggregates.WeightedMean(g, bid, ask), Correlation: aggregates.Correlation(g, bid, ask),
-		EarliestNull: aggregates.EarliestByOffsetWithNulls(g, nullable), LatestNull: aggregates.LatestByOffsetWithNulls(g, nullable)}
+		EarliestNull: aggregates.EarliestByOffsetWithNulls(g, nullable),
+		LatestNull:   aggregates.LatestByOffsetWithNulls(g, nullable)}
 }
 
 var steps = []int64{1, 2, 3}
@@ -73,7 +78,8 @@ func maybeBid(r *tick) *float64 {
 	return &r.Bid
 }
 
-// steady is a stream that goes on for ever in the same way: 1,000 keys with a record each in a batch, and a commit every 20 batches.
+// steady is a stream that goes on for ever in the same way: 1,000 keys with a record each in a
+// batch, and a commit every 20 batches.
 type steady struct {
 	name    string
 	spec    windows.Spec
@@ -92,12 +98,14 @@ func steadyStreams(t testing.TB) []steady {
 		{name: "tumbling", spec: windows.Minutes(1), step: time.Second, warm: 300},
 		{name: "hopping_sliced", spec: windows.Hopping(time.Hour, time.Minute), step: 6 * time.Second, warm: 2000},
 		{name: "hopping_merged", spec: windows.Hopping(5*time.Minute, time.Minute), step: 6 * time.Second, warm: 300},
-		{name: "hopping_changes", spec: windows.Hopping(5*time.Minute, time.Minute), step: 6 * time.Second, changes: true, warm: 300},
+		{name: "hopping_changes", spec: windows.Hopping(5*time.Minute, time.Minute), step: 6 * time.Second,
+			changes: true, warm: 300},
 		{name: "calendar", spec: windows.Days(newYork, 17*time.Hour), step: 10 * time.Minute, warm: 600},
 		{name: "unbounded", spec: windows.Unbounded(), step: time.Second, changes: true, warm: 100},
 		{name: "sliding", spec: windows.Sliding(10 * time.Second), step: time.Second, warm: 60},
 		{name: "session", spec: windows.Session(30 * time.Second), step: time.Second, pause: time.Minute, warm: 300},
-		{name: "session_changes", spec: windows.Session(30 * time.Second), step: time.Second, pause: time.Minute, changes: true, warm: 300},
+		{name: "session_changes", spec: windows.Session(30 * time.Second), step: time.Second, pause: time.Minute,
+			changes: true, warm: 300},
 	}
 }
 
@@ -174,8 +182,9 @@ func (s *steady) bench(b *testing.B, plan *topology.Plan) {
 	b.ReportMetric(float64(f.out.outputs-before.outputs)/float64(b.N), "outputs/op")
 }
 
-// The same stream, 10 records a minute and key, and seven aggregates, in tumbling windows of a minute and in hopping ones of 60 by 1:
-// both put out a row a minute and key, so the difference is what hopping costs.
+// The same stream, 10 records a minute and key, and seven aggregates, in tumbling windows of a
+// minute and in hopping ones of 60 by 1: both put out a row a minute and key, so the difference is
+// what hopping costs.
 func BenchmarkHopping(b *testing.B) {
 	for _, s := range []steady{
 		{name: "tumbling", spec: windows.Minutes(1), step: 6 * time.Second, warm: 2000},
@@ -185,7 +194,8 @@ func BenchmarkHopping(b *testing.B) {
 	}
 }
 
-// No kind of windows allocates for a record, nor for a row that is put out or logged; only for what the row's own pointers point to.
+// No kind of windows allocates for a record, nor for a row that is put out or logged; only for what
+// the row's own pointers point to.
 func TestSteadyAllocations(t *testing.T) {
 	const runs = 150 // batches
 	for _, s := range steadyStreams(t) {
@@ -198,7 +208,8 @@ func TestSteadyAllocations(t *testing.T) {
 				rows = f.out.results - before
 			})
 			require.Positive(t, rows, "rows put out")
-			require.Less(t, (allocs-float64(pointers*rows))/float64(runs*1000+rows), 0.01, "allocations per record or row, %d rows", rows)
+			require.Less(t, (allocs-float64(pointers*rows))/float64(runs*1000+rows), 0.01,
+				"allocations per record or row, %d rows", rows)
 		})
 	}
 }

@@ -8,13 +8,14 @@ import (
 	"github.com/ashi-stream/ashi/topology"
 )
 
-// runner is a node at work in one task. process returns errors that end the task only; with a record that is bad it does what its policy
-// says (failures.go).
+// runner is a node at work in one task. process returns errors that end the task only; with a
+// record that is bad it does what its policy says (failures.go).
 type runner interface {
 	process(ctx context.Context, r *topology.Record) error
 }
 
-// runners makes the runners of nodes, and of all below them. A node that stands below several is one runner.
+// runners makes the runners of nodes, and of all below them. A node that stands below several is
+// one runner.
 func (t *Task) runners(nodes []*topology.Node) ([]runner, error) {
 	made := make([]runner, len(nodes))
 	for i, n := range nodes {
@@ -40,7 +41,8 @@ func (t *Task) runner(n *topology.Node) (r runner, err error) {
 	case *topology.Step:
 		r = &step{task: t, name: n.Name, place: t.pulse.add(n.Name, ""), call: o.Open(), next: next}
 	case *topology.Sink:
-		r = &sink{task: t, name: n.Name, place: t.pulse.add(n.Name, ""), topic: o.Topic, encode: o.Open(), key: o.Key, partitions: t.cfg.Sinks[o.Topic], changes: o.Changes, next: next}
+		r = &sink{task: t, name: n.Name, place: t.pulse.add(n.Name, ""), topic: o.Topic, encode: o.Open(), key: o.Key,
+			partitions: t.cfg.Sinks[o.Topic], changes: o.Changes, next: next}
 	case *topology.Aggregate:
 		r, err = newWindowed(t, n.Name, o)
 	case *topology.Materialize:
@@ -222,7 +224,8 @@ func (s *sink) process(ctx context.Context, r *topology.Record) error {
 	s.task.pulse.move(s.place)
 	if s.key != nil {
 		if err := s.guardedKey(r); err != nil {
-			return s.failed(failure{Failed, classEncode, s.name, fmt.Errorf("key %q cannot be encoded: %w", r.Key, err)})
+			return s.failed(failure{Failed, classEncode, s.name, fmt.Errorf("key %q cannot be encoded: %w", r.Key,
+				err)})
 		}
 	}
 	s.out.Partition = s.partition(r)
@@ -233,7 +236,8 @@ func (s *sink) process(ctx context.Context, r *topology.Record) error {
 		}
 		if err != nil {
 			s.out.Key = s.task.keep(r.Key)
-			return s.failed(failure{Failed, classEncode, s.name, fmt.Errorf("row with key %q cannot be encoded: %w", r.Key, err)})
+			return s.failed(failure{Failed, classEncode, s.name, fmt.Errorf("row with key %q cannot be encoded: %w",
+				r.Key, err)})
 		}
 		s.out.Value = s.task.keep(s.buf)
 	}
@@ -264,7 +268,8 @@ func (s *sink) failed(f failure) error {
 	return s.instead(func() error { return s.task.judge(f, s.policy().Then) })
 }
 
-// instead runs f with the row that s writes in place of the record at work: below a sink that is what fails.
+// instead runs f with the row that s writes in place of the record at work: below a sink that is
+// what fails.
 func (s *sink) instead(f func() error) error {
 	s.row = origin{s.topic, s.out.Partition, -1, s.out.Timestamp, s.out.Key, s.out.Value, nil}
 	before := s.task.derived
@@ -274,8 +279,8 @@ func (s *sink) instead(f func() error) error {
 	return err
 }
 
-// partition is that of the group, so that windowed keys stay with their group as Kafka Streams has it. Without a key a record
-// stays in the task's own partition.
+// partition is that of the group, so that windowed keys stay with their group as Kafka Streams has
+// it. Without a key a record stays in the task's own partition.
 func (s *sink) partition(r *topology.Record) int32 {
 	if r.Group == nil {
 		return s.task.cfg.Partition % s.partitions

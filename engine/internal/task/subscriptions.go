@@ -8,8 +8,9 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// subscriptions is a topology.Subscriptions at work. It keeps a row for each left row that has ordered: its key is the length of
-// the foreign key, the foreign key, and the left row's key, so that those of one foreign key are neighbours; it holds the left row's partition.
+// subscriptions is a topology.Subscriptions at work. It keeps a row for each left row that has
+// ordered: its key is the length of the foreign key, the foreign key, and the left row's key, so
+// that those of one foreign key are neighbours; it holds the left row's partition.
 type subscriptions struct {
 	task   *Task
 	name   string
@@ -24,7 +25,8 @@ type subscriptions struct {
 
 func newSubscriptions(t *Task, name string, o *topology.Subscriptions) *subscriptions {
 	encode, _ := o.Right.Op.(*topology.Materialize).Rows.OpenWire()
-	return &subscriptions{task: t, name: name, place: t.pulse.add(name, ""), op: o, encode: encode, rows: newSorted(t, name, t.first(name)), row: []byte{}}
+	return &subscriptions{task: t, name: name, place: t.pulse.add(name, ""), op: o, encode: encode,
+		rows: newSorted(t, name, t.first(name)), row: []byte{}}
 }
 
 func (s *subscriptions) link() (err error) {
@@ -116,7 +118,8 @@ func (s *subscriptions) answer(foreign []byte, row any) ([]byte, error) {
 }
 
 func (s *subscriptions) send(ctx context.Context, key []byte, partition int32, value []byte, at windows.Time) {
-	s.task.hand(s.name, Output{Topic: s.op.Answers, Partition: partition, Key: s.task.keep(key), Value: value, Timestamp: at})
+	s.task.hand(s.name, Output{Topic: s.op.Answers, Partition: partition, Key: s.task.keep(key), Value: value,
+		Timestamp: at})
 }
 
 func (s *subscriptions) open(windows.Time) error            { return s.rows.open() }

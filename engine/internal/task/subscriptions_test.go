@@ -17,7 +17,8 @@ import (
 func foreignPlan(t testing.TB) *topology.Plan {
 	b := dsl.New("many")
 	l, r := dsl.Table[string, entry](b, "l"), dsl.Table[string, entry](b, "r")
-	dsl.JoinForeign(l, r, func(*entry) (string, bool) { return "f", true }, func(l, _ *entry) (entry, error) { return *l, nil }).To("out")
+	dsl.JoinForeign(l, r, func(*entry) (string, bool) { return "f", true },
+		func(l, _ *entry) (entry, error) { return *l, nil }).To("out")
 	plan, err := b.Build()
 	require.NoError(t, err)
 	require.Len(t, plan.Subs, 2)
@@ -36,8 +37,8 @@ func (a *answers) Produce(_ context.Context, o *task.Output) {
 	}
 }
 
-// 10,000 rows have ordered one row. Each of its changes is an answer to each of them, and to nobody who has taken the order back; the
-// bound of memory holds all the time.
+// 10,000 rows have ordered one row. Each of its changes is an answer to each of them, and to nobody
+// who has taken the order back; the bound of memory holds all the time.
 func TestManySubscribers(t *testing.T) {
 	const n = 10_000
 	plan := foreignPlan(t)
@@ -52,7 +53,8 @@ func TestManySubscribers(t *testing.T) {
 			records[i].Offset = next[topic]
 			next[topic]++
 		}
-		require.NoError(t, tk.Process(t.Context(), &task.Batch{Topic: topic, Records: records, Next: next[topic]}, func() {}))
+		require.NoError(t, tk.Process(t.Context(), &task.Batch{Topic: topic, Records: records, Next: next[topic]},
+			func() {}))
 		require.LessOrEqual(t, tk.Memory(), cfg.Memory)
 	}
 	order := func(on byte, i int) task.Record {
@@ -74,7 +76,8 @@ func TestManySubscribers(t *testing.T) {
 		process("many--l-r-foreign-orders", records...)
 	}
 	requireAnswers(func(int) int { return 1 })
-	process("r", task.Record{Key: []byte("f"), Value: []byte(`{"K":"f"}`)}, task.Record{Key: []byte("g"), Value: []byte(`{"K":"g"}`)})
+	process("r", task.Record{Key: []byte("f"), Value: []byte(`{"K":"f"}`)}, task.Record{Key: []byte("g"),
+		Value: []byte(`{"K":"g"}`)})
 	requireAnswers(func(int) int { return 1 })
 	for i := 0; i < n; i += 2 {
 		process("many--l-r-foreign-orders", order(0, i))
@@ -90,15 +93,19 @@ func TestForeignOrders(t *testing.T) {
 	cfg := taskConfig(plan, memory.New(), out)
 	tk, err := task.New(cfg)
 	require.NoError(t, err)
-	records := []task.Record{{Key: []byte("k"), Value: []byte{9}}, {Value: []byte{0, 0}, Offset: 1}, {Key: []byte("k"), Value: []byte{1, 'f', 0}, Offset: 2}}
-	require.NoError(t, tk.Process(t.Context(), &task.Batch{Topic: "many--l-r-foreign-answers", Records: records, Next: 3}, func() {}))
+	records := []task.Record{{Key: []byte("k"), Value: []byte{9}}, {Value: []byte{0, 0}, Offset: 1},
+		{Key: []byte("k"), Value: []byte{1, 'f', 0}, Offset: 2}}
+	require.NoError(t, tk.Process(t.Context(), &task.Batch{Topic: "many--l-r-foreign-answers", Records: records,
+		Next: 3}, func() {}))
 	require.EqualValues(t, 2, cfg.Drops.Count(task.Undecodable), "the last one is about a row that is not there")
 
 	cfg.Sub, cfg.Sinks, cfg.Store = plan.Subs[1], map[string]int32{"many--l-r-foreign-answers": 2}, memory.New()
 	tk, err = task.New(cfg)
 	require.NoError(t, err)
-	records = []task.Record{{Key: []byte("f"), Value: []byte{}}, {Value: []byte{1, 0}, Offset: 1}, {Key: []byte("f"), Value: []byte{1, 2, 'k'}, Offset: 2}}
-	require.NoError(t, tk.Process(t.Context(), &task.Batch{Topic: "many--l-r-foreign-orders", Records: records, Next: 3}, func() {}))
+	records = []task.Record{{Key: []byte("f"), Value: []byte{}}, {Value: []byte{1, 0}, Offset: 1},
+		{Key: []byte("f"), Value: []byte{1, 2, 'k'}, Offset: 2}}
+	require.NoError(t, tk.Process(t.Context(), &task.Batch{Topic: "many--l-r-foreign-orders", Records: records,
+		Next: 3}, func() {}))
 	require.EqualValues(t, 5, cfg.Drops.Count(task.Undecodable))
 	require.Empty(t, out.byKey)
 }
@@ -113,7 +120,8 @@ func TestInternalTimesAreNotHeldAgainstTheClock(t *testing.T) {
 	tk, err := task.New(cfg)
 	require.NoError(t, err)
 	one := func(topic string, r task.Record) {
-		require.NoError(t, tk.Process(t.Context(), &task.Batch{Topic: topic, Records: []task.Record{r}, Next: 1}, func() {}))
+		require.NoError(t, tk.Process(t.Context(), &task.Batch{Topic: topic, Records: []task.Record{r}, Next: 1},
+			func() {}))
 	}
 	one("many--l-r-foreign-orders", task.Record{Key: []byte("f"), Value: []byte{1, 0, 'k'}, Timestamp: 2001})
 	require.Zero(t, cfg.Drops.Count(task.Ahead))

@@ -2,14 +2,15 @@ package task
 
 import "github.com/ashi-stream/ashi/windows"
 
-// sums is what lets a hopping window be merged from two buckets in place of all its slices ("two stacks", in the literature on
-// sliding-window aggregation): the slices are cut into a front and a back. For each window that begins in the front there is the sum of
-// the slices from its start to the end of the front; of the back there is one sum, which grows. A window that closes is one of the
-// first plus the second. When windows begin to begin in the back, it becomes the front. So a slice is merged a few times in all, and
-// not once for every window that has it.
+// sums is what lets a hopping window be merged from two buckets in place of all its slices ("two
+// stacks", in the literature on sliding-window aggregation): the slices are cut into a front and a
+// back. For each window that begins in the front there is the sum of the slices from its start to
+// the end of the front; of the back there is one sum, which grows. A window that closes is one of
+// the first plus the second. When windows begin to begin in the back, it becomes the front. So a
+// slice is merged a few times in all, and not once for every window that has it.
 //
-// A record for a slice that has been summed up makes the sums useless: they are thrown away, and made anew when the next window
-// closes. They are in memory only.
+// A record for a slice that has been summed up makes the sums useless: they are thrown away, and
+// made anew when the next window closes. They are in memory only.
 type sums struct {
 	first, front windows.Time // fronts[i] is the slices of [first + i*advance, front)
 	fronts       []*bucket
@@ -20,7 +21,8 @@ type sums struct {
 // worthSums is the number of slices in a window from which on sums are kept.
 const worthSums = 6
 
-// mergeWindow is the rows of the window that starts at start, merged from its slices. Give the bucket back.
+// mergeWindow is the rows of the window that starts at start, merged from its slices. Give the
+// bucket back.
 func (w *windowed) mergeWindow(s *size, start windows.Time) (m *bucket, err error) {
 	h := s.hop
 	end := h.End(start)

@@ -14,8 +14,9 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// suppress is a topology.Suppress at work. A row is kept for each key that waits: see heldBack. Which keys wait, and since when, is in memory
-// too, and is read from the store when the task is opened; rows are dropped from memory as others are.
+// suppress is a topology.Suppress at work. A row is kept for each key that waits: see heldBack.
+// Which keys wait, and since when, is in memory too, and is read from the store when the task is
+// opened; rows are dropped from memory as others are.
 type suppress struct {
 	task   *Task
 	name   string
@@ -80,8 +81,8 @@ func parseHeldBack(b []byte) (heldBack, error) {
 }
 
 func newSuppress(t *Task, name string, o *topology.Suppress, next []runner) *suppress {
-	s := &suppress{task: t, name: name, place: t.pulse.add(name, ""), op: o, next: next, rows: newKeyed(t, name, t.first(name)), streamTime: windows.Min,
-		old: []byte{}, row: []byte{}}
+	s := &suppress{task: t, name: name, place: t.pulse.add(name, ""), op: o, next: next,
+		rows: newKeyed(t, name, t.first(name)), streamTime: windows.Min, old: []byte{}, row: []byte{}}
 	s.queue = btree.NewBTreeGOptions(func(a, b waitingKey) bool {
 		return cmp.Or(cmp.Compare(a.since, b.since), strings.Compare(a.key, b.key)) < 0
 	}, btree.Options{NoLocks: true})
@@ -127,7 +128,8 @@ func (s *suppress) process(ctx context.Context, r *topology.Record) error {
 	}
 	for {
 		first, ok := s.queue.Min()
-		due := s.op.Every > 0 && first.since <= s.streamTime-s.op.Every || s.op.MaxRows > 0 && s.queue.Len() > s.op.MaxRows
+		due := s.op.Every > 0 && first.since <= s.streamTime-s.op.Every || s.op.MaxRows > 0 &&
+			s.queue.Len() > s.op.MaxRows
 		if !ok || !due {
 			return nil
 		}
@@ -137,7 +139,8 @@ func (s *suppress) process(ctx context.Context, r *topology.Record) error {
 	}
 }
 
-// hold keeps a change, with what was before the first one and in that one's place [P1]. One that cannot be encoded is dropped.
+// hold keeps a change, with what was before the first one and in that one's place [P1]. One that
+// cannot be encoded is dropped.
 func (s *suppress) hold(r *topology.Record) error {
 	b, err := s.rows.get(r.Key)
 	if err != nil {

@@ -82,8 +82,12 @@ func (c *calm) change(key, value string, at int64) {
 	} else {
 		c.held = append(c.held, waitingLevel{key, at, at, old, value})
 	}
-	slices.SortFunc(c.held, func(a, b waitingLevel) int { return cmp.Or(cmp.Compare(a.since, b.since), cmp.Compare(a.key, b.key)) })
-	for len(c.held) > 0 && (c.every > 0 && c.held[0].since+c.every <= c.now || c.maxRows > 0 && len(c.held) > c.maxRows) {
+	slices.SortFunc(c.held, func(a, b waitingLevel) int {
+		return cmp.Or(cmp.Compare(a.since, b.since),
+			cmp.Compare(a.key, b.key))
+	})
+	for len(c.held) > 0 && (c.every > 0 && c.held[0].since+c.every <= c.now || c.maxRows > 0 &&
+		len(c.held) > c.maxRows) {
 		if w := c.held[0]; w.old != "-" || w.now != "-" {
 			c.out = append(c.out, fmt.Sprintf("%s@%d %s>%s", w.key, w.at, w.old, w.now))
 		}
@@ -91,7 +95,8 @@ func (c *calm) change(key, value string, at int64) {
 	}
 }
 
-// Random changes, out of order, with deletions, over commits, crashes and little memory: the same changes as the oracle's, in its order.
+// Random changes, out of order, with deletions, over commits, crashes and little memory: the same
+// changes as the oracle's, in its order.
 func TestSuppressAgainstOracle(t *testing.T) {
 	if *seed != 0 {
 		checkSuppress(t, *seed)
@@ -110,12 +115,14 @@ func checkSuppress(t *testing.T, seed uint64) {
 	if o.every == 0 {
 		o.maxRows++
 	}
-	d := enginetest.NewWith(t, suppressPlan(t, time.Duration(o.every)*time.Millisecond, o.maxRows), enginetest.Options{Manual: true, Batch: 1 + r.IntN(9),
-		KeepStores: r.IntN(2) == 0, Memory: r.IntN(3) * 200, CheckpointEvery: time.Duration(r.IntN(2)) * time.Hour})
+	d := enginetest.NewWith(t, suppressPlan(t, time.Duration(o.every)*time.Millisecond, o.maxRows),
+		enginetest.Options{Manual: true, Batch: 1 + r.IntN(9),
+			KeepStores: r.IntN(2) == 0, Memory: r.IntN(3) * 200, CheckpointEvery: time.Duration(r.IntN(2)) * time.Hour})
 	now := int64(0)
 	for range r.IntN(300) {
 		now += r.Int64N(10)
-		rec := enginetest.Record{Key: fmt.Appendf(nil, "k%d", r.IntN(8)), Timestamp: windows.Time(max(0, now-r.Int64N(40)))}
+		rec := enginetest.Record{Key: fmt.Appendf(nil, "k%d", r.IntN(8)),
+			Timestamp: windows.Time(max(0, now-r.Int64N(40)))}
 		value := "-"
 		if r.IntN(4) > 0 {
 			value = fmt.Sprint(r.IntN(100))
@@ -138,7 +145,8 @@ func checkSuppress(t *testing.T, seed uint64) {
 	require.Equal(t, o.out, got)
 }
 
-// A change waits for every, on stream time; later ones take its place in the row and not in time [P1].
+// A change waits for every, on stream time; later ones take its place in the row and not in time
+// [P1].
 func TestSuppress(t *testing.T) {
 	d := enginetest.New(t, suppressPlan(t, time.Second, 2))
 	step := func(key, value string, at windows.Time) []string {

@@ -36,9 +36,11 @@ type table struct {
 }
 
 func newTable(t *Task, name string, m *topology.Materialize, next []runner) (*table, error) {
-	encode, old, found := t.encoder(name, "rows", &m.Rows), t.decoder(name, "rows", &m.Rows), t.decoder(name, "rows", &m.Rows)
-	return &table{task: t, name: name, place: t.pulse.add(name, ""), next: next, rows: newKeyed(t, name, t.first(name)), history: m.History,
-		ends: ends{task: t, op: t.first(name) + 1}, encode: encode, old: old, found: found, streamTime: windows.Min}, nil
+	encode, old, found := t.encoder(name, "rows", &m.Rows), t.decoder(name, "rows", &m.Rows),
+		t.decoder(name, "rows", &m.Rows)
+	return &table{task: t, name: name, place: t.pulse.add(name, ""), next: next, rows: newKeyed(t, name, t.first(name)),
+		history: m.History, ends: ends{task: t, op: t.first(name) + 1}, encode: encode, old: old, found: found,
+		streamTime: windows.Min}, nil
 }
 
 // process takes a change over and hands it on with the row that it replaces.
@@ -166,7 +168,8 @@ func (x *table) find(key []byte, decode func([]byte) (any, error)) (any, windows
 	return x.decode(b, decode)
 }
 
-// findAsOf is the row that was in force at a time. What was in force before the history begins is not known, except where it still is.
+// findAsOf is the row that was in force at a time. What was in force before the history begins is
+// not known, except where it still is.
 func (x *table) findAsOf(key []byte, at windows.Time, decode func([]byte) (any, error)) (any, error) {
 	b, err := x.rows.get(key)
 	if err != nil || b == nil {
@@ -182,8 +185,9 @@ func (x *table) findAsOf(key []byte, at windows.Time, decode func([]byte) (any, 
 	return x.row(v.value, decode)
 }
 
-// findTold is the row of a key as those know it who were told so many changes: while the last one is being handed on, it is the row
-// before for those below who have not been told yet. So the inputs of a join change one after the other also where one is made from the other.
+// findTold is the row of a key as those know it who were told so many changes: while the last one
+// is being handed on, it is the row before for those below who have not been told yet. So the
+// inputs of a join change one after the other also where one is made from the other.
 func (x *table) findTold(key []byte, told uint64, decode func([]byte) (any, error)) (any, windows.Time, error) {
 	if x.handing && told != x.changes && bytes.Equal(key, x.out.Key) {
 		return x.out.Old, x.outWas, nil
@@ -191,7 +195,8 @@ func (x *table) findTold(key []byte, told uint64, decode func([]byte) (any, erro
 	return x.find(key, decode)
 }
 
-// decode is the row and event time of what the state has for a key; of versions the newest, of which the row may be nil.
+// decode is the row and event time of what the state has for a key; of versions the newest, of
+// which the row may be nil.
 func (x *table) decode(b []byte, decode func([]byte) (any, error)) (any, windows.Time, error) {
 	v := version{}
 	switch {

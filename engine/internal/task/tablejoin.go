@@ -58,8 +58,9 @@ func (l *lookup) process(ctx context.Context, r *topology.Record) (err error) {
 	return forward(ctx, l.next, &l.out)
 }
 
-// tableJoin is a topology.TableJoin at work. It keeps nothing: its results are made from the rows of its sides when one of them changes.
-// What was put out before is made again, with the row that was replaced.
+// tableJoin is a topology.TableJoin at work. It keeps nothing: its results are made from the rows
+// of its sides when one of them changes. What was put out before is made again, with the row that
+// was replaced.
 type tableJoin struct {
 	task  *Task
 	name  string

@@ -14,26 +14,35 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// tableWork is plans over tables "ticks", which batches go to, and "others", which has a row for each key.
+// tableWork is plans over tables "ticks", which batches go to, and "others", which has a row for
+// each key.
 var tableWork = []struct {
 	name  string
 	batch string
 	plan  func(b *dsl.Builder)
 }{
 	{"lookup", "asks", func(b *dsl.Builder) {
-		dsl.JoinTable(dsl.Stream[tick](b, "asks").Codec(codecs.Fixed[tick]()), others(b), spreadOf).Filter(none).To("out")
+		dsl.JoinTable(dsl.Stream[tick](b, "asks").Codec(codecs.Fixed[tick]()), others(b),
+			spreadOf).Filter(none).To("out")
 	}},
 	{"lookup versioned", "asks", func(b *dsl.Builder) {
 		t := others(b).Versioned(time.Hour)
 		dsl.JoinTable(dsl.Stream[tick](b, "asks").Codec(codecs.Fixed[tick]()), t, spreadOf).Filter(none).To("out")
 	}},
 	{"update", "ticks", func(b *dsl.Builder) { ticksTable(b).Filter(none).To("out") }},
-	{"update versioned", "ticks", func(b *dsl.Builder) { ticksTable(b).Versioned(5 * time.Second).Filter(none).To("out") }},
-	{"join", "ticks", func(b *dsl.Builder) { dsl.JoinTables(ticksTable(b), others(b), spreadOf).Filter(none).To("out") }},
+	{"update versioned", "ticks", func(b *dsl.Builder) {
+		ticksTable(b).Versioned(5 * time.Second).Filter(none).To(
+			"out")
+	}},
+	{"join", "ticks", func(b *dsl.Builder) {
+		dsl.JoinTables(ticksTable(b), others(b),
+			spreadOf).Filter(none).To("out")
+	}},
 	{"group", "ticks", func(b *dsl.Builder) {
 		groups := dsl.GroupTable(ticksTable(b), func(r *tick) string { return r.Pair }).AssumeCopartitioned()
 		dsl.Aggregate(groups, windows.Unbounded(), func(g dsl.Group[string, tick]) candle {
-			return candle{Pair: g.Key(), Ticks: aggregates.Count(g), Sum: aggregates.Sum(g, func(r *tick) float64 { return r.Bid })}
+			return candle{Pair: g.Key(), Ticks: aggregates.Count(g),
+				Sum: aggregates.Sum(g, func(r *tick) float64 { return r.Bid })}
 		}).Changes()
 	}},
 }
@@ -72,7 +81,8 @@ func tableTask(t testing.TB, plan func(b *dsl.Builder), batch string) (*task.Tas
 	return tk, batches
 }
 
-// A record that looks a row of a table up, and a change of one of 1,000 rows, with what follows from it.
+// A record that looks a row of a table up, and a change of one of 1,000 rows, with what follows
+// from it.
 func BenchmarkTable(b *testing.B) {
 	for _, w := range tableWork {
 		b.Run(w.name, func(b *testing.B) {

@@ -17,9 +17,11 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// tableCases is what each change of a table leads to in joins of the two: a row with its event time, x for a deletion, or nothing.
+// tableCases is what each change of a table leads to in joins of the two: a row with its event
+// time, x for a deletion, or nothing.
 //
-// The columns are: the table, the new row (x: deleted) and its event time; then inner, left, right and outer join ([TT1], [TT2], [Q7]).
+// The columns are: the table, the new row (x: deleted) and its event time; then inner, left, right
+// and outer join ([TT1], [TT2], [Q7]).
 const tableCases = `
 left  a1 @10 | .       | a1- @10 | .       | a1- @10
 left  a2 @5  | .       | a2- @5  | .       | a2- @5
@@ -86,14 +88,16 @@ func TestTableJoinCases(t *testing.T) {
 	}
 }
 
-// TestGoldenTables pins what outlives the process: rows of tables with and without a history, and changes of groups in an internal topic.
+// TestGoldenTables pins what outlives the process: rows of tables with and without a history, and
+// changes of groups in an internal topic.
 func TestGoldenTables(t *testing.T) {
 	b := dsl.New("golden")
 	plain := dsl.Table[string, cell](b, "plain")
 	versioned := dsl.Table[string, cell](b, "versioned").Versioned(100 * time.Millisecond)
 	joined := dsl.JoinTables(plain, versioned, func(l, r *cell) (cell, error) { return cell{l.K, l.V + r.V}, nil })
 	groups := dsl.GroupTable(joined, func(c *cell) string { return c.V })
-	dsl.Aggregate(groups, windows.Unbounded(), func(g dsl.Group[string, cell]) cellSums { return cellSums{N: aggregates.Count(g)} }).Changes()
+	dsl.Aggregate(groups, windows.Unbounded(),
+		func(g dsl.Group[string, cell]) cellSums { return cellSums{N: aggregates.Count(g)} }).Changes()
 	plan, err := b.Build()
 	require.NoError(t, err)
 	d := enginetest.New(t, plan)
@@ -113,7 +117,8 @@ func TestGoldenTables(t *testing.T) {
 		return value
 	}
 	at := func(ms int) string { return fmt.Sprintf("%016x", ms) }
-	internal := func(v string) string { return "00016b" + "01" + hex.EncodeToString([]byte(v)) } // its form, columns k and V
+	// its form, columns k and V
+	internal := func(v string) string { return "00016b" + "01" + hex.EncodeToString([]byte(v)) }
 
 	add("plain", "p", 300)
 	require.Equal(t, at(300)+internal("p"), row("0102"))
@@ -122,7 +127,8 @@ func TestGoldenTables(t *testing.T) {
 	add("versioned", "u", 200)
 	require.Equal(t, at(300)+"06"+internal("v")+at(250)+"00"+at(200)+"06"+internal("u"), row("0100"))
 	add("versioned", "w", 350)
-	require.Equal(t, at(350)+"06"+internal("w")+at(300)+"06"+internal("v"), row("0100"), "the deletion at the horizon, and before it nothing")
+	require.Equal(t, at(350)+"06"+internal("w")+at(300)+"06"+internal("v"), row("0100"),
+		"the deletion at the horizon, and before it nothing")
 	add("versioned", "", 249)
 	require.EqualValues(t, 1, d.Dropped("late"))
 	add("plain", "", 351)
@@ -142,7 +148,8 @@ func TestGoldenTables(t *testing.T) {
 	}, changes)
 }
 
-// A key that was deleted leaves nothing behind when the deletion is older than the history, over crashes too; one that came again stays.
+// A key that was deleted leaves nothing behind when the deletion is older than the history, over
+// crashes too; one that came again stays.
 func TestDeletionsLeaveTheHistory(t *testing.T) {
 	for _, keep := range []bool{false, true} {
 		b := dsl.New("ends")

@@ -48,14 +48,16 @@ func (e *expr) String() string {
 	return fmt.Sprintf("%s%v", e.kind, e.args)
 }
 
-// randomTables is the last of some tables made of leaves and of each other, so that one may be in several places of it.
+// randomTables is the last of some tables made of leaves and of each other, so that one may be in
+// several places of it.
 func randomTables(r *rand.Rand, leaves int) *expr {
 	var made []*expr
 	for i := range leaves {
 		made = append(made, &expr{kind: "leaf", leaf: i, history: pick[int64](r, 0, 0, 1, 50)})
 	}
 	for i := 1; i < leaves; i++ { // each leaf is in it
-		made = append(made, &expr{kind: pick(r, "inner", "left", "right", "outer"), args: []*expr{made[len(made)-1], made[i]}, kept: r.IntN(3) == 0})
+		made = append(made, &expr{kind: pick(r, "inner", "left", "right", "outer"), args: []*expr{made[len(made)-1],
+			made[i]}, kept: r.IntN(3) == 0})
 		if i == 1 {
 			made[len(made)-1].args[0] = made[0]
 		}
@@ -65,7 +67,8 @@ func randomTables(r *rand.Rand, leaves int) *expr {
 	}
 	for range r.IntN(4) {
 		last := made[len(made)-1]
-		made = append(made, &expr{kind: pick(r, "inner", "left", "right", "outer"), args: []*expr{pick(r, last, pick(r, made...)), pick(r, last, pick(r, made...))}})
+		made = append(made, &expr{kind: pick(r, "inner", "left", "right", "outer"),
+			args: []*expr{pick(r, last, pick(r, made...)), pick(r, last, pick(r, made...))}})
 	}
 	return made[len(made)-1]
 }
@@ -189,7 +192,8 @@ func (e *expr) eval(rows []*string) (result *string) {
 	default:
 		r := e.args[1].eval(rows)
 		switch {
-		case l == nil && r == nil, e.kind == "inner" && (l == nil || r == nil), e.kind == "left" && l == nil, e.kind == "right" && r == nil:
+		case l == nil && r == nil, e.kind == "inner" && (l == nil || r == nil), e.kind == "left" && l == nil,
+			e.kind == "right" && r == nil:
 			return nil
 		}
 		v, err = joinedRow(l, r)
@@ -207,13 +211,15 @@ func tablesPlan(t testing.TB, e *expr) *topology.Plan {
 	last.To("out")
 	groups := dsl.GroupTable(last, func(c *cell) string { return fmt.Sprint(hash(c.V) % 3) })
 	perGroup := dsl.Aggregate(groups, windows.Unbounded(), func(g dsl.Group[string, cell]) cellSums {
-		return cellSums{Group: g.Key(), N: aggregates.Count(g), Sum: aggregates.Sum(g, func(c *cell) int64 { return int64(hash(c.V)) })}
+		return cellSums{Group: g.Key(), N: aggregates.Count(g),
+			Sum: aggregates.Sum(g, func(c *cell) int64 { return int64(hash(c.V)) })}
 	}).As("groups").Having(func(s *cellSums) bool { return s.N > 0 })
 	perGroup.Changes().Named(func(windows.Kind) string { return "groups" })
 	// once more, of the result: how many rows have a group of their own
 	sizes := dsl.GroupTable(perGroup.Changes().ToTable(), func(s *cellSums) string { return fmt.Sprint(s.N == 1) })
 	dsl.Aggregate(sizes, windows.Unbounded(), func(g dsl.Group[string, cellSums]) cellSums {
-		return cellSums{Group: g.Key(), N: aggregates.Count(g), Sum: aggregates.Sum(g, func(s *cellSums) int64 { return s.Sum })}
+		return cellSums{Group: g.Key(), N: aggregates.Count(g),
+			Sum: aggregates.Sum(g, func(s *cellSums) int64 { return s.Sum })}
 	}).As("sizes").Changes().Named(func(windows.Kind) string { return "sizes" })
 	plan, err := b.Build()
 	require.NoError(t, err)
@@ -243,8 +249,9 @@ func (l *leafState) record(partition int32, key string, v *string, at int64) {
 	l.rows[key], l.at[key] = v, at
 }
 
-// Tables made of tables, of 2 to 4 topics, whose changes arrive in any order: when all have come the result is what the last rows give, and
-// so are groups over it, which shows that each change told the row before too. In every setting.
+// Tables made of tables, of 2 to 4 topics, whose changes arrive in any order: when all have come
+// the result is what the last rows give, and so are groups over it, which shows that each change
+// told the row before too. In every setting.
 func TestTables(t *testing.T) {
 	from, n := rand.Uint64N(1<<40), uint64(24)
 	if testing.Short() {

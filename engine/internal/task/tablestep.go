@@ -18,7 +18,8 @@ type tableStep struct {
 }
 
 func newTableStep(t *Task, name string, o *topology.TableStep, next []runner) *tableStep {
-	return &tableStep{task: t, name: name, place: t.pulse.add(name, ""), call: [2]func(any) (any, error){o.Open(), o.Open()}, next: next}
+	return &tableStep{task: t, name: name, place: t.pulse.add(name, ""), call: [2]func(any) (any, error){o.Open(),
+		o.Open()}, next: next}
 }
 
 func (s *tableStep) process(ctx context.Context, r *topology.Record) error {
@@ -47,7 +48,8 @@ func (s *tableStep) result(which int, row any) (any, error) {
 	return result, err
 }
 
-// rowGuarded calls the user's function for a row, if there is one; if it fails there is no row. A panic is its error.
+// rowGuarded calls the user's function for a row, if there is one; if it fails there is no row. A
+// panic is its error.
 func rowGuarded(call func(any) (any, error), row any) (result any, err error) {
 	if row == nil {
 		return nil, nil
@@ -78,10 +80,12 @@ type regroup struct {
 }
 
 func newRegroup(t *Task, name string, o *topology.Regroup, next []runner) *regroup {
-	return &regroup{task: t, name: name, place: t.pulse.add(name, ""), key: o.OpenKey(), next: next, old: []byte{}, now: []byte{}}
+	return &regroup{task: t, name: name, place: t.pulse.add(name, ""), key: o.OpenKey(), next: next, old: []byte{},
+		now: []byte{}}
 }
 
-// process takes the old row out of its group first [A1]. A row whose key fails or is null is in no group [A2].
+// process takes the old row out of its group first [A1]. A row whose key fails or is null is in no
+// group [A2].
 func (g *regroup) process(ctx context.Context, r *topology.Record) error {
 	was, _ := g.keyGuarded(r.Old, &g.old) // where it fails it failed before, and the row was added nowhere
 	is, err := g.keyGuarded(r.Value, &g.now)

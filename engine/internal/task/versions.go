@@ -8,14 +8,15 @@ import (
 	"github.com/ashi-stream/ashi/windows"
 )
 
-// version is a row of a table that was in force from a time on, until the next version. A deletion is one too.
+// version is a row of a table that was in force from a time on, until the next version. A deletion
+// is one too.
 type version struct {
 	at    windows.Time
 	value []byte // encoded; nil: deleted
 }
 
-// history is all versions that a table keeps of a key, the newest first. Each is its time, 8 bytes big-endian; the length of its value
-// and 1, or 0 for a deletion, as uvarint; the value.
+// history is all versions that a table keeps of a key, the newest first. Each is its time, 8 bytes
+// big-endian; the length of its value and 1, or 0 for a deletion, as uvarint; the value.
 type history []byte
 
 // next takes the newest version off h, which is not empty.
@@ -32,7 +33,8 @@ func (h history) next() (v version, older history, err error) {
 	return v, d.b, nil
 }
 
-// asOf is the version that was in force at a time. ok is false if none was; newest, if a newer one is kept.
+// asOf is the version that was in force at a time. ok is false if none was; newest, if a newer one
+// is kept.
 func (h history) asOf(at windows.Time) (v version, newest, ok bool, err error) {
 	newest = true
 	for len(h) > 0 {
@@ -53,8 +55,9 @@ func (v version) append(dst []byte) []byte {
 	return append(dst, v.value...)
 }
 
-// with appends h to dst with one more version, in place of one of the same time. What was not in force any more at the horizon
-// is left out; so is a deletion that was in force then and has none before it, as that is no row either way.
+// with appends h to dst with one more version, in place of one of the same time. What was not in
+// force any more at the horizon is left out; so is a deletion that was in force then and has none
+// before it, as that is no row either way.
 func (h history) with(dst history, added version, horizon windows.Time) (history, error) {
 	pending := true
 	for {

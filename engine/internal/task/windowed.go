@@ -30,7 +30,9 @@ type windowed struct {
 	nextClose  windows.Time // no window closes before stream time has come to this
 	grace      windows.Time
 	idle       idleClock
-	passed     int64 // offset after the last record that went to the late topic: a flatmap may bring several rows of one here
+	// offset after the last record that went to the late topic: a flatmap may bring several rows of
+	// one here
+	passed int64
 
 	groups groupTable
 	sizes  []*size
@@ -59,13 +61,17 @@ type size struct {
 }
 
 func newWindowed(t *Task, name string, a *topology.Aggregate) (*windowed, error) {
-	w := &windowed{task: t, name: name, place: t.pulse.add(name, ""), agg: a, program: a.Program, stride: rowHeader + a.Program.Size(), vars: a.Program.Vars(),
-		groupKey: a.OpenKey(), project: a.OpenRow(), streamTime: windows.Min, nextClose: math.MaxInt64, grace: a.Windows.GraceTime(),
-		idle:   idleClock{after: time.Duration(a.Windows.IdleTime()) * time.Millisecond},
-		groups: newGroupTable(), cells: make([]aggregates.Cell, a.Program.Cells())}
+	w := &windowed{task: t, name: name, place: t.pulse.add(name, ""), agg: a, program: a.Program,
+		stride: rowHeader + a.Program.Size(), vars: a.Program.Vars(), groupKey: a.OpenKey(), project: a.OpenRow(),
+		streamTime: windows.Min, nextClose: math.MaxInt64, grace: a.Windows.GraceTime(),
+		idle: idleClock{after: time.Duration(a.Windows.IdleTime()) * time.Millisecond}, groups: newGroupTable(),
+		cells: make([]aggregates.Cell, a.Program.Cells())}
 	if a.Global && t.cfg.Partitions != 1 {
-		return nil, fmt.Errorf("task: aggregate %s: one global group needs one partition, topic %s has %d: write it with one, group by its key, or send it through Repartition with one",
-			name, t.cfg.Sub.Topics()[0], t.cfg.Partitions)
+		return nil,
+			fmt.Errorf(
+				"task: aggregate %s: one global group needs one partition, topic %s has %d: write it with one, "+
+					"group by its key, or send it through Repartition with one", name, t.cfg.Sub.Topics()[0],
+				t.cfg.Partitions)
 	}
 	first := t.first(name)
 	for i, kind := range a.Windows.Kinds() {
@@ -101,8 +107,8 @@ func (t *Task) output(nodes []*topology.Node, i int) ([]runner, error) {
 	return t.runners(nodes[i : i+1])
 }
 
-// writesRows tells sinks that their rows are an aggregate's. Final ones end the task where they cannot be written, unless the plan says
-// otherwise: none may get lost (FIN-2, FIN-8).
+// writesRows tells sinks that their rows are an aggregate's. Final ones end the task where they
+// cannot be written, unless the plan says otherwise: none may get lost (FIN-2, FIN-8).
 func writesRows(to []runner, final bool) {
 	for _, r := range to {
 		if s, ok := r.(*sink); ok {
@@ -129,7 +135,8 @@ func (w *windowed) process(ctx context.Context, r *topology.Record) error {
 	}
 	w.task.progress.Rows++
 	if r.Time > w.streamTime {
-		// What the record's time closes is put out before the record is added: it is in none of those windows.
+		// What the record's time closes is put out before the record is added: it is in none of
+		// those windows.
 		if w.streamTime = r.Time; w.streamTime >= w.nextClose {
 			if err := w.close(ctx); err != nil {
 				return err
@@ -181,8 +188,10 @@ func (w *windowed) evaluate(r *topology.Record) (err error) {
 }
 
 // errElsewhere says that a group's rows would be spread over partitions.
-var errElsewhere = errors.New("the group's key belongs to another partition than the record is in: leave AssumeCopartitioned out, " +
-	"or give the rows that key before with PartitionBy or Repartition; where the keys of the topic are in another format, name it with ReadKeys")
+var errElsewhere = errors.New(
+	"the group's key belongs to another partition than the record is in: leave AssumeCopartitioned out, " +
+		"or give the rows that key before with PartitionBy or Repartition; where the keys of the topic are in " +
+		"another format, name it with ReadKeys")
 
 // checkPartition makes sure that a group is this task's. Rows of one record key are in one
 // partition, whoever wrote the topic, so a group with the record's own key is in its place. Any
@@ -194,13 +203,15 @@ func (w *windowed) checkPartition(r *topology.Record) error {
 	}
 	c := &w.task.cfg
 	if at := c.PartitionOf(w.key, c.Partitions); at != c.Partition {
-		return fmt.Errorf("task: aggregate %s: group %q of the record with key %q at offset %d of %s/%d belongs to partition %d: %w",
+		return fmt.Errorf(
+			"task: aggregate %s: group %q of the record with key %q at offset %d of %s/%d belongs to partition %d: %w",
 			w.name, w.key, r.Key, w.task.offset, c.Sub.Name, c.Partition, at, errElsewhere)
 	}
 	return nil
 }
 
-// addTo adds the record to the windows of one kind that hold it, oldest first, and returns how many of them are closed.
+// addTo adds the record to the windows of one kind that hold it, oldest first, and returns how many
+// of them are closed.
 func (w *windowed) addTo(ctx context.Context, s *size, group uint32, at windows.Time) (late int, err error) {
 	switch {
 	case s.hop != nil:
@@ -231,7 +242,8 @@ func (w *windowed) addTo(ctx context.Context, s *size, group uint32, at windows.
 	}
 }
 
-// bucketAt is the bucket of the window that starts at start, made if need be; nil if that window is closed.
+// bucketAt is the bucket of the window that starts at start, made if need be; nil if that window is
+// closed.
 func (w *windowed) bucketAt(s *size, start windows.Time) *bucket {
 	if s.closes(start, w.grace) <= w.streamTime {
 		return nil
@@ -292,8 +304,9 @@ func (w *windowed) add(ctx context.Context, s *size, b *bucket, group uint32, at
 	return nil
 }
 
-// count brings what is known of a bucket's memory up to date. It is called where that has changed, so that Task.Memory, which is
-// asked after each batch, need not look at the buckets: there may be as many as rows.
+// count brings what is known of a bucket's memory up to date. It is called where that has changed,
+// so that Task.Memory, which is asked after each batch, need not look at the buckets: there may be
+// as many as rows.
 func (w *windowed) count(b *bucket) {
 	n := b.bytes()
 	w.taken += n - b.taken
@@ -309,7 +322,8 @@ func (w *windowed) apply(s aggregates.State, at aggregates.At) error {
 	return w.program.Add(s, w.cells, at)
 }
 
-// refused drops a record that the aggregates of row i do not take. A row made for it goes too. n is the windows that do without it.
+// refused drops a record that the aggregates of row i do not take. A row made for it goes too. n is
+// the windows that do without it.
 func (w *windowed) refused(b *bucket, i int32, made bool, n int, err error) error {
 	if err := w.refuse(n, err); err != nil {
 		return err
@@ -321,7 +335,8 @@ func (w *windowed) refused(b *bucket, i int32, made bool, n int, err error) erro
 	return nil
 }
 
-// refuse drops the record at work from n windows for an error of the aggregates, unless the error is the state's.
+// refuse drops the record at work from n windows for an error of the aggregates, unless the error
+// is the state's.
 func (w *windowed) refuse(n int, err error) error {
 	if errors.Is(err, aggregates.ErrState) {
 		return fmt.Errorf("task: aggregate %s: %w", w.name, err)

@@ -34,7 +34,8 @@ func NewAuthority(t testing.TB) *Authority {
 	a := &Authority{dir: t.TempDir()}
 	a.File = filepath.Join(a.dir, "ca.pem")
 	a.key = newKey(t)
-	der := a.sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: "tests"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, a.key)
+	der := a.sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: "tests"}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign}, a.key)
 	var err error
 	a.cert, err = x509.ParseCertificate(der)
 	require.NoError(t, err)
@@ -42,11 +43,13 @@ func NewAuthority(t testing.TB) *Authority {
 	return a
 }
 
-// Issue makes a certificate for 127.0.0.1, and one that names a client, and its key, as two files in PEM.
+// Issue makes a certificate for 127.0.0.1, and one that names a client, and its key, as two files
+// in PEM.
 func (a *Authority) Issue(t testing.TB, name string) (certFile, keyFile string) {
 	t.Helper()
 	key := newKey(t)
-	der := a.sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature,
+	der := a.sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: name},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}, key)
 	private, err := x509.MarshalPKCS8PrivateKey(key)
 	require.NoError(t, err)
@@ -59,7 +62,8 @@ func (a *Authority) Issue(t testing.TB, name string) (certFile, keyFile string) 
 // sign is the certificate of key, signed by a; a's own by itself.
 func (a *Authority) sign(t testing.TB, c *x509.Certificate, key *ecdsa.PrivateKey) []byte {
 	a.made++
-	c.SerialNumber, c.NotBefore, c.NotAfter = big.NewInt(a.made), time.Now().Add(-time.Hour), time.Now().Add(24*time.Hour)
+	c.SerialNumber, c.NotBefore, c.NotAfter = big.NewInt(a.made), time.Now().Add(-time.Hour),
+		time.Now().Add(24*time.Hour)
 	parent := a.cert
 	if parent == nil {
 		parent = c

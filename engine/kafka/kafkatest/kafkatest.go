@@ -1,5 +1,6 @@
-// Package kafkatest gives tests a broker: an embedded one, or the real ones of ASHI_TEST_BROKERS (host:port, comma-separated)
-// with topics of their own that are deleted afterwards. One test, one [Cluster]; it is safe for concurrent use.
+// Package kafkatest gives tests a broker: an embedded one, or the real ones of ASHI_TEST_BROKERS
+// (host:port, comma-separated) with topics of their own that are deleted afterwards. One test, one
+// [Cluster]; it is safe for concurrent use.
 package kafkatest
 
 import (
@@ -41,7 +42,8 @@ func Start(t testing.TB) *Cluster {
 	return c
 }
 
-// StartVirtual gives a test in a testing/synctest bubble an embedded cluster without a real network, whatever the environment.
+// StartVirtual gives a test in a testing/synctest bubble an embedded cluster without a real
+// network, whatever the environment.
 func StartVirtual(t testing.TB) *Cluster {
 	t.Helper()
 	c := new(Cluster)
@@ -67,7 +69,8 @@ func At(t testing.TB, brokers ...string) *Cluster {
 }
 
 // Dialed is a cluster that the test runs by itself and reaches by dial.
-func Dialed(t testing.TB, dial func(ctx context.Context, network, addr string) (net.Conn, error), brokers ...string) *Cluster {
+func Dialed(t testing.TB, dial func(ctx context.Context, network, addr string) (net.Conn, error),
+	brokers ...string) *Cluster {
 	t.Helper()
 	c := &Cluster{Brokers: brokers, Dial: dial}
 	c.ask(t)
@@ -99,11 +102,14 @@ func (c *Cluster) Admin() *kafka.Admin { return c.admin }
 // Name is name made unique on the cluster: for topics, groups and transactional ids.
 func (c *Cluster) Name(name string) string { return name + c.suffix }
 
-// Topic creates a topic and returns its unique name. Settings are pairs, as "cleanup.policy", "compact". It keeps records of any age with their own
-// timestamps, whatever the broker's defaults are, unless settings say otherwise.
+// Topic creates a topic and returns its unique name. Settings are pairs, as "cleanup.policy",
+// "compact". It keeps records of any age with their own timestamps, whatever the broker's defaults
+// are, unless settings say otherwise.
 func (c *Cluster) Topic(t testing.TB, name string, partitions int32, settings ...string) string {
 	t.Helper()
-	spec := kafka.TopicSpec{Name: c.Name(name), Partitions: partitions, Replication: -1, Config: map[string]string{"retention.ms": "-1", "retention.bytes": "-1", "message.timestamp.type": "CreateTime"}}
+	spec := kafka.TopicSpec{Name: c.Name(name), Partitions: partitions, Replication: -1,
+		Config: map[string]string{"retention.ms": "-1", "retention.bytes": "-1",
+			"message.timestamp.type": "CreateTime"}}
 	defaults, err := c.admin.Defaults(t.Context())
 	require.NoError(t, err)
 	spec.Extra = defaults.AnyTimestamp

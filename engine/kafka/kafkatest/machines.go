@@ -13,21 +13,23 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Variables that .ci/kafka sets for tests that kill its brokers: the folder of the cluster, and the program itself.
+// Variables that .ci/kafka sets for tests that kill its brokers: the folder of the cluster, and the
+// program itself.
 const (
 	folderEnvironment = "ASHI_TEST_KAFKA"
 	toolEnvironment   = "ASHI_TEST_KAFKA_TOOL"
 )
 
-// Machines is a real cluster whose brokers a test may kill, pause and start again. They are named by their ids, 1 to N.
+// Machines is a real cluster whose brokers a test may kill, pause and start again. They are named
+// by their ids, 1 to N.
 type Machines struct {
 	*Cluster
 	N   int
 	ask *kadm.Client
 }
 
-// StartMachines gives a test the brokers of .ci/kafka, all of them alive and in sync, or skips it where there are fewer. Those that are dead
-// when the test ends are started again.
+// StartMachines gives a test the brokers of .ci/kafka, all of them alive and in sync, or skips it
+// where there are fewer. Those that are dead when the test ends are started again.
 func StartMachines(t testing.TB, atLeast int) *Machines {
 	t.Helper()
 	if os.Getenv(Environment) == "" || os.Getenv(folderEnvironment) == "" {
@@ -65,7 +67,8 @@ func (m *Machines) Pause(t testing.TB, ids ...int) { signal(t, "STOP", ids) }
 // Resume lets paused brokers go on.
 func (m *Machines) Resume(t testing.TB, ids ...int) { signal(t, "CONT", ids) }
 
-// Revive starts brokers that were killed, and returns when they serve; those that live stay as they are.
+// Revive starts brokers that were killed, and returns when they serve; those that live stay as they
+// are.
 func (m *Machines) Revive(t testing.TB, ids ...int) {
 	args := []string{"revive", os.Getenv(folderEnvironment)}
 	for _, id := range ids {
@@ -94,8 +97,8 @@ func (m *Machines) Leader(t testing.TB, topic string, partition int32) int {
 	return max(0, int(all[topic].Partitions[partition].Leader))
 }
 
-// AwaitInSync returns when each partition of all topics, the brokers' own among them, has a leader and all its copies: then one broker may be
-// lost, and no acknowledged record with it.
+// AwaitInSync returns when each partition of all topics, the brokers' own among them, has a leader
+// and all its copies: then one broker may be lost, and no acknowledged record with it.
 func (m *Machines) AwaitInSync(t testing.TB) {
 	t.Helper()
 	var behind string

@@ -1,7 +1,9 @@
-// Package registrytest is a schema registry inside a test's process: [Start] serves one on the loopback interface until the test ends.
+// Package registrytest is a schema registry inside a test's process: [Start] serves one on the
+// loopback interface until the test ends.
 //
-// It registers and finds schemas of every format, and checks compatibility of Avro schemas with the latest version, as the subject's rule
-// says (BACKWARD at first). Other formats are never refused. A Registry is safe for concurrent use.
+// It registers and finds schemas of every format, and checks compatibility of Avro schemas with the
+// latest version, as the subject's rule says (BACKWARD at first). Other formats are never refused.
+// A Registry is safe for concurrent use.
 package registrytest
 
 import (
@@ -75,13 +77,14 @@ func (r *Registry) Authorization(header string) {
 	r.auth = header
 }
 
-// Register puts a schema in as another program would, with the subjects and versions that it refers to, which must be there. It fails the
-// test where the registry refuses it.
+// Register puts a schema in as another program would, with the subjects and versions that it refers
+// to, which must be there. It fails the test where the registry refuses it.
 func (r *Registry) Register(subject string, s topology.Schema) (id int) {
 	r.t.Helper()
 	wire := sr.Schema{Schema: s.Text}
 	for _, ref := range s.References {
-		wire.References = append(wire.References, sr.SchemaReference{Name: ref.Name, Subject: ref.Subject, Version: ref.Version})
+		wire.References = append(wire.References, sr.SchemaReference{Name: ref.Name, Subject: ref.Subject,
+			Version: ref.Version})
 	}
 	err := wire.Type.UnmarshalText([]byte(s.Format))
 	if err == nil {
@@ -174,7 +177,9 @@ func (r *Registry) check(subject string, req *http.Request) error {
 		err = avro.CheckCompatibility(is, was)
 	}
 	if err != nil {
-		return fmt.Errorf("schema being registered is incompatible with an earlier schema for subject %q, details: [%w]", subject, err)
+		return fmt.Errorf(
+			"schema being registered is incompatible with an earlier schema for subject %q, details: [%w]", subject,
+			err)
 	}
 	return nil
 }
@@ -182,5 +187,6 @@ func (r *Registry) check(subject string, req *http.Request) error {
 func refuse(w http.ResponseWriter, status, code int, message string) {
 	w.Header().Set("Content-Type", "application/vnd.schemaregistry.v1+json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"error_code": code, "message": message}) // the client sees what is missing
+	// the client sees what is missing
+	_ = json.NewEncoder(w).Encode(map[string]any{"error_code": code, "message": message})
 }
