@@ -109,6 +109,7 @@ func until(t *testing.T, plan *topology.Plan, final *dsl.OutputOf[string, stage]
 }
 
 func TestACLs(t *testing.T) {
+	t.Parallel()
 	plan, rates, final := twoStages(t)
 	write := func(cfg engine.Config, minutes ...time.Duration) {
 		e, err := engine.New(plan, cfg)

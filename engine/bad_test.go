@@ -38,6 +38,7 @@ func run(t *testing.T, plan *topology.Plan, cfg engine.Config) error {
 }
 
 func TestNoBroker(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	addr := l.Addr().String()
@@ -52,6 +53,7 @@ func TestNoBroker(t *testing.T) {
 // A start without a broker says so at once, not only when StartTimeout is over: with one warning,
 // and in the readiness cause.
 func TestSilentBrokersAtStart(t *testing.T) {
+	t.Parallel()
 	for name, serve := range map[string]func(net.Listener){
 		"refuses": func(l net.Listener) { _ = l.Close() },
 		"hangs up": func(l net.Listener) {

@@ -17,6 +17,7 @@ import (
 // with the state of the one that went or without. Input comes all the time. Five minutes in make
 // soak.
 func TestMembersComeAndGo(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 13))

@@ -68,6 +68,7 @@ func unmount(t *testing.T, dir string) {
 // A disk that is full ends Run with an error that says so; with space again the results are those
 // of an undisturbed run.
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	k := newKillRig(t)
 	dir, app := t.TempDir(), k.cluster.Name("full")
 	mount(t, "tmpfs", dir, "tmpfs", 0, "size=16m")

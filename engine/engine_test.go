@@ -89,6 +89,7 @@ func TestPipeline(t *testing.T) {
 // What was open goes on after a restart, and what was closed stays closed: with the state on disk,
 // and without it.
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	for _, keep := range []bool{true, false} {
 		t.Run(map[bool]string{true: "state kept", false: "state lost"}[keep], func(t *testing.T) {
 			seed := rand.Uint64()

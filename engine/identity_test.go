@@ -26,6 +26,7 @@ import (
 // A changelog that was deleted while nothing ran does not mean that all is to be written again: the
 // store knows better, and without it the group.
 func TestChangelogDeleted(t *testing.T) {
+	t.Parallel()
 	for name, x := range map[string]struct{ diskGone, groupGone bool }{"disk and group": {}, "group": {diskGone: true},
 		"disk": {groupGone: true}} {
 		t.Run(name, func(t *testing.T) {

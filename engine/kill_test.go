@@ -231,6 +231,7 @@ func (k *killRig) requireSame(t *testing.T, app string) {
 // Kill -9 in the middle of the input, ten times, or fifty in make soak, and start again: with the
 // state that the dead process left, and as often without it.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	kills := 10
 	switch {
 	case soakMinutes(t) > 0:
@@ -265,6 +266,7 @@ func TestKilled(t *testing.T) {
 
 // Two processes share the work; one is killed, and the other takes over.
 func TestTakeOver(t *testing.T) {
+	t.Parallel()
 	k := newKillRig(t)
 	spec := memberSpec{Brokers: k.cluster.Brokers, App: k.cluster.Name("pair"), Topic: k.topic, Dir: t.TempDir(),
 		Pause: 300 * time.Microsecond}

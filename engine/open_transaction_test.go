@@ -45,6 +45,7 @@ func (o *openTransaction) end(how kgo.TransactionEndTry) {
 // behind another program's open transaction. Until then nothing of it can be read, the causes say
 // what is waited for, and the start does not fail after ReadyTimeout, as a new one would wait too.
 func TestTableBehindAnOpenTransaction(t *testing.T) {
+	t.Parallel()
 	for name, how := range map[string]kgo.TransactionEndTry{"committed": kgo.TryCommit, "aborted": kgo.TryAbort} {
 		t.Run(name, func(t *testing.T) {
 			c := kafkatest.Start(t)

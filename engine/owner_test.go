@@ -63,6 +63,7 @@ func TestResultsHaveOneOwner(t *testing.T) {
 
 // Of two that claim a topic at one time the one that is overwritten ends.
 func TestClaimOverwritten(t *testing.T) {
+	t.Parallel()
 	c := kafkatest.Start(t)
 	in := c.Topic(t, "in", 1)
 	first := minutes(t, c, c.Name("first"), in)

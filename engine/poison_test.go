@@ -187,6 +187,7 @@ func (k *poisoned) requireLetters(t *testing.T, app string) {
 // and processes are killed with kill -9 at random. Under each policy results are those of the
 // records that are sound, each once; and where failed records are to be dead letters, each is one.
 func TestPoison(t *testing.T) {
+	t.Parallel()
 	kills, n := 8, 20_000
 	switch {
 	case os.Getenv("ASHI_SOAK_MINUTES") != "":

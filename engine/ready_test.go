@@ -66,6 +66,7 @@ func awaitTasks(t *testing.T, e *engine.Engine, n int) {
 // A broker that is stopped is noticed within 2 s, reads say so, and all is well again by itself
 // when it is back.
 func TestBrokerLostAndBack(t *testing.T) {
+	t.Parallel()
 	cfg := embedded.Config{Dir: t.TempDir(), Topics: map[string]int32{"rates": 2}}
 	broker, err := embedded.Start(cfg)
 	require.NoError(t, err)
@@ -161,6 +162,7 @@ func TestReadyTimeout(t *testing.T) {
 
 // A state directory that vanishes, or that cannot be written, ends Run with an error that says so.
 func TestStateDirLost(t *testing.T) {
+	t.Parallel()
 	for name, lose := range map[string]struct {
 		do   func(dir string) error
 		says string

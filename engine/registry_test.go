@@ -23,6 +23,7 @@ import (
 
 // A record whose schema cannot be asked for is not dropped: it waits until the registry answers.
 func TestRegistryOutage(t *testing.T) {
+	t.Parallel()
 	r := registrytest.Start(t)
 	c := kafkatest.Start(t)
 	in, out := c.Topic(t, "in", 1), c.Topic(t, "out", 1)

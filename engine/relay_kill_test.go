@@ -19,6 +19,7 @@ import (
 // without it, with no to two copies of each task: every total is right, and there once. On a real
 // broker every other round has a second blow, in the rebalances that the first has led to.
 func TestRelayKilled(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	c := kafkatest.Start(t)

@@ -120,6 +120,7 @@ func (s *doomedStore) Close() (err error) {
 // the dead one has left. Keys are long, so that a checkpoint is written in parts. Some steps are
 // drawn each time; make soak takes all.
 func TestKilledAtEveryStep(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	k := &stepRig{cluster: kafkatest.Start(t), random: rand.New(rand.NewPCG(seed, 10))}

@@ -193,10 +193,13 @@ func (e *Engine) follow(ctx context.Context, t *table, caughtUp func()) error {
 	}
 	defer admin.Close()
 	becomesReady := func() {
-		if t.becomesReady() {
-			e.readiness.regained(t.cause(CatchingUp, nil))
-			caughtUp()
+		if t.ready.Load() {
+			return
 		}
+		// Before the table says so: who waits for it reads at once, and is let through by readiness.
+		e.readiness.regained(t.cause(CatchingUp, nil))
+		t.becomesReady()
+		caughtUp()
 	}
 	for {
 		err := e.followOnce(ctx, t, admin, becomesReady)

@@ -104,6 +104,7 @@ func TestWarmUp(t *testing.T) {
 // started, over 300,000 records in six partitions. What a store stands for never goes back, and the
 // output is that of a process that nothing happens to.
 func TestRing(t *testing.T) {
+	t.Parallel()
 	n, turns := 300_000, 12
 	if testing.Short() {
 		n, turns = 30_000, 6
@@ -170,6 +171,7 @@ func storedPositions(t *testing.T, dir string) map[string]int64 {
 // first commit, of a task with 500,000 rows: with a copy and without. On a real broker it says what
 // is in docs/reliability.md; on the embedded one it is smaller, and shows that it works.
 func TestTakeOverWithStandby(t *testing.T) {
+	t.Parallel()
 	keys := 250_000 // in windows of two sizes
 	if os.Getenv(kafkatest.Environment) == "" || testing.Short() {
 		keys = 2_000

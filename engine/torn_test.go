@@ -17,6 +17,7 @@ import (
 // changelog, and a line that says so: when the store is opened, or when the damage is met. The
 // beginning of a manifest is a manifest: of an older state, which knows its position.
 func TestTornStore(t *testing.T) {
+	t.Parallel()
 	half := func(b []byte) []byte { return b[:len(b)/2] }
 	empty := func([]byte) []byte { return nil }
 	flipped := func(b []byte) []byte {

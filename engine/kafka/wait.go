@@ -55,6 +55,10 @@ var _ kgo.HookBrokerConnect = (*dialErrors)(nil)
 func (d *dialErrors) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	var network net.Error
+	if d.last != nil && errors.As(err, &network) && network.Timeout() {
+		return // the end of somebody's patience: what came before says more
+	}
 	d.last = err
 }
 
