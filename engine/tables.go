@@ -196,7 +196,8 @@ func (e *Engine) follow(ctx context.Context, t *table, caughtUp func()) error {
 		if t.ready.Load() {
 			return
 		}
-		// Before the table says so: who waits for it reads at once, and is let through by readiness.
+		// Before the table says so: who waits for it reads at once, and is let through by
+		// readiness.
 		e.readiness.regained(t.cause(CatchingUp, nil))
 		t.becomesReady()
 		caughtUp()
