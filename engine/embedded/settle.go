@@ -31,7 +31,14 @@ func (b *Broker) settle(ctx context.Context) (stale bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	coordinated, err := coordinated(ctx, client)
+	if err != nil {
+		return false, err
+	}
 	for _, t := range open {
+		if coordinated[t.id] {
+			continue
+		}
 		if err := t.end(ctx, client); err != nil {
 			return false, fmt.Errorf("%s/%d: %w", t.topic, t.partition, err)
 		}
@@ -52,6 +59,21 @@ type transaction struct {
 type producer struct {
 	id    int64
 	epoch int16
+}
+
+// coordinated are the producers whose transactions the coordinator knows to be open, after a broker
+// that was closed. It ends those itself, as their producers or their time-outs say: with a second
+// marker, a commit that it acknowledges would be lost to readers.
+func coordinated(ctx context.Context, client *kgo.Client) (map[int64]bool, error) {
+	listed, err := kadm.NewClient(client).ListTransactions(ctx, nil, []string{"Ongoing"})
+	if err != nil {
+		return nil, err
+	}
+	open := make(map[int64]bool, len(listed))
+	for _, t := range listed {
+		open[t.ProducerID] = true
+	}
+	return open, nil
 }
 
 // unfinished reads all that the broker holds, and returns the transactions that have no marker at
