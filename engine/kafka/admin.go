@@ -435,5 +435,8 @@ func (a *Admin) ask(ctx context.Context, what string, question func(context.Cont
 	if err == nil {
 		return nil
 	}
+	if electing(err) {
+		err = fmt.Errorf("%w for now: %w", ErrUnavailable, err)
+	}
 	return a.cfg.Advise(fmt.Errorf("kafka: %s at %s: %w", what, a.cfg.addresses(), a.dials.explain(err)), asked...)
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -99,4 +100,26 @@ func TestFetchFailsForNoReason(t *testing.T) {
 		}}))
 	require.Equal(t, 1, n)
 	require.EqualValues(t, 3, fault.Hits())
+}
+
+// An election that lasts longer than one question is waited for, as a broker that is away; that a
+// topic is not there is an answer.
+func TestElectionThatLasts(t *testing.T) {
+	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "t"))
+	require.NoError(t, err)
+	t.Cleanup(fake.Close)
+	c := kafkatest.At(t, fake.ListenAddrs()...)
+	fault := fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Err: kerr.OffsetNotAvailable, Count: 1 << 20})
+	ends := func(topic string) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		_, err := c.Admin().Ends(ctx, topic, false)
+		return err
+	}
+	err = ends("t")
+	require.ErrorIs(t, err, kafka.ErrUnavailable)
+	require.ErrorIs(t, err, kerr.OffsetNotAvailable)
+	fault.Remove()
+	require.NoError(t, ends("t"))
+	require.NotErrorIs(t, ends("absent"), kafka.ErrUnavailable)
 }

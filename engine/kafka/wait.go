@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -74,6 +75,12 @@ func (d *dialErrors) explain(err error) error {
 		return fmt.Errorf("%w: %w (%w)", ErrUnavailable, d.last, err)
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// electing reports whether brokers answered that they will know later, as while a leader or a
+// coordinator is elected, however long that takes. That a topic is not known is an answer.
+func electing(err error) bool {
+	return kerr.IsRetriable(err) && !errors.Is(err, kerr.UnknownTopicOrPartition) && !errors.Is(err, kerr.UnknownTopicID)
 }
 
 // silence reports whether a broker was not reached, or went away in mid-sentence, rather than
