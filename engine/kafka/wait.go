@@ -80,7 +80,8 @@ func (d *dialErrors) explain(err error) error {
 // electing reports whether brokers answered that they will know later, as while a leader or a
 // coordinator is elected, however long that takes. That a topic is not known is an answer.
 func electing(err error) bool {
-	return kerr.IsRetriable(err) && !errors.Is(err, kerr.UnknownTopicOrPartition) && !errors.Is(err, kerr.UnknownTopicID)
+	return kerr.IsRetriable(err) && !errors.Is(err, kerr.UnknownTopicOrPartition) &&
+		!errors.Is(err, kerr.UnknownTopicID)
 }
 
 // silence reports whether a broker was not reached, or went away in mid-sentence, rather than
