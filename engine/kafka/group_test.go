@@ -156,6 +156,7 @@ func TestZombieIsFenced(t *testing.T) {
 }
 
 func TestGroupChecksItsTopics(t *testing.T) {
+	t.Parallel()
 	c := kafkatest.Start(t)
 	two, three := c.Topic(t, "two", 2), c.Topic(t, "three", 3)
 	none := func(int32) kafka.Worker { return nil }

@@ -105,6 +105,7 @@ func TestFetchFailsForNoReason(t *testing.T) {
 // An election that lasts longer than one question is waited for, as a broker that is away; that a
 // topic is not there is an answer.
 func TestElectionThatLasts(t *testing.T) {
+	t.Parallel()
 	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "t"))
 	require.NoError(t, err)
 	t.Cleanup(fake.Close)

@@ -40,6 +40,7 @@ func asks(t *testing.T, cfg kafka.Config) error {
 }
 
 func TestMechanisms(t *testing.T) {
+	t.Parallel()
 	for _, m := range []kafka.Mechanism{kafka.Plain, kafka.ScramSHA256, kafka.ScramSHA512} {
 		fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.Superuser(string(m), "fx",
 			password))
@@ -79,6 +80,7 @@ func TestRotatedPassword(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	ca, stranger := kafkatest.NewAuthority(t), kafkatest.NewAuthority(t)
 	brokerCert, brokerKey := ca.Issue(t, "broker")
 	cert, key := ca.Issue(t, "client")

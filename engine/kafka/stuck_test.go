@@ -65,6 +65,7 @@ func within(t *testing.T, bound time.Duration, stop func() error) error {
 // A worker that hangs, and looks at no context, does not hold up the end of its member; its
 // neighbour closes with a last commit, and a successor has both partitions right away.
 func TestStuckWorkerIsAbandoned(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, kafkatest.Start(t), 2, "a")
 	h := b.hang(t, func(p int32) bool { return p == 1 })
 	cfg := b.config()
@@ -154,6 +155,7 @@ func TestSlowWorkerIsNotAbandoned(t *testing.T) {
 // A partition that is to move while its worker hangs moves all the same, and the healthy ones with
 // it: the member that cannot give it up ends.
 func TestStuckWorkerHoldsUpNoRebalance(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, kafkatest.Start(t), 4, "a")
 	var hung atomic.Bool
 	h := b.hang(t, func(p int32) bool { return p == 3 && hung.CompareAndSwap(false, true) })

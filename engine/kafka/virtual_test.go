@@ -32,6 +32,10 @@ func TestMemberGivesUpWhenNothingGoesThrough(t *testing.T) {
 func TestSimulatedDay(t *testing.T) {
 	const seed = 7
 	t.Logf("seed %d", seed)
+	hours := 24
+	if testing.Short() {
+		hours = 4
+	}
 	synctest.Test(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, seed))
 		b := newBench(t, kafkatest.StartVirtual(t), 2, "a")
@@ -41,7 +45,7 @@ func TestSimulatedDay(t *testing.T) {
 		p := writer(t, b.cluster, "")
 		stops := []func() error{b.runWith(cfg), b.runWith(cfg)}
 		sent := int64(0)
-		for range 24 {
+		for range hours {
 			for range 360 { // every ten seconds of the hour, around a rebalance at a random time
 				require.NoError(t, pause(t.Context(), 10*time.Second))
 				for partition := range int32(2) {
@@ -98,6 +102,7 @@ func (l *link) set(cut bool) {
 // A member that is cut off loses its partitions to the other after the session timeout, wherever it
 // was in its transaction, and takes part again when the network is back.
 func TestMemberIsCutOff(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, kafkatest.StartVirtual(t), 2, "a")
 		b.every, b.tick = 500*time.Millisecond, 200*time.Millisecond

@@ -53,6 +53,7 @@ func newGround(t *testing.T) ground {
 // A run that is killed again and again puts out byte for byte what an undisturbed one does: with
 // its state kept, and lost.
 func TestKilledRunGoesOn(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob("testdata/*-ticks.csv.gz")
 	require.NoError(t, err)
 	straight := newGround(t)

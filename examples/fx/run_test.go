@@ -202,6 +202,7 @@ func gunzipped(t *testing.T, name string) []string {
 }
 
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	out := program(t, 0, "-rate", "20000", "-seed", "5")
 	for _, want := range []string{"\nprovisional  ", "\nfinal  ", "market time", "\nUSD/SEK      60min",
 		"EUR/USD, bid, bars of 5min", "2772 final bars"} {
@@ -235,6 +236,7 @@ func TestInterruptEndsCleanly(t *testing.T) {
 }
 
 func TestWrongFlags(t *testing.T) {
+	t.Parallel()
 	out := program(t, exitFlags, "-ticks", "no/such-ticks.csv.gz,no/such-ticks.csv.gz", "-dir", "x", "-brokers",
 		"127.0.0.1:1", "-partitions", "0", "stray")
 	for _, want := range []string{"-ticks: stat no/such-ticks.csv.gz", "given twice", "-dir is for",
