@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -164,6 +165,11 @@ func TestRestoreBehindAnOpenTransaction(t *testing.T) {
 		at, err := c.Admin().CommittedOffsets(t.Context(), app, topic)
 		return err != nil || at[0] > 2
 	}, 500*time.Millisecond, 50*time.Millisecond, "nothing is read before the state is there")
+	require.Eventually(t, func() bool {
+		tasks := r.Status().SubTopologies[0].Tasks
+		return len(tasks) == 1 && !tasks[0].Open &&
+			strings.Contains(tasks[0].WaitsFor, "behind an open transaction of another program")
+	}, patience, 10*time.Millisecond, "Status says what is waited for")
 	open.end(kgo.TryAbort)
 	awaitEnd(t, c, app, topic)
 	require.NoError(t, r.stop())

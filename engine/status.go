@@ -64,7 +64,8 @@ type TaskStatus struct {
 	Partition int32            `json:"partition"`
 	Open      bool             `json:"open"` // false: it is being restored
 	Since     time.Time        `json:"since"`
-	Restored  int64            `json:"restored"` // records of the changelog that were read to open it
+	Restored  int64            `json:"restored"`            // records of the changelog that were read to open it
+	WaitsFor  string           `json:"waits_for,omitempty"` // what a task that is not open waits for
 	Commits   uint64           `json:"commits"`
 	Inputs    []PositionStatus `json:"inputs"`
 	// by operator; one that has seen nothing is not in it
@@ -148,6 +149,9 @@ func (s *subState) status(views []*taskView) SubTopologyStatus {
 func (v *taskView) status() TaskStatus {
 	st := TaskStatus{Partition: v.partition, Open: v.open.Load(), Since: v.since.UTC(), Restored: v.restored.Load(),
 		Inputs: []PositionStatus{}, StreamTimes: map[string]time.Time{}}
+	if !st.Open {
+		st.WaitsFor = v.opening.String()
+	}
 	last := v.last.Load()
 	if last == nil {
 		return st

@@ -23,10 +23,12 @@ type taskView struct {
 	bytes     atomic.Int64                  // of the store, the same
 	last      atomic.Pointer[task.Progress] // a copy of the last commit record
 	pulse     *task.Pulse
+	opening   opening
 
 	// Owned by Engine.watch.
 	noticed bool      // that it is open
 	slow    task.Call // that was reported as taking long; the zero Call: none
+	waits   stall     // for what the task waits that is being opened
 }
 
 func (v *taskView) name() string { return fmt.Sprintf("%s/%d", v.state.sub.Name, v.partition) }
@@ -93,9 +95,13 @@ func (l *taskList) watch(r *readiness, now time.Time, slowAfter time.Duration) {
 		case v.open.Load():
 			v.noticed = true
 			r.regained(Cause{Reason: TaskRestoring, Task: v.name()})
-		case l.ready && now.Sub(v.since) >= restoringFor:
-			r.lost(Cause{Reason: TaskRestoring, Task: v.name(), Err: fmt.Errorf("it has been opening since %s",
-				v.since.UTC().Format(time.RFC3339))})
+		default:
+			waits := v.opening.String()
+			v.waits.watch(r.log, v.name(), waits, now)
+			if l.ready && now.Sub(v.since) >= restoringFor {
+				r.lost(Cause{Reason: TaskRestoring, Task: v.name(), Err: fmt.Errorf("it has been opening since %s "+
+					"and waits for %s", v.since.UTC().Format(time.RFC3339), waits)})
+			}
 		}
 	}
 }

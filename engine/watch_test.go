@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
 	"testing"
@@ -101,4 +102,36 @@ func (s *failingStore) Get(dst, key []byte) ([]byte, bool, error) {
 		return dst, false, s.err
 	}
 	return s.Store.Get(dst, key)
+}
+
+// What a task waits for is logged once it has been the same for a while, and again now and then.
+func TestTaskSaysWhatItWaitsFor(t *testing.T) {
+	var lines bytes.Buffer
+	r := newReadiness(slog.New(slog.NewTextHandler(&lines, nil)))
+	e := &Engine{readiness: r}
+	v := e.tasks.add(&subState{sub: &topology.SubTopology{Name: "rates"}}, 3, new(task.Pulse))
+	now := time.Now()
+	look := func(after time.Duration) string {
+		lines.Reset()
+		now = now.Add(after)
+		e.tasks.watch(r, now, time.Hour)
+		return lines.String()
+	}
+	v.opening.restoring(5, 100)
+	require.Empty(t, look(0))
+	for next := range int64(20) { // it gets on, slowly
+		v.opening.next.Store(10 + next)
+		require.Empty(t, look(restoringFor))
+	}
+	require.Contains(t, look(restoringFor), `task=rates/3 waits_for="its changelog, at offset 29 of 100" for=10s`)
+	require.Empty(t, look(time.Second))
+	require.Contains(t, look(stallEvery), "for=1m11s")
+	v.opening.stable.Store(29)
+	require.Empty(t, look(time.Second), "another text")
+	require.Contains(t, look(restoringFor), "at offset 29 of 100, behind an open transaction of another program")
+	v.opening.waitFor(waitsForOwner)
+	require.Empty(t, look(0))
+	require.Contains(t, look(restoringFor), "waits_for=\"the end of the last owner's transaction\"")
+	v.open.Store(true)
+	require.Empty(t, look(time.Hour))
 }

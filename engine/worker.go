@@ -65,6 +65,7 @@ func (w *worker) Open(ctx context.Context) (_ map[string]int64, err error) {
 	w.trace = e.traceOf(s, w.partition)
 	defer func() { w.opened(began, err) }()
 	w.view = e.tasks.add(s, w.partition, w.pulse)
+	w.view.opening.waitFor(waitsForTopics)
 	source, sinks, limits, err := e.partitionsOf(ctx, s)
 	if err != nil {
 		return nil, w.wrap("open", err)
@@ -78,9 +79,11 @@ func (w *worker) Open(ctx context.Context) (_ map[string]int64, err error) {
 	if e.cfg.Guarantee == ExactlyOnce {
 		pc.TransactionalID = topology.TransactionalID(e.plan.Name, s.sub.Name, w.partition)
 	}
+	w.view.opening.waitFor(waitsForOwner)
 	if err = w.connect(ctx, pc); err != nil {
 		return nil, w.wrap("open", err)
 	}
+	w.view.opening.waitFor(waitsForTables)
 	if err = e.awaitBroadcasts(ctx, s.sub); err != nil {
 		return nil, w.wrap("open", err)
 	}
@@ -104,6 +107,7 @@ func (w *worker) Open(ctx context.Context) (_ map[string]int64, err error) {
 	if err != nil {
 		return nil, w.wrap("open", err)
 	}
+	w.view.opening.waitFor(waitsForFill)
 	if err = w.task.Fill(ctx); err != nil {
 		return nil, w.wrap("open", err)
 	}
@@ -303,13 +307,16 @@ func (w *worker) restore(ctx context.Context, store stores.Store) error {
 	history := historyOf(before)
 	bound := w.engine.shareOf(w.state).restore()
 	w.view.remaining.Store(max(ends[w.partition]-max(from, 0), 0))
+	w.view.opening.restoring(from, ends[w.partition])
 	err = kafka.Follow(ctx, w.engine.kafka, kafka.FollowConfig{
 		Topic: w.state.changelog, ID: w.id().Topic, From: map[int32]int64{w.partition: from},
 		Until: map[int32]int64{w.partition: ends[w.partition]}, Ahead: bound,
+		End: func(_ int32, end int64, _ time.Time) { w.view.opening.stable.Store(end) },
 		Apply: func(_ int32, records []task.Record, next int64) error {
 			w.from.count(records)
 			w.view.restored.Store(w.from.rows)
 			w.view.remaining.Store(max(ends[w.partition]-next, 0))
+			w.view.opening.next.Store(next)
 			if err := history.follow(records); err != nil {
 				return err
 			}
