@@ -32,7 +32,6 @@ type simLives struct {
 	r     *rand.Rand
 	older map[string]stores.Store // a disk that a member had once
 	other *simOther               // nil: there is none
-	gates []*simGateway           // of functions that hang
 }
 
 func newSimLives(seed uint64) *simLives { return &simLives{r: rand.New(rand.NewPCG(seed, 13))} }

@@ -3,7 +3,7 @@ package codecs
 import (
 	"fmt"
 
-	// lint:ignore SA1019 its MessageV2 is what makes old generated messages usable
+	//lint:ignore SA1019 its MessageV2 is what makes old generated messages usable
 	legacy "github.com/golang/protobuf/proto"
 	"google.golang.org/protobuf/proto"
 )

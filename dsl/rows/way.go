@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"reflect"
 
-	// lint:ignore SA1019 its MessageV2 is what makes old generated messages usable
+	//lint:ignore SA1019 its MessageV2 is what makes old generated messages usable
 	legacy "github.com/golang/protobuf/proto"
 	"google.golang.org/protobuf/proto"
 )
